@@ -1,0 +1,57 @@
+"""The command line. A command is a file: its signature and help, then one call of a plain function.
+
+Nothing heavy is imported here or at the top of a command's file, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from smallgan.cli import augment, inspect, recipes, report, sample, score, train, weights
+
+app = typer.Typer(
+    name="smallgan",
+    help="Augment a small image set, train a GAN on it, and score the result honestly.\n\n"
+    "Try: smallgan augment --policy hflip+contrast",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (augment, train, sample, score, report, inspect):
+    command.register(app)
+app.add_typer(weights.app, name="weights")
+app.add_typer(recipes.app, name="recipes")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        from smallgan import __version__
+
+        typer.echo(f"smallgan {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends in one line on stderr and its exit code, not in a traceback."""
+    from augment.errors import SmallganError
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except SmallganError as error:
+        print(f"smallgan: error: {error}", file=sys.stderr)  # noqa: T201 - the one place that reports errors
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM, which SLURM and service managers send, as Ctrl-C."""
+    raise KeyboardInterrupt
