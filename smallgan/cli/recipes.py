@@ -1,0 +1,39 @@
+"""`smallgan recipes`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="List and show the recipes that ship with smallgan.\n\nExample: smallgan recipes show quickstart",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """List the shipped recipes, one a line with its first comment.
+
+    Example: smallgan recipes list
+    """
+    from smallgan.recipe import shipped_recipes
+
+    recipes = shipped_recipes()
+    width = max(map(len, recipes))
+    for name, path in recipes.items():
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        typer.echo(f"{name:{width}}  {first.removeprefix('#').strip()}")
+
+
+@app.command("show")
+def show_recipe(name: Annotated[str, typer.Argument(help="A shipped name, or a YAML file.")]) -> None:
+    """Print a recipe with every key filled in.
+
+    Example: smallgan recipes show quickstart
+    """
+    from smallgan.recipe import dump_recipe, load_recipe
+
+    typer.echo(dump_recipe(load_recipe(name)), nl=False)

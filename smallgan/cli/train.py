@@ -1,0 +1,88 @@
+"""`smallgan train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("train")(train)
+
+
+def train(
+    data: Annotated[
+        str | None, typer.Argument(help="Folder, zip or mixed dataset; default: the sample set that ships with smallgan.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Recipe to start from: a shipped name (smallgan recipes list) or a YAML file."),
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the training images: 32, 64 or 128 px.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps. Raising it goes on with a finished run.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    loss: Annotated[str | None, typer.Option(help="nonsaturating or hinge.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Mix augmented images in, as `smallgan augment` would.")] = None,
+    ratio: Annotated[str | None, typer.Option(help="Originals to added images, A:B.")] = None,
+    count: Annotated[int | None, typer.Option(help="Number of added images, instead of --ratio.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Run that makes the images of the kind gan.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, batch order and latents.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out and list them.")] = False,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="PATH=VALUE, any recipe key, repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default: the next number below runs/.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Start another run instead of going on with an unfinished one.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, with the time; write nothing.")] = False,
+) -> None:
+    """Train a DCGAN from scratch. The same command again goes on where it stopped.
+
+    Example: smallgan train photos --size 64 --steps 5000 --policy hflip
+    """
+    import json
+    import shlex
+    import sys
+
+    from smallgan.console import say, stop_flag
+    from smallgan.recipe import load_recipe, parse_overrides
+    from smallgan.study import dry_run as plan_run
+    from smallgan.study import train as run_training
+
+    options: dict[str, Any] = {
+        "data.source": data,
+        "data.size": size,
+        "data.skip_bad": skip_bad or None,
+        "augment.policy": policy,
+        "augment.ratio": ratio,
+        "augment.count": count,
+        "augment.generator": generator,
+        "train.steps": steps,
+        "train.batch_size": batch_size,
+        "train.loss": loss,
+        "train.precision": precision,
+        "seeds": None if seed is None else [seed],
+    }
+    given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])
+    if data is None and recipe is None:
+        recipe = "quickstart"
+        say("no DATA given: the recipe quickstart on the sample set of painted flowers that ships with smallgan")
+    resolved = load_recipe(recipe, given)
+    if dry_run:
+        typer.echo(json.dumps(plan_run(resolved, root=Path("runs"), out=out, new=new, device=device), indent=2))
+        return
+    with stop_flag() as stop_requested:
+        run = run_training(
+            resolved,
+            out=out,
+            new=new,
+            device=device,
+            say=say,
+            command=shlex.join(["smallgan", *sys.argv[1:]]),
+            stop_requested=stop_requested,
+        )
+    typer.echo(run.path)
+    if stop_requested():
+        raise typer.Exit(1)

@@ -1,0 +1,75 @@
+"""The border between pixels (uint8, N x H x W x 3) and images (float32, N x 3 x H x W in [-1, 1]), batches, and grids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smallgan.device import Stream, rng
+
+Pixels = NDArray[np.uint8]
+
+
+def to_images(pixels: Tensor) -> Tensor:
+    """Return uint8 N x H x W x 3 as float32 N x 3 x H x W in [-1, 1]: 0 -> -1, 255 -> 1.
+
+    The result lies in channels_last order, which is how pixels lie already: no copy is made for the layout.
+    """
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_pixels(images: Tensor) -> Pixels:
+    """Return images N x 3 x H x W as uint8 N x H x W x 3, clipped to [-1, 1] and rounded to the nearest level."""
+    scaled = images.detach().float().clamp(-1, 1).add(1.0).mul(127.5).round()
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+class ImageBatches:
+    """A set decoded once and held as uint8 on the device; batch n of a run depends on (seed, n) only."""
+
+    def __init__(self, pixels: Pixels, batch_size: int, seed: int, device: torch.device) -> None:
+        self.pixels = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+        self.batch_size = batch_size
+        self.seed = seed
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of images in the set."""
+        return len(self.pixels)
+
+    def batch(self, number: int) -> Tensor:
+        """Return images of batch `number`, counted from 0: B x 3 x H x W.
+
+        The batches walk an endless row of epochs, each its own permutation of the set, so that after e whole epochs
+        every image was used e times; a batch may reach over the end of an epoch, and a set may be smaller than a batch.
+        """
+        first = number * self.batch_size
+        positions = range(first, first + self.batch_size)
+        indices = np.fromiter((self._index(position) for position in positions), np.int64, self.batch_size)
+        return to_images(self.pixels[torch.from_numpy(indices).to(self.pixels.device)])
+
+    def _index(self, position: int) -> int:
+        epoch, place = divmod(position, len(self))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, rng(self.seed, Stream.BATCH_ORDER, epoch).permutation(len(self))
+        return int(self._order[place])
+
+
+def grid(pixels: Sequence[Pixels] | Pixels, columns: int | None = None, gap: int = 2) -> Pixels:
+    """Return equal-sized pixels laid out in rows, white between them: one H x W x 3 picture."""
+    tiles = np.asarray(pixels)
+    count, height, width, _ = tiles.shape
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    rows = math.ceil(count / columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet

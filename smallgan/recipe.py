@@ -1,0 +1,221 @@
+"""Recipes: the settings of a run as pydantic models; load, override, check, dump. Torch-free."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from augment.errors import InputError, UsageError
+from smallgan.shipped import shipped_folder
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSection(_Section):
+    """Which images, and how they become squares."""
+
+    source: str | None = None
+    """A folder, a zip or a mixed dataset; None is the sample set that ships with smallgan."""
+    size: Literal[32, 64, 128] = 64
+    """Side of the square training images in pixels."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How an image that is not square becomes one."""
+    skip_bad: bool = False
+    """Leave unreadable files out and list them, instead of stopping."""
+
+
+class AugmentSection(_Section):
+    """What is mixed into the originals before training; pixel-equal to what `smallgan augment` writes."""
+
+    policy: str = "none"
+    """A policy expression such as hflip+contrast."""
+    ratio: str | None = None
+    """Originals to added images as A:B; None with `count` None means 1:1."""
+    count: int | None = Field(default=None, ge=0)
+    """Number of added images."""
+    generator: str | None = None
+    """Run or checkpoint that makes the images of the kind `gan`."""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> AugmentSection:
+        if self.ratio is not None and self.count is not None:
+            raise ValueError("give ratio or count, not both")
+        return self
+
+
+class TrainSection(_Section):
+    """The trainer's settings. Defaults follow Radford et al. 2016 where they say something."""
+
+    model: Literal["dcgan"] = "dcgan"
+    loss: Literal["nonsaturating", "hinge"] = "nonsaturating"
+    steps: int = Field(default=5000, ge=1)
+    """Optimiser steps of each network."""
+    batch_size: int = Field(default=64, ge=2)
+    """Images a step; batch norm needs at least two."""
+    lr_g: float = Field(default=2e-4, gt=0)
+    lr_d: float = Field(default=2e-4, gt=0)
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    z_dim: int = Field(default=100, ge=1)
+    base_width: int = Field(default=64, ge=8, multiple_of=8)
+    """Channels at the highest resolution; they double with each halving of the side."""
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Decay a step of the averaged generator that samples and scores come from."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 runs convolutions in bfloat16 (autocast); weights and optimiser stay float32."""
+    report_every: int = Field(default=50, ge=1)
+    """Steps between two lines of stats.jsonl."""
+    snapshot_every: int = Field(default=500, ge=1)
+    """Steps between two snapshots: checkpoint, grid, scores."""
+
+
+class ScoreSection(_Section):
+    """The scores at each snapshot. `smallgan score RUN` gives the full ones afterwards."""
+
+    metrics: tuple[Literal["is", "kmmd"], ...] = ("is", "kmmd")
+    """Empty: no scores while training, and no best checkpoint."""
+    features: str | None = None
+    """Feature network; None is the published Inception where its weights are in the cache, else the shipped network."""
+    num_fake: int = Field(default=500, ge=2)
+    """Samples scored at a snapshot; at most as many reals are used, so that both sides stay equal over the run."""
+    splits: int = Field(default=1, ge=1)
+
+
+class Recipe(_Section):
+    """All that decides what a run computes."""
+
+    name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    data: DataSection = DataSection()
+    augment: AugmentSection = AugmentSection()
+    train: TrainSection = TrainSection()
+    score: ScoreSection = ScoreSection()
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Seeds of the runs; a single run uses the first."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of a single run."""
+        return self.seeds[0]
+
+
+def load_recipe(name_or_file: str | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a recipe from a YAML file, the name of a shipped recipe, or the defaults (None), with overrides applied.
+
+    `overrides` maps dotted paths to values, {"train.steps": 300}. Raises InputError (no such recipe, not YAML) and
+    UsageError, which lists all mistakes at once, each by its path.
+    """
+    values = _read(_find(name_or_file)) if name_or_file else {}
+    origin = name_or_file or "recipe"
+    for path, value in (overrides or {}).items():
+        _put(values, path, value)
+    return _check(values, origin)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe in a YAML file, such as a run's recipe.yaml. Raises InputError and UsageError."""
+    return _check(_read(path), str(path))
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML with every key in it."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """Return {"train.steps": 300} for ["train.steps=300"]; values are read as YAML. Raises UsageError."""
+    overrides: dict[str, Any] = {}
+    for text in texts:
+        path, sign, value = text.partition("=")
+        if not sign or not path:
+            raise UsageError(f"--set {text}: found no PATH=VALUE; write for example --set train.steps=300")
+        try:
+            overrides[path] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            overrides[path] = value
+    return overrides
+
+
+def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return the dotted paths at which two recipes differ, with both values."""
+    left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    return {path: (left.get(path), right.get(path)) for path in left if left.get(path) != right.get(path)}
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that ship with smallgan, by name."""
+    return {path.stem: path for path in sorted(shipped_folder("recipes").glob("*.yaml"))}
+
+
+def _find(name_or_file: str) -> Path:
+    path = Path(name_or_file)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    known = shipped_recipes()
+    if name_or_file in known:
+        return known[name_or_file]
+    hint = _nearest(name_or_file, known)
+    raise InputError(f"recipe {name_or_file!r}: no shipped recipe has that name{hint}; there are {', '.join(known)}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this recipe ({error.strerror}); name an existing YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file ({str(error).splitlines()[0]})") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a recipe is a mapping of sections, found a {type(values).__name__}")
+    return values
+
+
+def _put(values: dict[str, Any], path: str, value: Any) -> None:
+    *sections, key = path.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"{path}: {section!r} is a value, not a section")
+        values = inner
+    values[key] = value
+
+
+def _check(values: dict[str, Any], origin: str) -> Recipe:
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        mistakes = [_mistake(item["loc"], item["type"], item["msg"], item.get("input")) for item in error.errors()]
+        raise UsageError(f"{origin}: {len(mistakes)} mistake(s)\n  " + "\n  ".join(mistakes)) from error
+
+
+def _mistake(location: tuple[int | str, ...], kind: str, message: str, found: Any) -> str:
+    path = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        known = [key for key in _flat(Recipe().model_dump(mode="json"), sections=True)]
+        return f"{path}: no such key{_nearest(path, known)}"
+    return f"{path or 'recipe'}: {message[0].lower()}{message[1:]}, found {found!r}"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "", *, sections: bool = False) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            if sections:
+                flat[f"{prefix}{key}"] = value
+            flat |= _flat(value, f"{prefix}{key}.", sections=sections)
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

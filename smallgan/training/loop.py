@@ -1,0 +1,204 @@
+"""THE training loop: data, step, report, snapshot, stop, in the order in which they happen. Read this file first."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from augment.errors import FailedError
+from augment.files import write_bytes, write_json
+from augment.pixels import encode_png
+from smallgan.device import Stream, autocast, normal, peak_memory_mb
+from smallgan.images import ImageBatches, Pixels, grid, to_pixels
+from smallgan.recipe import Recipe
+from smallgan.run import RunDir, append_jsonl
+from smallgan.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
+
+GRID_IMAGES = 36
+
+
+class Trainer(Checkpointed, Protocol):
+    """One step. It prints nothing and writes nothing."""
+
+    generator_ema: nn.Module
+    device: torch.device
+
+    def step(self, real: Tensor, number: int) -> dict[str, Tensor]:
+        """Take step `number` on real images; return scalars on the device, loss_d and loss_g among them."""
+
+
+@dataclass
+class Clock:
+    """Seconds of the whole run, those before a resume included."""
+
+    train_seconds: float = 0.0
+    other_seconds: float = 0.0
+    mark: float = 0.0
+
+    def restart(self) -> None:
+        """Begin an interval."""
+        self.mark = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last mark, and set it anew."""
+        before, self.mark = self.mark, time.perf_counter()
+        return self.mark - before
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls and does not know."""
+
+    say: Callable[[str], None]
+    """Takes a status line."""
+    evaluate: Callable[[nn.Module, int], float | None]
+    """(averaged generator, step) -> a figure of merit, lower is better, or None; writes its own scores."""
+    stop_requested: Callable[[], bool]
+    """True once the user asked to stop; the loop then saves and returns."""
+    record: Callable[[Mapping[str, Any]], None] = lambda _: None
+    """Takes each line of stats.jsonl, for TensorBoard."""
+
+
+def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, hooks: Hooks) -> int:
+    """Train until `recipe.train.steps` and return the step reached, which is less only when a stop was asked for.
+
+    Goes on from the newest checkpoint of `run`; what was logged or drawn after it is cut first, and as every draw depends
+    on (seed, step) alone, killed and resumed equals uninterrupted. Raises FailedError when a loss is not finite.
+    """
+    settings, clock = recipe.train, Clock()
+    step = run.last_step()
+    if step:
+        state = load_checkpoint(run.checkpoint(step), trainer)
+        clock = Clock(state["train_seconds"], state["other_seconds"])
+        hooks.say(f"resumed from step {step} ({run.checkpoint(step).name})")
+    run.cut_after(step if step else -1)
+    clock.restart()
+    if not step:
+        _snapshot(recipe, run, trainer, hooks, step)
+        clock.other_seconds += clock.lap()
+
+    sums: dict[str, Tensor] = {}
+    first_of_report = step
+    while step < settings.steps:
+        # Data and step
+        numbers = trainer.step(batches.batch(step), step)
+        sums = {name: sums[name] + value if sums else value for name, value in numbers.items()}
+        step += 1
+
+        stopping = hooks.stop_requested()
+        is_snapshot = step % settings.snapshot_every == 0 or step == settings.steps or stopping
+        # Report; a snapshot always reports, so that a checkpoint never stands inside an interval
+        if is_snapshot or step % settings.report_every == 0:
+            means = {name: value.item() / (step - first_of_report) for name, value in sums.items()}
+            seconds = clock.lap()
+            clock.train_seconds += seconds
+            _stop_unless_finite(means, recipe, run, first_of_report, step)
+            _report(recipe, run, hooks, clock, trainer.device, step, means, (step - first_of_report) / seconds)
+            sums, first_of_report = {}, step
+            clock.other_seconds += clock.lap()
+
+        # Snapshot: checkpoint first, so that nothing later can lose it
+        if is_snapshot:
+            _save(recipe, run, trainer, clock, step)
+            _snapshot(recipe, run, trainer, hooks, step)
+            run.prune_checkpoints()
+            clock.other_seconds += clock.lap()
+
+        if stopping:
+            break
+    return step
+
+
+def draw_grid(generator: nn.Module, recipe: Recipe, device: torch.device, count: int = GRID_IMAGES) -> Pixels:
+    """Return the run's fixed-latent images as pixels N x S x S x 3."""
+    z = torch.from_numpy(normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, recipe.train.z_dim))).to(device)
+    with torch.no_grad(), autocast(device, recipe.train.precision):
+        return to_pixels(generator(z))
+
+
+def _report(
+    recipe: Recipe,
+    run: RunDir,
+    hooks: Hooks,
+    clock: Clock,
+    device: torch.device,
+    step: int,
+    means: Mapping[str, float],
+    steps_per_second: float,
+) -> None:
+    images_per_second = steps_per_second * recipe.train.batch_size
+    line = {
+        "step": step,
+        "kimg": round(step * recipe.train.batch_size / 1000, 3),
+        **{name: round(value, 6) for name, value in means.items()},
+        "train_seconds": round(clock.train_seconds, 3),
+        "other_seconds": round(clock.other_seconds, 3),
+        "images_per_second": round(images_per_second, 2),
+        "memory_mb": round(peak_memory_mb(device)),
+    }
+    append_jsonl(run.stats, line)
+    hooks.record(line)
+    left = (recipe.train.steps - step) / steps_per_second
+    hooks.say(
+        f"step {step}/{recipe.train.steps}  kimg {line['kimg']:.1f}  loss D {means['loss_d']:.3f} G {means['loss_g']:.3f}"
+        f"  {images_per_second:.1f} images/s  training {_span(clock.train_seconds)}  elsewhere {_span(clock.other_seconds)}"
+        f"  left {_span(left)}  memory {line['memory_mb']} MB"
+    )
+
+
+def _save(recipe: Recipe, run: RunDir, trainer: Trainer, clock: Clock, step: int) -> None:
+    state = {
+        "step": step,
+        "kimg": round(step * recipe.train.batch_size / 1000, 3),
+        "train_seconds": clock.train_seconds,
+        "other_seconds": clock.other_seconds,
+        "model": recipe.train.model,
+        "size": recipe.data.size,
+        "z_dim": recipe.train.z_dim,
+        "base_width": recipe.train.base_width,
+        "run": run.name,
+        "num_threads": torch.get_num_threads(),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    save_checkpoint(run.checkpoint(step), trainer, state)
+
+
+def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
+    """Draw the grid, score, and remember the best checkpoint by the score."""
+    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer.generator_ema, recipe, trainer.device))))
+    merit = hooks.evaluate(trainer.generator_ema, step)
+    if merit is None or not step:
+        return
+    best = json.loads(run.best.read_text(encoding="utf-8"))["merit"] if run.best.is_file() else math.inf
+    if merit < best:
+        write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
+
+
+def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir, first: int, last: int) -> None:
+    broken = [name for name, value in means.items() if not math.isfinite(value)]
+    if not broken:
+        return
+    settings = recipe.train
+    kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
+    advice = "--precision fp32, or " if settings.precision == "bf16" else ""
+    raise FailedError(
+        f"{run.path}: {', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}; {kept}. Learning "
+        f"rates were {settings.lr_g:g} (G) and {settings.lr_d:g} (D), loss {settings.loss}, precision {settings.precision}. "
+        f"Try {advice}--set train.lr_d={settings.lr_d / 2:g} --set train.lr_g={settings.lr_g / 2:g} with --new"
+    )
+
+
+def _span(seconds: float) -> str:
+    """Return 95 as 1m 35s."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {seconds:02d}s" if minutes else f"{seconds}s"
