@@ -108,13 +108,13 @@ class RunDir:
         """
         make_folder(self.path)
         lock = FileLock(self.path / ".lock")
-        try:
-            with output_errors(self.path):
+        with output_errors(self.path):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UsageError(
-                f"{self.path}: another process is writing to this run; wait for it, or start another run with --new"
-            ) from error
+            except Timeout as error:
+                raise UsageError(
+                    f"{self.path}: another process is writing to this run; wait for it, or start another run with --new"
+                ) from error
         try:
             yield
         finally:

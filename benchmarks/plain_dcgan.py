@@ -1,0 +1,66 @@
+"""The baseline: a DCGAN written the way the PyTorch example of that name goes about it, in our own words.
+
+Contiguous tensors, a sigmoid and binary cross-entropy, PyTorch's default Adam, the discriminator's weight gradients computed
+and thrown away in the generator's step, and five values read back each step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def generator(width: int = 64, z_dim: int = 100) -> nn.Sequential:
+    """Return a 64 px generator, Z x 1 x 1 in."""
+    layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, width * 8, 4, 1, 0, bias=False)]
+    for factor in (8, 4, 2):
+        layers += [nn.BatchNorm2d(width * factor), nn.ReLU(True)]
+        layers += [nn.ConvTranspose2d(width * factor, width * factor // 2, 4, 2, 1, bias=False)]
+    layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+def discriminator(width: int = 64) -> nn.Sequential:
+    """Return a 64 px discriminator that ends in a sigmoid."""
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+    for factor in (1, 2, 4):
+        layers += [nn.Conv2d(width * factor, width * factor * 2, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(width * factor * 2), nn.LeakyReLU(0.2, True)]
+    layers += [nn.Conv2d(width * 8, 1, 4, 1, 0, bias=False), nn.Sigmoid()]
+    return nn.Sequential(*layers)
+
+
+class PlainTrainer:
+    """Two networks and the step between them."""
+
+    def __init__(self, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        self.generator, self.discriminator = generator(), discriminator()
+        for network in (self.generator, self.discriminator):
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    nn.init.normal_(module.weight, 0.0, 0.02)
+        self.loss = nn.BCELoss()
+        self.adam_g = torch.optim.Adam(self.generator.parameters(), 2e-4, (0.5, 0.999))
+        self.adam_d = torch.optim.Adam(self.discriminator.parameters(), 2e-4, (0.5, 0.999))
+
+    def step(self, real: Tensor) -> list[float]:
+        """Take one step on images B x 3 x 64 x 64."""
+        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        self.discriminator.zero_grad()
+        on_real = self.discriminator(real).view(-1)
+        loss_real = self.loss(on_real, ones)
+        loss_real.backward()
+        fake = self.generator(torch.randn(len(real), 100, 1, 1))
+        on_fake = self.discriminator(fake.detach()).view(-1)
+        loss_fake = self.loss(on_fake, zeros)
+        loss_fake.backward()
+        self.adam_d.step()
+
+        self.generator.zero_grad()
+        judged = self.discriminator(fake).view(-1)
+        loss_g = self.loss(judged, ones)
+        loss_g.backward()
+        self.adam_g.step()
+        read = [on_real.mean(), on_fake.mean(), judged.mean(), loss_real + loss_fake, loss_g]
+        return [value.item() for value in read]
