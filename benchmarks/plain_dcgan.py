@@ -1,7 +1,7 @@
 """The baseline: a DCGAN written the way the PyTorch example of that name goes about it, in our own words.
 
-Contiguous tensors, a sigmoid and binary cross-entropy, PyTorch's default Adam, the discriminator's weight gradients computed
-and thrown away in the generator's step, and five values read back each step.
+Contiguous tensors, a sigmoid and binary cross-entropy, PyTorch's default Adam, the discriminator's weight gradients
+computed and thrown away in the generator's step, and five values read back each step.
 """
 
 from __future__ import annotations

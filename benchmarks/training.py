@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -51,7 +50,7 @@ def _steps(rounds: int) -> list[Row]:
 
 
 def _data_path(rounds: int) -> Row:
-    """Measure an epoch of batches, as floats in [-1, 1], from JPEG files of CelebA's shape; ours pays the decoding once."""
+    """Measure an epoch of float batches from JPEG files of CelebA's shape; ours pays the decoding once, apart."""
     with tempfile.TemporaryDirectory() as folder:
         files = _jpegs(Path(folder) / "one-class", 512)
         transform = transforms.Compose(
@@ -78,7 +77,7 @@ def _data_path(rounds: int) -> Row:
 
 def _jpegs(folder: Path, count: int) -> list[Path]:
     """Write photograph-like JPEGs: smooth noise on several scales."""
-    os.makedirs(folder)
+    folder.mkdir()
     rng = np.random.default_rng(0)
     files = []
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Checkpoints: every tensor in one safetensors file, the rest in one JSON; no pickle. A kill leaves the previous one whole."""
+"""Checkpoints: tensors in one safetensors file, the rest in one JSON, no pickle; a kill leaves the last one whole."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def save_checkpoint(folder: Path, trainer: Checkpointed, state: Mapping[str, Any
                 save_file(tensors, temporary / TENSORS)
             except SafetensorError as error:  # how the library reports a full disk
                 raise OSError(str(error)) from error
-            write_json(
-                temporary / STATE, {**state, "tensors_sha256": sha256_file(temporary / TENSORS)}, sync=True
-            )
+            write_json(temporary / STATE, {**state, "tensors_sha256": sha256_file(temporary / TENSORS)}, sync=True)
             _sync(temporary / TENSORS)
             temporary.rename(folder)
             _sync(folder.parent)
@@ -58,7 +56,7 @@ def save_checkpoint(folder: Path, trainer: Checkpointed, state: Mapping[str, Any
 
 
 def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
-    """Fill the trainer, which keeps its memory layout, and return the state. Raises InputError for a damaged checkpoint."""
+    """Fill the trainer, which keeps its memory layout, and return the state. Raises InputError when damaged."""
     state = read_state(folder)
     saved = read_tensors(folder)
     for name, optimizer in trainer.optimizers.items():
@@ -82,7 +80,9 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / STATE}: cannot read this checkpoint ({error}); delete the folder {folder}") from error
+        raise InputError(
+            f"{folder / STATE}: cannot read this checkpoint ({error}); delete the folder {folder}"
+        ) from error
     if not isinstance(state, dict) or "step" not in state:
         raise InputError(f"{folder / STATE}: not the state of a checkpoint; delete the folder {folder}")
     return state
@@ -93,12 +93,18 @@ def read_tensors(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     try:
         tensors = load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{folder / TENSORS}: cannot read this checkpoint ({error}); delete the folder {folder}") from error
+        raise _damaged(folder / TENSORS, error) from error
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: cannot read this checkpoint ({error}); delete the folder {path.parent}, and the one before it is used"
+    )
+
+
 def _tensors(trainer: Checkpointed) -> Iterable[tuple[str, Tensor]]:
-    """Walk all tensors of a trainer by a name that says what they are: g.project.weight, adam.g.project.weight.exp_avg."""
+    """Walk all tensors of a trainer by name, such as g.project.weight and adam.g.project.weight.exp_avg."""
     for network_name, network in trainer.networks.items():
         for name, tensor in network.state_dict(keep_vars=True).items():
             yield f"{network_name}.{name}", tensor

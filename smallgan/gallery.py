@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _GIF_SECONDS_PER_FRAME = 0.05
 
 
 def samples_folder(model: Model, addresses: Sequence[Address], kind: str) -> Path:
-    """Return where samples of these addresses belong: samples/ of the model's run, else a folder here, named by content."""
+    """Return where samples of these addresses belong: samples/ of the model's run, else here."""
     root = model.run.samples if model.run else Path("samples")
     (first_seed, _), (last_seed, last_k) = addresses[0], addresses[-1]
     which = f"seed{first_seed}-x{last_k + 1}" if first_seed == last_seed else f"seeds{first_seed}-{last_seed}"
@@ -42,7 +43,8 @@ def write_samples(
     Raises OutputError.
     """
     make_folder(folder)
-    files, tiles = [], []
+    files: list[str] = []
+    tiles: list[Pixels] = []
     one_seed = len({seed for seed, _ in addresses}) == 1
     for number, pixels in enumerate(generate(model, latents(addresses, model.generator.z_dim))):
         seed, k = addresses[number]
@@ -68,7 +70,7 @@ def write_interpolation(model: Model, addresses: Sequence[Address], folder: Path
     make_folder(folder)
     ends = latents(addresses, model.generator.z_dim)
     rows: list[Pixels] = []
-    for pair in zip(ends[:-1], ends[1:], strict=True):
+    for pair in pairwise(ends):
         rows.extend(generate(model, interpolate(np.stack(pair), STRIP_TILES - 1)))
     strip, movie = folder / "strip.png", folder / "loop.gif"
     write_bytes(strip, encode_png(grid(rows, columns=STRIP_TILES)))

@@ -1,4 +1,4 @@
-"""The border between pixels (uint8, N x H x W x 3) and images (float32, N x 3 x H x W in [-1, 1]), batches, and grids."""
+"""The border between pixels (uint8, N x H x W x 3) and images (float32, N x 3 x H x W in [-1, 1]); batches; grids."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def _check(values: dict[str, Any], origin: str) -> Recipe:
 def _mistake(location: tuple[int | str, ...], kind: str, message: str, found: Any) -> str:
     path = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
-        known = [key for key in _flat(Recipe().model_dump(mode="json"), sections=True)]
+        known = list(_flat(Recipe().model_dump(mode="json"), sections=True))
         return f"{path}: no such key{_nearest(path, known)}"
     return f"{path or 'recipe'}: {message[0].lower()}{message[1:]}, found {found!r}"
 

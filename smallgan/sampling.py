@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.errors import InputError, UsageError
+from smallgan.checkpoint import STATE, TENSORS, read_state, read_tensors
 from smallgan.device import Stream, autocast, describe_device, normal
 from smallgan.images import Pixels, to_pixels
 from smallgan.models import DCGANGenerator
 from smallgan.run import RunDir
-from smallgan.checkpoint import STATE, TENSORS, read_state, read_tensors
 
 BATCH_SIZE = 32
 """Images are always generated in batches of this size, the last one filled up, as another size may round otherwise."""
@@ -60,8 +61,8 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", prec
         generator.load_state_dict(read_tensors(folder, "g_ema."))
     except (KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{folder}: not a checkpoint of a DCGAN generator ({reason}); name a run of smallgan") from error
-    generator.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        raise InputError(f"{folder}: not a DCGAN generator's checkpoint ({reason}); name a run of smallgan") from error
+    generator = generator.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     return Model(generator, device, precision, folder, run, int(state["step"]), str(state["tensors_sha256"]))
 
 
@@ -94,7 +95,7 @@ def parse_seeds(text: str) -> list[int]:
         try:
             low, high = int(first), int(last if dash else first)
         except ValueError:
-            raise UsageError(f"--seeds {text}: {part!r} is no seed and no range; write for example 0-35 or 1,4-6") from None
+            raise UsageError(f"--seeds {text}: {part!r} is no seed and no range; write 0-35 or 1,4-6") from None
         if high < low or high - low > 1_000_000:
             raise UsageError(f"--seeds {text}: the range {part!r} must ascend and hold at most a million seeds")
         seeds.extend(range(low, high + 1))
@@ -108,7 +109,7 @@ def interpolate(ends: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
     arXiv:1609.04468) keeps it, where the straight line passes through short ones that the generator never saw.
     """
     path: list[NDArray[np.float32]] = []
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
+    for start, end in pairwise(ends):
         cosine = np.dot(start, end) / (np.linalg.norm(start) * np.linalg.norm(end))
         angle = np.arccos(np.clip(cosine, -1, 1))
         for fraction in np.arange(steps) / steps:

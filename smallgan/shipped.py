@@ -1,4 +1,4 @@
-"""Where the recipes, the sample set and the small weights are: inside the wheel, or beside the package in a checkout."""
+"""Where recipes, sample set and small weights are: inside the wheel, or beside the package in a checkout."""
 
 from __future__ import annotations
 

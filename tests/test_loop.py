@@ -67,7 +67,9 @@ def test_a_whole_run_writes_what_the_design_lists(tmp_path):
     assert run.best_step() == 12
     last = read_jsonl(run.stats)[-1]
     assert last["kimg"] == pytest.approx(12 * 4 / 1000)
-    assert all(math.isfinite(last[key]) for key in ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second"))
+    assert all(
+        math.isfinite(last[key]) for key in ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second")
+    )
     assert len(lines) == 6
     assert "elsewhere" in lines[0]
 

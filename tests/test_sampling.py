@@ -55,7 +55,7 @@ def test_the_source_for_augment_draws_what_sample_draws(run):
     whole = sample_pixels(model, 34, seed=5)
     assert [origin["k"] for _, origin in drawn] == [33, 2]
     # Another place in the batch may round another way in the last bit of a float, so at most by one level.
-    for (pixels, origin) in drawn:
+    for pixels, origin in drawn:
         assert np.abs(pixels.astype(int) - whole[origin["k"]]).max() <= 1
     assert source.describe()["checkpoint_sha256"] == model.sha256
 
@@ -100,7 +100,9 @@ def test_files_of_samples_and_interpolation(run, tmp_path):
         f"sample-{k:05d}.png" for k in range(5)
     ]
     assert written["count"] == 5
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "s/sample-00004.png")), sample_pixels(model, 5, 0)[4])
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(tmp_path / "s/sample-00004.png")), sample_pixels(model, 5, 0)[4]
+    )
     write_interpolation(model, addresses(3, 0, None), tmp_path / "i", frames=4)
     assert Image.open(tmp_path / "i/strip.png").size == (8 * 34 - 2, 2 * 34 - 2)
     assert Image.open(tmp_path / "i/loop.gif").n_frames == 3 * 4

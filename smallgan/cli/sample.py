@@ -21,7 +21,7 @@ def sample(
     out: Annotated[Path | None, typer.Option(help="Folder; default: samples/ of the run, by step.")] = None,
     checkpoint: Annotated[str, typer.Option(help="last, best or a step.")] = "last",
     grid_only: Annotated[bool, typer.Option("--grid-only", help="Write the grid, not the single images.")] = False,
-    interpolate: Annotated[bool, typer.Option("--interpolate", help="A strip and a GIF between latents instead.")] = False,
+    interpolate: Annotated[bool, typer.Option("--interpolate", help="A strip and a GIF instead.")] = False,
     frames: Annotated[int, typer.Option(help="Frames of the GIF from one latent to the next.", min=2, max=240)] = 24,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -15,7 +15,8 @@ def register(app: typer.Typer) -> None:
 
 def train(
     data: Annotated[
-        str | None, typer.Argument(help="Folder, zip or mixed dataset; default: the sample set that ships with smallgan.")
+        str | None,
+        typer.Argument(help="Folder, zip or mixed dataset; default: the sample set."),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -34,9 +35,9 @@ def train(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out and list them.")] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="PATH=VALUE, any recipe key, repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: the next number below runs/.")] = None,
-    new: Annotated[bool, typer.Option("--new", help="Start another run instead of going on with an unfinished one.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Start another run, do not go on with one.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, with the time; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
 ) -> None:
     """Train a DCGAN from scratch. The same command again goes on where it stopped.
 

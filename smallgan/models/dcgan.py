@@ -15,6 +15,7 @@ Where we differ:
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class DCGANGenerator(nn.Module):
                 nn.BatchNorm2d(wide),
                 nn.ReLU(inplace=True),
             )
-            for narrow, wide in zip(widths[:-1], widths[1:], strict=True)
+            for narrow, wide in pairwise(widths)
         )
         self.to_rgb = nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1)
 
@@ -69,7 +70,7 @@ class DCGANDiscriminator(nn.Module):
                 nn.BatchNorm2d(narrow),
                 nn.LeakyReLU(0.2, inplace=True),
             )
-            for wide, narrow in zip(widths[:-1], widths[1:], strict=True)
+            for wide, narrow in pairwise(widths)
         )
         self.score = nn.Conv2d(widths[-1], 1, 4)
 

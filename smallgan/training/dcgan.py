@@ -30,8 +30,8 @@ class DCGANTrainer:
         for network in (generator, discriminator):
             initialize(network, draws)
         # channels_last is the order in which CPU and GPU convolutions are fastest, and the one our pixels lie in.
-        self.generator = generator.to(device, memory_format=torch.channels_last)
-        self.discriminator = discriminator.to(device, memory_format=torch.channels_last)
+        self.generator = generator.to(device).to(memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(device).to(memory_format=torch.channels_last)
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         betas = (settings.beta1, settings.beta2)
         self.optimizers = {
@@ -75,13 +75,13 @@ class DCGANTrainer:
 
     def _descend(self, name: str, loss: Tensor) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizers[name].step()
 
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """Record a forward pass whose backward leaves out the weights of `network`; all other gradients are bit-identical."""
+    """Record a forward pass whose backward leaves out the weights of `network`; other gradients are bit-identical."""
     network.requires_grad_(False)
     try:
         yield

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from augment.errors import FailedError
 from augment.files import write_bytes, write_json
 from augment.pixels import encode_png
+from smallgan.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
 from smallgan.device import Stream, autocast, normal, peak_memory_mb
 from smallgan.images import ImageBatches, Pixels, grid, to_pixels
 from smallgan.recipe import Recipe
 from smallgan.run import RunDir, append_jsonl
-from smallgan.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
 
 GRID_IMAGES = 36
 
@@ -29,8 +29,11 @@ GRID_IMAGES = 36
 class Trainer(Checkpointed, Protocol):
     """One step. It prints nothing and writes nothing."""
 
-    generator_ema: nn.Module
     device: torch.device
+
+    @property
+    def generator_ema(self) -> nn.Module:
+        """The averaged generator, in eval mode."""
 
     def step(self, real: Tensor, number: int) -> dict[str, Tensor]:
         """Take step `number` on real images; return scalars on the device, loss_d and loss_g among them."""
@@ -71,8 +74,9 @@ class Hooks:
 def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, hooks: Hooks) -> int:
     """Train until `recipe.train.steps` and return the step reached, which is less only when a stop was asked for.
 
-    Goes on from the newest checkpoint of `run`; what was logged or drawn after it is cut first, and as every draw depends
-    on (seed, step) alone, killed and resumed equals uninterrupted. Raises FailedError when a loss is not finite.
+    Goes on from the newest checkpoint of `run`; what was logged or drawn after it is cut first, and as every draw
+    depends on (seed, step) alone, killed and resumed equals uninterrupted. Raises FailedError when a loss is
+    not finite.
     """
     settings, clock = recipe.train, Clock()
     step = run.last_step()
@@ -148,11 +152,17 @@ def _report(
     append_jsonl(run.stats, line)
     hooks.record(line)
     left = (recipe.train.steps - step) / steps_per_second
-    hooks.say(
-        f"step {step}/{recipe.train.steps}  kimg {line['kimg']:.1f}  loss D {means['loss_d']:.3f} G {means['loss_g']:.3f}"
-        f"  {images_per_second:.1f} images/s  training {_span(clock.train_seconds)}  elsewhere {_span(clock.other_seconds)}"
-        f"  left {_span(left)}  memory {line['memory_mb']} MB"
+    parts = (
+        f"step {step}/{recipe.train.steps}",
+        f"kimg {line['kimg']:.1f}",
+        f"loss D {means['loss_d']:.3f} G {means['loss_g']:.3f}",
+        f"{images_per_second:.1f} images/s",
+        f"training {_span(clock.train_seconds)}",
+        f"elsewhere {_span(clock.other_seconds)}",
+        f"left {_span(left)}",
+        f"memory {line['memory_mb']} MB",
     )
+    hooks.say("  ".join(parts))
 
 
 def _save(recipe: Recipe, run: RunDir, trainer: Trainer, clock: Clock, step: int) -> None:
@@ -190,10 +200,11 @@ def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir,
     settings = recipe.train
     kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
     advice = "--precision fp32, or " if settings.precision == "bf16" else ""
+    halved = f"--set train.lr_d={settings.lr_d / 2:g} --set train.lr_g={settings.lr_g / 2:g}"
     raise FailedError(
-        f"{run.path}: {', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}; {kept}. Learning "
-        f"rates were {settings.lr_g:g} (G) and {settings.lr_d:g} (D), loss {settings.loss}, precision {settings.precision}. "
-        f"Try {advice}--set train.lr_d={settings.lr_d / 2:g} --set train.lr_g={settings.lr_g / 2:g} with --new"
+        f"{run.path}: {', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}; {kept}. "
+        f"Learning rates were {settings.lr_g:g} (G) and {settings.lr_d:g} (D), loss {settings.loss}, "
+        f"precision {settings.precision}. Try {advice}{halved}, with --new"
     )
 
 

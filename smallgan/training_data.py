@@ -1,0 +1,80 @@
+"""The images of a recipe in memory: read, checked, made square, mixed, and told of in data.json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from augment.build import Mixture, mix
+from augment.errors import InputError
+from augment.inspect import check, sound
+from augment.plan import make_plan
+from augment.sources import fingerprint, open_source
+from smallgan.images import Pixels
+from smallgan.recipe import Recipe
+from smallgan.sampling import GeneratorSource, load_model
+from smallgan.shipped import sample_set
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The set in memory, and what is known of it."""
+
+    mixture: Mixture
+    originals: Pixels
+    """The originals alone, num_real x S x S x 3: what scores compare with."""
+    summary: dict[str, Any]
+    """data.json"""
+
+
+def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
+    """Read, check, fit to squares and mix the images of a recipe in memory. Raises InputError and UsageError."""
+    path = Path(recipe.data.source) if recipe.data.source else sample_set()
+    source = open_source(path)
+    records = check(source)
+    source = sound(source, records, skip_bad=recipe.data.skip_bad)
+    hashes = {record.name: record.sha256 for record in records}
+    settings = recipe.augment
+    generator = GeneratorSource(load_model(Path(settings.generator), device)) if settings.generator else None
+    plan = make_plan(
+        source,
+        settings.policy,
+        ratio=settings.ratio,
+        count=settings.count,
+        size=recipe.data.size,
+        fit=recipe.data.fit,
+        format="png",
+        seed=recipe.seed,
+        generator=generator,
+    )
+    mixture = mix(plan, source, generator=generator)
+    is_original = np.array([image.origin == "original" for image in mixture.images])
+    if not is_original.any():
+        raise InputError(f"{path}: no original image in it; scores need originals, name a set that has them")
+    names = [image.name for image in source.images if image.origin == "original"]
+    summary = {
+        "source": str(path),
+        "size": recipe.data.size,
+        "fit": recipe.data.fit,
+        "num_real": int(is_original.sum()),
+        "num_images": len(mixture.images),
+        "origins": dict(Counter(image.origin for image in mixture.images)),
+        "policy": settings.policy,
+        "fingerprint": fingerprint([str(hashes[name]) for name in names]),
+        "skipped": sorted(set(hashes) - {image.name for image in source.images}),
+        "names": names,
+    }
+    return TrainingData(mixture, mixture.pixels[is_original], summary)
+
+
+def describe_data(summary: Mapping[str, Any]) -> str:
+    """Return what the set is, in a phrase."""
+    parts = ", ".join(f"{count} {origin}" for origin, count in summary["origins"].items())
+    left_out = f", {len(summary['skipped'])} unreadable left out" if summary["skipped"] else ""
+    return f"{summary['num_images']} images of {summary['size']} px ({parts}{left_out}) from {summary['source']}"

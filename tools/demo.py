@@ -1,0 +1,39 @@
+"""`make demo`: augment, train, sample, score and report on the sample set, as a new user would type it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path("demo")
+MIXED, RUN, REPORT = FOLDER / "mixed", FOLDER / "run", FOLDER / "report.html"
+
+COMMANDS = [
+    f"augment --policy hflip+contrast --out {MIXED}",
+    f"train {MIXED} --recipe quickstart --out {RUN}",
+    f"sample {RUN} --seeds 0-35",
+    f"sample {RUN} --interpolate",
+    f"score {RUN} --checkpoint best",
+    f"report {RUN} --out {REPORT}",
+]
+
+
+def main() -> None:
+    started = time.perf_counter()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    for command in COMMANDS:
+        print(f"\n$ smallgan {command}", flush=True)
+        before = time.perf_counter()
+        status = subprocess.run([sys.executable, "-m", "smallgan", *shlex.split(command)]).returncode
+        if status:
+            sys.exit(status)
+        print(f"  ({time.perf_counter() - before:.0f} s)", flush=True)
+    print(f"\nDone in {time.perf_counter() - started:.0f} s. The page: {REPORT.resolve().as_uri()}")
+
+
+if __name__ == "__main__":
+    main()
