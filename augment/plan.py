@@ -1,0 +1,246 @@
+"""A plan: exactly which output comes from which parent by which operation, decided before anything is written."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL
+import simplejpeg
+
+from augment.errors import InputError, UsageError
+from augment.names import Namer
+from augment.pixels import FITS, MAX_PIXELS
+from augment.policy import GAN, Policy, Share, parse_policy
+from augment.sources import PLAN_FORMAT, Facts, ImageSet, ImageSource, Origin, fingerprint
+from augment.transforms import TRANSFORMS
+
+FORMATS = {"png": ".png", "jpeg": ".jpg"}
+MAX_ADDED = 10_000_000
+DEFAULT_RATIO = "1:1"
+
+_ORDER, _IMAGE = 0, 1  # the two streams of a seed: the order of the parents, and the draws of image k
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing done to an image, with the parameters drawn for it."""
+
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as it stands in metadata.jsonl: the parameters as one JSON text."""
+        return {"name": self.name, "params": json.dumps(self.params)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of the mixed set."""
+
+    file_name: str
+    origin: Origin
+    label: str | None
+    source: int | None
+    """Index of the source image it is, or is made from; None: a generator makes it."""
+    k: int | None = None
+    """Its number among the added images: what its draws depend on, beside the seed."""
+    operations: tuple[Operation, ...] = ()
+    copied: bool = False
+    """An original whose bytes are taken as they are."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be made. Two plans with the same `settings` make the same bytes."""
+
+    entries: tuple[Entry, ...]
+    """Originals first, in the order of the source; then the added images by k."""
+    facts: tuple[Facts, ...]
+    """Hash and size of every source image."""
+    policy: Policy
+    size: int | None
+    fit: str
+    format: str
+    seed: int
+    settings: dict[str, Any]
+    """plan.json"""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of images by what they are: originals, then each share of the policy."""
+        return {"original": self.settings["num_original"]} | {s["chain"]: s["num"] for s in self.settings["shares"]}
+
+
+def make_plan(
+    source: ImageSet,
+    policy: Policy | str,
+    *,
+    ratio: str | None = None,
+    count: int | None = None,
+    size: int | None = None,
+    fit: str = "crop",
+    format: str = "png",
+    seed: int = 0,
+    generator: ImageSource | None = None,
+) -> Plan:
+    """Decide what is made of the images of `source`, all of which must be sound.
+
+    Shares of the added images are counted by largest remainder. One permutation of the originals, drawn from `seed`,
+    is walked through all shares, so the numbers of uses differ by at most one. Images of `source` that are no originals
+    (a mixed dataset) are taken over and are nobody's parent. Without `ratio` and `count` the ratio is 1:1.
+    Raises UsageError, and InputError for a file that cannot be read.
+    """
+    policy = parse_policy(policy) if isinstance(policy, str) else policy
+    _check_settings(size, fit, format, seed)
+    facts = tuple(source.facts(index) for index in range(len(source)))
+    parents = [index for index, image in enumerate(source.images) if image.origin == "original"]
+    added = num_added(len(parents), ratio, count) if policy.shares else 0
+    shares = list(zip(policy.shares, policy.counts(added), strict=True))
+    _check_shares(policy, shares, len(parents), generator)
+    namer = Namer()
+    entries = [_taken_over(source, index, fact, size, format, namer) for index, fact in enumerate(facts)]
+    entries += _added(source, shares, parents, seed, FORMATS[format], namer)
+    settings = {
+        "format": PLAN_FORMAT,
+        "sources": [
+            {
+                "name": source.name,
+                "num_images": len(source),
+                "fingerprint": fingerprint([fact.sha256 for fact in facts]),
+            }
+        ],
+        "policy": str(policy),
+        "ratio": None if count is not None else ratio or DEFAULT_RATIO,
+        "num_original": len(parents),
+        "num_added": added,
+        "shares": [{"chain": share.name, "num": number} for share, number in shares],
+        "size": size,
+        "fit": fit if size else None,
+        "image_format": format,
+        "seed": seed,
+        "generator": {"name": generator.name, **generator.describe()} if generator and policy.needs_generator else None,
+        "renamed": _renamed(source, entries),
+        "versions": {
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "pillow": PIL.__version__,
+            "simplejpeg": simplejpeg.__version__,
+        },
+    }
+    return Plan(tuple(entries), facts, policy, size, fit, format, seed, settings)
+
+
+def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
+    """Return how many images are added: `count`, or floor(num_originals * B / A) for the ratio A:B (default 1:1).
+
+    >>> num_added(50, "2:3", None)
+    75
+    """
+    if ratio is not None and count is not None:
+        raise UsageError(f"--ratio {ratio} and --count {count} both say how many images are added; give one of them")
+    if count is None:
+        match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", (ratio or DEFAULT_RATIO).strip())
+        if not match or int(match[1]) < 1:
+            raise UsageError(
+                f"--ratio {ratio!r}: needed originals:added as whole numbers, the first at least 1, such as 1:1"
+            )
+        count = num_originals * int(match[2]) // int(match[1])
+    if not 0 <= count <= MAX_ADDED:
+        raise UsageError(f"{count} images to add; needed a number from 0 to {MAX_ADDED:,}")
+    return count
+
+
+def image_generator(seed: int, k: int) -> np.random.Generator:
+    """Return the random generator of added image `k`; it depends on (seed, k) only."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_IMAGE, k)))
+
+
+def parent_order(seed: int, num_parents: int) -> list[int]:
+    """Return the permutation of the parents that all shares walk through."""
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ORDER,)))
+    return [int(index) for index in generator.permutation(num_parents)]
+
+
+def _check_settings(size: int | None, fit: str, format_: str, seed: int) -> None:
+    if size is not None and not 1 <= size <= math.isqrt(MAX_PIXELS):
+        raise UsageError(f"--size {size}: needed a number of pixels from 1 to {math.isqrt(MAX_PIXELS)}")
+    if fit not in FITS:
+        raise UsageError(f"--fit {fit!r}: needed one of {', '.join(FITS)}")
+    if format_ not in FORMATS:
+        raise UsageError(f"--format {format_!r}: needed one of {', '.join(FORMATS)}")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: needed a whole number, 0 or more")
+
+
+def _check_shares(
+    policy: Policy, shares: Sequence[tuple[Share, int]], num_parents: int, generator: ImageSource | None
+) -> None:
+    if policy.needs_generator and generator is None:
+        raise UsageError(f"policy {str(policy)!r} needs a generator for 'gan': name a trained run with --generator")
+    for share, number in shares:
+        if number and not num_parents and not share.is_synthetic:
+            raise InputError(f"no original image in the source, and {share.name!r} has to be made from one")
+        if number > num_parents and not share.is_random:
+            raise UsageError(
+                f"policy {str(policy)!r}: {number} images by {share.name!r} of {num_parents} originals, but a second of "
+                f"the same original would be a copy; ask for at most {num_parents} of them with --count or --ratio, or "
+                "mix in a kind that varies, such as contrast"
+            )
+
+
+def _taken_over(source: ImageSet, index: int, fact: Facts, size: int | None, format_: str, namer: Namer) -> Entry:
+    image = source.images[index]
+    path = PurePosixPath(image.name)
+    copied = size is None or (fact.width, fact.height) == (size, size)
+    suffix = path.suffix if copied else FORMATS[format_]
+    return Entry(namer.name(image.label, path.stem, suffix), image.origin, image.label, index, copied=copied)
+
+
+def _added(
+    source: ImageSet, shares: Sequence[tuple[Share, int]], parents: Sequence[int], seed: int, suffix: str, namer: Namer
+) -> list[Entry]:
+    order = parent_order(seed, len(parents))
+    entries: list[Entry] = []
+    walked = 0
+    for share, number in shares:
+        for _ in range(number):
+            k = len(entries)
+            operations = _operations(share, seed, k)
+            if share.is_synthetic:
+                name = namer.name(None, f"{share.name}-{k:05d}", suffix)
+                entries.append(Entry(name, "synthetic", None, None, k, operations))
+                continue
+            parent = parents[order[walked % len(order)]]
+            walked += 1
+            image = source.images[parent]
+            # the safe stem is short; the operation comes after it, whole
+            name = namer.name(image.label, PurePosixPath(image.name).stem, f"__{_short(share.name)}-{k:05d}{suffix}")
+            entries.append(Entry(name, "augmented", image.label, parent, k, operations))
+    return entries
+
+
+def _operations(share: Share, seed: int, k: int) -> tuple[Operation, ...]:
+    generator = image_generator(seed, k) if share.is_random else None
+    operations = []
+    for kind in share.chain:
+        draw = None if kind == GAN else TRANSFORMS[kind].draw
+        operations.append(Operation(kind, draw(generator) if draw and generator else {}))
+    return tuple(operations)
+
+
+def _short(chain: str) -> str:
+    return chain if len(chain) <= 40 else f"{chain[:39]}~"
+
+
+def _renamed(source: ImageSet, entries: Sequence[Entry]) -> dict[str, str]:
+    """Originals whose name could not be kept: the new one, and the one in the source."""
+    pairs = zip(entries, source.images, strict=False)
+    return {e.file_name: i.name for e, i in pairs if PurePosixPath(e.file_name).stem != PurePosixPath(i.name).stem}

@@ -1,0 +1,97 @@
+"""The contact sheet: for each share of a policy a few parents, and beside each what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from augment.pixels import Pixels, fit_square
+from augment.plan import Entry, Plan
+
+_TILE, _GAP, _MARGIN, _PAIRS = 112, 4, 24, 4
+_PAIR = 2 * _TILE + _GAP
+_BETWEEN = 20
+_TITLE, _CAPTION = 44, 30
+_INK, _FAINT, _PAPER = (34, 38, 46), (112, 118, 130), (250, 250, 248)
+_WIDTH = 2 * _MARGIN + _PAIRS * _PAIR + (_PAIRS - 1) * _BETWEEN
+
+
+def contact_sheet(plan: Plan, pixels_of: Callable[[int], Pixels]) -> Pixels:
+    """Return the sheet of a plan, H x W x 3. `pixels_of` gives the pixels of the entry at a position."""
+    original_of = {entry.source: at for at, entry in enumerate(plan.entries) if entry.k is None}
+    bands = _bands(plan)
+    height = _MARGIN + _TITLE + len(bands) * (_CAPTION + _TILE + _BETWEEN) + _MARGIN - _BETWEEN
+    sheet = Image.new("RGB", (_WIDTH, height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    _write_title(pen, plan)
+    top = _MARGIN + _TITLE
+    for caption, positions in bands:
+        pen.text((_MARGIN, top + 4), caption, _INK, font=ImageFont.load_default(15))
+        if plan.entries[positions[0]].origin == "augmented":
+            left = _MARGIN + pen.textlength(caption, font=ImageFont.load_default(15)) + 10
+            pen.text((left, top + 6), "original, and what became of it", _FAINT, font=ImageFont.load_default(12))
+        tiles = [(at, original_of.get(plan.entries[at].source)) for at in positions]
+        _draw_band(sheet, top + _CAPTION, tiles, pixels_of, plan.entries)
+        top += _CAPTION + _TILE + _BETWEEN
+    return np.asarray(sheet, dtype=np.uint8)
+
+
+def _bands(plan: Plan) -> list[tuple[str, list[int]]]:
+    """A caption and positions of entries for each share; the originals alone where nothing is added."""
+    added = [at for at, entry in enumerate(plan.entries) if entry.k is not None]
+    bands = []
+    first = 0
+    for share in plan.settings["shares"]:
+        positions = added[first : first + share["num"]]
+        first += share["num"]
+        shown = positions[: _PAIRS if positions and plan.entries[positions[0]].source is not None else 2 * _PAIRS]
+        if shown:
+            bands.append((f"{share['chain']}  ({share['num']:,})", shown))
+    return bands or [("originals", list(range(min(2 * _PAIRS, len(plan.entries)))))]
+
+
+def _write_title(pen: ImageDraw.ImageDraw, plan: Plan) -> None:
+    title = f"{plan.settings['sources'][0]['name']}  ·  {plan.policy}"
+    counts = f"{plan.settings['num_original']:,} originals, {plan.settings['num_added']:,} added"
+    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title), _INK, font=ImageFont.load_default(20))
+    pen.text((_WIDTH - _MARGIN, _MARGIN + 2), counts, _FAINT, font=ImageFont.load_default(14), anchor="ra")
+
+
+def _fitting(pen: ImageDraw.ImageDraw, title: str) -> str:
+    font, room = ImageFont.load_default(20), _WIDTH * 2 // 3
+    if pen.textlength(title, font=font) <= room:
+        return title
+    while title and pen.textlength(f"{title}...", font=font) > room:
+        title = title[:-1]
+    return f"{title}..."
+
+
+def _draw_band(
+    sheet: Image.Image,
+    top: int,
+    tiles: Sequence[tuple[int, int | None]],
+    pixels_of: Callable[[int], Pixels],
+    entries: Sequence[Entry],
+) -> None:
+    pen = ImageDraw.Draw(sheet)
+    for number, (at, original) in enumerate(tiles):
+        entry = entries[at]
+        if entry.k is None or original is None:
+            left = _MARGIN + (number // 2) * (_PAIR + _BETWEEN) + (number % 2) * (_TILE + _GAP)
+            _paste(sheet, left, top, pixels_of(at))
+            continue
+        left = _MARGIN + number * (_PAIR + _BETWEEN)
+        _paste(sheet, left, top, pixels_of(original))
+        _paste(sheet, left + _TILE + _GAP, top, pixels_of(at))
+        factors = [f"x{op.params['factor']:.2f}" for op in entry.operations if "factor" in op.params]
+        if factors:
+            pen.text((left + _PAIR, top - 5), " ".join(factors), _FAINT, font=ImageFont.load_default(12), anchor="rs")
+
+
+def _paste(sheet: Image.Image, left: int, top: int, pixels: Pixels) -> None:
+    longest = max(pixels.shape[:2])
+    if longest * 2 <= _TILE:  # small images are enlarged by whole pixels first: they shall look as they are
+        pixels = pixels.repeat(_TILE // longest, axis=0).repeat(_TILE // longest, axis=1)
+    sheet.paste(Image.fromarray(fit_square(pixels, _TILE, "pad")), (left, top))
