@@ -1,0 +1,38 @@
+"""Squared Euclidean distances between two sets of feature vectors, in float64 and block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 1024
+"""Rows of a block: 1024 x 1024 distances are 8 MiB, however many images there are."""
+Vectors = NDArray[np.floating]
+
+
+def row_blocks(count: int) -> Iterator[slice]:
+    """Yield the slices that cut `count` rows into blocks."""
+    for first in range(0, count, BLOCK):
+        yield slice(first, min(first + BLOCK, count))
+
+
+def squared_distances(x: Vectors, y: Vectors, center: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return |x_i - y_j|^2, n x m, by |x|^2 + |y|^2 - 2 x.y on vectors moved by `center`.
+
+    Args:
+        x, y: n x F and m x F.
+        center: F, near the middle of both, which keeps the three terms small and their difference exact.
+    """
+    x = np.asarray(x, np.float64) - center
+    y = np.asarray(y, np.float64) - center
+    squares: NDArray[np.float64] = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2 * (x @ y.T)
+    np.maximum(squares, 0, out=squares)
+    return squares
+
+
+def mean_vector(x: Vectors) -> NDArray[np.float64]:
+    """Return the mean over the rows of n x F, accumulated in float64."""
+    mean: NDArray[np.float64] = np.mean(x, axis=0, dtype=np.float64)
+    return mean
