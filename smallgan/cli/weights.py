@@ -1,0 +1,106 @@
+"""`smallgan weights`: list, fetch, verify and import pretrained weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="List, fetch, verify and import pretrained weights. Nothing is downloaded unless you say `fetch`.\n\n"
+    "Example: smallgan weights fetch inception-v3-tf2015",
+    no_args_is_help=True,
+)
+_NAME = Annotated[str, typer.Argument(help="Name of the weights, as `smallgan weights list` prints it.")]
+_AS_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_weights(as_json: _AS_JSON = False) -> None:
+    """List the weights that smallgan knows, with licence, origin and whether they are here.
+
+    Example: smallgan weights list
+    """
+    from smallgan.weights import cards
+
+    _print_states(list(cards()), as_json=as_json)
+
+
+@app.command("fetch")
+def fetch_weights(name: _NAME) -> None:
+    """Download weights into the cache and check their hash; an interrupted download is continued.
+
+    Example: smallgan weights fetch inception-v3-tf2015
+    """
+    from smallgan import weights
+    from smallgan.console import progress, say
+
+    card = weights.card(name)
+    say(f"{card.title}; licence: {card.licence}; {card.source}")
+    with progress(f"{card.file}, percent", 100) as advance:
+        path = weights.fetch(name, lambda done, total: advance(done * 100 // total if total else 0))
+    typer.echo(path)
+
+
+@app.command("verify")
+def verify_weights(
+    name: Annotated[str | None, typer.Argument(help="Name of the weights; all that are here when left out.")] = None,
+    as_json: _AS_JSON = False,
+) -> None:
+    """Hash the weights that are here and compare with their cards. Exit code 2 when one is not what it should be.
+
+    Example: smallgan weights verify
+    """
+    from smallgan import weights
+
+    names = [weights.card(name).name] if name else list(weights.cards())
+    _print_states(names, as_json=as_json)
+    for each in names:
+        if name or weights.inspect_weights(each).path.exists():
+            weights.find(each)
+
+
+@app.command("import")
+def import_weights(
+    name: _NAME, file: Annotated[Path, typer.Argument(help="The file that you downloaded elsewhere.")]
+) -> None:
+    """Copy a local file of weights into the cache after checking its hash, for machines without a network.
+
+    Example: smallgan weights import inception-v3-tf2015 weights-inception-2015-12-05-6726825d.pth
+    """
+    from smallgan import weights
+
+    typer.echo(weights.import_file(name, file))
+
+
+def _print_states(names: list[str], *, as_json: bool) -> None:
+    import json
+
+    from smallgan import weights
+
+    states = [weights.inspect_weights(name) for name in names]
+    if as_json:
+        records = [
+            {
+                "name": state.card.name,
+                "path": str(state.path),
+                "present": state.sha256 is not None,
+                "sha256": state.sha256,
+                "problem": state.problem,
+                "licence": state.card.licence,
+                "url": state.card.url,
+            }
+            for state in states
+        ]
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        return
+    for state in states:
+        found = state.problem or ("here" if state.sha256 else "not here")
+        typer.echo(f"{state.card.name}: {found}")
+        typer.echo(f"  {state.card.about}")
+        typer.echo(f"  licence: {state.card.licence}")
+        typer.echo(f"  source: {state.card.source}")
+        typer.echo(f"  file: {state.path}" + (f", sha256 {state.sha256}" if state.sha256 else ""))
+        if not state.sha256 and not state.card.shipped:
+            typer.echo(f"  get it: smallgan weights fetch {state.card.name}")
