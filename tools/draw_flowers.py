@@ -10,7 +10,6 @@ With the locked versions the same bytes come out; other versions of numpy or Ope
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from painting import Pixels
 from PIL import Image
 
 from augment.files import make_folder, sha256_bytes, sha256_file, write_bytes, write_text
+from augment.sources import fingerprint
 
 SEED = 2611
 NUM_IMAGES = 160
@@ -59,18 +59,13 @@ def names() -> list[str]:
     return [f"flower-{index:03d}.png" for index in range(NUM_IMAGES)]
 
 
-def set_hash(digests: list[str]) -> str:
-    """Return the hash of a set whose files have these SHA-256 digests, in the order of their names."""
-    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
-
-
 def write(drawn: list[Pixels]) -> None:
     """Write the images and their card."""
     images = make_folder(FOLDER / "images")
     encoded = [encode(pixels) for pixels in drawn]
     for name, data in zip(names(), encoded, strict=True):
         write_bytes(images / name, data)
-    digest = set_hash([sha256_bytes(data) for data in encoded])
+    digest = fingerprint([sha256_bytes(data) for data in encoded])
     num_bytes = f"{sum(map(len, encoded)):,}"
     write_text(FOLDER / "card.md", CARD.format(seed=SEED, count=len(drawn), num_bytes=num_bytes, digest=digest))
     print(f"{FOLDER}: {len(drawn)} images, {num_bytes} bytes, {digest}")
@@ -85,8 +80,8 @@ def check(drawn: list[Pixels]) -> int:
         return 1
     stored = [np.asarray(Image.open(images / name).convert("RGB")) for name in found]
     apart = [int(np.abs(np.subtract(a, b, dtype=np.int16)).max()) for a, b in zip(stored, drawn, strict=True)]
-    digest = set_hash([sha256_file(images / name) for name in found])
-    same_hash = digest == set_hash([sha256_bytes(encode(pixels)) for pixels in drawn])
+    digest = fingerprint([sha256_file(images / name) for name in found])
+    same_hash = digest == fingerprint([sha256_bytes(encode(pixels)) for pixels in drawn])
     on_card = digest in (FOLDER / "card.md").read_text(encoding="utf-8")
     print(f"pixels: {sum(map(bool, apart))} of {len(apart)} images differ, by {max(apart)} levels at most")
     print(f"hash: {'equal' if same_hash else 'not equal'}; card: {'names it' if on_card else 'names another one'}")
