@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,16 @@ class RunDir:
 def next_run(root: Path, name: str) -> RunDir:
     """Return the next numbered run folder below `root`, not yet made: 00012-<name>."""
     return RunDir(root / f"{max((number for number, _ in numbered_runs(root)), default=-1) + 1:05d}-{name}")
+
+
+def claim_run(root: Path, name: str) -> RunDir:
+    """Make the next numbered run folder; of two processes that ask at once, each gets its own. Raises OutputError."""
+    make_folder(root)
+    while True:
+        run = next_run(root, name)
+        with output_errors(run.path), suppress(FileExistsError):
+            run.path.mkdir()
+            return run
 
 
 def numbered_runs(root: Path) -> list[tuple[int, RunDir]]:

@@ -23,7 +23,7 @@ from smallgan.journal import Say, TensorBoard, logged, write_environment
 from smallgan.metrics import evaluate
 from smallgan.metrics.features import extract, feature_net
 from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
-from smallgan.run import RunDir, append_jsonl, next_run, numbered_runs
+from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
 from smallgan.training.dcgan import DCGANTrainer
 from smallgan.training.loop import GRID_IMAGES, Hooks, fit
 from smallgan.training_data import TrainingData, describe_data, load_data
@@ -47,12 +47,14 @@ def train(
     """
     chosen = choose_device(device)
     run = find_run(recipe, root, out, new=new)
+    if run.last_step() >= recipe.train.steps:
+        say(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
+        return run
+    data = load_data(recipe, chosen)
+    _refuse_other_data(run, data.summary)
+    if out is None and not run.exists():
+        run = claim_run(root, recipe.name)
     with run.locked():
-        if run.last_step() >= recipe.train.steps:
-            say(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
-            return run
-        data = load_data(recipe, chosen)
-        _refuse_other_data(run, data.summary)
         run.create()
         write_text(run.recipe, dump_recipe(recipe))
         write_json(run.data, data.summary)

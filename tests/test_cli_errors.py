@@ -1,0 +1,41 @@
+"""What a user can get wrong ends in one line, exit code 2 and no traceback."""
+
+import sys
+
+import pytest
+
+from smallgan.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "absent"], "absent"),
+        (["train", "--size", "48"], "data.size"),
+        (["train", "--set", "train.step=3"], "did you mean 'train.steps'"),
+        (["train", "--recipe", "none.yaml"], "none.yaml"),
+        (["train", "--device", "tpu"], "--device tpu"),
+        (["train", "--policy", "hflop"], "hflip"),
+        (["train", "--policy", "gan"], "generator"),
+        (["sample", "absent"], "absent"),
+        (["sample", ".", "--seeds", "0-3", "--count", "3"], "--seeds and --count"),
+        (["score", "absent"], "absent"),
+        (["report", "absent"], "absent"),
+        (["recipes", "show", "quikstart"], "did you mean 'quickstart'"),
+        (["weights", "fetch", "absent"], "absent"),
+        (["augment", "--policy", "hflip", "--ratio", "1:x"], "1:x"),
+        (["augment", "--policy", "none+hflip"], "none"),
+        (["augment", "--policy", "hflip", "--ratio", "1:1", "--count", "3"], "--count"),
+        (["augment", "--unknown-option"], "--unknown-option"),
+    ],
+)
+def test_one_line_and_exit_code_2(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["smallgan", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2, error
+    assert said in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())
