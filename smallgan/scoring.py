@@ -57,9 +57,7 @@ def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
         check_metrics(settings.metrics)
     if settings.num_fake is not None and settings.num_fake < 1:
         raise UsageError(f"--num-fake {settings.num_fake}: needed at least 1")
-    net, note = feature_net(settings.features, choose_device(settings.device))
-    if note:
-        say(f"note: {note}")
+    net, _ = feature_net(settings.features, choose_device(settings.device))  # its note stands in every score
     if RunDir(fake).exists() or (fake / STATE).is_file():
         return _score_run(fake, real, settings, net)
     return _score_images(fake, real, settings, net)

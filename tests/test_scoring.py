@@ -171,3 +171,83 @@ def test_mistakes_are_told(tiny_set, args, message):
 def test_no_fake_and_no_run_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "name a folder of images, a zip or a run" in str(run_command().exception)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two steps on six squares, scored at none of them."""
+    from smallgan.recipe import load_recipe
+    from smallgan.study import train
+
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "photos").mkdir()
+    for index in range(6):
+        pixels = np.random.default_rng([7, index]).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / f"{index}.png")
+    settings = {
+        "data.source": str(folder / "photos"),
+        "data.size": 32,
+        "train.steps": 2,
+        "train.batch_size": 4,
+        "train.base_width": 8,
+        "train.snapshot_every": 1,
+        "score.metrics": [],
+    }
+    return train(load_recipe(None, settings), out=folder / "run", device="cpu", say=lambda _line: None)
+
+
+def test_a_run_is_scored_on_samples_of_its_own_against_its_originals(run):
+    scores = by_name(score(run.path, None, Settings(device="cpu")))
+    identity = scores["kmmd"].identity
+    assert (identity["num_fake"], identity["num_real"]) == (100, 6)
+    assert identity["reals"] == json.loads(run.data.read_text(encoding="utf-8"))["fingerprint"]
+    assert identity["resize"].startswith("reals crop to 32 px, then ")
+    assert {(each.run, each.step) for each in scores.values()} == {(run.name, 2)}
+    assert read_scores(run.scores)[-2:] == list(scores.values())
+    [first] = score(run.path, None, Settings(device="cpu", metrics=("kmmd",), checkpoint="1", num_fake=4))
+    assert (first.step, first.identity["num_fake"]) == (1, 4)
+
+
+def test_a_run_whose_images_changed_is_not_compared_with_them(run, tmp_path):
+    copy = shutil.copytree(run.path, tmp_path / "copy")
+    summary = json.loads((copy / "data.json").read_text(encoding="utf-8"))
+    (copy / "data.json").write_text(json.dumps(summary | {"fingerprint": "0" * 64}), encoding="utf-8")
+    with pytest.raises(InputError, match="not those that the run was trained on"):
+        score(copy, None, Settings(device="cpu"))
+    (copy / "data.json").write_text(json.dumps(summary | {"names": ["gone.png"]}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"gone\.png first; .* --real"):
+        score(copy, None, Settings(device="cpu"))
+
+
+@pytest.mark.real_data
+def test_kmmd_of_faces_grows_with_what_is_wrong_with_them(real_data):
+    """Other faces are near, flipped sideways too; upside down, as a negative, or blurred they are far."""
+    import cv2
+    import torch
+
+    from augment.pixels import fit_square
+    from augment.sources import open_source
+    from smallgan.metrics.features import extract, feature_net
+    from smallgan.metrics.kmmd import kmmd
+
+    def faces(name):
+        source = open_source(real_data / "celeba" / name)
+        return np.stack([fit_square(source.load(index).image.pixels, 64, "crop") for index in range(300)])
+
+    net, _ = feature_net("smallgan-small64-v1", torch.device("cpu"))
+    reference = extract(faces("reference-1000"), net).features
+    train = faces("train-1000")
+    changed = {
+        "none": train,
+        "hflip": train[:, :, ::-1],
+        "vflip": train[:, ::-1],
+        "negative": 255 - train,
+        "blur": [cv2.GaussianBlur(each, (0, 0), 3) for each in train],
+    }
+    values = {
+        name: kmmd(extract(map(np.ascontiguousarray, each), net).features, reference).value
+        for name, each in changed.items()
+    }
+    assert values["hflip"] < 1.5 * values["none"]
+    assert min(values["vflip"], values["negative"]) > 4 * values["none"]
+    assert values["blur"] > 10 * values["none"]
