@@ -1,0 +1,182 @@
+"""Run folders -> Report: the runs, their scores sorted by identity, and what differs. Plain data, no HTML, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from augment.errors import InputError
+from smallgan.metrics.score import Score
+from smallgan.report.runs import Run, finite, printable, read_run, readable
+from smallgan.run import RunDir, numbered_runs
+
+_METRIC_ORDER = ("is", "kmmd")
+
+
+@dataclass(frozen=True)
+class Column:
+    """The scores of one identity: only what stands in one column may be compared."""
+
+    metric: str
+    label: str
+    identity: Mapping[str, str | int | None]
+    curves: tuple[tuple[Score, ...], ...]
+    """For each run its scores, ascending in step, one a step: where a step was scored again, the later."""
+    bests: tuple[Score | None, ...]
+    """For each run the score of the checkpoint that training kept as its best, None where that one has none."""
+
+    @property
+    def lasts(self) -> tuple[Score | None, ...]:
+        """For each run its newest score, None where it has none."""
+        return tuple(curve[-1] if curve else None for curve in self.curves)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of the scores in the column, each once."""
+        return tuple(dict.fromkeys(note for curve in self.curves for score in curve for note in score.notes))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the numbers that the newest scores are made of, each once."""
+        return tuple(dict.fromkeys(name for score in self.lasts if score for name in score.parts))
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a page shows."""
+
+    runs: tuple[Run, ...]
+    columns: tuple[Column, ...]
+    differences: Mapping[str, tuple[Any, ...]]
+    """Recipe keys whose values differ, with the value in each run (None where the key is absent)."""
+    left_out: tuple[tuple[str, str], ...]
+    """Runs that could not be read at all: label and reason."""
+
+    @property
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """Everything that is left out, broken or unfinished: label of the run and a sentence."""
+        return self.left_out + tuple((run.label, problem) for run in self.runs for problem in run.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers of the page for a machine; a number that is not finite is None."""
+        return {
+            "runs": [
+                {
+                    "run": run.label,
+                    "policy": run.policy,
+                    "origins": run.origins,
+                    "steps": run.last_step,
+                    "asked_steps": run.asked_steps,
+                    "train_seconds": run.stats[-1].get("train_seconds") if run.stats else None,
+                    "other_seconds": run.stats[-1].get("other_seconds") if run.stats else None,
+                    "scores": [_both(column, number) for column in self.columns if column.curves[number]],
+                }
+                for number, run in enumerate(self.runs)
+            ],
+            "differences": {key: [str(value) for value in row] for key, row in self.differences.items()},
+            "problems": [{"run": label, "problem": problem} for label, problem in self.problems],
+        }
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """Return the run folders that `paths` name: runs, or folders of numbered runs; each run once, in that order.
+
+    Raises InputError for a path that is neither.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        with readable(path):
+            found |= {run.resolve(): run for run in _runs_at(path) if run.resolve() not in found}
+    return list(found.values())
+
+
+def collect(folders: Sequence[Path]) -> Report:
+    """Read run folders. Raises InputError when not one of them can be read."""
+    runs, left_out = [], []
+    for folder, label in zip(folders, _labels(folders), strict=True):
+        try:
+            runs.append(read_run(RunDir(folder), label))
+        except InputError as error:
+            left_out.append((label, f"left out: {error}"))
+    if not runs:
+        reasons = "; ".join(f"{label}, {reason}" for label, reason in left_out[:5])
+        raise InputError(f"found no run that can be read, needed at least one: {reasons or 'none was named'}")
+    return Report(tuple(runs), _columns(runs), _differences(runs), tuple(left_out))
+
+
+def _runs_at(path: Path) -> list[Path]:
+    advice = "name a run folder or a folder of runs, or make a run with: smallgan train"
+    if not path.is_dir():
+        raise InputError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}; {advice}")
+    run = RunDir(path)
+    if any(file.is_file() for file in (run.recipe, run.stats, run.scores, run.environment)):
+        return [path]
+    runs = [numbered.path for _, numbered in numbered_runs(path)]
+    if not runs:
+        raise InputError(f"{path}: neither a run (it has no {run.recipe.name}) nor a folder of numbered runs; {advice}")
+    return runs
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """Return the names of the folders; where several share one, as much of their paths as tells them apart."""
+    resolved = [folder.resolve() for folder in folders]
+    names = [folder.name for folder in resolved]
+    for depth in range(2, max((len(folder.parts) for folder in resolved), default=0) + 1):
+        twice = {name for name in names if names.count(name) > 1}
+        names = [
+            "/".join(folder.parts[-depth:]) if name in twice else name
+            for folder, name in zip(resolved, names, strict=True)
+        ]
+    return [printable(name) for name in names]
+
+
+def _columns(runs: Sequence[Run]) -> tuple[Column, ...]:
+    """Sort the scores of all runs by identity: equal ones into one column, whatever differs into one of its own."""
+    by_identity: dict[str, list[dict[int, Score]]] = {}
+    for number, run in enumerate(runs):
+        for score in run.scores:
+            key = repr(sorted((str(name), repr(value)) for name, value in score.identity.items()))
+            curves = by_identity.setdefault(key, [{} for _ in runs])
+            curves[number][-1 if score.step is None else score.step] = score
+    columns = [_column(runs, curves) for curves in by_identity.values()]
+    order = {metric: place for place, metric in enumerate(_METRIC_ORDER)}
+    return tuple(sorted(columns, key=lambda column: order.get(column.metric, len(order))))
+
+
+def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]]) -> Column:
+    example = next(score for curve in curves for score in curve.values())
+    ascending = tuple(tuple(curve[step] for step in sorted(curve)) for curve in curves)
+    bests = tuple(curve.get(run.best_step) if run.best_step else None for run, curve in zip(runs, curves, strict=True))
+    return Column(example.metric, example.label, example.identity, ascending, bests)
+
+
+def _differences(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
+    keys = dict.fromkeys(key for run in runs for key in run.recipe if key != "name")
+    values = {key: tuple(run.recipe.get(key) for run in runs) for key in keys}
+    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+
+
+def _both(column: Column, number: int) -> dict[str, Any]:
+    last, best = column.lasts[number], column.bests[number]
+    return {
+        "metric": column.metric,
+        "label": column.label,
+        "identity": dict(column.identity),
+        "last": _numbers(last),
+        "best": _numbers(best),
+    }
+
+
+def _numbers(score: Score | None) -> dict[str, Any] | None:
+    if score is None:
+        return None
+    return {
+        "value": finite(score.value),
+        "std": finite(score.std),
+        "interval": score.interval and [finite(bound) for bound in score.interval],
+        "parts": {name: finite(value) for name, value in score.parts.items()},
+        "step": score.step,
+        "notes": list(score.notes),
+    }

@@ -1,0 +1,215 @@
+"""Report -> one self-contained HTML page: no network, no script, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from augment.files import make_folder, write_bytes
+from smallgan import __version__
+from smallgan.report import charts
+from smallgan.report.collect import Column, Report
+from smallgan.report.curves import score_charts, stats_charts
+from smallgan.report.runs import Run, finite
+from smallgan.run import RunDir
+
+_FOLDER = Path(__file__).parent
+_CONDITIONS = {
+    "features": "Feature network",
+    "weights_sha256": "Its weights, sha256",
+    "resize": "Resize rule",
+    "precision": "Precision",
+    "estimator": "Estimator",
+    "num_fake": "Fake images",
+    "num_real": "Real images",
+    "reals": "Real set, fingerprint",
+    "splits": "Splits",
+}
+_PARTS = {"h_y": "diversity H(y)", "h_y_given_x": "confidence H(y|x)"}
+_HASH_LETTERS = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table of facts: a name, and a text for each column."""
+
+    name: str
+    cells: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Tell whether the cells are not all alike."""
+        return len(set(self.cells)) > 1
+
+
+def render(report: Report) -> str:
+    """Return the page as HTML. Every text of the report is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(number=charts.number, count=_count, plain=_plain)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        title=title(report),
+        lede=lede(report),
+        charts=[group for group in (score_charts(report), stats_charts(report)) if group],
+        svg=charts.svg,
+        key=charts.key,
+        metrics={column.metric for column in report.columns},
+        conditions=_conditions(report.columns),
+        notes=_notes(report.columns),
+        identities=[(column, _pretty(column.identity)) for column in report.columns],
+        part_names=_PARTS,
+        machine=_machine(report.runs),
+        style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
+        version=__version__,
+    )
+
+
+def write_report(report: Report, folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the page and return where: `out`, else report.html in the one folder, or here when there are several.
+
+    Raises OutputError.
+    """
+    page = out or (RunDir(folders[0]).report if len(folders) == 1 else Path("report.html"))
+    make_folder(page.parent)
+    write_bytes(page, render(report).encode("utf-8", errors="replace"))  # a lone surrogate in a JSON text is no UTF-8
+    return page
+
+
+def title(report: Report) -> str:
+    """Return the heading of the page."""
+    return report.runs[0].label if len(report.runs) == 1 else f"{len(report.runs)} runs compared"
+
+
+def lede(report: Report) -> str:
+    """Return what was compared, in a sentence or two."""
+    first = report.runs[0]
+    if len(report.runs) == 1:
+        model, size = first.recipe.get("train.model", "GAN"), first.recipe.get("data.size", "?")
+        return f"{str(model).upper()} at {size} px, {_steps(first)}, trained on {_images(first)}."
+    names = list(report.differences)
+    differ = f"Their recipes differ in {len(names)} keys, listed below."
+    if len(names) <= 4:
+        differ = f"They differ in {_listed(names)}." if names else "Their recipes are alike."
+    return f"{len(report.runs)} runs{_originals(report.runs)}. {differ}"
+
+
+def _originals(runs: Sequence[Run]) -> str:
+    """Return whether the runs saw the same originals, nothing when one does not tell."""
+    prints = {str(run.data.get("fingerprint")) for run in runs}
+    if "None" in prints:
+        return ""
+    same = f", all on the same {_count(runs[0].data.get('num_real'))} original images"
+    return same if len(prints) == 1 else f", on {len(prints)} different sets of original images"
+
+
+def _steps(run: Run) -> str:
+    if run.asked_steps is None or run.asked_steps == run.last_step:
+        return f"{_count(run.last_step)} steps"
+    return f"{_count(run.last_step)} of {_count(run.asked_steps)} steps"
+
+
+def _images(run: Run) -> str:
+    """Return `100 original and 100 augmented images (hflip)`."""
+    kinds = [f"{_count(number)} {origin}" for origin, number in run.origins.items()]
+    policy = f" ({run.policy})" if len(kinds) > 1 else ""
+    return f"{_listed(kinds)} images{policy}" if kinds else "images that data.json does not tell of"
+
+
+def _conditions(columns: Iterable[Column]) -> list[Row]:
+    """Return what the scores were made under, a row a condition, a cell a column."""
+    identities = [column.identity for column in columns]
+    unknown = dict.fromkeys(key for one in identities for key in one if key not in _CONDITIONS and key != "metric")
+    names = {**_CONDITIONS, **{key: key for key in unknown}}
+    known = [key for key in names if any(one.get(key) is not None for one in identities)]
+    return [Row(str(names[key]), tuple(_condition(key, one.get(key)) for one in identities)) for key in known]
+
+
+def _condition(key: str, value: Any) -> str:
+    if value is None:
+        return "not used"
+    is_hash = key in ("weights_sha256", "reals") and isinstance(value, str)
+    return value[:_HASH_LETTERS] if is_hash else _count(value)
+
+
+def _notes(columns: Iterable[Column]) -> dict[str, str]:
+    """Return each note once, with the labels of the scores that it belongs to."""
+    owners: dict[str, dict[str, None]] = {}
+    for column in columns:
+        for note in column.notes:
+            owners.setdefault(note, {})[column.label] = None
+    return {note: ", ".join(labels) for note, labels in owners.items()}
+
+
+def _machine(runs: Iterable[Run]) -> list[Row]:
+    """Return time, speed and environment, a row a fact, a cell a run."""
+    runs = list(runs)
+    rows = [
+        Row("Training", tuple(_span(_newest(run, "train_seconds")) for run in runs)),
+        Row("Elsewhere (grids, scores, saving)", tuple(_span(_newest(run, "other_seconds")) for run in runs)),
+        Row("Images a second, median", tuple(_count(_median(run, "images_per_second")) for run in runs)),
+        Row("Memory, most", tuple(_megabytes(run) for run in runs)),
+    ]
+    names = dict.fromkeys(name for run in runs for name in run.environment if name != "command")
+    return rows + [Row(name, tuple(run.environment.get(name, "unknown") for run in runs)) for name in names]
+
+
+def _newest(run: Run, key: str) -> float | None:
+    return next((line[key] for line in reversed(run.stats) if key in line), None)
+
+
+def _median(run: Run, key: str) -> float | None:
+    values = sorted(line[key] for line in run.stats if key in line)
+    return values[len(values) // 2] if values else None
+
+
+def _megabytes(run: Run) -> str:
+    values = [line["memory_mb"] for line in run.stats if "memory_mb" in line]
+    return f"{_count(max(values))} MB" if values else "unknown"
+
+
+def _span(seconds: float | None) -> str:
+    """Return 95 as 1 min 35 s."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _count(value: Any) -> str:
+    """Return 12345 as 12,345 and a fraction without its decimals where they do not matter."""
+    known = finite(value)
+    if known is None:
+        return _plain(value)
+    return f"{known:,.0f}" if abs(known) >= 100 or known.is_integer() else f"{known:,.1f}"
+
+
+def _plain(value: Any) -> str:
+    """Return a value of a recipe or an identity as text, as YAML would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
+
+
+def _pretty(value: Mapping[str, Any]) -> str:
+    return json.dumps(dict(value), indent=2, ensure_ascii=False, default=str)
+
+
+def _listed(words: list[str]) -> str:
+    """Return `a, b and c`."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

@@ -1,0 +1,278 @@
+"""One run folder -> Run: everything that a page shows of it, as plain data. No HTML, no torch.
+
+A part that is absent or broken is left out and named in `Run.problems`, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from augment.errors import InputError, SmallganError
+from smallgan.metrics.score import Score
+from smallgan.report.pictures import Picture, read_picture
+from smallgan.run import RunDir, read_jsonl
+
+MAX_SNAPSHOTS = 8
+_LARGE, _SMALL = 1024, 512
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The grid of fakes of one step."""
+
+    step: int
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder as read."""
+
+    label: str
+    """Name on the page, no other run's."""
+    recipe: Mapping[str, Any]
+    """Flat: dotted key -> value."""
+    recipe_text: str
+    data: Mapping[str, Any]
+    """data.json; {} where it is absent."""
+    environment: Mapping[str, str]
+    """environment.json as text; `command` is a line for a shell."""
+    stats: tuple[Mapping[str, float], ...]
+    """The finite numbers of stats.jsonl, ascending in `step`."""
+    scores: tuple[Score, ...]
+    """In the order of the file."""
+    last_step: int
+    """The furthest step that left a trace, 0 when none did."""
+    best_step: int | None
+    best_meaning: str | None
+    """What made that checkpoint the best, in the words of best.json."""
+    snapshots: tuple[Snapshot, ...]
+    """At most MAX_SNAPSHOTS, the first and the last grid among them; the last one large, the others small."""
+    reals: Picture | None
+    mix: Picture | None
+    problems: tuple[str, ...]
+    """What is missing, broken or unfinished in the folder, a sentence each."""
+
+    @property
+    def asked_steps(self) -> int | None:
+        """Steps that the recipe asks for, None when it does not say."""
+        return whole(self.recipe.get("train.steps"))
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images a step, None when the recipe does not say."""
+        return whole(self.recipe.get("train.batch_size"))
+
+    @property
+    def policy(self) -> str:
+        """Augmentation policy of the training images."""
+        return str(self.data.get("policy") or self.recipe.get("augment.policy") or "none")
+
+    @property
+    def origins(self) -> dict[str, int]:
+        """Number of training images of each origin: original, augmented, synthetic."""
+        found = self.data.get("origins")
+        counts = found.items() if isinstance(found, dict) else ()
+        return {str(origin): number for origin, count in counts if (number := whole(count)) and number > 0}
+
+    @property
+    def command(self) -> str | None:
+        """The command that made the run, None when environment.json does not tell."""
+        return self.environment.get("command") or None
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of the unreadable files that were left out of the training images."""
+        found = self.data.get("skipped")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+
+def read_run(folder: RunDir, label: str) -> Run:
+    """Read one run. Raises InputError when its recipe cannot be read; of the rest, what cannot becomes a problem."""
+    parts = _Parts(folder)
+    with readable(folder.path):
+        recipe_text, recipe = _read_recipe(folder)
+        grids, last_checkpoint = folder.grids(), folder.last_step()
+    stats = parts.read(folder.stats, _read_stats, ())
+    last_step = max([*(int(line["step"]) for line in stats), *grids, last_checkpoint])
+    environment = parts.read(folder.environment, _read_mapping, {})
+    best = parts.read(folder.best, _read_mapping, {})
+    meaning = best.get("meaning")
+    return Run(
+        label=label,
+        recipe=recipe,
+        recipe_text=recipe_text,
+        data=parts.read(folder.data, _read_mapping, {}),
+        environment={printable(str(key)): _line(value) for key, value in environment.items()},
+        stats=stats,
+        scores=parts.read(folder.scores, _read_scores, ()),
+        last_step=last_step,
+        best_step=whole(best.get("step")),
+        best_meaning=meaning if isinstance(meaning, str) else None,
+        snapshots=_snapshots(parts, grids),
+        reals=parts.read(folder.reals, partial(read_picture, max_side=_LARGE), None),
+        mix=parts.read(folder.path / "mix.png", partial(read_picture, max_side=_LARGE), None),
+        problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
+    )
+
+
+def printable(text: str) -> str:
+    """Return `text` with what no terminal or page should get (control characters, lone surrogates) replaced."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def finite(value: Any) -> float | None:
+    """Return a number as float, None when `value` is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def whole(value: Any) -> int | None:
+    """Return a number as int, None when `value` is no finite number."""
+    number = finite(value)
+    return None if number is None else int(number)
+
+
+def spread(items: Sequence[_T], count: int) -> list[_T]:
+    """Return at most `count` (2 or more) of `items`, evenly spread, the first and the last among them.
+
+    >>> spread([0, 10, 20, 30, 40], 3)
+    [0, 20, 40]
+    """
+    if len(items) <= count:
+        return list(items)
+    return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
+
+
+class _Parts:
+    """Reads the parts of one run: one that is absent is its default, a broken one too, and then a problem."""
+
+    def __init__(self, folder: RunDir) -> None:
+        self.problems: list[str] = []
+        self._prefix = f"{folder.path}{os.sep}"
+
+    def read(self, path: Path, reader: Callable[[Path], Any], default: Any) -> Any:
+        try:
+            with readable(path):
+                return reader(path) if path.exists() else default
+        except InputError as error:
+            # without the folder, so that the page is the same wherever the run lies
+            self.problems.append(printable(str(error).replace(self._prefix, "")))
+            return default
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn whatever a broken file raises into an InputError that names it."""
+    try:
+        yield
+    except SmallganError as error:
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+        raise InputError(f"{path}: not what a run writes ({reason})") from error
+
+
+def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
+    """Return the text of recipe.yaml and its values by dotted key."""
+    name = Path(folder.recipe.name)
+    if not folder.recipe.is_file():
+        raise InputError(f"{name}: not there, so it cannot be known what was run")
+    with readable(name):
+        text = folder.recipe.read_text(encoding="utf-8")
+        recipe = dict(_flat(_mapping(yaml.safe_load(text))))
+        json.dumps(recipe, default=str)  # a list that contains itself is YAML, but can be neither compared nor shown
+        return text, recipe
+
+
+def _progress(last_step: int, asked: int | None) -> list[str]:
+    if asked is None or last_step >= asked:
+        return []
+    return [f"unfinished: {last_step:,} of {asked:,} steps; what is there is shown"]
+
+
+def _snapshots(parts: _Parts, grids: Mapping[int, Path]) -> tuple[Snapshot, ...]:
+    shown = spread(list(grids), MAX_SNAPSHOTS)
+    snapshots = []
+    for step in shown:
+        side = _LARGE if step == shown[-1] else _SMALL
+        picture = parts.read(grids[step], partial(read_picture, max_side=side), None)
+        if picture:
+            snapshots.append(Snapshot(step, picture))
+    return tuple(snapshots)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    return _mapping(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _read_stats(path: Path) -> tuple[Mapping[str, float], ...]:
+    lines: dict[float, dict[str, float]] = {}
+    for line in read_jsonl(path):
+        numbers = {key: number for key, value in _mapping(line).items() if (number := finite(value)) is not None}
+        lines[numbers["step"]] = numbers
+    return tuple(lines[step] for step in sorted(lines))
+
+
+def _read_scores(path: Path) -> tuple[Score, ...]:
+    return tuple(_sound(Score.from_json(_mapping(line))) for line in read_jsonl(path))
+
+
+def _sound(score: Score) -> Score:
+    """Return the score with every number a float or None; raises where a field is not what its type says."""
+    texts = [score.metric, score.label, *score.notes]
+    numbers = [number for number in (score.value, score.std, *(score.interval or ())) if number is not None]
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(one, int | float) for one in numbers):
+        raise ValueError("a field of a score is neither text nor number where it should be")
+    if score.step is not None and whole(score.step) is None:
+        raise ValueError(f"step {score.step!r} of a score is no number")
+    low, high = map(finite, score.interval or (None, None))
+    return replace(
+        score,
+        value=math.nan if (value := finite(score.value)) is None else value,
+        identity=_mapping(score.identity),
+        std=finite(score.std),
+        interval=None if low is None or high is None else (low, high),
+        parts={
+            str(name): number for name, part in _mapping(score.parts).items() if (number := finite(part)) is not None
+        },
+        step=whole(score.step),
+    )
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"found {type(value).__name__}, needed names and values")
+    return value
+
+
+def _flat(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _line(value: Any) -> str:
+    """Return a value of environment.json as text; a command given as a list becomes a line for a shell."""
+    return shlex.join(str(word) for word in value) if isinstance(value, list) else str(value)
