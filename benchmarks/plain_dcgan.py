@@ -33,10 +33,11 @@ def discriminator(width: int = 64) -> nn.Sequential:
 class PlainTrainer:
     """Two networks and the step between them."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, device: torch.device | str = "cpu") -> None:
         torch.manual_seed(seed)
         self.generator, self.discriminator = generator(), discriminator()
         for network in (self.generator, self.discriminator):
+            network.to(device)
             for module in network.modules():
                 if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                     nn.init.normal_(module.weight, 0.0, 0.02)
@@ -46,12 +47,12 @@ class PlainTrainer:
 
     def step(self, real: Tensor) -> list[float]:
         """Take one step on images B x 3 x 64 x 64."""
-        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        ones, zeros = real.new_ones(len(real)), real.new_zeros(len(real))
         self.discriminator.zero_grad()
         on_real = self.discriminator(real).view(-1)
         loss_real = self.loss(on_real, ones)
         loss_real.backward()
-        fake = self.generator(torch.randn(len(real), 100, 1, 1))
+        fake = self.generator(torch.randn(len(real), 100, 1, 1, device=real.device))
         on_fake = self.discriminator(fake.detach()).view(-1)
         loss_fake = self.loss(on_fake, zeros)
         loss_fake.backward()

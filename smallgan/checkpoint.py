@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from augment.errors import InputError
-from augment.files import make_folder, output_errors, sha256_file, write_json
+from augment.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 
@@ -41,15 +41,11 @@ def save_checkpoint(folder: Path, trainer: Checkpointed, state: Mapping[str, Any
         shutil.rmtree(temporary, ignore_errors=True)
         make_folder(temporary)
         try:
-            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(trainer)}
-            try:
-                save_file(tensors, temporary / TENSORS)
-            except SafetensorError as error:  # how the library reports a full disk
-                raise OSError(str(error)) from error
-            write_json(temporary / STATE, {**state, "tensors_sha256": sha256_file(temporary / TENSORS)}, sync=True)
-            _sync(temporary / TENSORS)
+            data = save({name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(trainer)})
+            write_bytes(temporary / TENSORS, data, sync=True)
+            write_json(temporary / STATE, {**state, "tensors_sha256": sha256_bytes(data)}, sync=True)
             temporary.rename(folder)
-            _sync(folder.parent)
+            _sync_folder(folder.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -114,15 +110,12 @@ def _tensors(trainer: Checkpointed) -> Iterable[tuple[str, Tensor]]:
                 yield f"adam.{network_name}.{name}.{key}", tensor
 
 
-def _sync(path: Path) -> None:
-    """Wait until the disk has it; Windows cannot sync a folder."""
-    if path.is_dir() and os.name == "nt":
+def _sync_folder(path: Path) -> None:
+    """Wait until the disk has the names in a folder; Windows has no such call."""
+    if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError:
-        if path.is_file():
-            raise
     finally:
         os.close(descriptor)

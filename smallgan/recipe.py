@@ -77,15 +77,16 @@ class TrainSection(_Section):
 
 
 class ScoreSection(_Section):
-    """The scores at each snapshot. `smallgan score RUN` gives the full ones afterwards."""
+    """The scores at each snapshot: the very ones that `smallgan score RUN` gives afterwards with its defaults."""
 
     metrics: tuple[Literal["is", "kmmd"], ...] = ("is", "kmmd")
     """Empty: no scores while training, and no best checkpoint."""
     features: str | None = None
     """Feature network; None is the published Inception where its weights are in the cache, else the shipped network."""
-    num_fake: int = Field(default=500, ge=2)
-    """Samples scored at a snapshot; at most as many reals are used, so that both sides stay equal over the run."""
-    splits: int = Field(default=1, ge=1)
+    num_fake: int | None = Field(default=None, ge=2)
+    """Samples scored; None is as many as there are originals, within 100 to 1,000."""
+    splits: int | None = Field(default=None, ge=1)
+    """Parts of the Inception Score; None is ten from 1,000 images on, else one."""
 
 
 class Recipe(_Section):

@@ -25,7 +25,6 @@ from smallgan.sampling import Model, load_model, sample_pixels
 
 DEFAULT_METRICS = ("is", "kmmd")
 FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
-"""A run is scored on as many samples as it has reals, within these bounds."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,11 @@ def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
     return _score_images(fake, real, settings, net)
 
 
+def default_num_fake(num_real: int) -> int:
+    """Return how many samples of a run are scored: as many as it has reals, within 100 to 1,000."""
+    return min(max(num_real, FEWEST_SAMPLES), MOST_SAMPLES)
+
+
 def newest_run(root: Path) -> Path:
     """Return the newest run below `root`. Raises UsageError when there is none."""
     runs = [run for _, run in numbered_runs(root) if run.exists()]
@@ -71,11 +75,16 @@ def newest_run(root: Path) -> Path:
     return runs[-1].path
 
 
+def prepared(size: int, fit: str) -> str:
+    """Return how reals reached the size of the fakes, as an identity states it."""
+    return f"reals {fit} to {size} px"
+
+
 def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> list[Score]:
     model = load_model(path, choose_device(settings.device), settings.checkpoint)
     reals, fit, trained_on = _reals_of_run(model, real, settings)
     num_real = len(reals) if reals else MOST_SAMPLES
-    num_fake = settings.num_fake or min(max(num_real, FEWEST_SAMPLES), MOST_SAMPLES)
+    num_fake = settings.num_fake or default_num_fake(num_real)
     against = f", against {len(reals)} reals" if reals else ""
     say(f"{path}: {num_fake} samples of step {model.step}, seed {settings.seed}{against}")
     fake_features = _extract(sample_pixels(model, num_fake, settings.seed), num_fake, "features of samples", net)
@@ -165,7 +174,7 @@ def _compare(
         real_features,
         net,
         reals_fingerprint=found,
-        reals_prepared=f"reals {fitted[1]} to {fitted[0]} px" if fitted else None,
+        reals_prepared=prepared(*fitted) if fitted else None,
         metrics=metrics,
         splits=settings.splits,
         seed=settings.seed,

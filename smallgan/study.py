@@ -10,20 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from augment.errors import UsageError
 from augment.files import write_bytes, write_json, write_text
 from augment.pixels import encode_png
-from smallgan.device import Stream, choose_device, describe_device, normal
-from smallgan.images import ImageBatches, grid, to_pixels
+from smallgan.device import choose_device, describe_device
+from smallgan.images import ImageBatches, grid
 from smallgan.journal import Say, TensorBoard, logged, write_environment
 from smallgan.metrics import evaluate
 from smallgan.metrics.features import extract, feature_net
+from smallgan.models import DCGANGenerator
 from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
+from smallgan.sampling import Model, sample_pixels
+from smallgan.scoring import default_num_fake, prepared
 from smallgan.training.dcgan import DCGANTrainer
 from smallgan.training.loop import GRID_IMAGES, Hooks, fit
 from smallgan.training_data import TrainingData, describe_data, load_data
@@ -145,7 +146,7 @@ def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
 
 def _evaluator(
     recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, say: Say
-) -> Callable[[nn.Module, int], float | None]:
+) -> Callable[[DCGANGenerator, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score
     if not settings.metrics:
@@ -153,21 +154,22 @@ def _evaluator(
     net, note = feature_net(settings.features, device)
     if note:
         say(note)
-    count = min(settings.num_fake, len(data.originals))
-    real = extract(data.originals[:count], net)
-    hashes = f"first {count} of {data.summary['fingerprint']}"
-    z = normal(recipe.seed, Stream.SAMPLE_LATENTS, 0, (count, recipe.train.z_dim))
+    real = extract(data.originals, net)
+    count = settings.num_fake or default_num_fake(len(data.originals))
+    options: dict[str, Any] = {
+        "reals_fingerprint": data.summary["fingerprint"],
+        "reals_prepared": prepared(recipe.data.size, recipe.data.fit),
+        "metrics": settings.metrics,
+        "splits": settings.splits,
+        "seed": recipe.seed,
+    }
 
-    options: dict[str, Any] = {"metrics": settings.metrics, "splits": settings.splits, "seed": recipe.seed}
-
-    def evaluate_step(generator: nn.Module, step: int) -> float | None:
+    def evaluate_step(generator: DCGANGenerator, step: int) -> float | None:
         started = time.perf_counter()
-        batches = torch.from_numpy(z).to(device).split(64)
-        with torch.inference_mode():
-            pixels = np.concatenate([to_pixels(generator(batch)) for batch in batches])
-        fake = extract(pixels, net)
+        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="")
+        fake = extract(sample_pixels(model, count, recipe.seed), net)
         merit = None
-        for score in evaluate(fake, real, net, reals_fingerprint=hashes, **options):
+        for score in evaluate(fake, real, net, **options):
             stamp = datetime.now(UTC).isoformat(timespec="seconds")
             seconds = round(time.perf_counter() - started, 3)
             line = replace(score, run=run.name, step=step, time=stamp, seconds=seconds)

@@ -17,6 +17,7 @@ from augment.plan import make_plan
 from augment.sources import open_source
 from smallgan.recipe import load_recipe
 from smallgan.run import RunDir, read_jsonl
+from smallgan.scoring import Settings, score
 from smallgan.study import dry_run, find_run, train
 from smallgan.training_data import load_data
 
@@ -48,10 +49,18 @@ def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
     assert json.loads(run.environment.read_text(encoding="utf-8"))["command"] == "smallgan train tiny"
     scores = read_jsonl(run.scores)
     assert [(score["step"], score["metric"]) for score in scores] == [(s, m) for s in (0, 3, 6) for m in ("is", "kmmd")]
-    assert {score["identity"]["num_real"] for score in scores if score["metric"] == "kmmd"} == {8}
+    assert {score["identity"]["num_real"] for score in scores if score["metric"] == "kmmd"} == {12}
     assert run.best_step() in (3, 6)
     for path in (run.reals, run.path / "mix.png", run.log, run.fakes(0), run.recipe):
         assert path.stat().st_size > 0
+
+
+def test_scores_while_training_are_those_of_the_score_command(tiny_set, tmp_path):
+    run = start(tiny(tiny_set, **{"score.num_fake": None, "train.snapshot_every": 6}), tmp_path / "runs")
+    while_training = read_jsonl(run.scores)[-2:]
+    afterwards = score(run.path, None, Settings(device="cpu"))
+    assert [line["identity"] for line in while_training] == [each.identity for each in afterwards]
+    assert [line["value"] for line in while_training] == pytest.approx([each.value for each in afterwards], rel=1e-6)
 
 
 def test_the_mix_in_memory_equals_the_written_set(tiny_set, tmp_path):

@@ -63,7 +63,7 @@ class Hooks:
 
     say: Callable[[str], None]
     """Takes a status line."""
-    evaluate: Callable[[nn.Module, int], float | None]
+    evaluate: Callable[[Any, int], float | None]
     """(averaged generator, step) -> a figure of merit, lower is better, or None; writes its own scores."""
     stop_requested: Callable[[], bool]
     """True once the user asked to stop; the loop then saves and returns."""
