@@ -69,8 +69,8 @@ def build(
         raise InputError(
             f"{source.path}: a mixed dataset; only its originals can be augmented again (source.originals())"
         )
-    for folder in sorted({(out / entry.file_name).parent for entry in plan.entries}):
-        make_folder(folder)
+    for folder in sorted({entry.file_name.rpartition("/")[0] for entry in plan.entries}):
+        make_folder(out / folder)
     write_json(out / PLAN, plan.settings)
     _remove_leftovers(out)
     job = _Job(plan, source, out)
@@ -121,6 +121,7 @@ class _Job:
     def __init__(self, plan: Plan, source: ImageSet, out: Path) -> None:
         self.plan, self.source, self.out = plan, source, out
         self.parents = _parents(plan)
+        self.there = {path.relative_to(out).as_posix() for path in out.rglob("*")}
         self.kept: set[int] = set()
 
     def from_source(self, group: tuple[int, list[int]]) -> list[tuple[int, Record]]:
@@ -175,11 +176,11 @@ class _Job:
 
     def _whole(self, entry: Entry, width: int, height: int) -> str | None:
         """Return the hash of the entry's file if it is whole: equal to the source's, or decoding at its size."""
+        if entry.file_name not in self.there:
+            return None
         path = self.out / entry.file_name
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
-            return None
         except OSError as error:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
         sha256 = sha256_bytes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,5 +75,6 @@ class MixedDataset:
 
     def write_metadata(self) -> None:
         """Write metadata.jsonl, the mark that the dataset is whole. Raises OutputError."""
-        lines = (json.dumps(asdict(record), ensure_ascii=False) for record in self.records)
+        encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one a line
+        lines = (encode(vars(record)) for record in self.records)
         write_text(self.path / METADATA, "".join(f"{line}\n" for line in lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from pathlib import PurePosixPath
+from functools import lru_cache
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -37,13 +37,19 @@ class Namer:
 
     def name(self, label: str | None, stem: str, suffix: str) -> str:
         """Return images/<label>/<stem><suffix>, made safe, with -2, -3 ... after the stem where that is taken."""
-        parts = [safe(part) for part in PurePosixPath(label or "").parts]
+        folder = _folder(label or "")
+        stem = safe(stem)
         number = 1
         while True:
             tail = suffix if number == 1 else f"-{number}{suffix}"
-            path = "/".join(["images", *parts, safe(stem) + tail])
+            path = f"{folder}/{stem}{tail}"
             key = path.casefold()
             if key not in self._taken:
                 self._taken.add(key)
                 return path
             number += 1
+
+
+@lru_cache(maxsize=1024)
+def _folder(label: str) -> str:
+    return "/".join(["images", *(safe(part) for part in label.split("/") if part)])

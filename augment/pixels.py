@@ -18,7 +18,7 @@ import threading
 import warnings
 import zlib
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 import cv2
 import numpy as np
@@ -152,7 +152,7 @@ def _check_size(width: int, height: int, name: str) -> None:
 def _is_heic(data: bytes, name: str) -> bool:
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     return brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1") or (
-        PurePosixPath(name).suffix.lower() in HEIC_SUFFIXES and not data.startswith((b"\xff\xd8", _PNG_SIGNATURE))
+        splitext(name)[1].lower() in HEIC_SUFFIXES and not data.startswith((b"\xff\xd8", _PNG_SIGNATURE))
     )
 
 
@@ -273,6 +273,6 @@ def _follow_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Ima
 
 
 def _ending_notes(format_: str, name: str) -> tuple[str, ...]:
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = splitext(name)[1].lower()
     right = _SUFFIXES_OF.get(format_, {f".{format_.lower()}"})
     return (f"a {format_} under the ending {suffix}",) if suffix in IMAGE_SUFFIXES - right else ()

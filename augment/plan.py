@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from posixpath import basename, splitext
 from typing import Any
 
 import cv2
@@ -190,18 +190,18 @@ def _check_shares(
             raise InputError(f"no original image in the source, and {share.name!r} has to be made from one")
         if number > num_parents and not share.is_random:
             raise UsageError(
-                f"policy {str(policy)!r}: {number} images by {share.name!r} of {num_parents} originals, but a second of "
-                f"the same original would be a copy; ask for at most {num_parents} of them with --count or --ratio, or "
+                f"policy {str(policy)!r}: {number} images by {share.name!r} of {num_parents} originals, but a second "
+                f"one of the same would be a copy; ask for at most {num_parents} of them with --count or --ratio, or "
                 "mix in a kind that varies, such as contrast"
             )
 
 
 def _taken_over(source: ImageSet, index: int, fact: Facts, size: int | None, format_: str, namer: Namer) -> Entry:
     image = source.images[index]
-    path = PurePosixPath(image.name)
+    stem, suffix = splitext(basename(image.name))
     copied = size is None or (fact.width, fact.height) == (size, size)
-    suffix = path.suffix if copied else FORMATS[format_]
-    return Entry(namer.name(image.label, path.stem, suffix), image.origin, image.label, index, copied=copied)
+    file_name = namer.name(image.label, stem, suffix if copied else FORMATS[format_])
+    return Entry(file_name, image.origin, image.label, index, copied=copied)
 
 
 def _added(
@@ -222,7 +222,7 @@ def _added(
             walked += 1
             image = source.images[parent]
             # the safe stem is short; the operation comes after it, whole
-            name = namer.name(image.label, PurePosixPath(image.name).stem, f"__{_short(share.name)}-{k:05d}{suffix}")
+            name = namer.name(image.label, _stem(image.name), f"__{_short(share.name)}-{k:05d}{suffix}")
             entries.append(Entry(name, "augmented", image.label, parent, k, operations))
     return entries
 
@@ -243,4 +243,8 @@ def _short(chain: str) -> str:
 def _renamed(source: ImageSet, entries: Sequence[Entry]) -> dict[str, str]:
     """Originals whose name could not be kept: the new one, and the one in the source."""
     pairs = zip(entries, source.images, strict=False)
-    return {e.file_name: i.name for e, i in pairs if PurePosixPath(e.file_name).stem != PurePosixPath(i.name).stem}
+    return {e.file_name: i.name for e, i in pairs if _stem(e.file_name) != _stem(i.name)}
+
+
+def _stem(name: str) -> str:
+    return splitext(basename(name))[0]

@@ -29,9 +29,6 @@ def contact_sheet(plan: Plan, pixels_of: Callable[[int], Pixels]) -> Pixels:
     top = _MARGIN + _TITLE
     for caption, positions in bands:
         pen.text((_MARGIN, top + 4), caption, _INK, font=ImageFont.load_default(15))
-        if plan.entries[positions[0]].origin == "augmented":
-            left = _MARGIN + pen.textlength(caption, font=ImageFont.load_default(15)) + 10
-            pen.text((left, top + 6), "original, and what became of it", _FAINT, font=ImageFont.load_default(12))
         tiles = [(at, original_of.get(plan.entries[at].source)) for at in positions]
         _draw_band(sheet, top + _CAPTION, tiles, pixels_of, plan.entries)
         top += _CAPTION + _TILE + _BETWEEN
@@ -55,12 +52,14 @@ def _bands(plan: Plan) -> list[tuple[str, list[int]]]:
 def _write_title(pen: ImageDraw.ImageDraw, plan: Plan) -> None:
     title = f"{plan.settings['sources'][0]['name']}  ·  {plan.policy}"
     counts = f"{plan.settings['num_original']:,} originals, {plan.settings['num_added']:,} added"
+    if any(entry.origin == "augmented" for entry in plan.entries):
+        counts += "  ·  each original beside what became of it"
     pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title), _INK, font=ImageFont.load_default(20))
     pen.text((_WIDTH - _MARGIN, _MARGIN + 2), counts, _FAINT, font=ImageFont.load_default(14), anchor="ra")
 
 
 def _fitting(pen: ImageDraw.ImageDraw, title: str) -> str:
-    font, room = ImageFont.load_default(20), _WIDTH * 2 // 3
+    font, room = ImageFont.load_default(20), _WIDTH // 2
     if pen.textlength(title, font=font) <= room:
         return title
     while title and pen.textlength(f"{title}...", font=font) > room:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from posixpath import splitext
 from typing import Any, Literal, Protocol
 
 from augment.errors import InputError
@@ -79,7 +80,7 @@ class ImageSet:
         self,
         path: Path,
         images: Sequence[SourceImage],
-        files: Sequence[Path] | None,
+        files: Sequence[str] | None,
         *,
         ignored: Sequence[str] = (),
         shelf: _Shelf | None = None,
@@ -191,7 +192,7 @@ def open_source(path: Path, *, exclude: Path | None = None) -> ImageSet:
         if is_file and path.suffix.lower() == ".zip":
             return _open_zip(path)
         if is_file and path.suffix.lower() in IMAGE_SUFFIXES:
-            return ImageSet(path, [SourceImage(_printable(path.name), None)], [path])
+            return ImageSet(path, [SourceImage(_printable(path.name), None)], [str(path)])
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from error
     if not is_file:
@@ -200,11 +201,10 @@ def open_source(path: Path, *, exclude: Path | None = None) -> ImageSet:
 
 
 def _open_folder(root: Path, exclude: Path | None) -> ImageSet:
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     ignored: list[str] = []
-    for path in _walk(root, exclude.resolve() if exclude else None, ignored):
-        name = _printable(path.relative_to(root).as_posix())
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+    for name, path in _walk(root, exclude.resolve() if exclude else None, ignored):
+        if splitext(name)[1].lower() in IMAGE_SUFFIXES:
             found[name] = path
         else:
             ignored.append(name)
@@ -217,26 +217,26 @@ def _open_folder(root: Path, exclude: Path | None) -> ImageSet:
     return ImageSet(root, images, [found[name] for name in names], ignored=sorted(ignored))
 
 
-def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[Path]:
-    """Yield the files below `root`, following links, each folder once. Raises OSError."""
+def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield (name, path) of the files below `root`, following links, each folder once. Raises OSError."""
     seen: set[tuple[int, int]] = set()
-    folders = [root]
+    folders = [("", str(root))]
     while folders:
-        folder = folders.pop()
-        status = folder.stat()
+        above, folder = folders.pop()
+        status = os.stat(folder)  # noqa: PTH116 - pathlib costs as much as reading the file, several times over
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
         for entry in os.scandir(folder):
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
-            path = Path(entry.path)
+            name = above + _printable(entry.name)
             if not entry.is_dir():
-                yield path
-            elif (exclude is not None and path.resolve() == exclude) or _is_output(path):
-                ignored.append(_printable(path.relative_to(root).as_posix()) + "/")
+                yield name, entry.path
+            elif Path(entry.path).resolve() == exclude or _is_output(Path(entry.path)):
+                ignored.append(f"{name}/")
             else:
-                folders.append(path)
+                folders.append((f"{name}/", entry.path))
 
 
 def _open_zip(path: Path) -> ImageSet:
@@ -266,16 +266,17 @@ def _open_mixed(path: Path) -> ImageSet:
 
     dataset = MixedDataset.open(path)
     images = [SourceImage(record.file_name, record.label, record.origin) for record in dataset.records]
-    return ImageSet(path, images, [path / record.file_name for record in dataset.records])
+    return ImageSet(path, images, [f"{path}/{record.file_name}" for record in dataset.records])
 
 
-def _read_file(path: Path, name: str) -> bytes:
-    status = path.stat()
+def _read_file(path: str, name: str) -> bytes:
+    status = os.stat(path)  # noqa: PTH116
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{name}: not an ordinary file; leave it out")
     if status.st_size > MAX_FILE_BYTES:
         raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB; leave it out")
-    return path.read_bytes()
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read()
 
 
 def _is_output(folder: Path) -> bool:
@@ -290,13 +291,12 @@ def _is_output(folder: Path) -> bool:
 
 
 def _label(name: str) -> str | None:
-    folder = PurePosixPath(name).parent.as_posix()
-    return None if folder == "." else folder
+    return name.rpartition("/")[0] or None
 
 
 def _printable(name: str) -> str:
     """A name as text that UTF-8 can hold; file systems allow any bytes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _count(names: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ The parameters are recorded, so any image can be made again from its parent with
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +17,9 @@ Params = dict[str, float]
 
 CONTRAST_FACTORS = ((0.6, 0.9), (1.1, 1.4))
 """Ranges that `contrast` draws from, each as likely: a change that can be seen, in either direction."""
+
+
+_LEVELS = np.arange(256, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ def change_contrast(pixels: Pixels, params: Mapping[str, float]) -> Pixels:
     >>> change_contrast(np.array([[[100, 100, 100], [200, 200, 200]]], np.uint8), {"factor": 1.2}).tolist()
     [[[90, 90, 90], [210, 210, 210]]]
     """
-    mean = math.fsum(cv2.sumElems(pixels)) / pixels.size
-    levels = np.floor(mean + params["factor"] * (np.arange(256) - mean) + 0.5)
-    return cv2.LUT(pixels, np.clip(levels, 0, 255).astype(np.uint8))  # type: ignore[no-any-return]
+    mean = sum(cv2.sumElems(pixels)) / pixels.size
+    levels = np.floor(params["factor"] * (_LEVELS - mean) + (mean + 0.5))
+    return cv2.LUT(pixels, levels.clip(0, 255).astype(np.uint8))  # type: ignore[no-any-return]
 
 
 def _hflip(pixels: Pixels, _params: Mapping[str, float]) -> Pixels:
