@@ -32,6 +32,7 @@ class RunDir:
         self.scores = path / "scores.jsonl"
         self.log = path / "log.txt"
         self.reals = path / "reals.png"
+        self.mix = path / "mix.png"
         self.report = path / "report.html"
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"

@@ -22,6 +22,7 @@ from smallgan.metrics.features import FeatureNet, Features, extract, feature_net
 from smallgan.metrics.score import Score
 from smallgan.run import RunDir, append_jsonl, numbered_runs
 from smallgan.sampling import Model, load_model, sample_pixels
+from smallgan.shipped import sample_set
 
 DEFAULT_METRICS = ("is", "kmmd")
 FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
@@ -104,7 +105,7 @@ def _reals_of_run(model: Model, real: Path | None, settings: Settings) -> tuple[
     if model.run is None or not model.run.data.is_file():
         return None, settings.fit, None
     summary: dict[str, Any] = json.loads(model.run.data.read_text(encoding="utf-8"))
-    source = open_source(Path(summary["source"]))
+    source = open_source(Path(summary["source"]) if summary["source"] else sample_set())
     places = {image.name: index for index, image in enumerate(source.images)}
     absent = [name for name in summary["names"] if name not in places]
     if absent:

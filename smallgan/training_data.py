@@ -59,7 +59,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         raise InputError(f"{path}: no original image in it; scores need originals, name a set that has them")
     names = [image.name for image in source.images if image.origin == "original"]
     summary = {
-        "source": str(path),
+        "source": recipe.data.source,
         "size": recipe.data.size,
         "fit": recipe.data.fit,
         "num_real": int(is_original.sum()),
@@ -77,4 +77,5 @@ def describe_data(summary: Mapping[str, Any]) -> str:
     """Return what the set is, in a phrase."""
     parts = ", ".join(f"{count} {origin}" for origin, count in summary["origins"].items())
     left_out = f", {len(summary['skipped'])} unreadable left out" if summary["skipped"] else ""
-    return f"{summary['num_images']} images of {summary['size']} px ({parts}{left_out}) from {summary['source']}"
+    origin = summary["source"] or "the sample set"
+    return f"{summary['num_images']} images of {summary['size']} px ({parts}{left_out}) from {origin}"

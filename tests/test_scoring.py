@@ -10,8 +10,13 @@ from typer.testing import CliRunner
 from augment.errors import InputError, MissingError, UsageError
 from augment.files import sha256_file
 from augment.sources import fingerprint
-from smallgan.metrics.score import read_scores
+from smallgan.metrics.score import Score
+from smallgan.run import read_jsonl
 from smallgan.scoring import Settings, score
+
+
+def read_scores(path):
+    return [Score.from_json(line) for line in read_jsonl(path)]
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
     assert [(score["step"], score["metric"]) for score in scores] == [(s, m) for s in (0, 3, 6) for m in ("is", "kmmd")]
     assert {score["identity"]["num_real"] for score in scores if score["metric"] == "kmmd"} == {12}
     assert run.best_step() in (3, 6)
-    for path in (run.reals, run.path / "mix.png", run.log, run.fakes(0), run.recipe):
+    for path in (run.reals, run.mix, run.log, run.fakes(0), run.recipe):
         assert path.stat().st_size > 0
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
-
-from augment.errors import InputError
 
 Identity = dict[str, str | int | None]
 """What two scores must share to be compared: `metric`, `estimator`, `features` (the network's name),
@@ -61,19 +57,6 @@ class Score:
             low, high = fields["interval"]
             fields["interval"] = (low, high)
         return cls(**fields)
-
-
-def read_scores(path: Path) -> list[Score]:
-    """Return the scores of a scores.jsonl, [] when it is absent. Raises InputError naming file and line."""
-    if not path.is_file():
-        return []
-    scores = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            scores.append(Score.from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}, line {number}: not a score record ({error}); delete that line") from error
-    return scores
 
 
 def differing_keys(one: Score, other: Score) -> list[str]:

@@ -123,7 +123,7 @@ def read_run(folder: RunDir, label: str) -> Run:
         best_meaning=meaning if isinstance(meaning, str) else None,
         snapshots=_snapshots(parts, grids),
         reals=parts.read(folder.reals, partial(read_picture, max_side=_LARGE), None),
-        mix=parts.read(folder.path / "mix.png", partial(read_picture, max_side=_LARGE), None),
+        mix=parts.read(folder.mix, partial(read_picture, max_side=_LARGE), None),
         problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
     )
 
