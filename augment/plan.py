@@ -118,7 +118,7 @@ def make_plan(
             }
         ],
         "policy": str(policy),
-        "ratio": None if count is not None else ratio or DEFAULT_RATIO,
+        "ratio": None if count is not None else (ratio or DEFAULT_RATIO).strip(),
         "num_original": len(parents),
         "num_added": added,
         "shares": [{"chain": share.name, "num": number} for share, number in shares],
@@ -147,7 +147,7 @@ def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
     if ratio is not None and count is not None:
         raise UsageError(f"--ratio {ratio} and --count {count} both say how many images are added; give one of them")
     if count is None:
-        match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", (ratio or DEFAULT_RATIO).strip())
+        match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", (DEFAULT_RATIO if ratio is None else ratio).strip())
         if not match or int(match[1]) < 1:
             raise UsageError(
                 f"--ratio {ratio!r}: needed originals:added as whole numbers, the first at least 1, such as 1:1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,11 +45,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
-    except SmallganError as error:
-        print(f"smallgan: error: {error}", file=sys.stderr)  # noqa: T201 - the one place that reports errors
-        raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
         raise SystemExit(1) from None
+    except SmallganError as error:
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}; see that it is there and may be used", 2)
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    print(f"smallgan: error: {message}", file=sys.stderr)  # noqa: T201 - the one place that reports errors
+    raise SystemExit(exit_code) from None
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
