@@ -281,6 +281,7 @@ def test_a_full_disk_names_the_file_leaves_nothing_half_and_goes_on_later(tiny_s
 
 KILLED = """
 import sys, time
+from pathlib import Path
 from augment import build, files
 from augment.plan import make_plan
 from augment.sources import open_source
@@ -299,7 +300,7 @@ def test_killed_and_run_again_equals_never_killed(tiny_set, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tiny_set), str(out)])
     deadline = time.monotonic() + 30
-    while len(list(out.glob("images/*.png"))) < 12 and time.monotonic() < deadline:
+    while len(list(out.glob("images/*.png"))) < 12 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     process.wait()
