@@ -20,6 +20,7 @@ class Stream(IntEnum):
     TRAIN_LATENTS = 2
     GRID_LATENTS = 3
     SAMPLE_LATENTS = 4
+    STATISTICS_LATENTS = 5
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -8,7 +8,7 @@ from augment.errors import UsageError
 from smallgan.models import DCGANDiscriminator, DCGANGenerator, Discriminator, Generator
 from smallgan.recipe import load_recipe
 from smallgan.training.dcgan import DCGANTrainer
-from smallgan.training.ema import update_ema
+from smallgan.training.ema import measure_statistics, update_ema
 
 CPU = torch.device("cpu")
 
@@ -115,6 +115,28 @@ def test_ema_averages_weights_and_copies_buffers():
     assert average.running_mean.item() == 5.0
     update_ema(average, network, decay=0.9, step=0)  # the warm-up: d = 1 / 10
     assert average.weight.item() == pytest.approx(0.1 * 0.1 + 0.9)
+
+
+def test_measured_statistics_are_those_of_the_inputs_and_momentum_is_kept():
+    norm = torch.nn.BatchNorm2d(1)
+    batches = [torch.tensor([1.0, 3.0]).view(2, 1, 1, 1), torch.tensor([5.0, 9.0]).view(2, 1, 1, 1)]
+    measure_statistics(norm, batches)
+    assert norm.running_mean.item() == pytest.approx((2 + 7) / 2)
+    assert norm.running_var.item() == pytest.approx((2 + 8) / 2)  # unbiased variances of the two batches
+    assert norm.momentum == 0.1
+    assert not norm.training
+
+
+def test_settling_leaves_the_next_step_as_it_was():
+    one, other = tiny_trainer(), tiny_trainer()
+    for trainer in (one, other):
+        trainer.step(reals(), 0)
+    other.settle()
+    for trainer in (one, other):
+        trainer.step(reals(), 1)
+    for name, network in one.networks.items():
+        for key, tensor in network.state_dict().items():
+            assert torch.equal(tensor, other.networks[name].state_dict()[key]), key
 
 
 def test_hinge_trains_too():

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from smallgan.device import Stream, autocast, normal, rng
 from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator, initialize
 from smallgan.recipe import Recipe
-from smallgan.training.ema import update_ema
+from smallgan.training.ema import measure_statistics, update_ema
 from smallgan.training.losses import LOSSES
+
+STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64
 
 
 class DCGANTrainer:
@@ -72,6 +74,12 @@ class DCGANTrainer:
             "score_real": real_scores.detach().mean(),
             "score_fake": fake_scores.detach().mean(),
         }
+
+    def settle(self) -> None:
+        """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
+        shape = (STATISTICS_BATCH, self.generator.z_dim)
+        draws = (normal(self.seed, Stream.STATISTICS_LATENTS, at, shape) for at in range(STATISTICS_BATCHES))
+        measure_statistics(self.generator_ema, (torch.from_numpy(z).to(self.device) for z in draws))
 
     def _descend(self, name: str, loss: Tensor) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)

@@ -1,9 +1,11 @@
-"""The averaged generator: weights averaged over steps, buffers copied."""
+"""The averaged generator: weights averaged over steps, buffers copied, batch-norm statistics measured before use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @torch.no_grad()
@@ -17,3 +19,23 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) 
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
         mine.copy_(theirs)
+
+
+@torch.no_grad()
+def measure_statistics(average: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Replace the batch-norm statistics of `average` by those of its own activations, averaged over batches of inputs.
+
+    Statistics copied from the trained network do not fit averaged weights: early in a run the images are washed out.
+    BigGAN calls such measured ones standing statistics (Brock et al. 2019, arXiv:1809.11096). Leaves it in eval mode.
+    """
+    norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for a plain mean over the batches
+    average.train()
+    for batch in inputs:
+        average(batch)
+    average.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -38,6 +38,9 @@ class Trainer(Checkpointed, Protocol):
     def step(self, real: Tensor, number: int) -> dict[str, Tensor]:
         """Take step `number` on real images; return scalars on the device, loss_d and loss_g among them."""
 
+    def settle(self) -> None:
+        """Make the averaged generator ready to be used; must not change what the next step does."""
+
 
 @dataclass
 class Clock:
@@ -87,6 +90,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     run.cut_after(step if step else -1)
     clock.restart()
     if not step:
+        trainer.settle()
         _snapshot(recipe, run, trainer, hooks, step)
         clock.other_seconds += clock.lap()
 
@@ -112,6 +116,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
 
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
+            trainer.settle()
             _save(recipe, run, trainer, clock, step)
             _snapshot(recipe, run, trainer, hooks, step)
             run.prune_checkpoints()
