@@ -185,7 +185,7 @@ def open_source(path: Path, *, exclude: Path | None = None) -> ImageSet:
     """
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
-        if is_folder and (path / PLAN).is_file() and _is_output(path):
+        if is_folder and _holds_plan(path):
             return _open_mixed(path)
         if is_folder:
             return _open_folder(path, exclude)
@@ -281,8 +281,14 @@ def _read_file(path: str, name: str) -> bytes:
 
 def _is_output(folder: Path) -> bool:
     """Whether smallgan wrote this folder: a mixed dataset, whole or not, or a run."""
-    if (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir():
-        return True
+    try:
+        is_run = (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir()
+    except OSError:  # a folder that cannot be entered is told when it is listed
+        return False
+    return is_run or _holds_plan(folder)
+
+
+def _holds_plan(folder: Path) -> bool:
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
