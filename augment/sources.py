@@ -86,7 +86,7 @@ class ImageSet:
         shelf: _Shelf | None = None,
     ) -> None:
         self.path = path
-        self.name = path.resolve().stem if path.is_file() else path.resolve().name
+        self.name = _set_name(path)
         self.images = tuple(images)
         self.ignored = tuple(ignored)
         """Names of what stands there and is no image: notes, other formats, output folders of earlier runs."""
@@ -143,6 +143,14 @@ class ImageSet:
             return self._archive.read(name)
         except (RuntimeError, zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
             raise InputError(f"{name} in {self.path.name}: damaged or encrypted: {error}") from error
+
+
+def _set_name(path: Path) -> str:
+    """The folder's or file's own name; of a folder called images, as datasets have them, the one around it."""
+    whole = path.resolve()
+    if path.is_file():
+        return whole.stem
+    return (whole.parent.name if whole.name == "images" else whole.name) or "images"
 
 
 class _Shelf:

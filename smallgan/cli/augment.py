@@ -125,20 +125,19 @@ def make_dataset(
     )
     if ratio is None and count is None and policy.shares:
         say(f"no --ratio or --count given: 1:1, {plan.settings['num_added']} added to {plan.settings['num_original']}")
-    folder = out or default_folder(source_path, plan)
+    folder = out or default_folder(plan)
     with progress("building", len(plan.entries)) as report:
         dataset = build(plan, source, folder, workers=workers, generator=images, progress=report)
     return _summary(plan, dataset, left_out)
 
 
-def default_folder(source_path: Path | None, plan: Plan) -> Path:
+def default_folder(plan: Plan) -> Path:
     """Return out/<source>-<policy>, with whatever else differs from the defaults: out/photos-hflip+contrast-64px."""
     from augment.names import safe
     from augment.plan import DEFAULT_RATIO
-    from smallgan.shipped import SAMPLE_SET
 
     settings = plan.settings
-    parts = [SAMPLE_SET if source_path is None else settings["sources"][0]["name"], str(plan.policy).replace(":", "")]
+    parts = [settings["sources"][0]["name"], str(plan.policy).replace(":", "")]
     if settings["ratio"] is None:
         parts.append(f"{settings['num_added']}added")
     elif settings["ratio"] != DEFAULT_RATIO:
