@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-import runpy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+import report_runs as made
 
 from smallgan.report import collect, find_runs, write_report
 
-made = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("report_runs.py"))))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = [
