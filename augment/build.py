@@ -138,11 +138,10 @@ class _Job:
             if sha256 is None:
                 loaded = loaded or _load(self.plan, self.source, index)
                 if entry.copied:
-                    data = loaded.data
+                    sha256 = self._write(entry, loaded.data, fact.sha256)
                 else:
                     fitted = _fitted(self.plan, loaded) if fitted is None else fitted
-                    data = _encoded(self.plan, _operated(fitted, entry.operations))
-                sha256 = self._write(entry, data)
+                    sha256 = self._write(entry, _encoded(self.plan, _operated(fitted, entry.operations)))
             else:
                 self.kept.add(at)
             results.append((at, self._record(at, entry.operations, width, height, sha256)))
@@ -170,9 +169,9 @@ class _Job:
                     self.kept.add(at)
                 yield at, self._record(at, operations, width, height, sha256)
 
-    def _write(self, entry: Entry, data: bytes) -> str:
+    def _write(self, entry: Entry, data: bytes, sha256: str | None = None) -> str:
         write_bytes(self.out / entry.file_name, data)
-        return sha256_bytes(data)
+        return sha256 or sha256_bytes(data)
 
     def _whole(self, entry: Entry, width: int, height: int) -> str | None:
         """Return the hash of the entry's file if it is whole: equal to the source's, or decoding at its size."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -28,11 +29,16 @@ def contact_sheet(plan: Plan, pixels_of: Callable[[int], Pixels]) -> Pixels:
     _write_title(pen, plan)
     top = _MARGIN + _TITLE
     for caption, positions in bands:
-        pen.text((_MARGIN, top + 4), caption, _INK, font=ImageFont.load_default(15))
+        pen.text((_MARGIN, top + 4), caption, _INK, font=_font(15))
         tiles = [(at, original_of.get(plan.entries[at].source)) for at in positions]
         _draw_band(sheet, top + _CAPTION, tiles, pixels_of, plan.entries)
         top += _CAPTION + _TILE + _BETWEEN
     return np.asarray(sheet, dtype=np.uint8)
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def _bands(plan: Plan) -> list[tuple[str, list[int]]]:
@@ -54,12 +60,12 @@ def _write_title(pen: ImageDraw.ImageDraw, plan: Plan) -> None:
     counts = f"{plan.settings['num_original']:,} originals, {plan.settings['num_added']:,} added"
     if any(entry.origin == "augmented" for entry in plan.entries):
         counts += "  ·  each original beside what became of it"
-    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title), _INK, font=ImageFont.load_default(20))
-    pen.text((_WIDTH - _MARGIN, _MARGIN + 2), counts, _FAINT, font=ImageFont.load_default(14), anchor="ra")
+    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title), _INK, font=_font(20))
+    pen.text((_WIDTH - _MARGIN, _MARGIN + 2), counts, _FAINT, font=_font(14), anchor="ra")
 
 
 def _fitting(pen: ImageDraw.ImageDraw, title: str) -> str:
-    font, room = ImageFont.load_default(20), _WIDTH // 2
+    font, room = _font(20), _WIDTH // 2
     if pen.textlength(title, font=font) <= room:
         return title
     while title and pen.textlength(f"{title}...", font=font) > room:
@@ -86,7 +92,7 @@ def _draw_band(
         _paste(sheet, left + _TILE + _GAP, top, pixels_of(at))
         factors = [f"x{op.params['factor']:.2f}" for op in entry.operations if "factor" in op.params]
         if factors:
-            pen.text((left + _PAIR, top - 5), " ".join(factors), _FAINT, font=ImageFont.load_default(12), anchor="rs")
+            pen.text((left + _PAIR, top - 5), " ".join(factors), _FAINT, font=_font(12), anchor="rs")
 
 
 def _paste(sheet: Image.Image, left: int, top: int, pixels: Pixels) -> None:
