@@ -170,7 +170,7 @@ class _Job:
                 yield at, self._record(at, operations, width, height, sha256)
 
     def _write(self, entry: Entry, data: bytes, sha256: str | None = None) -> str:
-        write_bytes(self.out / entry.file_name, data)
+        write_bytes(f"{self.out}/{entry.file_name}", data)
         return sha256 or sha256_bytes(data)
 
     def _whole(self, entry: Entry, width: int, height: int) -> str | None:
