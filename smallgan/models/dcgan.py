@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import UsageError
+from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
 
 SIZES = (32, 64, 128)
 
@@ -36,7 +37,7 @@ class DCGANGenerator(nn.Module):
         self.project_norm = nn.BatchNorm2d(widths[0])
         self.stages = nn.ModuleList(
             nn.Sequential(
-                nn.ConvTranspose2d(narrow, wide, 4, 2, 1, bias=False),
+                DoublingConv2d(narrow, wide),
                 nn.BatchNorm2d(wide),
                 nn.ReLU(inplace=True),
             )
@@ -66,7 +67,7 @@ class DCGANDiscriminator(nn.Module):
         self.from_rgb = nn.Conv2d(3, widths[0], 4, 2, 1)
         self.stages = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(wide, narrow, 4, 2, 1, bias=False),
+                HalvingConv2d(wide, narrow),
                 nn.BatchNorm2d(narrow),
                 nn.LeakyReLU(0.2, inplace=True),
             )
