@@ -10,7 +10,7 @@ from typing import Any
 
 from augment.errors import InputError
 from augment.files import write_text
-from augment.sources import METADATA, Origin
+from augment.sources import METADATA, PLAN, Origin
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ class MixedDataset:
     def preview(self) -> Path:
         """The contact sheet."""
         return self.path / "preview.png"
+
+    @property
+    def policy(self) -> str:
+        """The policy that it was built by, as an expression. Raises InputError when plan.json cannot be read."""
+        try:
+            return str(json.loads((self.path / PLAN).read_text(encoding="utf-8"))["policy"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path / PLAN}: cannot be read ({error}); build the dataset again") from error
 
     @classmethod
     def open(cls, path: Path) -> MixedDataset:

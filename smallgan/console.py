@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+PLAIN_SECONDS = 5.0
+"""Between two lines where there is no terminal; what is done sooner says nothing."""
 
 
 def say(line: str) -> None:
@@ -16,7 +20,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Give a function that takes the number done so far: a bar on a terminal, else a plain line at each tenth."""
+    """Give a function that takes the number done so far: a bar on a terminal, else a plain line now and then."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress
@@ -25,13 +29,12 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
             task = bar.add_task(title, total=total)
             yield lambda done: bar.update(task, completed=done)
         return
-    shown = 0
+    last = time.monotonic()
 
     def plain(done: int) -> None:
-        nonlocal shown
-        tenth = done * 10 // max(total, 1)
-        if tenth > shown:
-            shown = tenth
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_SECONDS:
+            last = time.monotonic()
             say(f"{title}: {done} of {total}")
 
     yield plain

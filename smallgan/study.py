@@ -63,7 +63,7 @@ def train(
         say = logged(run, say)
         say(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
         write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
-        write_bytes(run.mix, encode_png(data.mixture.preview()))
+        write_bytes(run.mix, encode_png(data.preview))
         trainer = DCGANTrainer(recipe, chosen)
         batches = ImageBatches(data.mixture.pixels, recipe.train.batch_size, recipe.seed, chosen)
         with TensorBoard(run) as record:

@@ -12,10 +12,13 @@ import numpy as np
 import torch
 
 from augment.build import Mixture, mix
+from augment.dataset import MixedDataset
 from augment.errors import InputError
 from augment.inspect import check, sound
+from augment.pixels import decode
 from augment.plan import make_plan
-from augment.sources import fingerprint, open_source
+from augment.policy import NONE
+from augment.sources import METADATA, PLAN, fingerprint, open_source
 from smallgan.images import Pixels
 from smallgan.recipe import Recipe
 from smallgan.sampling import GeneratorSource, load_model
@@ -27,6 +30,8 @@ class TrainingData:
     """The set in memory, and what is known of it."""
 
     mixture: Mixture
+    preview: Pixels
+    """Contact sheet of what was mixed, H x W x 3."""
     originals: Pixels
     """The originals alone, num_real x S x S x 3: what scores compare with."""
     summary: dict[str, Any]
@@ -57,6 +62,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     is_original = np.array([image.origin == "original" for image in mixture.images])
     if not is_original.any():
         raise InputError(f"{path}: no original image in it; scores need originals, name a set that has them")
+    policy, preview = _what_was_mixed(path, settings.policy, mixture)
     names = [image.name for image in source.images if image.origin == "original"]
     summary = {
         "source": recipe.data.source,
@@ -65,12 +71,25 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "num_real": int(is_original.sum()),
         "num_images": len(mixture.images),
         "origins": dict(Counter(image.origin for image in mixture.images)),
-        "policy": settings.policy,
+        "policy": policy,
         "fingerprint": fingerprint([str(hashes[name]) for name in names]),
         "skipped": sorted(set(hashes) - {image.name for image in source.images}),
         "names": names,
     }
-    return TrainingData(mixture, mixture.pixels[is_original], summary)
+    return TrainingData(mixture, preview, mixture.pixels[is_original], summary)
+
+
+def _what_was_mixed(path: Path, policy: str, mixture: Mixture) -> tuple[str, Pixels]:
+    """Return policy and contact sheet: those of a mixed dataset on disk where nothing is added to it in memory."""
+    if not ((path / METADATA).is_file() and (path / PLAN).is_file()):
+        return policy, mixture.preview()
+    dataset = MixedDataset.open(path)
+    if policy != NONE:
+        return f"{dataset.policy}, then {policy}", mixture.preview()
+    try:
+        return dataset.policy, decode(dataset.preview.read_bytes(), dataset.preview.name)
+    except OSError:
+        return dataset.policy, mixture.preview()
 
 
 def describe_data(summary: Mapping[str, Any]) -> str:

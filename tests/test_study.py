@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from augment.build import build
 from augment.errors import InputError, UsageError
+from augment.pixels import decode
 from augment.plan import make_plan
 from augment.sources import open_source
 from smallgan.recipe import load_recipe
@@ -74,6 +75,11 @@ def test_the_mix_in_memory_equals_the_written_set(tiny_set, tmp_path):
     from_disk = load_data(tiny(tmp_path / "mixed"), device="cpu")
     np.testing.assert_array_equal(from_disk.mixture.pixels, in_memory)
     assert from_disk.summary["num_real"] == 12
+    assert from_disk.summary["policy"] == "hflip:2+contrast.vflip:1"
+    assert from_disk.preview.shape == decode((tmp_path / "mixed/preview.png").read_bytes(), "preview").shape
+    again = load_data(tiny(tmp_path / "mixed", **{"augment.policy": "negative"}), device="cpu").summary
+    assert again["policy"] == "hflip:2+contrast.vflip:1, then negative"
+    assert again["origins"] == {"original": 12, "augmented": 7 + 12}
 
 
 def test_the_newest_unfinished_run_of_the_same_recipe_is_found(tiny_set, tmp_path):
