@@ -143,6 +143,14 @@ def numbered_runs(root: Path) -> list[tuple[int, RunDir]]:
     return sorted(((int(match[1]), RunDir(path)) for match, path in found if match), key=lambda pair: pair[0])
 
 
+def runs_below(root: Path) -> list[RunDir]:
+    """Return the runs in the folder `root`: the numbered ones ascending, then those with names of their own (--out)."""
+    numbered = [run for _, run in numbered_runs(root)]
+    known = {run.path for run in numbered}
+    others = (RunDir(path) for path in sorted(root.glob("*")) if path.is_dir() and path not in known)
+    return numbered + [run for run in others if run.exists()]
+
+
 def append_jsonl(path: Path, record: Mapping[str, Any]) -> None:
     """Add one line. A line cut short by a kill is dropped by `read_jsonl`. Raises OutputError."""
     with output_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:

@@ -1,5 +1,8 @@
 """What a user can get wrong ends in one line, exit code 2 and no traceback."""
 
+import os
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -39,3 +42,21 @@ def test_one_line_and_exit_code_2(arguments, said, tmp_path, monkeypatch, capsys
     assert said in error
     assert "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+def test_sigterm_is_ctrl_c_and_ends_in_one_line():
+    ready = "import sys, time, smallgan.cli as c; sys.argv = ['smallgan', 'recipes', 'list']\n"
+    slow = (
+        "import smallgan.recipe; smallgan.recipe.shipped_recipes = lambda: (print('up', flush=True), time.sleep(60))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{ready}{slow}c.main()"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert error.startswith("smallgan: error: interrupted")
+    assert "Traceback" not in error

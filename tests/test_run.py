@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from augment.errors import InputError, UsageError
-from smallgan.run import RunDir, append_jsonl, next_run, numbered_runs, read_jsonl
+from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs, read_jsonl, runs_below
 
 
 def make_run(path, steps=(10, 20, 30, 40)):
@@ -30,6 +30,20 @@ def test_numbers_go_on_after_the_highest(tmp_path):
     assert next_run(tmp_path, "a").name == "00004-a"
     assert [number for number, _ in numbered_runs(tmp_path)] == [1, 3]
     assert next_run(tmp_path / "absent", "a").name == "00000-a"
+
+
+def test_runs_below_are_the_numbered_ones_then_those_with_names(tmp_path):
+    for name in ("mine", "00001-b", "notes", "00000-a"):
+        RunDir(tmp_path / name).create()
+    RunDir(tmp_path / "mine").recipe.write_text("name: mine")
+    assert [run.name for run in runs_below(tmp_path)] == ["00000-a", "00001-b", "mine"]
+
+
+def test_two_that_ask_at_once_get_a_run_each(tmp_path, monkeypatch):
+    first = claim_run(tmp_path / "runs", "a")
+    numbers = iter([first, next_run(tmp_path / "runs", "a")])
+    monkeypatch.setattr("smallgan.run.next_run", lambda _root, _name: next(numbers))
+    assert claim_run(tmp_path / "runs", "a").name == "00001-a"
 
 
 def test_cut_after_forgets_everything_later_and_nothing_earlier(tmp_path):

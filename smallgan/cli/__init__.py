@@ -14,6 +14,9 @@ import typer
 
 from smallgan.cli import augment, inspect, recipes, report, sample, score, train, weights
 
+INTERRUPTED = 130
+"""How typer leaves after Ctrl-C; ours are 0, 1 and 2."""
+
 app = typer.Typer(
     name="smallgan",
     help="Augment a small image set, train a GAN on it, and score the result honestly.\n\n"
@@ -45,6 +48,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _fail("interrupted; nothing half-written is left, and the same command goes on from what is there", 1)
+        raise
     except BrokenPipeError:
         raise SystemExit(1) from None
     except SmallganError as error:

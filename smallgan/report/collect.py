@@ -10,7 +10,7 @@ from typing import Any
 from augment.errors import InputError
 from smallgan.metrics.score import Score
 from smallgan.report.runs import Run, finite, printable, read_run, readable
-from smallgan.run import RunDir, numbered_runs
+from smallgan.run import RunDir, runs_below
 
 _METRIC_ORDER = ("is", "kmmd")
 
@@ -81,7 +81,7 @@ class Report:
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """Return the run folders that `paths` name: runs, or folders of numbered runs; each run once, in that order.
+    """Return the run folders that `paths` name: runs, or folders of runs; each run once, in that order.
 
     Raises InputError for a path that is neither.
     """
@@ -113,9 +113,9 @@ def _runs_at(path: Path) -> list[Path]:
     run = RunDir(path)
     if any(file.is_file() for file in (run.recipe, run.stats, run.scores, run.environment)):
         return [path]
-    runs = [numbered.path for _, numbered in numbered_runs(path)]
+    runs = [below.path for below in runs_below(path)]
     if not runs:
-        raise InputError(f"{path}: neither a run (it has no {run.recipe.name}) nor a folder of numbered runs; {advice}")
+        raise InputError(f"{path}: neither a run (it has no {run.recipe.name}) nor a folder of runs; {advice}")
     return runs
 
 
