@@ -19,25 +19,33 @@ def say(line: str) -> None:
 
 
 @contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that takes the number done so far and moves a bar on a terminal; elsewhere it does nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Give a function that takes the number done so far: a bar on a terminal, else a plain line now and then."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
+    with progress_bar(title, total) as move:
+        last = time.monotonic()
 
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda done: bar.update(task, completed=done)
-        return
-    last = time.monotonic()
+        def advance(done: int) -> None:
+            nonlocal last
+            move(done)
+            if not sys.stderr.isatty() and time.monotonic() - last >= PLAIN_SECONDS:
+                last = time.monotonic()
+                say(f"{title}: {done} of {total}")
 
-    def plain(done: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PLAIN_SECONDS:
-            last = time.monotonic()
-            say(f"{title}: {done} of {total}")
-
-    yield plain
+        yield advance
 
 
 @contextmanager

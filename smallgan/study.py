@@ -40,11 +40,12 @@ def train(
     say: Say = print,
     command: str = "",
     stop_requested: Callable[[], bool] = lambda: False,
+    advance: Callable[[int], None] = lambda _step: None,
 ) -> RunDir:
     """Train as the recipe says and return the run, which a stop may have left unfinished but resumable.
 
     Goes on with the newest unfinished run of the same recipe below `root`, or with the one in `out`; `new` starts
-    another. Raises the errors of the parts.
+    another. `say` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
     """
     chosen = choose_device(device)
     run = find_run(recipe, root, out, new=new)
@@ -67,7 +68,7 @@ def train(
         trainer = DCGANTrainer(recipe, chosen)
         batches = ImageBatches(data.mixture.pixels, recipe.train.batch_size, recipe.seed, chosen)
         with TensorBoard(run) as record:
-            hooks = Hooks(say, _evaluator(recipe, run, data, chosen, say), stop_requested, record)
+            hooks = Hooks(say, _evaluator(recipe, run, data, chosen, say), stop_requested, record, advance)
             step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
             say(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")

@@ -47,7 +47,7 @@ def train(
     import shlex
     import sys
 
-    from smallgan.console import say, stop_flag
+    from smallgan.console import progress_bar, say, stop_flag
     from smallgan.recipe import load_recipe, parse_overrides
     from smallgan.study import dry_run as plan_run
     from smallgan.study import train as run_training
@@ -74,7 +74,7 @@ def train(
     if dry_run:
         typer.echo(json.dumps(plan_run(resolved, root=Path("runs"), out=out, new=new, device=device), indent=2))
         return
-    with stop_flag() as stop_requested:
+    with stop_flag() as stop_requested, progress_bar("training", resolved.train.steps) as advance:
         run = run_training(
             resolved,
             out=out,
@@ -83,6 +83,7 @@ def train(
             say=say,
             command=shlex.join(["smallgan", *sys.argv[1:]]),
             stop_requested=stop_requested,
+            advance=advance,
         )
     typer.echo(run.path)
     if stop_requested():

@@ -1,0 +1,29 @@
+"""What is said on stderr, and how a stop is asked for."""
+
+import signal
+
+import pytest
+
+from smallgan import console
+
+
+def test_what_is_soon_done_says_nothing_and_what_lasts_says_how_far(capsys, monkeypatch):
+    with console.progress("building", 10) as advance:
+        advance(5)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(console, "PLAIN_SECONDS", 0.0)
+    with console.progress("building", 10) as advance:
+        advance(5)
+    assert capsys.readouterr().err == "building: 5 of 10\n"
+
+
+def test_the_first_signal_asks_to_stop_and_the_second_interrupts(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with console.stop_flag() as stop_requested:
+        assert not stop_requested()
+        signal.raise_signal(signal.SIGINT)
+        assert stop_requested()
+        assert "stopping after this step" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
