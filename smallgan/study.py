@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from augment.errors import UsageError
+from augment.errors import InputError, UsageError
 from augment.files import write_bytes, write_json, write_text
 from augment.pixels import encode_png
 from smallgan.device import choose_device, describe_device
@@ -170,7 +170,12 @@ def _evaluator(
         model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="")
         fake = extract(sample_pixels(model, count, recipe.seed), net)
         merit = None
-        for score in evaluate(fake, real, net, **options):
+        try:
+            scores = evaluate(fake, real, net, **options)
+        except InputError as error:  # one real, say: no reason not to train
+            say(f"not scored: {error}")
+            return None
+        for score in scores:
             stamp = datetime.now(UTC).isoformat(timespec="seconds")
             seconds = round(time.perf_counter() - started, 3)
             line = replace(score, run=run.name, step=step, time=stamp, seconds=seconds)

@@ -106,6 +106,13 @@ def test_more_steps_go_on_where_the_run_ended(tmp_path):
     assert_same_weights(whole, raised)
 
 
+def test_another_number_of_threads_is_said(tmp_path, monkeypatch):
+    run_loop(tmp_path / "run", recipe(**{"train.steps": 8}))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    *_, lines = run_loop(tmp_path / "run", recipe())
+    assert "77 now" in lines[1]
+
+
 def test_a_stop_that_was_asked_for_saves_at_once_and_loses_nothing(tmp_path):
     _, whole, _, _ = run_loop(tmp_path / "whole", recipe())
     calls = iter([False] * 6 + [True] * 10)

@@ -120,6 +120,14 @@ def test_a_bad_file_stops_before_anything_is_written_or_is_left_out_and_listed(t
     assert json.loads(run.data.read_text(encoding="utf-8"))["skipped"] == ["broken.png"]
 
 
+def test_a_set_that_cannot_be_scored_is_trained_on_all_the_same(tiny_set, tmp_path):
+    said = []
+    single = next(tiny_set.glob("*.png"))
+    run = train(tiny(single), root=tmp_path / "runs", device="cpu", say=said.append)
+    assert run.last_step() == 6
+    assert sum(line.startswith("not scored: KMMD needs at least two different") for line in said) == 3
+
+
 def test_a_dry_run_writes_nothing(tiny_set, tmp_path):
     result = dry_run(tiny(tiny_set), root=tmp_path / "runs", out=None, new=False, device="cpu")
     assert not (tmp_path / "runs").exists()

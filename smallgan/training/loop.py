@@ -89,6 +89,8 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         state = load_checkpoint(run.checkpoint(step), trainer)
         clock = Clock(state["train_seconds"], state["other_seconds"])
         hooks.say(f"resumed from step {step} ({run.checkpoint(step).name})")
+        if state["num_threads"] != torch.get_num_threads():
+            hooks.say(f"threads: {state['num_threads']} then, {torch.get_num_threads()} now; last bits may differ")
     run.cut_after(step if step else -1)
     clock.restart()
     if not step:
