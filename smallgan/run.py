@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,7 @@ class RunDir:
     def cut_after(self, step: int) -> None:
         """Forget what was logged, scored, drawn or saved after `step`, so that a resumed run equals a whole one."""
         for path in (self.stats, self.scores):
-            if path.is_file():
-                kept = [line for line in read_jsonl(path) if (line.get("step") or 0) <= step]
-                write_text(path, "".join(f"{_dump(line)}\n" for line in kept))
+            _keep_lines(path, lambda at: at <= step)
         for grid_step, grid in self.grids().items():
             if grid_step > step:
                 grid.unlink()
@@ -100,6 +98,10 @@ class RunDir:
         best = self.best_step()
         if best is not None and best > step:
             self.best.unlink()
+
+    def forget_scores(self, step: int) -> None:
+        """Forget the scores of `step`, of which a kill may have left some only."""
+        _keep_lines(self.scores, lambda at: at != step)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -174,6 +176,13 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
                 break
             raise InputError(f"{path}, line {number}: not JSON ({error}); delete that line") from error
     return records
+
+
+def _keep_lines(path: Path, wanted: Callable[[int], bool]) -> None:
+    """Keep the lines of a JSON-lines file whose step is wanted."""
+    if path.is_file():
+        kept = [line for line in read_jsonl(path) if wanted(line.get("step") or 0)]
+        write_text(path, "".join(f"{_dump(line)}\n" for line in kept))
 
 
 def _dump(record: Mapping[str, Any]) -> str:

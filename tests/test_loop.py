@@ -10,7 +10,7 @@ from augment.errors import FailedError, InputError
 from smallgan.checkpoint import TENSORS, load_checkpoint, save_checkpoint
 from smallgan.images import ImageBatches
 from smallgan.recipe import load_recipe
-from smallgan.run import RunDir, read_jsonl
+from smallgan.run import RunDir, append_jsonl, read_jsonl
 from smallgan.training.dcgan import DCGANTrainer
 from smallgan.training.loop import Hooks, fit
 
@@ -96,6 +96,24 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at):
     losses = [[line["loss_d"] for line in read_jsonl(each.stats)] for each in (run, whole_run)]
     assert losses[0] == losses[1]
     assert run.fakes(12).read_bytes() == whole_run.fakes(12).read_bytes()
+
+
+def test_a_kill_while_a_snapshot_is_scored_leaves_nothing_out(tmp_path):
+    def evaluate(_generator, step):
+        append_jsonl(RunDir(tmp_path / "run").scores, {"step": step, "metric": "is"})
+        if step == 8 and not finished:
+            raise Killed
+        append_jsonl(RunDir(tmp_path / "run").scores, {"step": step, "metric": "kmmd"})
+        return 1 / (1 + step)
+
+    finished = False
+    with pytest.raises(Killed):
+        run_loop(tmp_path / "run", recipe(), evaluate=evaluate)
+    finished = True
+    run, *_ = run_loop(tmp_path / "run", recipe(), evaluate=evaluate)
+    scored = [(line["step"], line["metric"]) for line in read_jsonl(run.scores)]
+    assert scored == [(step, metric) for step in (0, 4, 8, 12) for metric in ("is", "kmmd")]
+    assert list(run.grids()) == [0, 4, 8, 12]
 
 
 def test_more_steps_go_on_where_the_run_ended(tmp_path):

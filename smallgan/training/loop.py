@@ -50,10 +50,6 @@ class Clock:
     other_seconds: float = 0.0
     mark: float = 0.0
 
-    def restart(self) -> None:
-        """Begin an interval."""
-        self.mark = time.perf_counter()
-
     def lap(self) -> float:
         """Return the seconds since the last mark, and set it anew."""
         before, self.mark = self.mark, time.perf_counter()
@@ -92,8 +88,9 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         if state["num_threads"] != torch.get_num_threads():
             hooks.say(f"threads: {state['num_threads']} then, {torch.get_num_threads()} now; last bits may differ")
     run.cut_after(step if step else -1)
-    clock.restart()
-    if not step:
+    clock.lap()
+    if not run.fakes(step).is_file():  # the very start, or a kill between a checkpoint and its grid
+        run.forget_scores(step)
         trainer.settle()
         _snapshot(recipe, run, trainer, hooks, step)
         clock.other_seconds += clock.lap()
@@ -193,14 +190,12 @@ def _save(recipe: Recipe, run: RunDir, trainer: Trainer, clock: Clock, step: int
 
 
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
-    """Draw the grid, score, and remember the best checkpoint by the score."""
-    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer.generator_ema, recipe, trainer.device))))
+    """Score, remember the best checkpoint by the score, and last draw the grid, the mark that the snapshot is whole."""
     merit = hooks.evaluate(trainer.generator_ema, step)
-    if merit is None or not step:
-        return
     best = json.loads(run.best.read_text(encoding="utf-8"))["merit"] if run.best.is_file() else math.inf
-    if merit < best:
+    if step and merit is not None and merit < best:
         write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
+    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer.generator_ema, recipe, trainer.device))))
 
 
 def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir, first: int, last: int) -> None:
