@@ -193,7 +193,7 @@ def open_source(path: Path, *, exclude: Path | None = None) -> ImageSet:
     """
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
-        if is_folder and _holds_plan(path):
+        if is_folder and holds_plan(path):
             return _open_mixed(path)
         if is_folder:
             return _open_folder(path, exclude)
@@ -293,10 +293,11 @@ def _is_output(folder: Path) -> bool:
         is_run = (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir()
     except OSError:  # a folder that cannot be entered is told when it is listed
         return False
-    return is_run or _holds_plan(folder)
+    return is_run or holds_plan(folder)
 
 
-def _holds_plan(folder: Path) -> bool:
+def holds_plan(folder: Path) -> bool:
+    """Tell whether `folder` is a mixed dataset of ours, finished or not: other tools write a plan.json too."""
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -84,7 +84,7 @@ def sample_pixels(model: Model, count: int, seed: int) -> Pixels:
     """Return pixels `count` x S x S x 3: images k = 0 .. count - 1 of one seed."""
     if count < 1:
         raise UsageError(f"--count {count}: needed at least 1")
-    return np.stack(list(generate(model, latents([(seed, k) for k in range(count)], model.generator.z_dim))))
+    return np.stack(list(generate(model, latents(addresses(count, seed, None), model.generator.z_dim))))
 
 
 def parse_seeds(text: str) -> list[int]:

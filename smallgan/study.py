@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +175,7 @@ def _evaluator(
             say(f"not scored: {error}")
             return None
         for score in scores:
-            stamp = datetime.now(UTC).isoformat(timespec="seconds")
-            seconds = round(time.perf_counter() - started, 3)
-            line = replace(score, run=run.name, step=step, time=stamp, seconds=seconds)
+            line = replace(score, run=run.name, step=step, seconds=round(time.perf_counter() - started, 3))
             append_jsonl(run.scores, line.to_json())
             merit = score.value if score.metric == "kmmd" else merit
         return merit

@@ -18,7 +18,8 @@ from augment.inspect import check, sound
 from augment.pixels import decode
 from augment.plan import make_plan
 from augment.policy import NONE
-from augment.sources import METADATA, PLAN, fingerprint, open_source
+from augment.shares import default_workers
+from augment.sources import fingerprint, holds_plan, open_source
 from smallgan.images import Pixels
 from smallgan.recipe import Recipe
 from smallgan.sampling import GeneratorSource, load_model
@@ -42,7 +43,8 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     """Read, check, fit to squares and mix the images of a recipe in memory. Raises InputError and UsageError."""
     path = Path(recipe.data.source) if recipe.data.source else sample_set()
     source = open_source(path)
-    records = check(source)
+    workers = default_workers()
+    records = check(source, workers=workers)
     source = sound(source, records, skip_bad=recipe.data.skip_bad)
     hashes = {record.name: record.sha256 for record in records}
     settings = recipe.augment
@@ -58,7 +60,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         seed=recipe.seed,
         generator=generator,
     )
-    mixture = mix(plan, source, generator=generator)
+    mixture = mix(plan, source, generator=generator, workers=workers)
     is_original = np.array([image.origin == "original" for image in mixture.images])
     if not is_original.any():
         raise InputError(f"{path}: no original image in it; scores need originals, name a set that has them")
@@ -81,7 +83,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
 
 def _what_was_mixed(path: Path, policy: str, mixture: Mixture) -> tuple[str, Pixels]:
     """Return policy and contact sheet: those of a mixed dataset on disk where nothing is added to it in memory."""
-    if not ((path / METADATA).is_file() and (path / PLAN).is_file()):
+    if not holds_plan(path):
         return policy, mixture.preview()
     dataset = MixedDataset.open(path)
     if policy != NONE:

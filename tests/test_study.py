@@ -82,6 +82,12 @@ def test_the_mix_in_memory_equals_the_written_set(tiny_set, tmp_path):
     assert again["origins"] == {"original": 12, "augmented": 7 + 12}
 
 
+def test_a_plan_and_metadata_of_another_tool_are_no_mixed_dataset(tiny_set):
+    (tiny_set / "plan.json").write_text('{"policy": "theirs"}')
+    (tiny_set / "metadata.jsonl").write_text('{"file_name": "shape-00.png"}\n')
+    assert load_data(tiny(tiny_set), device="cpu").summary["policy"] == "none"
+
+
 def test_the_newest_unfinished_run_of_the_same_recipe_is_found(tiny_set, tmp_path):
     root = tmp_path / "runs"
     recipe = tiny(tiny_set)

@@ -69,7 +69,7 @@ def feature_net(name: str | None, device: torch.device) -> tuple[FeatureNet, str
         InputError: its weights are damaged, or are not what their card says.
     """
     if name is None:
-        name = PUBLISHED if weights.inspect_weights(PUBLISHED).path.exists() else weights.SHIPPED_FEATURES
+        name = PUBLISHED if weights.locate(PUBLISHED).is_file() else weights.SHIPPED_FEATURES
         note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
     else:
         note = None

@@ -26,7 +26,7 @@ class HalvingConv2d(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """Return the convolution of maps B x C x 2S x 2S."""
         if images.device.type == "cpu" and images.shape[-1] <= LARGEST_SMALL_SIDE:
-            return _Halve.apply(*_autocast(images, self.weight))  # type: ignore[no-any-return]
+            return _Resample.apply(*_autocast(images, self.weight), False)  # type: ignore[no-any-return]
         return super().forward(images)
 
 
@@ -39,7 +39,7 @@ class DoublingConv2d(nn.ConvTranspose2d):
     def forward(self, images: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return the transposed convolution of maps B x C x S x S; `output_size` is always 2S and not needed."""
         if images.device.type == "cpu" and images.shape[-1] <= LARGEST_SMALL_SIDE // 2:
-            return _Double.apply(*_autocast(images, self.weight))  # type: ignore[no-any-return]
+            return _Resample.apply(*_autocast(images, self.weight), True)  # type: ignore[no-any-return]
         return super().forward(images, output_size)
 
 
@@ -58,37 +58,26 @@ def weight_gradient(large: Tensor, small: Tensor) -> Tensor:
     return gradient.view(-1, 4, 4, channels).permute(0, 3, 1, 2)
 
 
-class _Halve(torch.autograd.Function):
+class _Resample(torch.autograd.Function):
+    """Halving and doubling are each other's gradient: what differs is which of the two runs forward."""
+
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, doubles: bool) -> Tensor:
         ctx.save_for_backward(images, weight)
-        return conv2d(images, weight, stride=2, padding=1)
+        ctx.doubles = doubles
+        return (conv_transpose2d if doubles else conv2d)(images, weight, stride=2, padding=1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         images, weight = ctx.saved_tensors
-        for_images, for_weight = ctx.needs_input_grad
+        for_images, for_weight, _ = ctx.needs_input_grad
+        opposite = conv2d if ctx.doubles else conv_transpose2d
+        large, small = (gradient, images) if ctx.doubles else (images, gradient)
         return (
-            conv_transpose2d(gradient, weight, stride=2, padding=1) if for_images else None,
-            weight_gradient(images, gradient) if for_weight else None,
-        )
-
-
-class _Double(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(images, weight)
-        return conv_transpose2d(images, weight, stride=2, padding=1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        images, weight = ctx.saved_tensors
-        for_images, for_weight = ctx.needs_input_grad
-        return (
-            conv2d(gradient, weight, stride=2, padding=1) if for_images else None,
-            weight_gradient(gradient, images) if for_weight else None,
+            opposite(gradient, weight, stride=2, padding=1) if for_images else None,
+            weight_gradient(large, small) if for_weight else None,
+            None,
         )
 
 
