@@ -23,8 +23,8 @@ class DataSection(_Section):
 
     source: str | None = None
     """A folder, a zip or a mixed dataset; None is the sample set that ships with smallgan."""
-    size: Literal[32, 64, 128] = 64
-    """Side of the square training images in pixels."""
+    size: Literal[32, 64, 128, 256, 512] = 64
+    """Side of the square training images in pixels; in a transfer it is the pretrained generator's."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How an image that is not square becomes one."""
     skip_bad: bool = False
@@ -50,10 +50,26 @@ class AugmentSection(_Section):
         return self
 
 
-class TrainSection(_Section):
-    """The trainer's settings. Defaults follow Radford et al. 2016 where they say something."""
+_BIGGAN = {
+    "loss": "hinge",
+    "lr_g": 1e-4,
+    "lr_d": 4e-4,
+    "beta1": 0.0,
+    "z_dim": 120,
+    "base_width": 16,
+    "ema_decay": 0.9999,
+}
+_ADAPTER = {"steps": 10_000, "batch_size": 25, "beta1": 0.9, "snapshot_every": 1000}
+_FINETUNE = {"steps": 2000, "batch_size": 25, "snapshot_every": 250, "ema_decay": 0.999}
 
-    model: Literal["dcgan"] = "dcgan"
+
+class TrainSection(_Section):
+    """The trainer's settings. Defaults follow the model's paper where it says something; these are DCGAN's.
+
+    For `model: biggan` they are Brock et al.'s and SAGAN's, in a transfer those of the method; see `_defaults`.
+    """
+
+    model: Literal["dcgan", "biggan"] = "dcgan"
     loss: Literal["nonsaturating", "hinge"] = "nonsaturating"
     steps: int = Field(default=5000, ge=1)
     """Optimiser steps of each network."""
@@ -64,8 +80,9 @@ class TrainSection(_Section):
     beta1: float = Field(default=0.5, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
     z_dim: int = Field(default=100, ge=1)
+    """Length of z; BigGAN rounds it down to whole chunks."""
     base_width: int = Field(default=64, ge=8, multiple_of=8)
-    """Channels at the highest resolution; they double with each halving of the side."""
+    """DCGAN: channels at the highest resolution; they double with each halving of the side. BigGAN: ch, its unit."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     """Decay a step of the averaged generator that samples and scores come from."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -74,6 +91,69 @@ class TrainSection(_Section):
     """Steps between two lines of stats.jsonl."""
     snapshot_every: int = Field(default=500, ge=1)
     """Steps between two snapshots: checkpoint, grid, scores."""
+
+
+class BigGANSection(_Section):
+    """What only a BigGAN trained from scratch or fine-tuned reads."""
+
+    conditional: bool = True
+    """Learn the classes that the source's sub-folders name; one class where it has none, or when false."""
+    class_balanced: bool = True
+    """Draw each batch's classes evenly, then an image of each, instead of walking all images."""
+    shared_dim: int = Field(default=128, ge=1)
+    """Length of the shared class vector."""
+    attention: int = Field(default=0, ge=0)
+    """Side of the maps that self-attention follows; 0: none. The paper's 128 px model has it at 64."""
+    d_width: int | None = Field(default=None, ge=8, multiple_of=8)
+    """Unit of width of the discriminator; None: as the generator's."""
+    init: Literal["orthogonal", "N02"] = "orthogonal"
+    d_steps: int = Field(default=1, ge=1)
+    """Discriminator steps a generator step."""
+    orthogonal: float = Field(default=1e-4, ge=0)
+    """beta of beta |W'W * (1 - I)|^2 over the generator's weights; 0: none."""
+    diffaugment: str = "none"
+    """Augmentations of reals and fakes in the discriminator, of color, translation, cutout, joined by commas."""
+    mirror: bool = True
+    """Mirror half of the real images of each batch."""
+    ema_start: int = Field(default=0, ge=0)
+    """Step from which the generator is averaged; before it the average is a copy."""
+
+
+class TransferSection(_Section):
+    """How a pretrained generator is adapted."""
+
+    method: Literal["bsa", "apgc", "finetune"] | None = None
+    """None: from scratch."""
+    pretrained: str | None = None
+    """A checkpoint, a folder or a run; None is the generator that ships with smallgan."""
+    group_size: int = Field(default=16, ge=0)
+    """APGC: channels a group; 0: ungrouped."""
+    init: Literal["pretrained", "identity"] = "pretrained"
+    """APGC: start as the pretrained generator, or as the published code does, at the identity plus noise."""
+    class_vector: str = "mean"
+    """Start of the class vector: mean of all classes, a class index, or a weighted set such as 3:0.5+17:0.5."""
+    codes: Literal["zero", "normal"] = "zero"
+    """Start of the code of each training image."""
+    code_noise: float = Field(default=0.01, ge=0)
+    """Standard deviation of the noise on a code, drawn anew in each step."""
+    lr_codes: float = Field(default=0.05, ge=0)
+    lr_class: float = Field(default=0.001, ge=0)
+    lr_adapter: float = Field(default=0.0005, ge=0)
+    """Rate of the adapter's layers and of scale and bias after the first layer."""
+    lr_first: float = Field(default=1e-7, ge=0)
+    """Rate of the first layer's weight; 0: frozen."""
+    lr_decay: float = Field(default=0.1, gt=0, le=1)
+    lr_decay_every: int = Field(default=3000, ge=1)
+    """Optimiser steps after which all rates are multiplied by `lr_decay`."""
+    variant: Literal["normalized", "raw"] = "normalized"
+    """Loss: the PyTorch port's (squared perceptual terms, each divided by its own value), or the original's (L1)."""
+    perceptual: str = "auto"
+    """vgg16, squeezenet1_1, shipped or none; auto: the first of the three whose weights are on this machine."""
+    perceptual_weight: float | None = Field(default=None, ge=0)
+    """None: 0.1 (normalized) or 0.001 (raw)."""
+    latent_weight: float = Field(default=0.1, ge=0)
+    class_weight: float = Field(default=0.02, ge=0)
+    """Weight of the mean square of the class vector."""
 
 
 class ScoreSection(_Section):
@@ -96,9 +176,33 @@ class Recipe(_Section):
     data: DataSection = DataSection()
     augment: AugmentSection = AugmentSection()
     train: TrainSection = TrainSection()
+    biggan: BigGANSection = BigGANSection()
+    transfer: TransferSection = TransferSection()
     score: ScoreSection = ScoreSection()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Seeds of the runs; a single run uses the first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: Any) -> Any:
+        """Fill in the defaults of the model and the method, where the recipe leaves a key of `train` out."""
+        if not isinstance(values, Mapping):
+            return values
+        train, transfer = values.get("train", {}), values.get("transfer", {})
+        if not isinstance(train, Mapping) or not isinstance(transfer, Mapping):
+            return values
+        method = transfer.get("method")
+        filled: dict[str, Any] = {}
+        if method or train.get("model") == "biggan":
+            filled |= {"model": "biggan", **_BIGGAN}
+        filled |= {"bsa": _ADAPTER, "apgc": _ADAPTER, "finetune": _FINETUNE}.get(str(method), {})
+        return {**values, "train": {**filled, **train}}
+
+    @model_validator(mode="after")
+    def _transfer_is_biggan(self) -> Recipe:
+        if self.transfer.method and self.train.model != "biggan":
+            raise ValueError("a transfer adapts a BigGAN: leave train.model out, or give biggan")
+        return self
 
     @property
     def seed(self) -> int:

@@ -1,0 +1,118 @@
+"""Layers divided by their largest singular value (Miyato et al. 2018, arXiv:1802.05957), in BigGAN's form.
+
+Each layer keeps a vector `u0` (1 x out). A forward pass takes one power iteration from it,
+v = normalise(u W), u' = normalise(v W^T), sigma = v W^T u'^T, and uses W / sigma, W being the weight as out x rest.
+In training u' replaces `u0`; in eval mode it does not, but the iteration is still taken: a checkpoint's images depend
+on its `u0`. `sv0` only records sigma, as released checkpoints hold it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class _Spectral(nn.Module):
+    """What the layers share; `weight` comes from the torch layer beside it."""
+
+    weight: Tensor
+    u0: Tensor
+    sv0: Tensor
+    eps: float
+    _fixed: Tensor | None
+
+    def _prepare(self, eps: float) -> None:
+        self.eps = eps
+        self.register_buffer("u0", torch.randn(1, self.weight.shape[0]))
+        self.register_buffer("sv0", torch.ones(1))
+        self.register_buffer("_fixed", None, persistent=False)
+
+    def normalized_weight(self) -> Tensor:
+        """Return W / sigma in the weight's shape; the gradient passes through sigma too, not through u and v."""
+        if self._fixed is not None:
+            return self._fixed
+        rows = self.weight.flatten(1)
+        with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
+            v = F.normalize(self.u0 @ rows, eps=self.eps)
+            u = F.normalize(v @ rows.T, eps=self.eps)
+            if self.training:
+                self.u0.copy_(u)
+        with torch.autocast(rows.device.type, enabled=False):
+            sigma = (F.linear(v, rows) * u).sum()
+        if self.training:
+            with torch.no_grad():
+                self.sv0.copy_(sigma)
+        return self.weight / sigma
+
+    def fix(self, fixed: bool) -> None:
+        """Keep the present W / sigma (True), as a frozen layer may, or compute it in every pass again (False)."""
+        self._fixed = None
+        if fixed:
+            self._fixed = self.normalized_weight().detach()
+
+
+class SpectralConv2d(nn.Conv2d, _Spectral):
+    """Convolution with stride 1 that keeps the side."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = True, eps: float = 1e-6
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
+        self._prepare(eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return maps B x out x H x W for maps B x in x H x W."""
+        return F.conv2d(hidden, self.normalized_weight(), self.bias, padding=self.padding)  # type: ignore[arg-type]
+
+
+class SpectralLinear(nn.Linear, _Spectral):
+    """Fully connected layer."""
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, eps: float = 1e-6) -> None:
+        super().__init__(in_features, out_features, bias)
+        self._prepare(eps)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return B x out for B x in."""
+        return F.linear(vectors, self.normalized_weight(), self.bias)
+
+
+class SpectralEmbedding(nn.Embedding, _Spectral):
+    """Table of vectors, one a class."""
+
+    def __init__(self, num_classes: int, width: int, *, eps: float = 1e-6) -> None:
+        super().__init__(num_classes, width)
+        self._prepare(eps)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Return B x width for labels B."""
+        return F.embedding(labels, self.normalized_weight())
+
+
+def freeze(network: nn.Module) -> None:
+    """Put a network in eval mode, without gradients for its weights, its spectral norms computed once and for all.
+
+    Do this after its weights were loaded; `thaw` undoes it.
+    """
+    network.eval().requires_grad_(False)
+    _fix(network, True)
+
+
+def thaw(network: nn.Module) -> None:
+    """Let a frozen network's weights have gradients again, and its spectral norms follow them."""
+    network.requires_grad_(True)
+    _fix(network, False)
+
+
+def _fix(network: nn.Module, fixed: bool) -> None:
+    for module in network.modules():
+        if isinstance(module, _Spectral):
+            module.fix(fixed)
+
+
+def spectral_layers(network: nn.Module) -> dict[str, Any]:
+    """Return the layers with spectral norm, by name."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, _Spectral)}
