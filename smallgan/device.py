@@ -21,6 +21,13 @@ class Stream(IntEnum):
     GRID_LATENTS = 3
     SAMPLE_LATENTS = 4
     STATISTICS_LATENTS = 5
+    CODE_NOISE = 6
+    LATENT_TARGETS = 7
+    CODES = 8
+    ADAPTER_INIT = 9
+    LABELS = 10
+    DIFFAUGMENT = 11
+    MIRROR = 12
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -325,7 +325,7 @@ class BigGANDiscriminator(nn.Module):
             for layer in cast(nn.ModuleList, block):
                 hidden = layer(hidden)
         pooled = F.relu(hidden).float().sum(dim=(2, 3))
-        score = self.linear(pooled).squeeze(1) + (self.embed(labels) * pooled).sum(dim=1)
+        score: Tensor = self.linear(pooled).squeeze(1) + (self.embed(labels) * pooled).sum(dim=1)
         return score.float()
 
 

@@ -65,7 +65,7 @@ class SpectralConv2d(nn.Conv2d, _Spectral):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return maps B x out x H x W for maps B x in x H x W."""
-        return F.conv2d(hidden, self.normalized_weight(), self.bias, padding=self.padding)  # type: ignore[arg-type]
+        return F.conv2d(hidden, self.normalized_weight(), self.bias, padding=self.padding)
 
 
 class SpectralLinear(nn.Linear, _Spectral):
