@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from augment.errors import UsageError
-from smallgan.metrics import inception_score, kmmd, nearest
+from smallgan.metrics import inception_score, kid, kmmd, nearest
 from smallgan.metrics.score import Identity, Score
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Measured:
     splits: int | None = None
     parts: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    interval: tuple[float, float] | None = None
+    """95 %."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _evaluate_one(
         value=measured.value,
         identity=identity,
         std=measured.std,
+        interval=measured.interval,
         parts=measured.parts,
         notes=measured.notes + ((net.note,) if net.note else ()),
         seed=seed,
@@ -165,6 +168,12 @@ def _kmmd(fake: Features, real: Features | None, _splits: int | None, _seed: int
     return Measured(found.value, parts={"bandwidth": found.bandwidth, "sigma": 1.0}, notes=tuple(notes))
 
 
+def _kid(fake: Features, real: Features | None, _splits: int | None, _seed: int) -> Measured:
+    assert real is not None
+    found = kid.kid(fake.features, real.features)
+    return Measured(found.value, interval=found.interval)
+
+
 def _nearest(fake: Features, real: Features | None, _splits: int | None, _seed: int) -> Measured:
     import numpy as np
 
@@ -177,6 +186,7 @@ def _nearest(fake: Features, real: Features | None, _splits: int | None, _seed: 
 METRICS: dict[str, Metric] = {
     "is": Metric("Inception Score", "exp(H(y) - H(y|x)), mean over splits", False, _inception_score),
     "kmmd": Metric("KMMD", "A: Gaussian, biased, root; width from reals", True, _kmmd),
+    "kid": Metric("KID", "cubic kernel, unbiased, all pairs", True, _kid),
     "nn": Metric("nearest-real distance", "mean Euclidean distance to the nearest real", True, _nearest),
 }
 """All metrics by the name that `--metrics` takes."""

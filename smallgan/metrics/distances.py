@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 BLOCK = 1024
 """Rows of a block: 1024 x 1024 distances are 8 MiB, however many images there are."""
 Vectors = NDArray[np.floating]
+_ROUNDING = 1e-12
+"""Of |x|^2 + |y|^2: a distance of a millionth of the vectors' length, near the last bit of float32 features."""
 
 
 def row_blocks(count: int) -> Iterator[slice]:
@@ -25,10 +27,20 @@ def squared_distances(x: Vectors, y: Vectors, center: NDArray[np.float64]) -> ND
         x, y: n x F and m x F.
         center: F, near the middle of both, which keeps the three terms small and their difference exact.
     """
-    x = np.asarray(x, np.float64) - center
-    y = np.asarray(y, np.float64) - center
-    squares: NDArray[np.float64] = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2 * (x @ y.T)
-    np.maximum(squares, 0, out=squares)
+    return squares_between(np.asarray(x, np.float64) - center, np.asarray(y, np.float64) - center)
+
+
+def squares_between(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return |x_i - y_j|^2, n x m, of vectors that lie around the origin.
+
+    What is below the rounding of the three terms becomes 0, so that equal images are at distance 0 exactly.
+    """
+    squares: NDArray[np.float64] = x @ y.T
+    squares *= -2
+    lengths = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :]
+    squares += lengths
+    lengths *= _ROUNDING
+    squares[squares < lengths] = 0
     return squares
 
 
