@@ -16,7 +16,8 @@ import numpy as np
 
 from augment.errors import InputError, UsageError
 from smallgan.metrics.distances import Vectors
-from smallgan.metrics.pairs import Kernel, Matrix, mmd2_interval, pair_sums
+from smallgan.metrics.intervals import Matrix
+from smallgan.metrics.pairs import Kernel, mmd2_interval, pair_sums
 
 
 @dataclass(frozen=True)
