@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from augment.errors import FailedError, InputError, UsageError
 from smallgan import weights
 from smallgan.metrics.networks import ARCHITECTURES, fold_batch_norms
+from smallgan.metrics.onnx_card import is_onnx
 
 PUBLISHED = "inception-v3-tf2015"
 """The network whose Inception Score may be called that without a further word."""
@@ -50,7 +52,7 @@ class Features:
     features: NDArray[np.float32]
     """N x F, pooled."""
     logits: NDArray[np.float32]
-    """N x K, before the softmax."""
+    """N x K, before the softmax; K = 0 for a network without classes."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -61,13 +63,16 @@ def feature_net(name: str | None, device: torch.device) -> tuple[FeatureNet, str
     """Return the network called `name`, and a sentence to tell the user when it is not the one they may expect.
 
     None means the published Inception where its weights are in the cache, else the network that ships with smallgan,
-    with a note that says so. Nothing is ever downloaded here.
+    with a note that says so. A name that ends in .onnx or .yaml is the user's own network, or its card
+    (`smallgan.metrics.onnx_card`). Nothing is ever downloaded here.
 
     Raises:
         UsageError: no network has that name.
-        MissingError: it was asked for by name and its weights are not here.
+        MissingError: it was asked for by name and its weights, card or runtime are not here.
         InputError: its weights are damaged, or are not what their card says.
     """
+    if name is not None and is_onnx(name):
+        return _own_net(Path(name), device)
     if name is None:
         name = PUBLISHED if weights.locate(PUBLISHED).is_file() else weights.SHIPPED_FEATURES
         note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
@@ -139,6 +144,30 @@ def extract(
             f"{net.name} gave features that are not finite; its weights (sha256 {net.sha256[:16]}) are unusable"
         )
     return result
+
+
+def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:
+    from smallgan.metrics.onnx_net import OnnxNet
+
+    own = OnnxNet(path, device)
+    assert own.card is not None
+    if own.card.name in weights.cards():
+        raise InputError(
+            f"{path}: its card calls it {own.card.name}, which is another network; give it a name of its own"
+        )
+    net = FeatureNet(
+        name=own.card.name,
+        label=own.card.name,
+        sha256=own.sha256,
+        resize=own.card.preparation,
+        precision="fp32",
+        num_features=own.num_features,
+        num_logits=own.num_logits,
+        forward=own,
+        device=own.device,
+    )
+    slow = device.type == "cuda" and own.device.type == "cpu"
+    return net, f"onnxruntime has no CUDA here, so {own.card.name} runs on the CPU" if slow else None
 
 
 def _batches(pixels: Iterable[Pixels], batch_size: int) -> Iterator[tuple[list[int], Pixels]]:
