@@ -1,19 +1,22 @@
 """The table of named transforms. Each draws its parameters from a given generator, then applies them purely.
 
-The parameters are recorded, so any image can be made again from its parent without a generator.
+The parameters are recorded, so any image can be made again from its parent without a generator. Transforms of
+albumentations have the same form (`albumentations_kinds`), and a policy file may give `contrast` other factors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 
+from augment.errors import InputError
 from augment.pixels import Pixels
 
-Params = dict[str, float]
+Params = dict[str, Any]
 
 CONTRAST_FACTORS = ((0.6, 0.9), (1.1, 1.4))
 """Ranges that `contrast` draws from, each as likely: a change that can be seen, in either direction."""
@@ -28,14 +31,36 @@ class Transform:
 
     name: str
     summary: str
-    apply: Callable[[Pixels, Mapping[str, float]], Pixels]
+    apply: Callable[[Pixels, Mapping[str, Any]], Pixels]
     draw: Callable[[np.random.Generator], Params] | None = None
-    """None: there is nothing to draw, so a parent gives one image only, and doing it twice undoes it."""
+    """None: there is nothing to draw or to record, and doing it twice undoes it."""
+    varies: bool = True
+    """With `draw`: whether what is drawn can differ; a parent gives one image only where it cannot."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in plan.json for a transform that is not as the table below has it."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the same parent may give another image each time."""
+        return self.draw is not None and self.varies
 
 
-def draw_contrast(generator: np.random.Generator) -> Params:
-    """Return a factor of [0.6, 0.9] or [1.1, 1.4], with four decimals so that the record is short and exact."""
-    low, high = CONTRAST_FACTORS[int(generator.integers(len(CONTRAST_FACTORS)))]
+def operate(pixels: Pixels, name: str, params: Mapping[str, Any]) -> Pixels:
+    """Return `pixels` after the operation that a record names. Raises InputError for one that does not exist."""
+    if "transform" in params:
+        from augment.albumentations_kinds import apply
+
+        return apply(pixels, params["transform"], params["seed"])
+    if name not in TRANSFORMS:
+        raise InputError(f"operation {name!r} is not known; needed one of {', '.join(TRANSFORMS)}")
+    return TRANSFORMS[name].apply(pixels, params)
+
+
+def draw_contrast(
+    generator: np.random.Generator, factors: Sequence[tuple[float, float]] = CONTRAST_FACTORS
+) -> Params:
+    """Return a factor of one of the ranges, with four decimals so that the record is short and exact."""
+    low, high = factors[int(generator.integers(len(factors)))]
     return {"factor": round(float(generator.uniform(low, high)), 4)}
 
 
@@ -52,15 +77,15 @@ def change_contrast(pixels: Pixels, params: Mapping[str, float]) -> Pixels:
     return cv2.LUT(pixels, levels.clip(0, 255).astype(np.uint8))  # type: ignore[no-any-return]
 
 
-def _hflip(pixels: Pixels, _params: Mapping[str, float]) -> Pixels:
+def _hflip(pixels: Pixels, _params: Mapping[str, Any]) -> Pixels:
     return cv2.flip(pixels, 1)  # type: ignore[no-any-return]
 
 
-def _vflip(pixels: Pixels, _params: Mapping[str, float]) -> Pixels:
+def _vflip(pixels: Pixels, _params: Mapping[str, Any]) -> Pixels:
     return cv2.flip(pixels, 0)  # type: ignore[no-any-return]
 
 
-def _negative(pixels: Pixels, _params: Mapping[str, float]) -> Pixels:
+def _negative(pixels: Pixels, _params: Mapping[str, Any]) -> Pixels:
     return cv2.bitwise_not(pixels)  # type: ignore[no-any-return]
 
 
