@@ -11,13 +11,12 @@ The library is imported on first use only: it loads torch where that is installe
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import os
 import random
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from inspect import Parameter, getdoc, signature
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 
 from augment.errors import UsageError
 from augment.pixels import Pixels
+from augment.policy import nearest
 from augment.transforms import Transform
 
 CLASS = "__class_fullname__"
@@ -132,12 +132,6 @@ def apply(pixels: Pixels, config: Mapping[str, Any], seed: int) -> Pixels:
     return np.ascontiguousarray(result)
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the one of `known` that is spelled most alike, upper and lower case being one."""
-    lower = {name.lower(): name for name in known}
-    return lower[difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.0)[0]]
-
-
 @lru_cache(maxsize=1)
 def library() -> Any:
     """Import albumentations without its look for a newer version in the network."""
@@ -221,7 +215,9 @@ def _reasons(error: Exception) -> str:
     found = getattr(error.__cause__, "errors", None)
     if not callable(found):
         return _first_line(error)
-    named = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "), one["input"]) for one in found()]
+    named = [
+        (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "), one["input"]) for one in found()
+    ]
     return "; ".join(f"{place}: {what}, found {value!r}" if place else what for place, what, value in named)
 
 

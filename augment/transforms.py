@@ -56,9 +56,7 @@ def operate(pixels: Pixels, name: str, params: Mapping[str, Any]) -> Pixels:
     return TRANSFORMS[name].apply(pixels, params)
 
 
-def draw_contrast(
-    generator: np.random.Generator, factors: Sequence[tuple[float, float]] = CONTRAST_FACTORS
-) -> Params:
+def draw_contrast(generator: np.random.Generator, factors: Sequence[tuple[float, float]] = CONTRAST_FACTORS) -> Params:
     """Return a factor of one of the ranges, with four decimals so that the record is short and exact."""
     low, high = factors[int(generator.integers(len(factors)))]
     return {"factor": round(float(generator.uniform(low, high)), 4)}
