@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from augment.dataset import MixedDataset, Record
 from augment.errors import InputError, OutputError, UsageError
 from augment.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
-from augment.pixels import Pixels, decode, encode_jpeg, encode_png, fit_square
+from augment.geometry import fit_square
+from augment.pixels import Pixels, decode, encode_jpeg, encode_png
 from augment.plan import Entry, Operation, Plan
 from augment.policy import GAN
 from augment.preview import contact_sheet

@@ -1,8 +1,10 @@
 """Pixels: H x W x 3 uint8 RGB and nothing else. What other kinds of image become is decided here.
 
 * The orientation in EXIF is applied; an ICC profile is followed to sRGB (an sRGB one is not: that would only round).
-* Grey becomes three equal channels; 16-bit grey is scaled, 65535 to 255, rounded to nearest.
-* What is transparent lies on white. CMYK goes through its profile, or Pillow's plain conversion when it has none.
+* Grey becomes three equal channels, and colour too where the `Rules` say gray; 16 bits are scaled, 65535 to 255,
+  rounded to nearest.
+* What is transparent lies on the ground of the `Rules` (white), or is refused. CMYK goes through its profile, or
+  Pillow's plain conversion when it has none.
 * Of an animation or several pages the first is taken, and noted.
 * Float and 32-bit images are refused: nobody knows which of their values is white.
 
@@ -13,6 +15,7 @@ a test holds that they agree bit for bit.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import threading
 import warnings
@@ -24,7 +27,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
 from augment.errors import InputError, UsageError
 
@@ -40,8 +43,11 @@ MAX_PIXELS = 100_000_000
 """Larger images are refused by their header alone: decoded they take 3 bytes a pixel, several times over."""
 MAX_SIDE = 65_500
 """The longest side that JPEG can hold."""
-FITS = ("crop", "pad", "stretch")
 JPEG_QUALITY = 95
+Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
+REFUSE = "refuse"
+MODES = ("rgb", "gray")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_SETTINGS = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)  # run lengths, zlib 1: 9 % larger, 5 times as fast
@@ -57,6 +63,19 @@ _opening = threading.Lock()  # Python's warning filters belong to the whole proc
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What becomes of kinds of image that can be read in more than one way."""
+
+    ground: Colour | None = WHITE
+    """What transparent parts are laid on; None: an image that has some is refused."""
+    gray: bool = False
+    """Every image becomes gray: three equal channels here, one in the files written."""
+
+
+RULES = Rules()
+
+
+@dataclass(frozen=True)
 class Decoded:
     """An image file as pixels, and what was found in it."""
 
@@ -67,6 +86,32 @@ class Decoded:
     """Pillow's name of the pixel layout in the file: RGB, L, CMYK ..."""
     notes: tuple[str, ...] = ()
     """What was done that the user may not expect."""
+    orientation: int = 1
+    """EXIF's number of how it is stored, 1 to 8; 1 is upright. The pixels are upright."""
+    plain: bool = False
+    """Whether the file can be taken as it is: any reader sees these pixels in it, in the channels asked for."""
+
+
+def parse_ground(text: str) -> Colour | None:
+    """Return the colour of a ground: a name, #rrggbb, or None for "refuse". Raises UsageError.
+
+    >>> parse_ground("black"), parse_ground("#ff8000"), parse_ground("refuse")
+    ((0, 0, 0), (255, 128, 0), None)
+    """
+    if text.strip().lower() == REFUSE:
+        return None
+    try:
+        red, green, blue = ImageColor.getrgb(text.strip())[:3]
+    except ValueError as error:
+        raise UsageError(f"--ground {text!r}: needed a colour such as white, black or #808080, or refuse") from error
+    return red, green, blue
+
+
+def parse_mode(text: str) -> bool:
+    """Return whether a --mode asks for gray images. Raises UsageError."""
+    if text not in MODES:
+        raise UsageError(f"--mode {text!r}: needed one of {', '.join(MODES)}")
+    return text == "gray"
 
 
 def decode(data: bytes, name: str) -> Pixels:
@@ -74,71 +119,51 @@ def decode(data: bytes, name: str) -> Pixels:
     return decode_noted(data, name).pixels
 
 
-def decode_noted(data: bytes, name: str) -> Decoded:
+def decode_noted(data: bytes, name: str, rules: Rules = RULES) -> Decoded:
     """Return the pixels of an image file's bytes and what was found in them. Raises InputError naming `name`."""
     if not data:
         raise InputError(f"{name}: the file is empty")
     if _is_heic(data, name):
-        raise InputError(f"{name}: HEIC images cannot be read; save it as JPEG or PNG first (phones can export so)")
+        _prepare_heic(name)
     if data.startswith(_PNG_SIGNATURE):
         _check_png(data, name)
     if (shape := _plain_jpeg(data)) is not None:
         _check_size(*shape, name)
         try:
-            return Decoded(simplejpeg.decode_jpeg(data), "JPEG", "RGB", _ending_notes("JPEG", name))
+            pixels = simplejpeg.decode_jpeg(data)
         except ValueError:
             pass  # damaged: Pillow knows what can still be read, and says what cannot
-    return _decode_pillow(data, name)
+        else:
+            notes = _ending_notes("JPEG", name)
+            if rules.gray:
+                return Decoded(to_gray(pixels), "JPEG", "RGB", (*notes, *_gray_notes(pixels)))
+            return Decoded(pixels, "JPEG", "RGB", notes, plain=not notes)
+    return _decode_pillow(data, name, rules)
 
 
-def encode_png(pixels: Pixels) -> bytes:
-    """Return `pixels` (H x W x 3 uint8 RGB) as a PNG."""
-    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _PNG_SETTINGS)
+def to_gray(pixels: Pixels) -> Pixels:
+    """Return `pixels` as three equal channels, 0.299 R + 0.587 G + 0.114 B; gray ones come back unchanged."""
+    return cv2.merge([cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)] * 3)  # type: ignore[no-any-return]
+
+
+def encode_png(pixels: Pixels, *, gray: bool = False) -> bytes:
+    """Return `pixels` (H x W x 3 uint8 RGB) as a PNG, of one channel with `gray`."""
+    order = cv2.COLOR_RGB2GRAY if gray else cv2.COLOR_RGB2BGR
+    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order), _PNG_SETTINGS)
     return data.tobytes()
 
 
-def encode_jpeg(pixels: Pixels, quality: int = JPEG_QUALITY) -> bytes:
-    """Return `pixels` (H x W x 3 uint8 RGB) as a JPEG with colour at half resolution (4:2:0), quality 1 to 100."""
+def encode_jpeg(pixels: Pixels, quality: int = JPEG_QUALITY, *, gray: bool = False) -> bytes:
+    """Return `pixels` (H x W x 3 uint8 RGB) as a JPEG with colour at half resolution (4:2:0), quality 1 to 100.
+
+    With `gray` it has one channel.
+    """
+    if gray:
+        channel = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
+        return bytes(simplejpeg.encode_jpeg(channel, quality=quality, colorspace="GRAY", fastdct=False))
     return bytes(
         simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling="420", fastdct=False)
     )
-
-
-def fit_square(pixels: Pixels, size: int, fit: str) -> Pixels:
-    """Return `pixels` as a square, size x size x 3: averaged over areas when shrinking, cubic when enlarging.
-
-    `fit` is "crop" (the middle square), "pad" (the whole image on white) or "stretch" (the sides change their ratio).
-    Raises UsageError for another `fit` or a size below 1.
-    """
-    if fit not in FITS:
-        raise UsageError(f"fit {fit!r}: needed one of {', '.join(FITS)}")
-    if size < 1:
-        raise UsageError(f"size {size}: needed at least 1 pixel")
-    height, width = pixels.shape[:2]
-    if (height, width) == (size, size):
-        return pixels
-    if fit == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return _resize(pixels[top : top + side, left : left + side], size, size)
-    if fit == "stretch":
-        return _resize(pixels, size, size)
-    longest = max(height, width)
-    inner_height, inner_width = (max(1, round(side * size / longest)) for side in (height, width))
-    square = np.full((size, size, 3), 255, np.uint8)
-    top, left = (size - inner_height) // 2, (size - inner_width) // 2
-    square[top : top + inner_height, left : left + inner_width] = _resize(pixels, inner_height, inner_width)
-    return square
-
-
-def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Shrink by area first, then enlarge what is left: OpenCV's area rule is meant for shrinking only."""
-    low_height, low_width = min(height, pixels.shape[0]), min(width, pixels.shape[1])
-    if (low_height, low_width) != pixels.shape[:2]:
-        pixels = cv2.resize(pixels, (low_width, low_height), interpolation=cv2.INTER_AREA)
-    if (low_height, low_width) != (height, width):
-        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(pixels)
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -154,6 +179,18 @@ def _is_heic(data: bytes, name: str) -> bool:
     return brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1") or (
         splitext(name)[1].lower() in HEIC_SUFFIXES and not data.startswith((b"\xff\xd8", _PNG_SIGNATURE))
     )
+
+
+def _prepare_heic(name: str) -> None:
+    """Teach Pillow to read HEIC, which the optional package does. Raises InputError where that is absent."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError(
+            f"{name}: HEIC images need one package more: pip install 'smallgan[heic]'. Or save it as JPEG or PNG first"
+        ) from error
+    with _opening:
+        pillow_heif.register_heif_opener()
 
 
 def _check_png(data: bytes, name: str) -> None:
@@ -197,7 +234,7 @@ def _plain_jpeg(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _decode_pillow(data: bytes, name: str) -> Decoded:
+def _decode_pillow(data: bytes, name: str, rules: Rules) -> Decoded:
     try:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -208,25 +245,54 @@ def _decode_pillow(data: bytes, name: str) -> Decoded:
         format_, mode = image.format or "", image.mode
         image.load()
         notes = [f"the first of {frames} frames or pages is used"] if frames > 1 else []
+        if (deep := _sixteen_bits(data, image)) is not None:
+            notes.append("16-bit colour, scaled to 8 bits")
+            image = deep
         if turned in range(2, 9):
             image = ImageOps.exif_transpose(image)
-        pixels = np.ascontiguousarray(_to_rgb(image, name, notes), dtype=np.uint8)
+        pixels = np.ascontiguousarray(_to_rgb(image, name, notes, rules), dtype=np.uint8)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: refused by its header as a decompression bomb: {error}") from error
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image in a format that can be read, or damaged at its start") from None
+    except MemoryError as error:
+        raise InputError(f"{name}: too large for the memory that is free; make it smaller, or leave it out") from error
     except Exception as error:  # damaged files make Pillow's plugins raise nearly anything
-        raise InputError(f"{name}: damaged, or cut short: {error or type(error).__name__}") from error
-    return Decoded(pixels, format_, mode, (*notes, *_ending_notes(format_, name)))
+        told = re.sub(r"\s+", " ", str(error)) or type(error).__name__
+        raise InputError(f"{name}: damaged, or cut short: {told}") from error
+    orientation = turned if turned in range(2, 9) else 1
+    notes += _ending_notes(format_, name)
+    plain = not notes and orientation == 1 and mode == ("L" if rules.gray else "RGB") and format_ != "HEIF"
+    if rules.gray and mode not in ("1", "L", "LA"):
+        notes += _gray_notes(pixels)
+        pixels = to_gray(pixels)
+    return Decoded(pixels, format_, mode, tuple(notes), orientation, plain)
+
+
+def _sixteen_bits(data: bytes, image: Image.Image) -> Image.Image | None:
+    """Return a PNG or TIFF of 16 bits a colour channel scaled to 8, else None: Pillow would only drop the low bits."""
+    if image.mode not in ("RGB", "RGBA") or not (
+        (image.format == "PNG" and data[24:25] == b"\x10")
+        or (image.format == "TIFF" and 16 in image.tag_v2.get(258, ()))  # type: ignore[attr-defined]
+    ):
+        return None
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.shape != (*image.size[::-1], len(image.mode)):
+        return None
+    order = cv2.COLOR_BGRA2RGBA if image.mode == "RGBA" else cv2.COLOR_BGR2RGB
+    scaled = ((cv2.cvtColor(values, order).astype(np.uint32) + 128) // 257).astype(np.uint8)
+    deep = Image.fromarray(scaled)
+    deep.info, deep.format = image.info, image.format
+    return deep
 
 
 def _size_is_sound(image: Image.Image) -> bool:
     return image.width * image.height <= MAX_PIXELS
 
 
-def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image | Pixels:
+def _to_rgb(image: Image.Image, name: str, notes: list[str], rules: Rules) -> Image.Image | Pixels:
     """Return the image in RGB, following the rules at the top of this file."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         values = np.asarray(image).astype(np.uint32)
@@ -246,10 +312,14 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str]) -> Image.Image | Pi
         image = image.convert("RGB")
     if profile:
         image = _follow_profile(image, profile, notes)
-    if image.mode == "RGBA":
-        if image.getchannel("A").getextrema() != (255, 255):
-            notes.append("transparent parts lie on white")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
+        if rules.ground is None:
+            raise InputError(
+                f"{name}: it has transparent parts, which --ground {REFUSE} refuses; name a colour to lay them on, "
+                "such as --ground white"
+            )
+        notes.append(f"transparent parts lie on {_colour_name(rules.ground)}")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, rules.ground), image)
     return image.convert("RGB")
 
 
@@ -270,6 +340,16 @@ def _follow_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Ima
         return image
     notes.append("its colour profile is followed to sRGB")
     return image if converted is None else converted
+
+
+def _colour_name(colour: Colour) -> str:
+    return {WHITE: "white", (0, 0, 0): "black"}.get(colour, "#{:02x}{:02x}{:02x}".format(*colour))
+
+
+def _gray_notes(pixels: Pixels) -> tuple[str, ...]:
+    red, green, blue = cv2.split(pixels)
+    is_gray = not (cv2.norm(red, green, cv2.NORM_INF) or cv2.norm(red, blue, cv2.NORM_INF))
+    return () if is_gray else ("its colours are made gray",)
 
 
 def _ending_notes(format_: str, name: str) -> tuple[str, ...]:

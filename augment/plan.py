@@ -16,8 +16,9 @@ import PIL
 import simplejpeg
 
 from augment.errors import InputError, UsageError
+from augment.geometry import FITS
 from augment.names import Namer
-from augment.pixels import FITS, MAX_PIXELS
+from augment.pixels import MAX_PIXELS
 from augment.policy import GAN, Policy, Share, parse_policy
 from augment.sources import PLAN_FORMAT, Facts, ImageSet, ImageSource, Origin, fingerprint
 from augment.transforms import TRANSFORMS

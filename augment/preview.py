@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.pixels import Pixels, fit_square
+from augment.geometry import fit_square
+from augment.pixels import Pixels
 from augment.plan import Entry, Plan
 
 _TILE, _GAP, _MARGIN, _PAIRS = 112, 4, 24, 4

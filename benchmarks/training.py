@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from augment.pixels import decode, fit_square
+from augment.geometry import fit_square
+from augment.pixels import decode
 from benchmarks.plain_dcgan import PlainTrainer
 from benchmarks.rows import Row, interleave
 from smallgan.images import ImageBatches

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from augment.errors import InputError, UsageError
-from augment.pixels import Pixels, fit_square
+from augment.geometry import fit_square
+from augment.pixels import Pixels
 from augment.sources import ImageSet, fingerprint, open_source
 from smallgan.checkpoint import STATE
 from smallgan.console import progress as show_progress

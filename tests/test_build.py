@@ -20,7 +20,8 @@ from augment import files
 from augment.build import build, mix
 from augment.dataset import MixedDataset
 from augment.errors import InputError, OutputError, UsageError
-from augment.pixels import decode, encode_png, fit_square
+from augment.geometry import fit_square
+from augment.pixels import decode, encode_png
 from augment.plan import make_plan, parent_order
 from augment.sources import open_source
 from augment.transforms import TRANSFORMS

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import warnings
 import zlib
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from augment.errors import InputError, UsageError
-from augment.pixels import MAX_PIXELS, decode, decode_noted, encode_jpeg, encode_png, fit_square
+from augment.geometry import fit_square
+from augment.pixels import MAX_PIXELS, decode, decode_noted, encode_jpeg, encode_png
 
 GROUND = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
 PHOTO = np.asarray(Image.fromarray(GROUND).resize((90, 61), Image.Resampling.BICUBIC))
@@ -80,11 +82,27 @@ def test_rubbish_is_refused(data):
         decode(data, "x.jpg")
 
 
-def test_heic_says_what_to_do():
-    with pytest.raises(InputError, match="JPEG or PNG"):
-        decode(b"anything", "photo.HEIC")
-    with pytest.raises(InputError, match="JPEG or PNG"):
-        decode(b"\0\0\0\x18ftypheic" + b"\0" * 20, "photo.jpg")
+def test_heic_names_the_extra_where_it_is_absent(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for data, name in ((b"anything", "photo.HEIC"), (b"\0\0\0\x18ftypheic" + b"\0" * 20, "photo.jpg")):
+        with pytest.raises(InputError, match=r"pip install 'smallgan\[heic\]'.*JPEG or PNG"):
+            decode(data, name)
+
+
+def test_heic_is_read_with_the_extra_and_turned_once():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra heic")
+    pixels = np.asarray(Image.fromarray(GROUND).resize((96, 64), Image.Resampling.BICUBIC))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for orientation, expected in ((1, pixels), (6, np.rot90(pixels, -1))):
+        buffer, exif[0x0112] = io.BytesIO(), orientation
+        pillow_heif.from_pillow(Image.fromarray(pixels)).save(buffer, quality=95, exif=exif.tobytes())
+        found = decode_noted(buffer.getvalue(), "photo.heic")
+        assert found.pixels.shape == expected.shape
+        assert np.abs(found.pixels.astype(int) - expected).mean() < 6
+        assert not found.plain
+    with pytest.raises(InputError, match=r"photo\.heic"):
+        decode(buffer.getvalue()[:300], "photo.heic")
 
 
 def test_bombs_are_refused_by_their_header_alone():

@@ -230,7 +230,7 @@ def test_kmmd_of_faces_grows_with_what_is_wrong_with_them(real_data):
     import cv2
     import torch
 
-    from augment.pixels import fit_square
+    from augment.geometry import fit_square
     from augment.sources import open_source
     from smallgan.metrics.features import extract, feature_net
     from smallgan.metrics.kmmd import kmmd
