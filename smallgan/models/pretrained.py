@@ -1,0 +1,272 @@
+"""Pretrained BigGAN generators from the files that users have, and the file that we ship ours in.
+
+official            G_ema.pth or G.pth of ajbrock/BigGAN-PyTorch, old or new torch format
+tf-hub              the same layout converted from TF-Hub: without `sv0`, epsilons 1e-4
+hugging-face deep   config.json and pytorch_model.bin of huggingface/pytorch-pretrained-BigGAN
+smallgan            safetensors in the official layout with the configuration in its header, or a checkpoint of ours
+pytorch-bsa         a generator already adapted by apple2373/pytorch-small-dataset-image-generation
+apgc-code           the generator in a checkpoint of tkd26/Adaptive_Pointwise_Grouped_Convolutions, not adapted
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from augment.errors import InputError, UsageError
+from augment.files import sha256_file, write_bytes
+from smallgan.models.base import Adaptable, Modulate
+from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
+from smallgan.models.layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
+from smallgan.models.reading import WANTED, Contents, read_contents
+from smallgan.run import RunDir
+
+_OFFICIAL_FILE = re.compile(r"G(_ema)?(_best\d*|_copy\d*)?\.(pth|pt|safetensors)")
+_WEIGHTS = (".pth", ".pt", ".bin", ".safetensors")
+_CHECKPOINT_TENSORS = "tensors.safetensors"
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A generator and what is known of it."""
+
+    generator: Adaptable
+    """On the CPU, in eval mode, not frozen."""
+    discriminator: nn.Module | None
+    """Its discriminator, where a matching one lay beside it; on the CPU, in eval mode."""
+    kind: str
+    """One of the names in this module's description."""
+    path: Path
+    """The generator's file."""
+    sha256: str
+    """Of that file."""
+    notes: tuple[str, ...]
+    """Sentences that a user should read."""
+    config: BigGANConfig
+
+
+def load_pretrained(path: Path) -> Pretrained:
+    """Return the generator in a file or folder; what it is, is told by the names of its tensors.
+
+    Raises InputError that says what the file is and what is needed.
+    """
+    file = _generator_file(path)
+    contents = read_contents(file)
+    notes: list[str] = []
+    discriminator: nn.Module | None = None
+    generator: BigGANGenerator
+    checkpoint = _part(contents.tensors, "g_ema.")
+    if MARK in checkpoint or "config" in contents.metadata:
+        kind = "smallgan"
+        tensors = official_names(checkpoint or contents.tensors)
+        config = _header_config(contents, file) or infer_config(tensors, file)
+        generator = _filled(BigGANGenerator, config, tensors, file)
+        critic = _part(contents.tensors, "d.")
+        if critic:
+            discriminator = _discriminator(lambda: critic, config, file, notes)
+    else:
+        kind = detect(contents.tensors, file)
+        if kind in ("pytorch-bsa", "apgc-code"):
+            generator = _adapted_elsewhere(contents.tensors, kind, file, notes)
+        else:
+            generator = _official(contents.tensors, kind, file, notes)
+            if path.is_dir():
+                discriminator = _beside(file, generator.config, notes)
+        config = generator.config
+    return Pretrained(generator, discriminator, kind, file, sha256_file(file), tuple(notes), config)
+
+
+def save_generator(path: Path, generator: BigGANGenerator, dtype: torch.dtype = torch.float32) -> None:
+    """Write a generator in our own form: safetensors, official names, its configuration as JSON in the header.
+
+    `dtype` (float32 or bfloat16) is that of the weights; biases, moments and spectral vectors, which are small, stay
+    float32. The same generator gives the same bytes. Raises OutputError.
+    """
+    weights = {name for name, parameter in generator.named_parameters() if parameter.ndim > 1}
+    tensors = {
+        name: tensor.detach().cpu().to(dtype if name in weights else torch.float32).contiguous()
+        for name, tensor in generator.state_dict().items()
+    }
+    # One entry only: safetensors writes several in an order that changes from process to process.
+    write_bytes(path, save(tensors, {"config": json.dumps(asdict(generator.config))}), sync=True)
+
+
+def _generator_file(path: Path) -> Path:
+    """Return the file of the generator: `path` itself, or the best one in the folder `path`."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder; {WANTED}")
+    run = RunDir(path)
+    if run.exists():
+        if not run.checkpoint_steps():
+            raise InputError(f"{path}: this run has no checkpoint yet; {WANTED}")
+        return run.checkpoint(run.best_step() or run.last_step()) / _CHECKPOINT_TENSORS
+    files = sorted(file for file in path.iterdir() if file.suffix in _WEIGHTS and file.is_file())
+    official = sorted((file for file in files if _OFFICIAL_FILE.fullmatch(file.name)), key=_preference)
+    if official:
+        return official[0]
+    generators = [file for file in files if not re.match(r"(D|state_dict|G_optim)(_|\.)", file.name)]
+    if len(generators) == 1:
+        return generators[0]
+    found = ", ".join(file.name for file in files[:6]) or "no file of weights"
+    remedy = "name one of its files" if generators else WANTED
+    raise InputError(f"{path}: found {found} in this folder; {remedy}")
+
+
+def _preference(file: Path) -> tuple[bool, bool, str]:
+    """Sort averaged weights before plain ones, the newest state before the best before copies."""
+    return "_ema" not in file.name, "_copy" in file.name, file.name
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _header_config(contents: Contents, file: Path) -> BigGANConfig | None:
+    """Return the configuration in a header of ours, None where there is none. Raises InputError."""
+    if "config" not in contents.metadata:
+        return None
+    try:
+        settings = json.loads(contents.metadata["config"])
+        return BigGANConfig(**settings)
+    except (ValueError, TypeError) as error:
+        known = ", ".join(each.name for each in fields(BigGANConfig))
+        raise InputError(
+            f"{file}: its header holds another configuration than a BigGAN's ({error}); needed {known}"
+        ) from error
+
+
+def _official(tensors: Mapping[str, Tensor], kind: str, file: Path, notes: list[str]) -> BigGANGenerator:
+    named = official_names(tensors)
+    config = infer_config(named, file, tf_hub=kind == "tf-hub")
+    if kind == "tf-hub":
+        notes.append("sv0 is absent: a conversion from TF-Hub, so the epsilons are 1e-4")
+    elif _OFFICIAL_FILE.fullmatch(file.name) and "_ema" not in file.name:
+        notes.append(f"{file.name} holds the plain weights, not their moving average: G_ema.pth makes better images")
+    if config.shared_dim and not config.num_classes:
+        notes.append("the file has no class embedding (shared.weight): class vectors must be given")
+        return _filled(_WithoutClasses, config, named, file)
+    return _filled(BigGANGenerator, config, named, file)
+
+
+def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, notes: list[str]) -> BigGANGenerator:
+    """Return the generator in a checkpoint of the public BSA or APGC code, its class vector the only class."""
+    named = official_names(_part(tensors, "generator."))
+    named["shared.weight"] = tensors["linear.weight"].float().T.contiguous()
+    config = infer_config(named, file)
+    images = len(tensors["embeddings.weight"])
+    if kind == "apgc-code":
+        notes.append(
+            f"a checkpoint of the public APGC code, fitted to {images} images: its adapter multiplies channels instead "
+            "of mixing them and is left out; what is loaded is the generator that it started from"
+        )
+        return _filled(BigGANGenerator, config, named, file)
+    notes.append(f"already adapted by the public BSA code, to {images} images; their codes are left out")
+    for name in ("bsa_linear_scale", "bsa_linear_bias"):
+        if name in tensors:
+            named[name] = tensors[name].float().contiguous()
+    return _filled(_ScaledFirstMap, config, named, file)
+
+
+def _beside(file: Path, config: BigGANConfig, notes: list[str]) -> nn.Module | None:
+    """Return the discriminator beside an official generator, None where none matches."""
+    suffix = re.sub(r"^G(_ema)?", "", file.stem)
+    names = (f"{stem}{file.suffix}" for stem in (f"D_ema{suffix}", f"D{suffix}", "D_ema", "D"))
+    other = next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
+    return _discriminator(lambda: read_contents(other).tensors, config, other, notes) if other else None
+
+
+def _discriminator(
+    read: Callable[[], Mapping[str, Tensor]], config: BigGANConfig, file: Path, notes: list[str]
+) -> BigGANDiscriminator | None:
+    """Return the discriminator, or None and a note where it does not match the generator."""
+    try:
+        named = official_names(read())
+        return _filled(BigGANDiscriminator, infer_discriminator(named, config, file), named, file)
+    except InputError as error:
+        notes.append(f"no discriminator: {error}")
+        return None
+
+
+def _filled(
+    build: Callable[[BigGANConfig], _Network], config: BigGANConfig, tensors: Mapping[str, Tensor], file: Path
+) -> _Network:
+    """Return a network with these tensors. Raises InputError naming the first that does not fit."""
+    with torch.device("meta"):  # no memory, and no draws from the global generator, for weights that are replaced
+        network = build(config)
+    fill(network, tensors, file, describe(config))
+    return network.eval()
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], file: Path, inferred: str) -> None:
+    """Give a network its tensors; a missing `sv0` is 1. Raises InputError naming the first name that does not fit."""
+    given, places = dict(tensors), network.state_dict()
+    for name, place in places.items():
+        if name.endswith(".sv0"):
+            given.setdefault(name, torch.ones(1))
+        if name not in given or given[name].shape != place.shape:
+            found = f"shape {tuple(given[name].shape)}" if name in given else "nothing"
+            _mismatch(file, f"found {found} for {name}, needed {tuple(place.shape)}", inferred)
+        # A copy of its own: a file's memory is aligned otherwise, and then the last bits of products may differ.
+        given[name] = given[name].to(place.dtype, copy=True)
+    unknown = next((name for name in given if name not in places), None)
+    if unknown:
+        _mismatch(file, f"found {unknown} {tuple(given[unknown].shape)}, for which there is no place", inferred)
+    network.load_state_dict(given, assign=True)
+
+
+def _mismatch(file: Path, what: str, inferred: str) -> NoReturn:
+    raise InputError(f"{file}: {what} (its other shapes tell {inferred}); damaged, or another network; {WANTED}")
+
+
+class _NoEmbedding(nn.Module):
+    """Stands where the class embedding of a file without one would be."""
+
+    def forward(self, labels: Tensor) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(
+            f"{len(labels)} labels were given, but this generator's file has no class embedding (shared.weight); "
+            "give class vectors, or the whole file (the official G_ema.pth has the embedding)"
+        )
+
+
+class _WithoutClasses(BigGANGenerator):
+    """A generator that takes class vectors only."""
+
+    def __init__(self, config: BigGANConfig) -> None:
+        super().__init__(config)
+        self.shared = _NoEmbedding()  # type: ignore[assignment]
+
+
+class _ScaledFirstMap(BigGANGenerator):
+    """A generator that the public BSA code adapted: a scale and a bias follow its first layer."""
+
+    def __init__(self, config: BigGANConfig) -> None:
+        super().__init__(config)
+        self.bsa_linear_scale = nn.Parameter(torch.ones(config.widths[0]))
+        self.bsa_linear_bias = nn.Parameter(torch.zeros(config.widths[0]))
+
+    def synthesize(
+        self,
+        z: Tensor,
+        class_vectors: Tensor,
+        modulate: Modulate | None = None,
+        adjust: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Return images as any generator does; `adjust` sees the first map after its scale and bias."""
+
+        def scaled(hidden: Tensor) -> Tensor:
+            hidden = hidden * self.bsa_linear_scale[:, None, None] + self.bsa_linear_bias[:, None, None]
+            return hidden if adjust is None else adjust(hidden)
+
+        return super().synthesize(z, class_vectors, modulate, scaled)

@@ -1,0 +1,195 @@
+"""Read files of weights that others wrote: their tensors, or an error that says what the file is instead.
+
+What a file is, is told by its first bytes and by its contents, never by its name. Nothing in a file can run: torch's
+files are read with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from augment.errors import InputError
+
+WANTED = (
+    "needed a BigGAN generator: the official G_ema.pth, a Hugging Face BigGAN-deep folder (config.json and "
+    "pytorch_model.bin), or a generator that smallgan saved"
+)
+_WRAPPERS = ("G_ema", "g_ema", "model", "state_dict", "generator", "G")
+"""Keys under which people keep a state dict, the better one first."""
+_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError, TypeError)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file of weights holds."""
+
+    tensors: dict[str, Tensor]
+    wrapper: str | None = None
+    """Key of the file's top level below which the tensors lay; None: they were the top level."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """The header of a safetensors file."""
+
+
+def read_contents(path: Path) -> Contents:
+    """Return the tensors of a safetensors file, or of a state dict that torch saved (both its formats), on the CPU.
+
+    A leading `module.` of all names is taken off. Raises InputError that says what the file is instead.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+        if _is_safetensors(path, head):
+            return _read_safetensors(path)
+        _refuse_other_kinds(path, head)
+        value = _unpickle(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {WANTED}") from error
+    return _state_dict(path, value)
+
+
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    """Tell by the start: the length of a JSON header in 8 bytes, then its brace."""
+    length = int.from_bytes(head[:8], "little")
+    return len(head) > 8 and head[8:9] == b"{" and length < 100_000_000 and path.stat().st_size > 8
+
+
+def _read_safetensors(path: Path) -> Contents:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            return Contents(_without_module(tensors), None, dict(file.metadata() or {}))
+    except (SafetensorError, *_DAMAGE) as error:
+        raise _damaged(path, error) from error
+
+
+def _refuse_other_kinds(path: Path, head: bytes) -> None:
+    """Raise InputError for what is plainly no file of torch's."""
+    if not head:
+        raise InputError(f"{path}: the file is empty; get it again; {WANTED}")
+    what = None
+    if head.startswith(b"PK"):
+        what = _what_zip(path)
+    elif head.startswith(b"\x89HDF"):
+        what = "an HDF5 file (weights of TensorFlow or Keras)"
+    elif head.startswith(b"version https://git-lfs"):
+        what = "a pointer of Git LFS, not the file itself; get it with: git lfs pull"
+    elif head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        what = "a web page, most likely the download page of the file"
+    elif not head.startswith(b"\x80"):
+        what = "a text file" if _is_text(head) else "no file of weights (neither torch's nor safetensors)"
+    if what:
+        raise InputError(f"{path}: this is {what}; {WANTED}")
+
+
+def _what_zip(path: Path) -> str | None:
+    """Say what a zip is; None for torch's own."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise _damaged(path, error) from error
+    if any(name.endswith("data.pkl") for name in names):
+        return None
+    arrays = sum(name.endswith(".npy") for name in names)
+    if arrays:
+        return f"a NumPy archive (npz) of {arrays} arrays, as the Chainer SNGAN and BigGAN weights are"
+    inside = ", ".join(names[:3]) or "nothing"
+    return f"a zip archive that holds {inside}; unpack it and name the folder"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8", errors="strict" if len(head) < 4096 else "ignore")
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character in "\r\n\t\f" for character in text)
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        # torch warns of old pickle protocols, which it reads all the same
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused(path, str(error)) from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _refused(path: Path, message: str) -> InputError:
+    """Say why torch would not read a pickle: which code it asks for."""
+    named = re.search(r"GLOBAL ([\w.]+)", message)
+    if named and named[1].startswith("torch.nn.modules.activation"):
+        return InputError(
+            f"{path}: this is the training state of the official code (its state_dict.pth: counters and settings, with "
+            f"{named[1]}, no weights); give the G_ema.pth beside it; {WANTED}"
+        )
+    if named:
+        return InputError(
+            f"{path}: holds more than tensors: reading it would run {named[1]}, so it was not read; "
+            f"get the file from its publisher again, or save the network's state_dict() alone; {WANTED}"
+        )
+    return InputError(
+        f"{path}: damaged, or a pickle of something else than tensors, so it was not read; get it again; {WANTED}"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return InputError(f"{path}: damaged or cut short ({reason}); get it again")
+
+
+def _state_dict(path: Path, value: Any) -> Contents:
+    """Find the tensors in what a torch file holds. Raises InputError."""
+    if isinstance(value, Mapping):
+        if "param_groups" in value:
+            raise InputError(
+                f"{path}: this is the state of an optimiser (as G_optim.pth and D_optim.pth are); {WANTED}"
+            )
+        if _is_state_dict(value):
+            return Contents(_without_module(value))
+        for key in _WRAPPERS:
+            if _is_state_dict(value.get(key)):
+                return Contents(_without_module(value[key]), key)
+        if {"itr", "epoch"} <= set(value):
+            raise InputError(
+                f"{path}: this is the training state of the official code (counters, no weights); {WANTED}"
+            )
+        held = f"a dictionary of {', '.join(map(str, list(value)[:4])) or 'nothing'}"
+    else:
+        held = f"a {type(value).__name__}"
+    raise InputError(f"{path}: holds no state dict (names with tensors) but {held}; {WANTED}")
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
+
+
+def _without_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the `module.` that torch's DataParallel puts before every name."""
+    if tensors and all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return dict(tensors)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object. Raises InputError."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}); get it again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds a {type(value).__name__}, needed an object of settings; get it again")
+    return value
