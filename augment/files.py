@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,20 @@ def write_bytes(path: Path | str, data: bytes, *, sync: bool = False) -> None:
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
     r"""Write UTF-8 text with \n line ends as `write_bytes` does."""
     write_bytes(path, text.encode(), sync=sync)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    r"""Write lines of UTF-8 ending in \n as they come, with a temporary name and a rename. Raises OutputError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    with output_errors(path):
+        try:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{line}\n" for line in lines)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 def write_json(path: Path, value: Mapping[str, Any] | list[Any], *, sync: bool = False) -> None:

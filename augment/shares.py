@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -32,12 +33,14 @@ def in_shares(
 
     def carry_out(worker: int) -> list[Result]:
         results = []
+        reported = time.monotonic()
         for item in _share(items, worker, workers):
             if stop.is_set():
                 break
             results.append(work(item))
             done[worker] += 1
-            if progress and workers == 1 and done[0] % 32 == 0:
+            if progress and workers == 1 and time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
                 progress(done[0])
         return results
 
