@@ -1,7 +1,8 @@
 """SmallNet: the small residual classifier whose features ship with the package, for scores without a download.
 
 Ten convolutions on 64 x 64 pixels in the manner of He et al. 2016 (arXiv:1512.03385, section 4.2, with projection
-shortcuts). tools/train_features.py trains it; its card in weights.yaml says on what.
+shortcuts). tools/train_features.py trains it; its card in weights.yaml says on what. It stands here because
+scores (metrics) and the perceptual loss (models), which know nothing of each other, both use it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from smallgan import weights
 from smallgan.metrics import evaluate
 from smallgan.metrics.features import FeatureNet, Features, extract, feature_net
 from smallgan.metrics.networks import SmallFeatures, fold_batch_norms
-from smallgan.metrics.small_net import SmallNet
+from smallgan.small_net import SmallNet
 
 CPU = torch.device("cpu")
 

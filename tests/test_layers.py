@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up; a module imports from its own row or from a lower one. A new module needs a place here.
 LAYERS = (
     {"augment"},
-    {"smallgan", "recipe", "device", "shipped", "console"},
+    {"smallgan", "recipe", "device", "memory", "shipped", "console", "small_net"},
     {"models", "images", "weights", "run", "checkpoint"},
     {"training", "sampling", "metrics", "report", "journal"},
-    {"study", "training_data", "scoring", "gallery"},
+    {"study", "trainers", "training_data", "scoring", "gallery"},
     {"cli", "__main__"},
 )
 # What a row of its own cannot say.

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from smallgan.images import to_images
-from smallgan.metrics.small_net import SIZE, SmallNet
+from smallgan.small_net import SIZE, SmallNet
 
 _INCEPTION_SIZE = 299
 Tensors = dict[str, Tensor]

@@ -1,0 +1,63 @@
+"""How much memory is free, so that what cannot fit is refused before it is tried."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""Limit and use in bytes of version 2 and version 1, as a container sees them."""
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return the bytes that are free on a GPU, or to this process on the machine; None where nothing tells."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    if sys.platform == "win32":
+        return _free_on_windows()
+    found = (_free_on_linux(Path("/proc/meminfo")), *map(_free_in_group, _CGROUPS))
+    return min((free for free in found if free is not None), default=None)
+
+
+def _free_on_linux(meminfo: Path) -> int | None:
+    """Return MemAvailable, which counts what the kernel can give back as free."""
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    values = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(values[0]) * 1024 if values else None
+
+
+def _free_in_group(files: tuple[str, str]) -> int | None:
+    """Return what the limit of a container or a batch system leaves; file caches count as used, as they do there."""
+    try:
+        limit, used = (int(Path(file).read_text(encoding="ascii")) for file in files)
+    except (OSError, ValueError):  # no such group, or the limit is "max"
+        return None
+    return max(limit - used, 0)
+
+
+def _free_on_windows() -> int | None:
+    """Return ullAvailPhys of GlobalMemoryStatusEx."""
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "free", "page_total", "page_free", "virtual", "v", "x")),
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    call = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx  # noqa: B009 - the name exists on Windows alone
+    return int(status.free) if call(ctypes.byref(status)) else None
