@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,17 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.dataset import MixedDataset, Record
+from augment.advice import NEAR_COPY_LEVELS, mean_difference
+from augment.dataset import PREVIEW, MixedDataset, Record, write_metadata
 from augment.errors import InputError, OutputError, UsageError
 from augment.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
 from augment.geometry import fit_square
+from augment.ledger import Ledger
 from augment.pixels import Pixels, decode, encode_jpeg, encode_png
 from augment.plan import Entry, Operation, Plan
 from augment.policy import GAN
 from augment.preview import contact_sheet
 from augment.shares import Progress, in_shares
 from augment.sources import METADATA, PLAN, ImageSet, ImageSource, Loaded, SourceImage
-from augment.transforms import TRANSFORMS
+from augment.transforms import operate
+
+_GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -73,19 +78,21 @@ def build(
     for folder in sorted({entry.file_name.rpartition("/")[0] for entry in plan.entries}):
         make_folder(out / folder)
     write_json(out / PLAN, plan.settings)
-    _remove_leftovers(out)
-    job = _Job(plan, source, out)
-    groups = list(_by_source(plan).items())
+    job = _Job(plan, source, out, _tidied(out))
+    groups = _groups(plan)
     num_images = sum(len(positions) for _, positions in groups)
     report = progress and (lambda done: progress(done * num_images // max(len(groups), 1)))
-    made = dict(pair for pairs in in_shares(job.from_source, groups, workers, report) for pair in pairs)
-    made |= dict(job.from_generator(generator))
-    records = [made[at] for at in range(len(plan.entries))]
-    dataset = MixedDataset(out, records)
-    sheet = contact_sheet(plan, lambda at: decode((out / records[at].file_name).read_bytes(), records[at].file_name))
-    write_bytes(dataset.preview, encode_png(sheet))
-    dataset.write_metadata()
-    dataset.num_kept = len(job.kept)
+    with job.ledger.opened():
+        in_shares(job.from_source, groups, workers, report)
+        job.from_generator(generator)
+    sheet = contact_sheet(plan, lambda at: decode((out / plan.entries[at].file_name).read_bytes(), str(at)))
+    write_bytes(out / PREVIEW, encode_png(sheet))
+    write_metadata(out, (job.record(at) for at in range(len(plan.entries))))
+    job.ledger.remove()
+    dataset = MixedDataset(out, num_images=len(plan.entries))
+    dataset.num_kept = job.ledger.num_kept
+    dataset.num_near_copies = job.ledger.num_near_copies
+    dataset.num_copies = job.ledger.num_copies(first=sum(entry.k is None for entry in plan.entries))
     dataset.build_seconds = time.perf_counter() - started
     return dataset
 
@@ -108,7 +115,7 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
         for at in positions:
             pixels[at] = _operated(fitted, plan.entries[at].operations)
 
-    in_shares(fill, list(_by_source(plan).items()), workers)
+    in_shares(fill, _groups(plan), workers)
     for at, drawn, _ in _generated(plan, generator, _generator_positions(plan)):
         pixels[at] = drawn
     parents = _parents(plan)
@@ -117,38 +124,36 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
 
 
 class _Job:
-    """One build: what its workers share."""
+    """One build: what its workers share. Nothing is kept of an image but its hash and, from a generator, its draws."""
 
-    def __init__(self, plan: Plan, source: ImageSet, out: Path) -> None:
-        self.plan, self.source, self.out = plan, source, out
+    def __init__(self, plan: Plan, source: ImageSet, out: Path, there: set[str]) -> None:
+        self.plan, self.source, self.out, self.there = plan, source, out, there
         self.parents = _parents(plan)
-        self.there = {path.relative_to(out).as_posix() for path in out.rglob("*")}
-        self.kept: set[int] = set()
+        self.ledger = Ledger(out, len(plan.entries))
+        self.drawn: dict[int, tuple[tuple[Operation, ...], int, int]] = {}
+        """Operations, width and height of the images that the generator made."""
 
-    def from_source(self, group: tuple[int, list[int]]) -> list[tuple[int, Record]]:
-        """Make what comes of one source image: itself and its added images, decoding it once."""
+    def from_source(self, group: tuple[int, list[int]]) -> None:
+        """Make what comes of one source image: itself and some of its added images, decoding it once at most."""
         index, positions = group
         fact = self.plan.facts[index]
-        width, height = (self.plan.size or fact.width), (self.plan.size or fact.height)
+        width, height = self._size(fact.width, fact.height)
         loaded: Loaded | None = None
         fitted: Pixels | None = None
-        results = []
         for at in positions:
             entry = self.plan.entries[at]
-            sha256 = self._whole(entry, width, height)
-            if sha256 is None:
-                loaded = loaded or _load(self.plan, self.source, index)
-                if entry.copied:
-                    sha256 = self._write(entry, loaded.data, fact.sha256)
-                else:
-                    fitted = _fitted(self.plan, loaded) if fitted is None else fitted
-                    sha256 = self._write(entry, _encoded(self.plan, _operated(fitted, entry.operations)))
-            else:
-                self.kept.add(at)
-            results.append((at, self._record(at, entry.operations, width, height, sha256)))
-        return results
+            if self._is_there(at, width, height):
+                continue
+            loaded = loaded or _load(self.plan, self.source, index)
+            if entry.copied:
+                self._write(at, loaded.data, fact.sha256)
+                continue
+            fitted = _fitted(self.plan, loaded) if fitted is None else fitted
+            pixels = _operated(fitted, entry.operations)
+            near_copy = entry.k is not None and mean_difference(pixels, fitted) < NEAR_COPY_LEVELS
+            self._write(at, _encoded(self.plan, pixels), near_copy=near_copy)
 
-    def from_generator(self, generator: ImageSource | None) -> Iterator[tuple[int, Record]]:
+    def from_generator(self, generator: ImageSource | None) -> None:
         """Make the images of the kind gan.
 
         A batch is always drawn as a whole: a generator may round differently elsewhere in a batch.
@@ -160,19 +165,41 @@ class _Job:
         for first in range(0, len(positions), step):
             batch = positions[first : first + step]
             for at, pixels, params in _generated(self.plan, generator, batch):
-                entry = self.plan.entries[at]
-                operations = (Operation(GAN, params), *entry.operations[1:])
                 height, width = pixels.shape[:2]
-                sha256 = self._whole(entry, width, height)
-                if sha256 is None:
-                    sha256 = self._write(entry, _encoded(self.plan, pixels))
-                else:
-                    self.kept.add(at)
-                yield at, self._record(at, operations, width, height, sha256)
+                self.drawn[at] = (Operation(GAN, params), *self.plan.entries[at].operations[1:]), width, height
+                if not self._is_there(at, width, height):
+                    self._write(at, _encoded(self.plan, pixels))
 
-    def _write(self, entry: Entry, data: bytes, sha256: str | None = None) -> str:
-        write_bytes(f"{self.out}/{entry.file_name}", data)
-        return sha256 or sha256_bytes(data)
+    def record(self, at: int) -> Record:
+        """Return the line of metadata.jsonl of an image that was made."""
+        entry = self.plan.entries[at]
+        if at in self.drawn:
+            operations, width, height = self.drawn[at]
+        else:
+            fact = self.plan.facts[entry.source or 0]
+            operations, (width, height) = entry.operations, self._size(fact.width, fact.height)
+        listed = tuple(operation.to_json() for operation in operations)
+        sha256 = self.ledger.sha256(at)
+        return Record(entry.file_name, entry.origin, self.parents[at], listed, entry.label, width, height, sha256)
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        return (self.plan.size or width), (self.plan.size or height)
+
+    def _path(self, at: int) -> str:
+        return f"{self.out}/{self.plan.entries[at].file_name}"
+
+    def _write(self, at: int, data: bytes, sha256: str | None = None, *, near_copy: bool = False) -> None:
+        write_bytes(self._path(at), data)
+        self.ledger.add(at, self._path(at), sha256 or sha256_bytes(data), near_copy=near_copy)
+
+    def _is_there(self, at: int, width: int, height: int) -> bool:
+        """Tell whether an earlier try wrote the file of image `at`: by the ledger, else by reading the file."""
+        if self.ledger.find(at, self._path(at)):
+            return True
+        sha256 = self._whole(self.plan.entries[at], width, height)
+        if sha256:
+            self.ledger.keep(at, sha256)
+        return sha256 is not None
 
     def _whole(self, entry: Entry, width: int, height: int) -> str | None:
         """Return the hash of the entry's file if it is whole: equal to the source's, or decoding at its size."""
@@ -190,11 +217,6 @@ class _Job:
             return sha256 if decode(data, entry.file_name).shape == (height, width, 3) else None
         except InputError:
             return None
-
-    def _record(self, at: int, operations: Sequence[Operation], width: int, height: int, sha256: str) -> Record:
-        entry = self.plan.entries[at]
-        listed = tuple(operation.to_json() for operation in operations)
-        return Record(entry.file_name, entry.origin, self.parents[at], listed, entry.label, width, height, sha256)
 
 
 def _find(plan: Plan, out: Path) -> MixedDataset | None:
@@ -223,7 +245,7 @@ def _find(plan: Plan, out: Path) -> MixedDataset | None:
     if not whole:
         return None
     dataset = MixedDataset.open(out)
-    if all((out / record.file_name).is_file() for record in dataset.records) and dataset.preview.is_file():
+    if all(os.path.isfile(f"{out}/{record.file_name}") for record in dataset.records) and dataset.preview.is_file():  # noqa: PTH113
         dataset.num_kept = len(dataset)
         return dataset
     return None
@@ -237,20 +259,38 @@ def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any
     return {} if old == new else {path: (old, new)}
 
 
-def _remove_leftovers(out: Path) -> None:
-    """Remove the half-written files that a kill left, and the mark of a dataset that has lost some since."""
-    for path in [*out.rglob(".*.tmp"), out / METADATA]:
-        with output_errors(path):
-            path.unlink(missing_ok=True)
+def _tidied(out: Path) -> set[str]:
+    """Remove the half-written files that a kill left, and the mark of a dataset that has lost some since.
+
+    Returns the names of the files that are there, relative to `out`, with '/'.
+    """
+    there = set()
+    with output_errors(out):
+        (out / METADATA).unlink(missing_ok=True)
+        for folder, _, names in os.walk(out):
+            above = Path(folder).relative_to(out).as_posix()
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    os.unlink(f"{folder}/{name}")  # noqa: PTH108
+                else:
+                    there.add(name if above == "." else f"{above}/{name}")
+    return there
 
 
-def _by_source(plan: Plan) -> dict[int, list[int]]:
-    """Positions of entries by the source image they come from, in the order of the source."""
-    groups: dict[int, list[int]] = {}
+def _groups(plan: Plan) -> list[tuple[int, list[int]]]:
+    """Source images with positions of entries that come from them, in the order of the source.
+
+    At most 64 in a group, so that workers share what comes of a single image.
+    """
+    by_source: dict[int, list[int]] = {}
     for at, entry in enumerate(plan.entries):
         if entry.source is not None:
-            groups.setdefault(entry.source, []).append(at)
-    return groups
+            by_source.setdefault(entry.source, []).append(at)
+    return [
+        (index, positions[first : first + _GROUP])
+        for index, positions in by_source.items()
+        for first in range(0, len(positions), _GROUP)
+    ]
 
 
 def _parents(plan: Plan) -> list[str | None]:
@@ -273,7 +313,7 @@ def _fitted(plan: Plan, loaded: Loaded) -> Pixels:
 
 def _operated(pixels: Pixels, operations: Sequence[Operation]) -> Pixels:
     for operation in operations:
-        pixels = TRANSFORMS[operation.name].apply(pixels, operation.params)
+        pixels = operate(pixels, operation.name, operation.params)
     return pixels
 
 

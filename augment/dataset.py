@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from augment.errors import InputError
-from augment.files import write_text
+from augment.files import write_lines
 from augment.sources import METADATA, PLAN, Origin
+
+PREVIEW = "preview.png"
 
 
 @dataclass(frozen=True)
@@ -33,21 +36,30 @@ class Record:
 class MixedDataset:
     """A finished mixed dataset."""
 
-    def __init__(self, path: Path, records: Sequence[Record]) -> None:
+    def __init__(self, path: Path, *, num_images: int) -> None:
         self.path = path
-        self.records = tuple(records)
+        self._num_images = num_images
         self.build_seconds: float | None = None
         """Time that `build` took, without checking the source and planning; None when nothing was built now."""
         self.num_kept = 0
         """How many images `build` found there and whole, and kept."""
+        self.num_near_copies = 0
+        """How many added images `build` found nearly equal to their parents."""
+        self.num_copies = 0
+        """How many added images `build` found equal to another of the set, byte for byte."""
 
     def __len__(self) -> int:
-        return len(self.records)
+        return self._num_images
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """The lines of metadata.jsonl, read when first asked for. Raises InputError when they are damaged."""
+        return tuple(read_records(self.path))
 
     @property
     def preview(self) -> Path:
         """The contact sheet."""
-        return self.path / "preview.png"
+        return self.path / PREVIEW
 
     @property
     def policy(self) -> str:
@@ -60,29 +72,39 @@ class MixedDataset:
     @classmethod
     def open(cls, path: Path) -> MixedDataset:
         """Read the dataset in `path`. Raises InputError when it is absent, unfinished or damaged."""
-        file = path / METADATA
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no {METADATA} there, so it is no finished mixed dataset") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: cannot be read: {error}") from error
-        records = []
-        for number, line in enumerate(lines, 1):
-            try:
-                fields: dict[str, Any] = json.loads(line)
-                record = Record(**fields | {"operations": tuple(fields["operations"])})
-            except (ValueError, TypeError, KeyError) as error:
-                raise InputError(f"{file}, line {number}: not a record of a mixed dataset; build it again") from error
-            if record.file_name.startswith("/") or ".." in record.file_name.split("/"):
-                raise InputError(f"{file}, line {number}: {record.file_name!r} points outside the dataset")
-            records.append(record)
+        records = tuple(read_records(path))
         if not records:
-            raise InputError(f"{file}: it lists no image; build the dataset again")
-        return cls(path, records)
+            raise InputError(f"{path / METADATA}: it lists no image; build the dataset again")
+        dataset = cls(path, num_images=len(records))
+        dataset.records = records
+        return dataset
 
-    def write_metadata(self) -> None:
-        """Write metadata.jsonl, the mark that the dataset is whole. Raises OutputError."""
-        encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one a line
-        lines = (encode(vars(record)) for record in self.records)
-        write_text(self.path / METADATA, "".join(f"{line}\n" for line in lines))
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Yield the lines of metadata.jsonl in `path`. Raises InputError when it is absent, unfinished or damaged."""
+    file = path / METADATA
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                yield _record(line, f"{file}, line {number}")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no {METADATA} there, so it is no finished mixed dataset") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read: {error}") from error
+
+
+def write_metadata(path: Path, records: Iterable[Record]) -> None:
+    """Write metadata.jsonl, the mark that the dataset in `path` is whole. Raises OutputError."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one a line
+    write_lines(path / METADATA, (encode(vars(record)) for record in records))
+
+
+def _record(line: str, where: str) -> Record:
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        record = Record(**fields | {"operations": tuple(fields["operations"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{where}: not a record of a mixed dataset; build it again") from error
+    if record.file_name.startswith("/") or ".." in record.file_name.split("/"):
+        raise InputError(f"{where}: {record.file_name!r} points outside the dataset")
+    return record

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from posixpath import basename, splitext
 from typing import Any
 
@@ -19,9 +20,11 @@ from augment.errors import InputError, UsageError
 from augment.geometry import FITS
 from augment.names import Namer
 from augment.pixels import MAX_PIXELS
-from augment.policy import GAN, Policy, Share, parse_policy
+from augment.policy import GAN, Policy, Share
+from augment.policy_file import load_policy
+from augment.rehearsal import rehearse
 from augment.sources import PLAN_FORMAT, Facts, ImageSet, ImageSource, Origin, fingerprint
-from augment.transforms import TRANSFORMS
+from augment.transforms import Transform
 
 FORMATS = {"png": ".png", "jpeg": ".jpg"}
 MAX_ADDED = 10_000_000
@@ -30,7 +33,7 @@ DEFAULT_RATIO = "1:1"
 _ORDER, _IMAGE = 0, 1  # the two streams of a seed: the order of the parents, and the draws of image k
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One thing done to an image, with the parameters drawn for it."""
 
@@ -42,7 +45,7 @@ class Operation:
         return {"name": self.name, "params": json.dumps(self.params)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One image of the mixed set."""
 
@@ -99,13 +102,14 @@ def make_plan(
     (a mixed dataset) are taken over and are nobody's parent. Without `ratio` and `count` the ratio is 1:1.
     Raises UsageError, and InputError for a file that cannot be read.
     """
-    policy = parse_policy(policy) if isinstance(policy, str) else policy
+    policy = load_policy(policy) if isinstance(policy, str) else policy
     _check_settings(size, fit, format, seed)
     facts = tuple(source.facts(index) for index in range(len(source)))
     parents = [index for index, image in enumerate(source.images) if image.origin == "original"]
     added = num_added(len(parents), ratio, count) if policy.shares else 0
     shares = list(zip(policy.shares, policy.counts(added), strict=True))
     _check_shares(policy, shares, len(parents), generator)
+    rehearse(policy, [(size, size)] if size else [(fact.width, fact.height) for fact in facts])
     namer = Namer()
     entries = [_taken_over(source, index, fact, size, format, namer) for index, fact in enumerate(facts)]
     entries += _added(source, shares, parents, seed, FORMATS[format], namer)
@@ -119,6 +123,7 @@ def make_plan(
             }
         ],
         "policy": str(policy),
+        **({"kinds": policy.own} if policy.own else {}),
         "ratio": None if count is not None else (ratio or DEFAULT_RATIO).strip(),
         "num_original": len(parents),
         "num_added": added,
@@ -134,6 +139,7 @@ def make_plan(
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
             "simplejpeg": simplejpeg.__version__,
+            **({"albumentations": version("albumentations")} if policy.own else {}),
         },
     }
     return Plan(tuple(entries), facts, policy, size, fit, format, seed, settings)
@@ -212,9 +218,10 @@ def _added(
     entries: list[Entry] = []
     walked = 0
     for share, number in shares:
+        steps = share.steps
         for _ in range(number):
             k = len(entries)
-            operations = _operations(share, seed, k)
+            operations = _operations(steps, share.is_synthetic, seed, k)
             if share.is_synthetic:
                 name = namer.name(None, f"{share.name}-{k:05d}", suffix)
                 entries.append(Entry(name, "synthetic", None, None, k, operations))
@@ -228,13 +235,11 @@ def _added(
     return entries
 
 
-def _operations(share: Share, seed: int, k: int) -> tuple[Operation, ...]:
-    generator = image_generator(seed, k) if share.is_random else None
-    operations = []
-    for kind in share.chain:
-        draw = None if kind == GAN else TRANSFORMS[kind].draw
-        operations.append(Operation(kind, draw(generator) if draw and generator else {}))
-    return tuple(operations)
+def _operations(steps: Sequence[Transform], is_synthetic: bool, seed: int, k: int) -> tuple[Operation, ...]:
+    generator = image_generator(seed, k) if any(step.draw for step in steps) else None
+    made = [Operation(GAN)] if is_synthetic else []
+    drawn = [Operation(step.name, step.draw(generator) if step.draw and generator else {}) for step in steps]
+    return (*made, *drawn)
 
 
 def _short(chain: str) -> str:
