@@ -13,6 +13,7 @@ from torch import Tensor
 
 from augment.errors import InputError
 from smallgan.models.biggan import BOTTOM, SIZES, BigGANConfig
+from smallgan.models.biggan_deep import BigGANDeepConfig
 from smallgan.models.reading import WANTED
 
 MARK = "blocks.0.0.bn1.gain.weight"
@@ -127,8 +128,13 @@ def infer_discriminator(tensors: Mapping[str, Tensor], config: BigGANConfig, pat
     return BigGANConfig(**fields)
 
 
-def describe(config: BigGANConfig) -> str:
+def describe(config: BigGANConfig | BigGANDeepConfig) -> str:
     """Return a configuration in words."""
+    if isinstance(config, BigGANDeepConfig):
+        return (
+            f"BigGAN-deep, {config.size} px, width {config.channel_width}, z of {config.z_dim}, "
+            f"{config.num_classes} classes, class vector of {config.class_embed_dim}, {len(config.layers)} blocks"
+        )
     return (
         f"{config.size} px, ch {config.ch}, z of {config.z_dim}{' in chunks' if config.hierarchical else ''}, "
         f"{config.num_classes} classes, class vector of {config.shared_dim}, "

@@ -25,14 +25,24 @@ from augment.errors import InputError, UsageError
 from augment.files import sha256_file, write_bytes
 from smallgan.models.base import Adaptable, Modulate
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
+from smallgan.models.biggan_deep import (
+    RELEASED_LAYERS,
+    BigGANDeepConfig,
+    BigGANDeepGenerator,
+    read_config,
+    released_names,
+)
 from smallgan.models.layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
-from smallgan.models.reading import WANTED, Contents, read_contents
+from smallgan.models.reading import WANTED, Contents, read_contents, read_json
 from smallgan.run import RunDir
 
 _OFFICIAL_FILE = re.compile(r"G(_ema)?(_best\d*|_copy\d*)?\.(pth|pt|safetensors)")
 _WEIGHTS = (".pth", ".pt", ".bin", ".safetensors")
+_DEEP_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")
+_DEEP_CONFIG = "config.json"
 _CHECKPOINT_TENSORS = "tensors.safetensors"
 _Network = TypeVar("_Network", bound=nn.Module)
+_Config = TypeVar("_Config", BigGANConfig, BigGANDeepConfig)
 
 
 @dataclass(frozen=True)
@@ -51,38 +61,42 @@ class Pretrained:
     """Of that file."""
     notes: tuple[str, ...]
     """Sentences that a user should read."""
-    config: BigGANConfig
+    config: BigGANConfig | BigGANDeepConfig
 
 
-def load_pretrained(path: Path) -> Pretrained:
+def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     """Return the generator in a file or folder; what it is, is told by the names of its tensors.
 
-    Raises InputError that says what the file is and what is needed.
+    `truncation`, for BigGAN-deep alone, says which of its stored moments to use (above 0, at most 1; None: 1).
+    Raises InputError that says what the file is and what is needed, UsageError for another truncation.
     """
     file = _generator_file(path)
     contents = read_contents(file)
     notes: list[str] = []
     discriminator: nn.Module | None = None
-    generator: BigGANGenerator
+    generator: BigGANGenerator | BigGANDeepGenerator
     checkpoint = _part(contents.tensors, "g_ema.")
     if MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
         config = _header_config(contents, file) or infer_config(tensors, file)
-        generator = _filled(BigGANGenerator, config, tensors, file)
+        generator = _filled(_class_for(config, tensors), config, tensors, file)
         critic = _part(contents.tensors, "d.")
         if critic:
             discriminator = _discriminator(lambda: critic, config, file, notes)
     else:
         kind = detect(contents.tensors, file)
-        if kind in ("pytorch-bsa", "apgc-code"):
+        if kind == "hugging-face deep":
+            generator = _deep(contents.tensors, file, 1.0 if truncation is None else truncation, notes)
+        elif kind in ("pytorch-bsa", "apgc-code"):
             generator = _adapted_elsewhere(contents.tensors, kind, file, notes)
         else:
             generator = _official(contents.tensors, kind, file, notes)
             if path.is_dir():
                 discriminator = _beside(file, generator.config, notes)
-        config = generator.config
-    return Pretrained(generator, discriminator, kind, file, sha256_file(file), tuple(notes), config)
+    if truncation is not None and kind != "hugging-face deep":
+        raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {kind}")
+    return Pretrained(generator, discriminator, kind, file, sha256_file(file), tuple(notes), generator.config)
 
 
 def save_generator(path: Path, generator: BigGANGenerator, dtype: torch.dtype = torch.float32) -> None:
@@ -112,6 +126,9 @@ def _generator_file(path: Path) -> Path:
             raise InputError(f"{path}: this run has no checkpoint yet; {WANTED}")
         return run.checkpoint(run.best_step() or run.last_step()) / _CHECKPOINT_TENSORS
     files = sorted(file for file in path.iterdir() if file.suffix in _WEIGHTS and file.is_file())
+    deep = [path / name for name in _DEEP_FILES if (path / name).is_file()]
+    if deep and (path / _DEEP_CONFIG).is_file():
+        return deep[0]
     official = sorted((file for file in files if _OFFICIAL_FILE.fullmatch(file.name)), key=_preference)
     if official:
         return official[0]
@@ -155,8 +172,28 @@ def _official(tensors: Mapping[str, Tensor], kind: str, file: Path, notes: list[
         notes.append(f"{file.name} holds the plain weights, not their moving average: G_ema.pth makes better images")
     if config.shared_dim and not config.num_classes:
         notes.append("the file has no class embedding (shared.weight): class vectors must be given")
-        return _filled(_WithoutClasses, config, named, file)
-    return _filled(BigGANGenerator, config, named, file)
+    return _filled(_class_for(config, named), config, named, file)
+
+
+def _deep(tensors: Mapping[str, Tensor], file: Path, truncation: float, notes: list[str]) -> BigGANDeepGenerator:
+    """Return a BigGAN-deep; its settings are in config.json beside it, or else taken for those of a released model."""
+    named = {name: tensor.float() for name, tensor in tensors.items()}
+    places = (file.with_name(_DEEP_CONFIG), file.with_name(file.name.replace("pytorch_model.bin", _DEEP_CONFIG)))
+    settings = next((place for place in places if place != file and place.is_file()), None)
+    if settings:
+        try:
+            config = read_config(read_json(settings), truncation)
+        except ValueError as error:
+            raise InputError(f"{settings}: {error}; get the file that belongs to {file.name}") from error
+    else:
+        blocks = sum(name.endswith(".conv_0.weight_orig") for name in tensors)
+        size = next((size for size, layers in RELEASED_LAYERS.items() if len(layers) == blocks), None)
+        if size is None:
+            raise InputError(f"{file}: a BigGAN-deep of {blocks} blocks; needed its {_DEEP_CONFIG} beside it")
+        config = BigGANDeepConfig(output_dim=size, layers=RELEASED_LAYERS[size], truncation=truncation)
+        notes.append(f"no {_DEEP_CONFIG} beside it: taken for the released model of {size} px")
+    notes.append(f"moments of truncation {truncation:g}")
+    return _filled(BigGANDeepGenerator, config, named, file)
 
 
 def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, notes: list[str]) -> BigGANGenerator:
@@ -175,7 +212,13 @@ def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, not
     for name in ("bsa_linear_scale", "bsa_linear_bias"):
         if name in tensors:
             named[name] = tensors[name].float().contiguous()
-    return _filled(_ScaledFirstMap, config, named, file)
+    return _filled(_class_for(config, named), config, named, file)
+
+
+def _class_for(config: BigGANConfig, tensors: Mapping[str, Tensor]) -> type[BigGANGenerator]:
+    if "bsa_linear_scale" in tensors:
+        return _ScaledFirstMap
+    return _WithoutClasses if config.shared_dim and not config.num_classes else BigGANGenerator
 
 
 def _beside(file: Path, config: BigGANConfig, notes: list[str]) -> nn.Module | None:
@@ -199,30 +242,28 @@ def _discriminator(
 
 
 def _filled(
-    build: Callable[[BigGANConfig], _Network], config: BigGANConfig, tensors: Mapping[str, Tensor], file: Path
+    build: Callable[[_Config], _Network], config: _Config, tensors: Mapping[str, Tensor], file: Path
 ) -> _Network:
-    """Return a network with these tensors. Raises InputError naming the first that does not fit."""
+    """Return a network with these tensors; a missing `sv0` is 1.
+
+    Raises InputError naming the first tensor that does not fit.
+    """
     with torch.device("meta"):  # no memory, and no draws from the global generator, for weights that are replaced
         network = build(config)
-    fill(network, tensors, file, describe(config))
-    return network.eval()
-
-
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], file: Path, inferred: str) -> None:
-    """Give a network its tensors; a missing `sv0` is 1. Raises InputError naming the first name that does not fit."""
-    given, places = dict(tensors), network.state_dict()
-    for name, place in places.items():
-        if name.endswith(".sv0"):
-            given.setdefault(name, torch.ones(1))
-        if name not in given or given[name].shape != place.shape:
-            found = f"shape {tuple(given[name].shape)}" if name in given else "nothing"
+    given, fitted = dict(tensors), {}
+    names, inferred = released_names(network), describe(config)
+    for own, place in network.state_dict().items():
+        name = names[own]
+        tensor = given.pop(name, torch.ones(1) if name.endswith(".sv0") else None)
+        if tensor is None or tensor.shape != place.shape:
+            found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
             _mismatch(file, f"found {found} for {name}, needed {tuple(place.shape)}", inferred)
         # A copy of its own: a file's memory is aligned otherwise, and then the last bits of products may differ.
-        given[name] = given[name].to(place.dtype, copy=True)
-    unknown = next((name for name in given if name not in places), None)
-    if unknown:
-        _mismatch(file, f"found {unknown} {tuple(given[unknown].shape)}, for which there is no place", inferred)
-    network.load_state_dict(given, assign=True)
+        fitted[own] = tensor.to(place.dtype, copy=True)
+    for name, tensor in given.items():
+        _mismatch(file, f"found {name} {tuple(tensor.shape)}, for which there is no place", inferred)
+    network.load_state_dict(fitted, assign=True)
+    return network.eval()
 
 
 def _mismatch(file: Path, what: str, inferred: str) -> NoReturn:

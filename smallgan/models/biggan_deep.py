@@ -1,0 +1,367 @@
+"""BigGAN-deep's generator (Brock, Donahue, Simonyan 2019, arXiv:1809.11096, appendix B) in the Hugging Face layout.
+
+The released weights are those of huggingface/pytorch-pretrained-BigGAN. What differs from biggan.py: four batch norms a
+block around 1 x 1, 3 x 3, 3 x 3, 1 x 1 convolutions at a quarter of the width; a skip that drops channels instead of
+convolving them; one condition [z, class vector] for the first layer and for all blocks; spectral norms with two stored
+vectors, sigma = u W v; a first map in the order height, width, channel; a last convolution with three outputs in use.
+
+Batch norms hold rows of moments, one for each truncation of z from 0 to 1 (51 of them, 0.02 apart). A generator is
+fixed to one truncation, 1 where none is named. Between two rows the moments are interpolated, the nearer row counting
+more; the public code gives the two rows each other's weight, so off the grid (and at 0.6, which its division puts just
+below the grid) its moments are not these.
+
+Parameters are called as in the released files, but for `weight`, which torch's old spectral norm calls `weight_orig`:
+`released_names` translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from augment.errors import UsageError
+from smallgan.models.base import Modulate
+from smallgan.models.biggan import BOTTOM
+from smallgan.models.spectral import _Spectral
+
+Layer = tuple[bool, int, int]
+"""(doubles the side, channels in, channels out), channels in units of the width."""
+_START: tuple[Layer, ...] = ((False, 16, 16), (True, 16, 16), (False, 16, 16), (True, 16, 8), (False, 8, 8))
+_MIDDLE: tuple[Layer, ...] = ((True, 8, 8), (False, 8, 8))
+_END: tuple[Layer, ...] = ((True, 8, 4), (False, 4, 4), (True, 4, 2), (False, 2, 2), (True, 2, 1))
+RELEASED_LAYERS: dict[int, tuple[Layer, ...]] = {
+    128: _START + _END,
+    256: _START + _MIDDLE + _END,
+    512: _START + _MIDDLE + _END + ((False, 1, 1), (True, 1, 1)),
+}
+"""The blocks of the released models, by the side of their images."""
+
+
+@dataclass(frozen=True)
+class BigGANDeepConfig:
+    """What a generator is built from; the names are those of the released config.json, and `truncation`."""
+
+    output_dim: int = 128
+    """Side of the images in pixels."""
+    z_dim: int = 128
+    class_embed_dim: int = 128
+    channel_width: int = 128
+    """Unit of width."""
+    num_classes: int = 1000
+    layers: tuple[Layer, ...] = RELEASED_LAYERS[128]
+    attention_layer_position: int = 8
+    """Number of the block before which self-attention stands."""
+    eps: float = 1e-4
+    n_stats: int = 51
+    """Rows of moments: for truncation 0, ..., 1 at equal distances."""
+    truncation: float = 1.0
+    """The one whose moments are used, above 0 and at most 1; ours, not of the file."""
+
+    @property
+    def size(self) -> int:
+        """Side of the images that the blocks make."""
+        return int(BOTTOM * 2 ** sum(up for up, _, _ in self.layers))
+
+    @property
+    def condition(self) -> int:
+        """V, length of the condition."""
+        return self.z_dim + self.class_embed_dim
+
+    @property
+    def first_channels(self) -> int:
+        """Channels of the 4 x 4 map."""
+        return self.channel_width * self.layers[0][1]
+
+
+def read_config(settings: Mapping[str, Any], truncation: float) -> BigGANDeepConfig:
+    """Return the configuration in a released config.json; keys that say nothing of the network are passed over.
+
+    Raises ValueError that names what is wrong.
+    """
+    known = {each.name for each in fields(BigGANDeepConfig)} - {"truncation"}
+    values = {name: value for name, value in settings.items() if name in known}
+    try:
+        if "layers" in values:
+            values["layers"] = tuple((bool(up), int(wide), int(narrow)) for up, wide, narrow in values["layers"])
+        values |= {name: int(value) for name, value in values.items() if name not in ("layers", "eps")}
+        config = BigGANDeepConfig(**values, truncation=truncation)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"not the settings of a BigGAN-deep ({error})") from error
+    if not config.layers or config.size != config.output_dim:
+        raise ValueError(f"output_dim is {config.output_dim}, but its layers make {config.size} px")
+    if config.layers[-1][2] != 1:
+        raise ValueError(f"the last layer has {config.layers[-1][2]} units of width, needed 1")
+    return config
+
+
+class _Stored(_Spectral):
+    """Spectral norm of torch's old kind: both singular vectors are stored, and in eval mode taken as they are."""
+
+    weight_u: Tensor
+    weight_v: Tensor
+
+    def _prepare(self, eps: float) -> None:
+        self.eps = eps
+        rows = self.weight.flatten(1)
+        self.register_buffer("weight_u", torch.ones(rows.shape[0]))
+        self.register_buffer("weight_v", torch.ones(rows.shape[1]))
+        self.register_buffer("_fixed", None, persistent=False)
+
+    def normalized_weight(self) -> Tensor:
+        """Return W / (u W v) in the weight's shape; in training one power iteration renews v, then u."""
+        if self._fixed is not None:
+            return self._fixed
+        rows, u, v = self.weight.flatten(1), self.weight_u, self.weight_v
+        with torch.autocast(rows.device.type, enabled=False):
+            if self.training:
+                with torch.no_grad():
+                    v = F.normalize(rows.T @ u, dim=0, eps=self.eps)
+                    u = F.normalize(rows @ v, dim=0, eps=self.eps)
+                    self.weight_u.copy_(u)
+                    self.weight_v.copy_(v)
+            sigma = u @ (rows @ v)
+        return self.weight / sigma
+
+
+class StoredLinear(nn.Linear, _Stored):
+    """Fully connected layer."""
+
+    def __init__(self, in_features: int, out_features: int, eps: float, *, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
+        self._prepare(eps)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return B x out for B x in."""
+        return F.linear(vectors, self.normalized_weight(), self.bias)
+
+
+class StoredConv2d(nn.Conv2d, _Stored):
+    """Convolution with stride 1 that keeps the side."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        eps: float,
+        *,
+        bias: bool = True,
+        used: int | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
+        self.used = used
+        """How many of the output channels are made; None: all."""
+        self._prepare(eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return maps B x out x H x W for maps B x in x H x W."""
+        bias = None if self.bias is None else self.bias[: self.used]
+        return F.conv2d(hidden, self.normalized_weight()[: self.used], bias, padding=self.padding)
+
+
+class RowsBatchNorm(nn.Module):
+    """Batch norm by the stored moments of one truncation, in training too."""
+
+    def __init__(self, channels: int, config: BigGANDeepConfig) -> None:
+        super().__init__()
+        self.channels, self.eps = channels, config.eps
+        self.position = round(config.truncation * (config.n_stats - 1), 6)
+        """Row of the moments; the digits behind the point say how far towards the next."""
+        self.register_buffer("running_means", torch.zeros(config.n_stats, channels))
+        self.register_buffer("running_vars", torch.ones(config.n_stats, channels))
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return means and variances C of this truncation."""
+        row = int(self.position)
+        further = self.position - row
+        means, variances = cast(Tensor, self.running_means), cast(Tensor, self.running_vars)
+        if not further:
+            return means[row], variances[row]
+        return means[row].lerp(means[row + 1], further), variances[row].lerp(variances[row + 1], further)
+
+    def normalize(self, hidden: Tensor) -> Tensor:
+        """Return normalised maps B x C x H x W."""
+        mean, variance = self.moments()
+        return F.batch_norm(hidden, mean, variance, None, None, False, 0.0, self.eps)
+
+
+class DeepConditionalNorm(RowsBatchNorm):
+    """x_hat (1 + scale(condition)) + offset(condition)."""
+
+    def __init__(self, channels: int, config: BigGANDeepConfig) -> None:
+        super().__init__(channels, config)
+        self.condition = config.condition
+        self.scale = StoredLinear(config.condition, channels, config.eps, bias=False)
+        self.offset = StoredLinear(config.condition, channels, config.eps, bias=False)
+
+    def modulation(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gains 1 + scale(condition) and biases, B x C x 1 x 1 each, for conditions B x V."""
+        gain, bias = 1 + self.scale(condition), self.offset(condition)
+        return gain[:, :, None, None], bias[:, :, None, None]
+
+    def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
+        """Return modulated maps B x C x H x W for a condition B x V."""
+        gain, bias = self.modulation(condition)
+        return self.normalize(hidden) * gain + bias
+
+
+class DeepOutputNorm(RowsBatchNorm):
+    """The last batch norm, with a weight and a bias of its own."""
+
+    def __init__(self, channels: int, config: BigGANDeepConfig) -> None:
+        super().__init__(channels, config)
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return maps B x C x H x W."""
+        return self.normalize(hidden) * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class DeepSelfAttention(nn.Module):
+    """x + gamma o(softmax(theta(x)' phi(x)) g(x)); phi and g are max-pooled 2 x 2."""
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__()
+        self.snconv1x1_theta = StoredConv2d(channels, channels // 8, 1, eps, bias=False)
+        self.snconv1x1_phi = StoredConv2d(channels, channels // 8, 1, eps, bias=False)
+        self.snconv1x1_g = StoredConv2d(channels, channels // 2, 1, eps, bias=False)
+        self.snconv1x1_o_conv = StoredConv2d(channels // 2, channels, 1, eps, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return maps B x C x H x W."""
+        query = self.snconv1x1_theta(hidden).flatten(2)
+        key = F.max_pool2d(self.snconv1x1_phi(hidden), 2).flatten(2)
+        value = F.max_pool2d(self.snconv1x1_g(hidden), 2).flatten(2)
+        weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
+        found = (value @ weights.transpose(1, 2)).unflatten(2, hidden.shape[2:])
+        return cast(Tensor, hidden + self.gamma * self.snconv1x1_o_conv(found))
+
+
+class DeepBlock(nn.Module):
+    """Norm, ReLU and convolution four times; the side doubles before the second convolution where `up` says so."""
+
+    def __init__(self, up: bool, in_channels: int, out_channels: int, config: BigGANDeepConfig) -> None:
+        super().__init__()
+        self.up, self.out_channels, middle = up, out_channels, in_channels // 4
+        self.bn_0, self.conv_0 = _pair(in_channels, middle, 1, config)
+        self.bn_1, self.conv_1 = _pair(middle, middle, 3, config)
+        self.bn_2, self.conv_2 = _pair(middle, middle, 3, config)
+        self.bn_3, self.conv_3 = _pair(middle, out_channels, 1, config)
+
+    @property
+    def norms(self) -> tuple[DeepConditionalNorm, ...]:
+        """The four batch norms."""
+        return self.bn_0, self.bn_1, self.bn_2, self.bn_3
+
+    def forward(self, hidden: Tensor, condition: Tensor, modulate: Modulate | None, number: int) -> Tensor:
+        """Return maps B x out x H' x W'; `number` is that of this block's first batch norm."""
+        skip = hidden[:, : self.out_channels]
+        convolutions = (self.conv_0, self.conv_1, self.conv_2, self.conv_3)
+        for index, (norm, convolve) in enumerate(zip(self.norms, convolutions, strict=True)):
+            if modulate is None:
+                hidden = norm(hidden, condition)
+            else:
+                hidden = modulate(number + index, norm.normalize(hidden), condition)
+            hidden = F.relu(hidden)
+            if self.up and index == 1:
+                hidden = F.interpolate(hidden, scale_factor=2.0)
+            hidden = convolve(hidden)
+        return hidden + (F.interpolate(skip, scale_factor=2.0) if self.up else skip)
+
+
+def _pair(wide: int, narrow: int, kernel: int, config: BigGANDeepConfig) -> tuple[DeepConditionalNorm, StoredConv2d]:
+    return DeepConditionalNorm(wide, config), StoredConv2d(wide, narrow, kernel, config.eps)
+
+
+class _Trunk(nn.Module):
+    """What the released files keep below `generator.`."""
+
+    def __init__(self, config: BigGANDeepConfig) -> None:
+        super().__init__()
+        width, eps = config.channel_width, config.eps
+        self.gen_z = StoredLinear(config.condition, BOTTOM**2 * config.first_channels, eps)
+        self.layers = nn.ModuleList()
+        for number, (up, wide, narrow) in enumerate(config.layers):
+            if number == config.attention_layer_position:
+                self.layers.append(DeepSelfAttention(width * wide, eps))
+            self.layers.append(DeepBlock(up, width * wide, width * narrow, config))
+        self.bn = DeepOutputNorm(width, config)
+        self.conv_to_rgb = StoredConv2d(width, width, 3, eps, used=3)
+
+
+class BigGANDeepGenerator(nn.Module):
+    """(z, class) -> 4 x 4 -> ... -> S x S; what an adapter needs is called as in biggan.py."""
+
+    def __init__(self, config: BigGANDeepConfig) -> None:
+        super().__init__()
+        if not 0 < config.truncation <= 1:
+            raise UsageError(f"truncation {config.truncation}: BigGAN-deep has moments for above 0 up to 1")
+        self.config = config
+        self.size, self.z_dim, self.num_classes = config.size, config.z_dim, config.num_classes
+        self.embeddings = nn.Linear(config.num_classes, config.class_embed_dim, bias=False)
+        self.generator = _Trunk(config)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (int64; None: all of class 0)."""
+        if labels is None:
+            labels = torch.zeros(len(z), dtype=torch.int64, device=z.device)
+        return self.synthesize(z, self.class_vectors(labels))
+
+    def class_vectors(self, labels: Tensor) -> Tensor:
+        """Return the class vectors B x class_dim of labels B."""
+        return F.embedding(labels, self.embeddings.weight.T)
+
+    def synthesize(
+        self,
+        z: Tensor,
+        class_vectors: Tensor,
+        modulate: Modulate | None = None,
+        adjust: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Return images for latents B x Z and class vectors B x class_dim; see biggan.py for what adapters hand in."""
+        trunk = self.generator
+        condition = torch.cat([z, class_vectors], dim=1)
+        hidden = trunk.gen_z(condition).view(len(z), BOTTOM, BOTTOM, -1).permute(0, 3, 1, 2)
+        if adjust is not None:
+            hidden = adjust(hidden)
+        number = 0
+        for layer in trunk.layers:
+            if isinstance(layer, DeepBlock):
+                hidden = layer(hidden, condition, modulate, number)
+                number += len(layer.norms)
+            else:
+                hidden = layer(hidden)
+        return torch.tanh(trunk.conv_to_rgb(F.relu(trunk.bn(hidden))).float())
+
+    @property
+    def class_dim(self) -> int:
+        """Length of a class vector."""
+        return self.config.class_embed_dim
+
+    @property
+    def first_layer(self) -> nn.Linear:
+        """The layer that makes the 4 x 4 map, its outputs in the order height, width, channel."""
+        return self.generator.gen_z
+
+    @property
+    def first_channels(self) -> int:
+        """Channels of the 4 x 4 map."""
+        return self.config.first_channels
+
+    @property
+    def norms(self) -> list[DeepConditionalNorm]:
+        """The conditional batch norms, in the order in which `modulate` numbers them."""
+        return [norm for layer in self.generator.layers if isinstance(layer, DeepBlock) for norm in layer.norms]
+
+
+def released_names(network: nn.Module) -> dict[str, str]:
+    """Return the name in a released file for every name of the network's state."""
+    state = network.state_dict()
+    return {name: f"{name}_orig" if f"{name}_u" in state else name for name in state}
