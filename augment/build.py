@@ -18,7 +18,7 @@ from augment.dataset import PREVIEW, MixedDataset, Record, write_metadata
 from augment.errors import InputError, OutputError, UsageError
 from augment.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
 from augment.geometry import fit_square
-from augment.ledger import Ledger
+from augment.ledger import LEDGER, Ledger
 from augment.pixels import Pixels, decode, encode_jpeg, encode_png
 from augment.plan import Entry, Operation, Plan
 from augment.policy import GAN
@@ -85,7 +85,8 @@ def build(
     with job.ledger.opened():
         in_shares(job.from_source, groups, workers, report)
         job.from_generator(generator)
-    sheet = contact_sheet(plan, lambda at: decode((out / plan.entries[at].file_name).read_bytes(), str(at)))
+    names = [entry.file_name for entry in plan.entries]
+    sheet = contact_sheet(plan, lambda at: decode((out / names[at]).read_bytes(), names[at]))
     write_bytes(out / PREVIEW, encode_png(sheet))
     write_metadata(out, (job.record(at) for at in range(len(plan.entries))))
     job.ledger.remove()
@@ -246,6 +247,7 @@ def _find(plan: Plan, out: Path) -> MixedDataset | None:
         return None
     dataset = MixedDataset.open(out)
     if all(os.path.isfile(f"{out}/{record.file_name}") for record in dataset.records) and dataset.preview.is_file():  # noqa: PTH113
+        (out / LEDGER).unlink(missing_ok=True)  # a kill came between the last two things
         dataset.num_kept = len(dataset)
         return dataset
     return None

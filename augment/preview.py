@@ -1,4 +1,4 @@
-"""The contact sheet: for each share of a policy a few parents, and beside each what became of it."""
+"""Contact sheets: of a plan, for each share a few parents and what became of them; of a policy, before any plan."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from augment.errors import InputError, UsageError
 from augment.geometry import fit_square
 from augment.pixels import Pixels
-from augment.plan import Entry, Plan
+from augment.plan import Entry, Plan, image_generator, parent_order
+from augment.policy import Policy, Share
+from augment.policy_file import load_policy
+from augment.rehearsal import rehearse
+from augment.sources import ImageSet, ImageSource
+from augment.transforms import TRANSFORMS, Transform, operate
 
 _TILE, _GAP, _MARGIN, _PAIRS = 112, 4, 24, 4
 _PAIR = 2 * _TILE + _GAP
 _BETWEEN = 20
+_SHOWN = 10
 _TITLE, _CAPTION = 44, 30
 _INK, _FAINT, _PAPER = (34, 38, 46), (112, 118, 130), (250, 250, 248)
 _WIDTH = 2 * _MARGIN + _PAIRS * _PAIR + (_PAIRS - 1) * _BETWEEN
@@ -30,10 +37,72 @@ def contact_sheet(plan: Plan, pixels_of: Callable[[int], Pixels]) -> Pixels:
     _write_title(pen, plan)
     top = _MARGIN + _TITLE
     for caption, positions in bands:
-        pen.text((_MARGIN, top + 4), caption, _INK, font=_font(15))
+        pen.text((_MARGIN, top + 4), _fitting(pen, caption, _WIDTH - 2 * _MARGIN, 15), _INK, font=_font(15))
         tiles = [(at, original_of.get(plan.entries[at].source)) for at in positions]
         _draw_band(sheet, top + _CAPTION, tiles, pixels_of, plan.entries)
         top += _CAPTION + _TILE + _BETWEEN
+    return np.asarray(sheet, dtype=np.uint8)
+
+
+def policy_sheet(
+    policy: Policy | str,
+    source: ImageSet,
+    *,
+    size: int | None = None,
+    fit: str = "crop",
+    seed: int = 0,
+    generator: ImageSource | None = None,
+) -> Pixels:
+    """Return what a policy does to ten originals of `source`, H x W x 3: themselves, and a row for each share.
+
+    The ten are the first that a plan with `seed` would use; the draws are examples of the same kind.
+    Raises UsageError, and InputError for a file that cannot be read.
+    """
+    policy = load_policy(policy) if isinstance(policy, str) else policy
+    originals = [index for index, image in enumerate(source.images) if image.origin == "original"]
+    if policy.needs_generator and generator is None:
+        raise UsageError(f"policy {str(policy)!r} needs a generator for 'gan': name a trained run with --generator")
+    if not originals:
+        raise InputError(f"{source.path}: no original image in it, so there is nothing to show a policy on")
+    chosen = [originals[at] for at in parent_order(seed, len(originals))[:_SHOWN]]
+    parents = [source.load(index).image.pixels for index in chosen]
+    parents = [pixels if size is None else fit_square(pixels, size, fit) for pixels in parents]
+    rehearse(policy, [(pixels.shape[1], pixels.shape[0]) for pixels in parents])
+    rows = [("originals", parents)]
+    for number, share in enumerate(policy.shares):
+        addresses = range(number * _SHOWN, number * _SHOWN + len(parents))
+        starts = parents
+        if share.is_synthetic and generator is not None:
+            drawn = [pixels for pixels, _ in generator.draw(list(addresses), seed)]
+            starts = [pixels if size is None else fit_square(pixels, size, fit) for pixels in drawn]
+        caption = f"{share.name}  ({', '.join(dict.fromkeys(_described(step) for step in share.steps)) or 'generator'})"
+        rows.append((caption, [_changed(start, share, seed, k) for start, k in zip(starts, addresses, strict=True)]))
+    return _grid(f"{source.name}  ·  {policy.title or policy}", rows)
+
+
+def _changed(pixels: Pixels, share: Share, seed: int, k: int) -> Pixels:
+    generator = image_generator(seed, k)
+    for step in share.steps:
+        pixels = operate(pixels, step.name, step.draw(generator) if step.draw else {})
+    return pixels
+
+
+def _described(step: Transform) -> str:
+    return step.summary if step.name in TRANSFORMS else step.name
+
+
+def _grid(title: str, rows: Sequence[tuple[str, Sequence[Pixels]]]) -> Pixels:
+    width = 2 * _MARGIN + _SHOWN * (_TILE + _GAP) - _GAP
+    height = 2 * _MARGIN + _TITLE + len(rows) * (_CAPTION + _TILE + _GAP)
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title, width - 2 * _MARGIN), _INK, font=_font(20))
+    top = _MARGIN + _TITLE
+    for caption, tiles in rows:
+        pen.text((_MARGIN, top + 4), _fitting(pen, caption, width - 2 * _MARGIN, 15), _INK, font=_font(15))
+        for column, pixels in enumerate(tiles):
+            _paste(sheet, _MARGIN + column * (_TILE + _GAP), top + _CAPTION, pixels)
+        top += _CAPTION + _TILE + _GAP
     return np.asarray(sheet, dtype=np.uint8)
 
 
@@ -61,17 +130,17 @@ def _write_title(pen: ImageDraw.ImageDraw, plan: Plan) -> None:
     counts = f"{plan.settings['num_original']:,} originals, {plan.settings['num_added']:,} added"
     if any(entry.origin == "augmented" for entry in plan.entries):
         counts += "  ·  each original beside what became of it"
-    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title), _INK, font=_font(20))
+    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title, _WIDTH // 2), _INK, font=_font(20))
     pen.text((_WIDTH - _MARGIN, _MARGIN + 2), counts, _FAINT, font=_font(14), anchor="ra")
 
 
-def _fitting(pen: ImageDraw.ImageDraw, title: str) -> str:
-    font, room = _font(20), _WIDTH // 2
-    if pen.textlength(title, font=font) <= room:
-        return title
-    while title and pen.textlength(f"{title}...", font=font) > room:
-        title = title[:-1]
-    return f"{title}..."
+def _fitting(pen: ImageDraw.ImageDraw, text: str, room: int, size: int = 20) -> str:
+    font = _font(size)
+    if pen.textlength(text, font=font) <= room:
+        return text
+    while text and pen.textlength(f"{text}...", font=font) > room:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def _draw_band(

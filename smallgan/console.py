@@ -36,16 +36,25 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Give a function that takes the number done so far: a bar on a terminal, else a plain line now and then."""
     with progress_bar(title, total) as move:
-        last = time.monotonic()
+        started = last = time.monotonic()
 
         def advance(done: int) -> None:
             nonlocal last
             move(done)
-            if not sys.stderr.isatty() and time.monotonic() - last >= PLAIN_SECONDS:
-                last = time.monotonic()
-                say(f"{title}: {done} of {total}")
+            now = time.monotonic()
+            if not sys.stderr.isatty() and now - last >= PLAIN_SECONDS:
+                last = now
+                left = f", {duration((now - started) * (total - done) / done)} left" if 0 < done < total else ""
+                say(f"{title}: {done:,} of {total:,}{left}")
 
         yield advance
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 40 s, 5 min, 3.2 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

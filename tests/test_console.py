@@ -14,7 +14,7 @@ def test_what_is_soon_done_says_nothing_and_what_lasts_says_how_far(capsys, monk
     monkeypatch.setattr(console, "PLAIN_SECONDS", 0.0)
     with console.progress("building", 10) as advance:
         advance(5)
-    assert capsys.readouterr().err == "building: 5 of 10\n"
+    assert capsys.readouterr().err == "building: 5 of 10, 0 s left\n"
 
 
 def test_the_first_signal_asks_to_stop_and_the_second_interrupts(capsys):
@@ -27,3 +27,10 @@ def test_the_first_signal_asks_to_stop_and_the_second_interrupts(capsys):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5990, "100 min"), (11_600, "3.2 h")]
+)
+def test_durations_are_said_as_people_say_them(seconds, said):
+    assert console.duration(seconds) == said

@@ -26,7 +26,8 @@ def augment(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="What is added: hflip, vflip, contrast, negative, gan; a+b shares, a:2+b:1 weights, a.b both."
+            help="What is added: hflip, vflip, contrast, negative, gan; a+b shares, a:2+b:1 weights, a.b both; or a "
+            "policy file, FILE.yaml."
         ),
     ] = None,
     ratio: Annotated[str | None, typer.Option(help="Originals to added images, A:B; default 1:1.")] = None,
@@ -42,6 +43,14 @@ def augment(
     workers: Annotated[int | None, typer.Option(help="Threads; default: one a core, at most 8.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out and list them.")] = False,
     device: Annotated[str, typer.Option(help="For the generator: auto, cpu, cuda or cuda:N.")] = "auto",
+    kinds: Annotated[bool, typer.Option("--kinds", help="List what a policy can name, with parameters.")] = False,
+    preview: Annotated[
+        Path | None, typer.Option(help="Write only a sheet of what the policy does to ten images, to this PNG file.")
+    ] = None,
+    remake: Annotated[
+        Path | None,
+        typer.Option(help="Make this image of a mixed dataset again, alone, from its line; SOURCE if asked."),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Build a mixed dataset: the originals, and augmented images in exact numbers. The same command again resumes.
@@ -52,11 +61,27 @@ def augment(
 
     from augment.errors import UsageError
     from augment.policy import KINDS
+    from smallgan.cli.policies import list_kinds, remake_image, write_policy_sheet
 
+    if kinds:
+        from augment.kinds import all_kinds, as_text
+
+        typer.echo(json.dumps(list_kinds(), indent=2) if json_output else as_text(all_kinds()))
+        return
+    if remake is not None:
+        remade = remake_image(remake, source, out, _image_source(generator, device) if generator else None)
+        operations = " and ".join(remade["operations"])
+        text = f"{remade['path']}: made again by {operations}; the same bytes, {remade['sha256']}"
+        typer.echo(json.dumps(remade, indent=2, ensure_ascii=False) if json_output else text)
+        return
     if policy is None:
         raise UsageError(
             f"--policy is missing: say what to add, such as --policy hflip+contrast; kinds: {', '.join(KINDS)}"
         )
+    if preview is not None:
+        images = _image_source(generator, device) if generator else None
+        typer.echo(write_policy_sheet(source, policy, preview, size=size, fit=fit, seed=seed, generator=images))
+        return
     result = make_dataset(
         source,
         policy,
@@ -92,17 +117,18 @@ def make_dataset(
     device: str = "auto",
 ) -> dict[str, Any]:
     """Check the source, plan and build, and return what was made, ready for JSON. Raises the errors of the parts."""
+    from augment.advice import advice, advice_on_result
     from augment.build import build
     from augment.errors import UsageError
     from augment.inspect import check, sound
     from augment.plan import make_plan, num_added
-    from augment.policy import parse_policy
+    from augment.policy_file import load_policy
     from augment.shares import default_workers
     from augment.sources import open_source
     from smallgan.console import progress, say
     from smallgan.shipped import sample_set
 
-    policy = parse_policy(policy_text)
+    policy = load_policy(policy_text)
     num_added(1, ratio, count)  # a wrong amount is told before a long check
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: needed at least 1")
@@ -125,10 +151,16 @@ def make_dataset(
     )
     if ratio is None and count is None and policy.shares:
         say(f"no --ratio or --count given: 1:1, {plan.settings['num_added']} added to {plan.settings['num_original']}")
+    warnings = [*policy.notes, *advice(plan)]
+    for warning in warnings:
+        say(f"note: {warning}")
     folder = out or default_folder(plan)
     with progress("building", len(plan.entries)) as report:
         dataset = build(plan, source, folder, workers=workers, generator=images, progress=report)
-    return _summary(plan, dataset, left_out)
+    for warning in advice_on_result(dataset):
+        say(f"note: {warning}")
+        warnings.append(warning)
+    return _summary(plan, dataset, left_out) | {"warnings": warnings}
 
 
 def default_folder(plan: Plan) -> Path:
@@ -137,7 +169,7 @@ def default_folder(plan: Plan) -> Path:
     from augment.plan import DEFAULT_RATIO
 
     settings = plan.settings
-    parts = [settings["sources"][0]["name"], str(plan.policy).replace(":", "")]
+    parts = [settings["sources"][0]["name"], plan.policy.title or str(plan.policy).replace(":", "")]
     if settings["ratio"] is None:
         parts.append(f"{settings['num_added']}added")
     elif settings["ratio"] != DEFAULT_RATIO:

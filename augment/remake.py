@@ -1,0 +1,133 @@
+"""One image made again, alone, from its line in metadata.jsonl: the proof that the line says all there is to know.
+
+The line holds what was done, with every drawn number; what it was done to is the parent that it names. The originals in
+the dataset serve for that where they hold the pixels exactly: as copies, or as PNG. Where they were changed and saved
+as JPEG the source is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from posixpath import splitext
+from typing import Any
+
+import cv2
+
+from augment.dataset import Record, read_records
+from augment.errors import FailedError, InputError, UsageError
+from augment.files import sha256_bytes
+from augment.geometry import fit_square
+from augment.names import Namer
+from augment.pixels import Pixels, decode, encode_jpeg, encode_png
+from augment.policy import GAN
+from augment.sources import METADATA, PLAN, ImageSet, ImageSource
+from augment.transforms import operate
+
+
+def remake(
+    image: Path, *, source: ImageSet | None = None, generator: ImageSource | None = None
+) -> tuple[bytes, Record]:
+    """Make the image at the path `image` of a mixed dataset again, and return its bytes and its line.
+
+    The file itself need not be there, and is not looked at. `source` is the set that the dataset was built from.
+    Raises InputError when there is no such line, UsageError when something is needed for it, and FailedError when the
+    bytes are not those that the line promises.
+    """
+    dataset, record = _find(image)
+    if record.origin == "original":
+        raise UsageError(f"{image}: an original; it was taken over, not made")
+    plan = _plan(dataset)
+    tried = False
+    for pixels in _starts(dataset, record, plan, source, generator):
+        data = remake_from(record, pixels)
+        if sha256_bytes(data) == record.sha256:
+            return data, record
+        tried = True
+    raise _failed(image, record, plan, tried=tried, has_source=source is not None)
+
+
+def remake_from(record: Record, pixels: Pixels) -> bytes:
+    """Return the file of a line, made from what its operations start from: its parent, or what a generator drew."""
+    for operation in record.operations:
+        if operation["name"] != GAN:
+            pixels = operate(pixels, operation["name"], json.loads(operation["params"]))
+    return encode_png(pixels) if record.file_name.endswith(".png") else encode_jpeg(pixels)
+
+
+def _find(image: Path) -> tuple[Path, Record]:
+    """Return the dataset that the path lies in, and the line of the image."""
+    for dataset in image.absolute().parents:
+        if (dataset / METADATA).is_file():
+            name = image.absolute().relative_to(dataset).as_posix()
+            for record in read_records(dataset):
+                if record.file_name == name:
+                    return dataset, record
+            raise InputError(f"{image}: {dataset / METADATA} has no line for {name!r}")
+    raise InputError(f"{image}: lies in no finished mixed dataset; give the path of an image in one")
+
+
+def _plan(dataset: Path) -> dict[str, Any]:
+    try:
+        plan = json.loads((dataset / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{dataset / PLAN}: cannot be read: {error}") from error
+    return plan if isinstance(plan, dict) else {}
+
+
+def _starts(
+    dataset: Path, record: Record, plan: dict[str, Any], source: ImageSet | None, generator: ImageSource | None
+) -> Iterator[Pixels]:
+    """Yield what the operations may have started from, the likeliest first."""
+    size, fit = plan.get("size"), plan.get("fit") or "crop"
+    if record.parent is None:
+        address = json.loads(record.operations[0]["params"])
+        if generator is None:
+            raise UsageError(f"{record.file_name}: a generator made it: name that run with --generator")
+        drawn, _ = next(iter(generator.draw([address["k"]], address["seed"])))
+        yield fit_square(drawn, size, fit) if size else drawn
+        return
+    parent = dataset / record.parent
+    if parent.is_file():
+        yield decode(parent.read_bytes(), record.parent)
+    if source is not None:
+        for index in _candidates(source, record.parent, plan):
+            pixels = source.load(index).image.pixels
+            yield fit_square(pixels, size, fit) if size else pixels
+
+
+def _candidates(source: ImageSet, parent: str, plan: dict[str, Any]) -> Iterator[int]:
+    """Yield the images of the source that may have become `parent`; a line does not say which ending it had there."""
+    renamed = plan.get("renamed", {}).get(parent)
+    for index, image in enumerate(source.images):
+        stem = splitext(image.name.rpartition("/")[2])[0]
+        if image.name == renamed or Namer().name(image.label, stem, "") == splitext(parent)[0]:
+            yield index
+
+
+def _failed(image: Path, record: Record, plan: dict[str, Any], *, tried: bool, has_source: bool) -> Exception:
+    changed = {
+        name: (old, now) for name, old in plan.get("versions", {}).items() if (now := _version(name)) and now != old
+    }
+    if changed:
+        listed = ", ".join(f"{name} {old} then, {now} now" for name, (old, now) in changed.items())
+        return FailedError(f"{image}: made again, its bytes differ; so do the versions: {listed}")
+    if not has_source and record.parent is not None:
+        found = "its bytes differ" if tried else f"its parent {record.parent} is not there"
+        return UsageError(
+            f"{image}: {found}; the originals of this dataset were changed before it was made, or are gone: name the "
+            "source that it was built from: smallgan augment SOURCE --remake ..."
+        )
+    return FailedError(f"{image}: made again, its bytes differ; is this the source or the run that it was made from?")
+
+
+def _version(name: str) -> str | None:
+    """The installed version of a package under the name that plan.json has for it."""
+    if name == "opencv":  # several packages bring it
+        return str(cv2.__version__)
+    try:
+        return version(name)
+    except ModuleNotFoundError:
+        return None

@@ -1,0 +1,72 @@
+"""What `smallgan augment` does beside building: list the kinds, show a policy, make one image again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from augment.sources import ImageSource
+
+
+def list_kinds() -> list[dict[str, Any]]:
+    """Return every kind that a policy can name, ready for JSON."""
+    from augment.kinds import all_kinds
+
+    return [vars(kind) for kind in all_kinds()]
+
+
+def write_policy_sheet(
+    source_path: Path | None,
+    policy_text: str,
+    file: Path,
+    *,
+    size: int | None,
+    fit: str,
+    seed: int,
+    generator: ImageSource | None,
+) -> str:
+    """Write a contact sheet of what a policy does to ten of the images, and return what was done."""
+    from augment.errors import UsageError
+    from augment.files import make_folder, write_bytes
+    from augment.pixels import encode_png
+    from augment.policy_file import load_policy
+    from augment.preview import policy_sheet
+    from augment.sources import open_source
+    from smallgan.console import say
+    from smallgan.shipped import sample_set
+
+    if file.suffix.lower() != ".png":
+        raise UsageError(f"--preview {file}: needed the name of a PNG file to write, such as preview.png")
+    policy = load_policy(policy_text)
+    for note in policy.notes:
+        say(note)
+    source = open_source(source_path or sample_set())
+    sheet = policy_sheet(policy, source, size=size, fit=fit, seed=seed, generator=generator)
+    make_folder(file.parent)
+    write_bytes(file, encode_png(sheet))
+    return f"{file}: what {policy_text} does to {min(10, len(source.originals()))} images; nothing else was written"
+
+
+def remake_image(
+    image: Path, source_path: Path | None, out: Path | None, generator: ImageSource | None
+) -> dict[str, Any]:
+    """Make an image of a mixed dataset again from its line, write it, and return what was done, ready for JSON."""
+    from augment.errors import UsageError
+    from augment.files import make_folder, write_bytes
+    from augment.remake import remake
+    from augment.sources import open_source
+
+    source = open_source(source_path).originals() if source_path else None
+    data, record = remake(image, source=source, generator=generator)
+    file = out or Path("out") / "remade" / image.name
+    if file.suffix.lower() != image.suffix.lower():
+        raise UsageError(f"--out {file}: needed a file ending in {image.suffix}, as the image that is made again")
+    make_folder(file.parent)
+    write_bytes(file, data)
+    return {
+        "path": str(file),
+        "sha256": record.sha256,
+        "parent": record.parent,
+        "operations": [operation["name"] for operation in record.operations],
+    }
