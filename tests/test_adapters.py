@@ -20,6 +20,7 @@ from smallgan.models.adapters import (
 )
 from smallgan.models.base import Adaptable, Generator
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
+from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
 
 CPU = torch.device("cpu")
 TINY = BigGANConfig(size=32, ch=4, z_dim=16, num_classes=3, shared_dim=8, attention=16)
@@ -72,6 +73,25 @@ def test_step_0_is_the_pretrained_generator_to_the_last_bit(kind, settings, prec
     fresh = adapter(kind, network, "1", **settings)
     with torch.no_grad(), autocast(CPU, precision):
         assert torch.equal(fresh.eval()(latents()), wanted)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("kind", "settings"), [(BSA, {}), (APGC, {"group_size": 4})])
+def test_step_0_of_biggan_deep_too(kind, settings, precision):
+    """Another layout: no chunks, the first map in another order, spectral norms with two stored vectors."""
+    layers = ((True, 2, 2), (True, 2, 1))
+    config = BigGANDeepConfig(16, 6, 5, 16, 3, layers, attention_layer_position=1, n_stats=3)
+    torch.manual_seed(0)
+    network = BigGANDeepGenerator(config).eval()
+    adapted = adapter(kind, network, "1", **settings).eval()
+    z = latents(z_dim=6)
+    with torch.no_grad(), autocast(CPU, precision):
+        wanted = network(z, torch.full((5,), 1))
+        assert wanted.std() > 0.01
+        assert torch.equal(adapted(z), wanted)
+    adapted.train()(z).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in adapted.parameters())
+    assert not [name for name in adapted.state_dict() if "running" in name]
 
 
 def test_the_mean_class_vector_is_where_it_starts():

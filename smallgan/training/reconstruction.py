@@ -1,0 +1,120 @@
+"""The losses of a transfer: how far images are from the training images, and codes from normal draws.
+
+Two published forms. `raw` (Noguchi and Harada's own code): mean |x - y| plus 0.001 times the mean absolute difference
+of each perceptual layer. `normalized` (its PyTorch port, and APGC's code): each term is divided by its own value, which
+passes no gradient, so that all pull equally hard whatever their scale; perceptual layers count by their mean squared
+difference, times 0.1 each. In it the loss is a constant; watch `pixel` and `perceptual` instead.
+
+The original's VGG16 had weights for inputs of 0 to 255, with activations tens of times torchvision's: `raw` with
+torchvision's weights therefore weighs the perceptual part less than the paper did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from augment.errors import InputError, UsageError
+from smallgan import weights
+from smallgan.models import perceptual
+from smallgan.models.perceptual import Perceptual
+
+Variant = Literal["normalized", "raw"]
+PERCEPTUAL_WEIGHT: dict[Variant, float] = {"normalized": 0.1, "raw": 0.001}
+"""Of each layer."""
+NO_PERCEPTUAL = "none"
+_NETWORKS: dict[str, tuple[str, Callable[[Mapping[str, Tensor]], Perceptual]]] = {
+    "vgg16": ("vgg16", perceptual.vgg16),
+    "squeezenet1_1": ("squeezenet1_1", perceptual.squeezenet1_1),
+    "shipped": (weights.SHIPPED_FEATURES, perceptual.small_net),
+}
+"""Name in a recipe -> card of the weights and builder, in the order in which `auto` tries them."""
+_SMALLEST = 1e-12
+
+
+class Terms(NamedTuple):
+    """A reconstruction loss, and the distances in it as they are."""
+
+    loss: Tensor
+    pixel: Tensor
+    """Mean absolute difference of images in [-1, 1]."""
+    perceptual: Tensor
+    """Mean over the layers of their distance: squared (normalized) or absolute (raw); 0 without a network."""
+
+
+def reconstruction(
+    images: Tensor,
+    real: Tensor,
+    layers: Sequence[Tensor],
+    real_layers: Sequence[Tensor],
+    variant: Variant,
+    perceptual_weight: float,
+) -> Terms:
+    """Return the loss of images B x 3 x S x S against the real ones, with the perceptual layers of both (may be none).
+
+    It is worked out in float32.
+    """
+    pixel = (images.float() - real.float()).abs().mean()
+    differences = [one.float() - other.float() for one, other in zip(layers, real_layers, strict=True)]
+    if variant == "normalized":
+        distances = [difference.square().mean() for difference in differences]
+        loss = _by_itself(pixel)
+        for distance in distances:
+            loss = loss + perceptual_weight * _by_itself(distance)
+    else:
+        distances = [difference.abs().mean() for difference in differences]
+        loss = pixel
+        for distance in distances:
+            loss = loss + perceptual_weight * distance
+    found = torch.stack(distances).mean() if distances else torch.zeros_like(pixel)
+    return Terms(loss, pixel.detach(), found.detach())
+
+
+def latent_distance(codes: Tensor, targets: Tensor) -> Tensor:
+    """Return the two-way nearest-neighbour (Chamfer) distance of codes B x Z to normal draws M x Z.
+
+    With D[i, j] = |codes[i] - targets[j]|^2: mean over j of min over i, plus mean over i of min over j. The authors
+    call it an earth mover's distance, which it is not: nothing keeps several draws from sharing one code.
+    """
+    squared = codes.square().sum(dim=1)[:, None] - 2 * codes @ targets.T + targets.square().sum(dim=1)
+    return squared.amin(dim=0).mean() + squared.amin(dim=1).mean()
+
+
+def load_perceptual(name: str, weight: float | None = None) -> tuple[Perceptual | None, str]:
+    """Return the network of a recipe's `transfer.perceptual`, and a line that says what was taken.
+
+    "auto" takes the first of vgg16, squeezenet1_1 and shipped whose weights are on this machine. "none", or a weight of
+    0, takes none. Raises UsageError (no such network), MissingError (no weights: says how to get them), InputError.
+    """
+    if name not in (*_NETWORKS, "auto", NO_PERCEPTUAL):
+        allowed = ", ".join(("auto", *_NETWORKS, NO_PERCEPTUAL))
+        raise UsageError(f"transfer.perceptual {name!r}: no such network; use one of {allowed}")
+    if name == NO_PERCEPTUAL or weight == 0:
+        why = "transfer.perceptual is none" if name == NO_PERCEPTUAL else "transfer.perceptual_weight is 0"
+        return None, f"perceptual loss: NONE ({why}); pixels alone are compared, and the images will be softer"
+    why = ""
+    if name == "auto":
+        there = [each for each, (card, _) in _NETWORKS.items() if _is_here(card)]
+        if not there:
+            return None, "perceptual loss: NONE (no weights of any network are here); pixels alone are compared"
+        name = there[0]
+        if name != "vgg16":
+            why = "; the published choice is vgg16, which is not here (smallgan weights fetch vgg16)"
+    card, build = _NETWORKS[name]
+    path, digest = weights.find(card)
+    try:
+        network = build(weights.read_tensors(path))
+    except UsageError as error:
+        raise InputError(f"{path}: {error}") from error
+    return network, f"perceptual loss: {name} (sha256 {digest[:8]}){why}"
+
+
+def _by_itself(term: Tensor) -> Tensor:
+    return term / term.detach().clamp(min=_SMALLEST)
+
+
+def _is_here(card: str) -> bool:
+    return card in weights.cards() and weights.locate(card).is_file()
