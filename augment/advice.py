@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import cv2
 
+from augment.albumentations_kinds import CLASS
 from augment.dataset import MixedDataset
 from augment.pixels import Pixels
 from augment.plan import Plan
@@ -16,13 +19,16 @@ MAX_ADDED_SHARE = 0.75
 MAX_SYNTHETIC_SHARE = 0.5
 MAX_USES = 10
 
+_BLACK_EDGES = "with edges of one colour (border_mode: 4 mirrors the image there instead)"
 _CONTENT = {
     "mirrored left to right": ("hflip", "HorizontalFlip", "TimeReverse"),
     "upside down": ("vflip", "VerticalFlip"),
     "negative": ("negative", "InvertImg", "Solarize"),
     "turned": ("RandomRotate90", "D4", "SquareSymmetry", "Transpose"),
+    _BLACK_EDGES: (),
     "with parts missing": ("CoarseDropout", "Erasing", "GridDropout", "XYMasking", "PixelDropout"),
 }
+_FITTING = ("CenterCrop", "Pad", "PadIfNeeded", "RandomCrop")  # they pad only where an image is too small, or on demand
 _HARMLESS_IF_SYMMETRIC = "mirrored left to right"
 
 
@@ -41,25 +47,32 @@ def advice_on_result(dataset: MixedDataset) -> list[str]:
     lines = []
     if dataset.num_copies:
         lines.append(
-            f"{dataset.num_copies:,} added images equal another of the set byte for byte; they only repeat it: add "
+            f"{_images(dataset.num_copies)} the same as another of the set, byte for byte, and only repeat it: add "
             "fewer, or mix in a kind that varies more"
         )
     if dataset.num_near_copies:
         lines.append(
-            f"{dataset.num_near_copies:,} added images differ from their originals by less than {NEAR_COPY_LEVELS:.0f} "
-            "level of 255 on average: near-copies; strengthen the parameters, or leave that kind out"
+            f"{_images(dataset.num_near_copies)} less than {NEAR_COPY_LEVELS:.0f} level of 255 away from the original, "
+            "on average over the pixels: near-copies; strengthen the parameters, or leave that kind out"
         )
     return lines
+
+
+def _images(number: int) -> str:
+    return f"{number:,} added image{' is' if number == 1 else 's are'}"
 
 
 def _becomes_content(plan: Plan) -> list[str]:
     """An image in the set is taken for an example of what to make, however it came there."""
     found: Counter[str] = Counter()
-    for share, settings in zip(plan.policy.shares, plan.settings["shares"], strict=True):
-        names = {name for step in share.steps for name in _names(step.name, step.settings.get("transform"))}
+    for share in plan.policy.shares:
+        number = plan.counts.get(share.name, 0)
+        parts = [part for step in share.steps for part in _parts(step.name, step.settings.get("transform"))]
+        names = {name for name, _ in parts}
+        has_edges = any(config.get("border_mode") == 0 and name not in _FITTING for name, config in parts)
         for look, kinds in _CONTENT.items():
-            if names.intersection(kinds) and settings["num"]:
-                found[look] += settings["num"]
+            if (names.intersection(kinds) or (has_edges and look == _BLACK_EDGES)) and number:
+                found[look] += number
     if not found:
         return []
     total = len(plan.entries)
@@ -84,21 +97,20 @@ def _swamps(plan: Plan) -> list[str]:
     elif added > MAX_ADDED_SHARE * len(plan.entries):
         lines.append(
             f"{added:,} added images beside {originals:,} originals: {added / len(plan.entries):.0%} of the set is "
-            "added, and the originals are swamped; --ratio 1:1 to 1:3 is usual, and more originals help more"
+            "added, and the originals are swamped; stay at or below --ratio 1:3"
         )
     uses = Counter(entry.source for entry in plan.entries if entry.k is not None and entry.source is not None)
     if uses and max(uses.values()) > MAX_USES:
         lines.append(
             f"each original is used up to {max(uses.values()):,} times: its variants share what it shows, so the set "
-            "is no more diverse than its originals; scores count them as they are"
+            "is hardly more diverse than its originals; more originals help more"
         )
     return lines
 
 
-def _names(name: str, config: object) -> list[str]:
-    """The names of a step and, in a pipeline, of its parts."""
-    names = [name]
-    parts = config.get("transforms", []) if isinstance(config, dict) else []
-    for part in parts:
-        names += _names(str(part.get("__class_fullname__")), part)
-    return names
+def _parts(name: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield a step and, of a pipeline, its parts: names and configurations."""
+    config = config or {}
+    yield name, config
+    for part in config.get("transforms", []):
+        yield from _parts(str(part.get(CLASS)), part)

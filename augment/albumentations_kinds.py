@@ -47,7 +47,9 @@ _NOT_FOR_IMAGES = {
     "a grey image": ("ToRGB",),
     "code that no file can hold": ("Lambda",),
 }
-_NOT_PIXELS = ("FromFloat", "Normalize", "ToFloat", "ToTensor3D", "ToTensorV2")
+_TENSORS = ("ToTensor3D", "ToTensorV2")
+_NOT_PIXELS = ("FromFloat", "Normalize", "ToFloat", *_TENSORS)
+_LEAVE_OUT = "leave out what prepares images for a network, such as Normalize and ToTensorV2: training does it itself"
 _ABSTRACT = ("DualTransform", "ImageOnlyTransform", "MaxSizeTransform", "NoOp", "Transform3D")
 
 _making = threading.Lock()
@@ -117,12 +119,8 @@ def apply(pixels: Pixels, config: Mapping[str, Any], seed: int) -> Pixels:
             f"{name}: cannot be applied to an image of {width}x{height}: {_first_line(error)}; change its parameters, "
             "or make all images one size with --size"
         ) from error
-    if not isinstance(result, np.ndarray) or result.dtype != np.uint8:
-        kind = result.dtype if isinstance(result, np.ndarray) else type(result).__name__
-        raise UsageError(
-            f"{name}: gave {kind}, needed pixels (uint8); leave out what prepares images for a network, such as "
-            "Normalize and ToTensorV2: the trainer does that itself"
-        )
+    if result.dtype != np.uint8:
+        raise UsageError(f"{name}: gave {result.dtype}, needed pixels (uint8); {_LEAVE_OUT}")
     if result.shape != pixels.shape:
         found = "x".join(str(side) for side in result.shape[1::-1])
         raise UsageError(
@@ -156,6 +154,8 @@ def _class(name: str, where: str) -> type[Any]:
     for need, names in _NOT_FOR_IMAGES.items():
         if short in names:
             raise UsageError(f"{where}: {short} needs {need}; choose another (smallgan augment --kinds)")
+    if short in _TENSORS:
+        raise UsageError(f"{where}: {short} gives a tensor, needed pixels (uint8); {_LEAVE_OUT}")
     if short in _COMPOSITIONS:
         return getattr(library(), short)  # type: ignore[no-any-return]
     if short not in _transforms():
@@ -256,7 +256,9 @@ def _varies(config: Config) -> bool:
     before = numbers.bit_generator.state, python.getstate()
     transform.set_random_state(numbers, python)
     try:
-        transform(image=np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            transform(image=np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     except Exception:  # not for this size of image: nothing is known, and the plan tries it on the real sizes
         return True
     return (numbers.bit_generator.state, python.getstate()) != before
