@@ -13,7 +13,6 @@ from smallgan.models.adapters import (
     APGC,
     BSA,
     check_memory,
-    mix_groups,
     parameter_table,
     parse_class_vector,
     starting_class_vector,
@@ -21,6 +20,7 @@ from smallgan.models.adapters import (
 from smallgan.models.base import Adaptable, Generator
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
 from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
+from smallgan.models.mixing import mix_groups
 
 CPU = torch.device("cpu")
 TINY = BigGANConfig(size=32, ch=4, z_dim=16, num_classes=3, shared_dim=8, attention=16)
@@ -134,6 +134,27 @@ def test_mixing_equals_a_grouped_convolution_sample_by_sample(size, layout):
         )
         torch.testing.assert_close(found[sample : sample + 1], wanted)
     assert found.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_mixings_gradients_are_those_of_finite_differences(layout):
+    shapes = [(2, 6, 3, 2), (2, 6, 1, 1), (2, 6, 1, 1), (2, 2, 3, 3)]
+    inputs = [torch.randn(shape, generator=draws(seed), dtype=torch.float64) for seed, shape in enumerate(shapes)]
+    inputs[0] = inputs[0].contiguous(memory_format=layout)
+    assert torch.autograd.gradcheck(mix_groups, [each.requires_grad_() for each in inputs])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_no_weights_leave_every_bit(layout, dtype):
+    hidden, gain, bias = (
+        torch.randn(shape, generator=draws(seed)).to(dtype)
+        for seed, shape in enumerate([(2, 32, 9, 9), (2, 32, 1, 1), (2, 32, 1, 1)])
+    )
+    hidden = hidden.contiguous(memory_format=layout)
+    mixed = mix_groups(hidden, gain, bias, torch.zeros(2, 2, 16, 16, dtype=dtype))
+    assert mixed.dtype == dtype
+    assert torch.equal(mixed, hidden * gain + bias)
 
 
 def randomize(module, seed, std=0.3):

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from augment.errors import UsageError
 from smallgan.models.base import Adaptable, ConditionalNorm
+from smallgan.models.mixing import mix_groups
 from smallgan.models.spectral import freeze, thaw
 
 Init = Literal["pretrained", "identity"]
@@ -157,26 +158,6 @@ class APGC(AdaptedGenerator):
         if group_size == 1:
             return normalized * (gain + off[:, :, None, None]) + bias
         return mix_groups(normalized, gain, bias, off.view(batch, channels // group_size, group_size, group_size))
-
-
-def mix_groups(hidden: Tensor, gain: Tensor, bias: Tensor, weights: Tensor) -> Tensor:
-    """Return hidden * gain + bias + (weights applied to the channels of each group), B x C x H x W.
-
-    A grouped 1 x 1 convolution whose weights differ from sample to sample, as one batched matrix product.
-
-    Args:
-        hidden: B x C x H x W.
-        gain: B x C x 1 x 1.
-        bias: B x C x 1 x 1.
-        weights: B x G x g x g, out by in, with G g = C.
-    """
-    batch, groups, size, _ = weights.shape
-    order = torch.channels_last if hidden.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    flat = hidden.contiguous()  # one copy where maps lie channels_last; the strided product is slower than it
-    modulated = flat * gain + bias
-    rows = (batch * groups, size, -1)
-    mixed = torch.baddbmm(modulated.view(rows), weights.flatten(0, 1), flat.view(rows))
-    return mixed.view_as(flat).contiguous(memory_format=order)
 
 
 def check_group_size(generator: Adaptable, group_size: int) -> None:
