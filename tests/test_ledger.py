@@ -1,0 +1,107 @@
+"""The ledger of a build: what it vouches for, and that a restart needs nothing else."""
+
+import json
+
+import pytest
+
+from augment import build as build_module
+from augment.build import build
+from augment.files import sha256_bytes
+from augment.ledger import LEDGER, Ledger
+from augment.plan import make_plan
+from augment.sources import open_source
+
+
+def test_a_line_counts_while_the_file_is_as_it_was(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"picture")
+    first = Ledger(tmp_path, 3)
+    with first.opened():
+        first.add(1, str(path), sha256_bytes(b"picture"), near_copy=True)
+    assert first.sha256(1) == sha256_bytes(b"picture")
+    assert (first.num_kept, first.num_near_copies) == (0, 1)
+    again = Ledger(tmp_path, 3)
+    assert again.find(0, str(path)) is None
+    assert again.find(1, str(path)) == sha256_bytes(b"picture")
+    assert (again.num_kept, again.num_near_copies) == (1, 1)
+    path.write_bytes(b"other")
+    assert Ledger(tmp_path, 3).find(1, str(path)) is None
+    path.unlink()
+    assert Ledger(tmp_path, 3).find(1, str(path)) is None
+
+
+@pytest.mark.parametrize("torn", [b"1 ab", b"x y z 1 2\n", b"\xff\xfe\n", b"7 " + b"a" * 64 + b" 1 1 0\n", b""])
+def test_torn_and_strange_lines_are_left_out(tmp_path, torn):
+    whole = b"0 " + b"b" * 64 + b" 7 1 0\n"
+    (tmp_path / LEDGER).write_bytes(whole + torn)
+    assert list(Ledger(tmp_path, 3)._earlier) == [0]
+
+
+def test_copies_are_counted_among_what_was_added(tmp_path):
+    ledger = Ledger(tmp_path, 6)
+    for at, content in enumerate("ab" + "acdc"):  # two originals; added: one repeats an original, one an added one
+        ledger.keep(at, sha256_bytes(content.encode()))
+    assert ledger.num_copies(first=2) == 2
+
+
+def test_a_killed_build_reads_no_image_that_the_ledger_has(tiny_set, tmp_path, monkeypatch):
+    source = open_source(tiny_set)
+    plan = make_plan(source, "hflip:1+contrast:3", ratio="1:2", size=24)
+    whole = build(plan, source, tmp_path / "whole")
+    written = []
+
+    class Killed(BaseException):
+        pass
+
+    def dying(path, data, **options):
+        if len(written) == 30:
+            raise Killed
+        written.append(path)
+        build_module_write(path, data, **options)
+
+    build_module_write = build_module.write_bytes
+    with monkeypatch.context() as patched:
+        patched.setattr(build_module, "write_bytes", dying)
+        with pytest.raises(Killed):
+            build(plan, source, tmp_path / "out")
+    assert len((tmp_path / "out" / LEDGER).read_bytes().splitlines()) == 30
+    decoded = []
+
+    def decode(data, name):
+        decoded.append(name)
+        return build_module_decode(data, name)
+
+    build_module_decode = build_module.decode
+    monkeypatch.setattr(build_module, "decode", decode)
+    dataset = build(plan, source, tmp_path / "out")
+    assert dataset.num_kept == 30
+    shown = {record.file_name for record in dataset.records}
+    assert set(decoded) <= shown
+    assert len(decoded) <= 16, "only what the preview shows is read"
+    assert not (tmp_path / "out" / LEDGER).exists()
+    assert [record.sha256 for record in dataset.records] == [record.sha256 for record in whole.records]
+
+
+def test_near_copies_and_copies_are_counted(tiny_set, tmp_path):
+    policy = tmp_path / "mild.yaml"
+    policy.write_text("kinds: {mild: {contrast: {factor: [1.0, 1.0]}}}")
+    source = open_source(tiny_set)
+    dataset = build(make_plan(source, str(policy), count=30), source, tmp_path / "out")
+    assert dataset.num_near_copies == 30
+    assert dataset.num_copies >= 18, "each original came at least twice, and all its variants are equal"
+    other = build(make_plan(source, "hflip"), source, tmp_path / "other")
+    assert (other.num_near_copies, other.num_copies) == (0, 0)
+
+
+def test_many_images_of_one_original_are_shared_among_workers(tiny_set, tmp_path):
+    for path in sorted(tiny_set.iterdir())[1:]:
+        path.unlink()
+    source = open_source(tiny_set)
+    plan = make_plan(source, "contrast", count=200)
+    groups = build_module._groups(plan)
+    assert [len(positions) for _, positions in groups] == [64, 64, 64, 9]
+    build(plan, source, tmp_path / "one", workers=1)
+    build(plan, source, tmp_path / "three", workers=3)
+    lines = [(tmp_path / name / "metadata.jsonl").read_bytes() for name in ("one", "three")]
+    assert lines[0] == lines[1]
+    assert json.loads(lines[0].splitlines()[-1])["origin"] == "augmented"
