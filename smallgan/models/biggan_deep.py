@@ -7,8 +7,8 @@ vectors, sigma = u W v; a first map in the order height, width, channel; a last 
 
 Batch norms hold rows of moments, one for each truncation of z from 0 to 1 (51 of them, 0.02 apart). A generator is
 fixed to one truncation, 1 where none is named. Between two rows the moments are interpolated, the nearer row counting
-more; the public code gives the two rows each other's weight, so off the grid (and at 0.6, which its division puts just
-below the grid) its moments are not these.
+more. The public code gives the two rows each other's weight, so between rows its moments are not these; nor are they at
+0.14, 0.28, 0.56, 0.58 and 0.94, which its division puts a hair beside their row, and so on the neighbour's moments.
 
 Parameters are called as in the released files, but for `weight`, which torch's old spectral norm calls `weight_orig`:
 `released_names` translates.
