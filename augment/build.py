@@ -17,9 +17,9 @@ from augment.advice import NEAR_COPY_LEVELS, mean_difference
 from augment.dataset import PREVIEW, MixedDataset, Record, write_metadata
 from augment.errors import InputError, OutputError, UsageError
 from augment.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
-from augment.geometry import fit_square
+from augment.geometry import fit_square, plan_fit
 from augment.ledger import LEDGER, Ledger
-from augment.pixels import Pixels, decode, encode_jpeg, encode_png
+from augment.pixels import WHITE, Pixels, decode, encode_jpeg, encode_png, to_gray
 from augment.plan import Entry, Operation, Plan
 from augment.policy import GAN
 from augment.preview import contact_sheet
@@ -71,7 +71,7 @@ def build(
     finished = _find(plan, out)
     if finished is not None:
         return finished
-    if any(entry.k is None and entry.origin != "original" for entry in plan.entries):
+    if source.is_mixed:
         raise InputError(
             f"{source.path}: a mixed dataset; only its originals can be augmented again (source.originals())"
         )
@@ -114,13 +114,13 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
         index, positions = group
         fitted = _fitted(plan, _load(plan, source, index))
         for at in positions:
-            pixels[at] = _operated(fitted, plan.entries[at].operations)
+            pixels[at] = _operated(plan, fitted, plan.entries[at].operations)
 
     in_shares(fill, _groups(plan), workers)
     for at, drawn, _ in _generated(plan, generator, _generator_positions(plan)):
         pixels[at] = drawn
     parents = _parents(plan)
-    images = (MixedImage(e.file_name, e.label, e.origin, parents[at]) for at, e in enumerate(plan.entries))
+    images = (MixedImage(e.file_name, e.label, e.origin, parent=parents[at]) for at, e in enumerate(plan.entries))
     return Mixture(pixels, tuple(images), plan)
 
 
@@ -150,7 +150,7 @@ class _Job:
                 self._write(at, loaded.data, fact.sha256)
                 continue
             fitted = _fitted(self.plan, loaded) if fitted is None else fitted
-            pixels = _operated(fitted, entry.operations)
+            pixels = _operated(self.plan, fitted, entry.operations)
             near_copy = entry.k is not None and mean_difference(pixels, fitted) < NEAR_COPY_LEVELS
             self._write(at, _encoded(self.plan, pixels), near_copy=near_copy)
 
@@ -181,7 +181,26 @@ class _Job:
             operations, (width, height) = entry.operations, self._size(fact.width, fact.height)
         listed = tuple(operation.to_json() for operation in operations)
         sha256 = self.ledger.sha256(at)
-        return Record(entry.file_name, entry.origin, self.parents[at], listed, entry.label, width, height, sha256)
+        source = self.source.images[entry.source].name if entry.k is None and entry.source is not None else None
+        return Record(
+            entry.file_name,
+            entry.origin,
+            self.parents[at],
+            listed,
+            entry.label,
+            width,
+            height,
+            sha256,
+            source,
+            self._fit(entry),
+        )
+
+    def _fit(self, entry: Entry) -> str | None:
+        size = self.plan.size
+        fact = None if entry.source is None else self.plan.facts[entry.source]
+        if size is None or fact is None or (fact.width, fact.height) == (size, size):
+            return None
+        return plan_fit(fact.width, fact.height, size, self.plan.fit).to_json()
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         return (self.plan.size or width), (self.plan.size or height)
@@ -310,17 +329,18 @@ def _load(plan: Plan, source: ImageSet, index: int) -> Loaded:
 def _fitted(plan: Plan, loaded: Loaded) -> Pixels:
     """Fit first, then operate: a mirrored image is then the exact mirror of the original in the set."""
     pixels = loaded.image.pixels
-    return pixels if plan.size is None else fit_square(pixels, plan.size, plan.fit)
+    return pixels if plan.size is None else fit_square(pixels, plan.size, plan.fit, plan.rules.ground or WHITE)
 
 
-def _operated(pixels: Pixels, operations: Sequence[Operation]) -> Pixels:
+def _operated(plan: Plan, pixels: Pixels, operations: Sequence[Operation]) -> Pixels:
     for operation in operations:
         pixels = operate(pixels, operation.name, operation.params)
-    return pixels
+    return to_gray(pixels) if plan.rules.gray else pixels
 
 
 def _encoded(plan: Plan, pixels: Pixels) -> bytes:
-    return encode_png(pixels) if plan.format == "png" else encode_jpeg(pixels)
+    encode = encode_png if plan.format == "png" else encode_jpeg
+    return encode(pixels, gray=plan.rules.gray)
 
 
 def _generator_positions(plan: Plan) -> list[int]:
@@ -342,5 +362,5 @@ def _generated(
         raise UsageError("this plan has images of the kind 'gan': name a trained run with --generator")
     numbers = [plan.entries[at].k or 0 for at in positions]
     for at, (drawn, params) in zip(positions, generator.draw(numbers, plan.seed), strict=True):
-        pixels = drawn if plan.size is None else fit_square(drawn, plan.size, plan.fit)
-        yield at, _operated(pixels, plan.entries[at].operations[1:]), params
+        pixels = drawn if plan.size is None else fit_square(drawn, plan.size, plan.fit, plan.rules.ground or WHITE)
+        yield at, _operated(plan, pixels, plan.entries[at].operations[1:]), params

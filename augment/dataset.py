@@ -31,6 +31,10 @@ class Record:
     width: int
     height: int
     sha256: str
+    source: str | None = None
+    """Of what was taken over: its name in the source, after the source's own name where there are several."""
+    fit: str | None = None
+    """How it, or its parent, became a square: the JSON text of `augment.geometry.Fit`. None: it had that shape."""
 
 
 class MixedDataset:

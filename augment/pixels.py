@@ -107,6 +107,13 @@ def parse_ground(text: str) -> Colour | None:
     return red, green, blue
 
 
+def ground_name(ground: Colour | None) -> str:
+    """Return what `parse_ground` reads as `ground`."""
+    if ground is None:
+        return REFUSE
+    return {WHITE: "white", (0, 0, 0): "black"}.get(ground, "#{:02x}{:02x}{:02x}".format(*ground))
+
+
 def parse_mode(text: str) -> bool:
     """Return whether a --mode asks for gray images. Raises UsageError."""
     if text not in MODES:
@@ -318,7 +325,7 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str], rules: Rules) -> Im
                 f"{name}: it has transparent parts, which --ground {REFUSE} refuses; name a colour to lay them on, "
                 "such as --ground white"
             )
-        notes.append(f"transparent parts lie on {_colour_name(rules.ground)}")
+        notes.append(f"transparent parts lie on {ground_name(rules.ground)}")
         image = Image.alpha_composite(Image.new("RGBA", image.size, rules.ground), image)
     return image.convert("RGB")
 
@@ -340,10 +347,6 @@ def _follow_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Ima
         return image
     notes.append("its colour profile is followed to sRGB")
     return image if converted is None else converted
-
-
-def _colour_name(colour: Colour) -> str:
-    return {WHITE: "white", (0, 0, 0): "black"}.get(colour, "#{:02x}{:02x}{:02x}".format(*colour))
 
 
 def _gray_notes(pixels: Pixels) -> tuple[str, ...]:

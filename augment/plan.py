@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from posixpath import basename, splitext
@@ -16,14 +17,15 @@ import numpy as np
 import PIL
 import simplejpeg
 
+from augment.classes import Goal, class_goals
 from augment.errors import InputError, UsageError
 from augment.geometry import FITS
 from augment.names import Namer
-from augment.pixels import MAX_PIXELS
+from augment.pixels import MAX_PIXELS, RULES, Rules, ground_name
 from augment.policy import GAN, Policy, Share
 from augment.policy_file import load_policy
 from augment.rehearsal import rehearse
-from augment.sources import PLAN_FORMAT, Facts, ImageSet, ImageSource, Origin, fingerprint
+from augment.sources import PLAN_FORMAT, Facts, ImageSet, ImageSource, Origin
 from augment.transforms import Transform
 
 FORMATS = {"png": ".png", "jpeg": ".jpg"}
@@ -76,6 +78,8 @@ class Plan:
     seed: int
     settings: dict[str, Any]
     """plan.json"""
+    rules: Rules = RULES
+    """What transparent and gray images become."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -94,42 +98,45 @@ def make_plan(
     format: str = "png",
     seed: int = 0,
     generator: ImageSource | None = None,
+    per_class: str | None = None,
+    balance: str | None = None,
 ) -> Plan:
     """Decide what is made of the images of `source`, all of which must be sound.
 
     Shares of the added images are counted by largest remainder. One permutation of the originals, drawn from `seed`,
     is walked through all shares, so the numbers of uses differ by at most one. Images of `source` that are no originals
     (a mixed dataset) are taken over and are nobody's parent. Without `ratio` and `count` the ratio is 1:1.
+    `per_class` and `balance` count by class instead: see `augment.classes`; the walk is then one a class.
     Raises UsageError, and InputError for a file that cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
     _check_settings(size, fit, format, seed)
     facts = tuple(source.facts(index) for index in range(len(source)))
-    parents = [index for index, image in enumerate(source.images) if image.origin == "original"]
-    added = num_added(len(parents), ratio, count) if policy.shares else 0
-    shares = list(zip(policy.shares, policy.counts(added), strict=True))
-    _check_shares(policy, shares, len(parents), generator)
+    goals = _goals(source, policy, ratio, count, per_class, balance, seed)
+    amounts = [list(zip(policy.shares, policy.counts(goal.num_added), strict=True)) for goal in goals]
+    for goal, shares in zip(goals, amounts, strict=True):
+        _check_shares(policy, shares, goal, generator)
     rehearse(policy, [(size, size)] if size else [(fact.width, fact.height) for fact in facts])
     namer = Namer()
-    entries = [_taken_over(source, index, fact, size, format, namer) for index, fact in enumerate(facts)]
-    entries += _added(source, shares, parents, seed, FORMATS[format], namer)
+    taken = sorted(index for goal in goals for index in goal.taken)
+    entries = [_taken_over(source, index, facts[index], size, format, namer) for index in taken]
+    num_original = sum(entry.origin == "original" for entry in entries)
+    entries += _added(source, policy, goals, seed, FORMATS[format], namer)
+    totals = [sum(shares[number][1] for shares in amounts) for number in range(len(policy.shares))]
     settings = {
         "format": PLAN_FORMAT,
-        "sources": [
-            {
-                "name": source.name,
-                "num_images": len(source),
-                "fingerprint": fingerprint([fact.sha256 for fact in facts]),
-            }
-        ],
+        "sources": source.describe(facts),
         "policy": str(policy),
         **({"kinds": policy.own} if policy.own else {}),
-        "ratio": None if count is not None else (ratio or DEFAULT_RATIO).strip(),
-        "num_original": len(parents),
-        "num_added": added,
-        "shares": [{"chain": share.name, "num": number} for share, number in shares],
+        "ratio": None if count is not None or per_class or balance else (ratio or DEFAULT_RATIO).strip(),
+        **_class_settings(goals, per_class, balance),
+        "num_original": num_original,
+        "num_added": sum(totals),
+        "shares": [{"chain": share.name, "num": number} for share, number in zip(policy.shares, totals, strict=True)],
         "size": size,
         "fit": fit if size else None,
+        **({"ground": ground_name(source.rules.ground)} if source.rules.ground != RULES.ground else {}),
+        **({"mode": "gray"} if source.rules.gray else {}),
         "image_format": format,
         "seed": seed,
         "generator": {"name": generator.name, **generator.describe()} if generator and policy.needs_generator else None,
@@ -142,7 +149,7 @@ def make_plan(
             **({"albumentations": version("albumentations")} if policy.own else {}),
         },
     }
-    return Plan(tuple(entries), facts, policy, size, fit, format, seed, settings)
+    return Plan(tuple(entries), facts, policy, size, fit, format, seed, settings, source.rules)
 
 
 def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
@@ -187,52 +194,102 @@ def _check_settings(size: int | None, fit: str, format_: str, seed: int) -> None
         raise UsageError(f"--seed {seed}: needed a whole number, 0 or more")
 
 
+def _goals(
+    source: ImageSet,
+    policy: Policy,
+    ratio: str | None,
+    count: int | None,
+    per_class: str | None,
+    balance: str | None,
+    seed: int,
+) -> list[Goal]:
+    """Return the goals of the classes, or one of the whole set where they are not counted."""
+    if not per_class and not balance:
+        parents = tuple(index for index, image in enumerate(source.images) if image.origin == "original")
+        added = num_added(len(parents), ratio, count) if policy.shares else 0
+        return [Goal(None, tuple(range(len(source))), parents, added)]
+    if ratio is not None or count is not None:
+        raise UsageError("--per-class and --balance say how many images are added; leave --ratio and --count out")
+    if policy.needs_generator:
+        raise UsageError("'gan' makes images without a class, and so cannot fill one; leave it out of the policy here")
+    goals = class_goals(source.images, per_class, balance, seed)
+    short = [goal for goal in goals if goal.num_added]
+    if short and not policy.shares:
+        raise UsageError(
+            f"policy 'none' adds nothing, and class {short[0].label!r} needs {short[0].num_added} more; name kinds, "
+            "such as hflip.contrast"
+        )
+    return goals
+
+
+def _class_settings(goals: Sequence[Goal], per_class: str | None, balance: str | None) -> dict[str, Any]:
+    """The part of plan.json that tells of classes, where they are counted."""
+    if not per_class and not balance:
+        return {}
+    counted = {
+        str(goal.label): {"taken": len(goal.taken), "added": goal.num_added, "left_out": goal.num_left_out}
+        for goal in goals
+    }
+    return {"per_class": per_class, "balance": balance, "classes": counted}
+
+
 def _check_shares(
-    policy: Policy, shares: Sequence[tuple[Share, int]], num_parents: int, generator: ImageSource | None
+    policy: Policy, shares: Sequence[tuple[Share, int]], goal: Goal, generator: ImageSource | None
 ) -> None:
     if policy.needs_generator and generator is None:
         raise UsageError(f"policy {str(policy)!r} needs a generator for 'gan': name a trained run with --generator")
+    where = "the source" if goal.label is None else f"class {goal.label!r}"
+    num_parents = len(goal.parents)
     for share, number in shares:
         if number and not num_parents and not share.is_synthetic:
-            raise InputError(f"no original image in the source, and {share.name!r} has to be made from one")
+            raise InputError(f"no original image in {where}, and {share.name!r} has to be made from one")
         if number > num_parents and not share.is_random:
+            of_class = "" if goal.label is None else f" of {where}"
+            mend = "ask for fewer with --count or --ratio" if goal.label is None else "ask for fewer with --per-class"
             raise UsageError(
-                f"policy {str(policy)!r}: {number} images by {share.name!r} of {num_parents} originals, but a second "
-                f"one of the same would be a copy; ask for at most {num_parents} of them with --count or --ratio, or "
-                "mix in a kind that varies, such as contrast"
+                f"policy {str(policy)!r}: {number} images by {share.name!r} of {num_parents} originals{of_class}, but "
+                f"a second one of the same would be a copy, so at most {num_parents} can be made; {mend}, or use kinds "
+                "that vary, such as contrast or hflip.contrast"
             )
 
 
 def _taken_over(source: ImageSet, index: int, fact: Facts, size: int | None, format_: str, namer: Namer) -> Entry:
     image = source.images[index]
     stem, suffix = splitext(basename(image.name))
-    copied = size is None or (fact.width, fact.height) == (size, size)
+    copied = fact.plain and (size is None or (fact.width, fact.height) == (size, size))
     file_name = namer.name(image.label, stem, suffix if copied else FORMATS[format_])
     return Entry(file_name, image.origin, image.label, index, copied=copied)
 
 
 def _added(
-    source: ImageSet, shares: Sequence[tuple[Share, int]], parents: Sequence[int], seed: int, suffix: str, namer: Namer
+    source: ImageSet, policy: Policy, goals: Sequence[Goal], seed: int, suffix: str, namer: Namer
 ) -> list[Entry]:
-    order = parent_order(seed, len(parents))
+    """Return the added images, share after share and in a share class after class, each class with its own walk."""
+    walks = [_walk(goal.parents, seed) for goal in goals]
+    amounts = [policy.counts(goal.num_added) for goal in goals]
     entries: list[Entry] = []
-    walked = 0
-    for share, number in shares:
+    for place, share in enumerate(policy.shares):
         steps = share.steps
-        for _ in range(number):
-            k = len(entries)
-            operations = _operations(steps, share.is_synthetic, seed, k)
-            if share.is_synthetic:
-                name = namer.name(None, f"{share.name}-{k:05d}", suffix)
-                entries.append(Entry(name, "synthetic", None, None, k, operations))
-                continue
-            parent = parents[order[walked % len(order)]]
-            walked += 1
-            image = source.images[parent]
-            # the safe stem is short; the operation comes after it, whole
-            name = namer.name(image.label, _stem(image.name), f"__{_short(share.name)}-{k:05d}{suffix}")
-            entries.append(Entry(name, "augmented", image.label, parent, k, operations))
+        for goal_number in range(len(goals)):
+            for _ in range(amounts[goal_number][place]):
+                k = len(entries)
+                operations = _operations(steps, share.is_synthetic, seed, k)
+                if share.is_synthetic:
+                    name = namer.name(None, f"{share.name}-{k:05d}", suffix)
+                    entries.append(Entry(name, "synthetic", None, None, k, operations))
+                    continue
+                parent = next(walks[goal_number])
+                image = source.images[parent]
+                # the safe stem is short; the operation comes after it, whole
+                name = namer.name(image.label, _stem(image.name), f"__{_short(share.name)}-{k:05d}{suffix}")
+                entries.append(Entry(name, "augmented", image.label, parent, k, operations))
     return entries
+
+
+def _walk(parents: Sequence[int], seed: int) -> Iterator[int]:
+    """Yield the parents in their permutation, again and again."""
+    order = parent_order(seed, len(parents))
+    return (parents[at] for at in itertools.cycle(order))
 
 
 def _operations(steps: Sequence[Transform], is_synthetic: bool, seed: int, k: int) -> tuple[Operation, ...]:
@@ -248,7 +305,7 @@ def _short(chain: str) -> str:
 
 def _renamed(source: ImageSet, entries: Sequence[Entry]) -> dict[str, str]:
     """Originals whose name could not be kept: the new one, and the one in the source."""
-    pairs = zip(entries, source.images, strict=False)
+    pairs = [(e, source.images[e.source]) for e in entries if e.k is None and e.source is not None]
     return {e.file_name: i.name for e, i in pairs if _stem(e.file_name) != _stem(i.name)}
 
 

@@ -21,7 +21,7 @@ from augment.errors import FailedError, InputError, UsageError
 from augment.files import sha256_bytes
 from augment.geometry import fit_square
 from augment.names import Namer
-from augment.pixels import Pixels, decode, encode_jpeg, encode_png
+from augment.pixels import WHITE, Pixels, Rules, decode, encode_jpeg, encode_png, parse_ground
 from augment.policy import GAN
 from augment.sources import METADATA, PLAN, ImageSet, ImageSource
 from augment.transforms import operate
@@ -42,19 +42,20 @@ def remake(
     plan = _plan(dataset)
     tried = False
     for pixels in _starts(dataset, record, plan, source, generator):
-        data = remake_from(record, pixels)
+        data = remake_from(record, pixels, gray=rules_of(plan).gray)
         if sha256_bytes(data) == record.sha256:
             return data, record
         tried = True
     raise _failed(image, record, plan, tried=tried, has_source=source is not None)
 
 
-def remake_from(record: Record, pixels: Pixels) -> bytes:
+def remake_from(record: Record, pixels: Pixels, *, gray: bool = False) -> bytes:
     """Return the file of a line, made from what its operations start from: its parent, or what a generator drew."""
     for operation in record.operations:
         if operation["name"] != GAN:
             pixels = operate(pixels, operation["name"], json.loads(operation["params"]))
-    return encode_png(pixels) if record.file_name.endswith(".png") else encode_jpeg(pixels)
+    encode = encode_png if record.file_name.endswith(".png") else encode_jpeg
+    return encode(pixels, gray=gray)
 
 
 def _find(image: Path) -> tuple[Path, Record]:
@@ -77,25 +78,31 @@ def _plan(dataset: Path) -> dict[str, Any]:
     return plan if isinstance(plan, dict) else {}
 
 
+def rules_of(plan: dict[str, Any]) -> Rules:
+    """Return what a plan.json says of transparency and gray."""
+    return Rules(parse_ground(str(plan.get("ground", "white"))), plan.get("mode") == "gray")
+
+
 def _starts(
     dataset: Path, record: Record, plan: dict[str, Any], source: ImageSet | None, generator: ImageSource | None
 ) -> Iterator[Pixels]:
     """Yield what the operations may have started from, the likeliest first."""
-    size, fit = plan.get("size"), plan.get("fit") or "crop"
+    size, fit, rules = plan.get("size"), plan.get("fit") or "crop", rules_of(plan)
     if record.parent is None:
         address = json.loads(record.operations[0]["params"])
         if generator is None:
             raise UsageError(f"{record.file_name}: a generator made it: name that run with --generator")
         drawn, _ = next(iter(generator.draw([address["k"]], address["seed"])))
-        yield fit_square(drawn, size, fit) if size else drawn
+        yield fit_square(drawn, size, fit, rules.ground or WHITE) if size else drawn
         return
     parent = dataset / record.parent
     if parent.is_file():
         yield decode(parent.read_bytes(), record.parent)
     if source is not None:
+        source = source.with_rules(rules)
         for index in _candidates(source, record.parent, plan):
             pixels = source.load(index).image.pixels
-            yield fit_square(pixels, size, fit) if size else pixels
+            yield fit_square(pixels, size, fit, rules.ground or WHITE) if size else pixels
 
 
 def _candidates(source: ImageSet, parent: str, plan: dict[str, Any]) -> Iterator[int]:

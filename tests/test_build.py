@@ -26,7 +26,7 @@ from augment.plan import make_plan, parent_order
 from augment.sources import open_source
 from augment.transforms import TRANSFORMS
 
-FIELDS = ["file_name", "origin", "parent", "operations", "label", "width", "height", "sha256"]
+FIELDS = ["file_name", "origin", "parent", "operations", "label", "width", "height", "sha256", "source", "fit"]
 
 
 class FlatColours:
