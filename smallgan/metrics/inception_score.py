@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, logsumexp
+from scipy.special import entr, softmax
 
 from augment.errors import UsageError
+from smallgan.metrics.distances import row_blocks
+from smallgan.metrics.intervals import LEAST_IMAGES, Matrix, group_labels, jackknife
+
+Logits = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,15 @@ class InceptionScore:
     """H(y) in nats, the entropy of the mean prediction over the whole set: diversity."""
     h_y_given_x: float
     """Mean H(y|x) in nats, the entropy of each single prediction: low where the network is confident."""
+    interval: tuple[float, float] | None
+    """95 %, by the block jackknife; None below five images, or where splits are of one or two."""
 
 
-def inception_score(
-    logits: NDArray[np.floating], *, splits: int = 1, shuffle_seed: int | None = None
-) -> InceptionScore:
+def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None = None) -> InceptionScore:
     """Return IS = exp(mean_x KL(p(y|x) || p(y))) = exp(H(y) - mean H(y|x)), as mean over splits.
 
     Split i holds rows i*N//splits to (i+1)*N//splits, as in torch-fidelity, whose value this equals on the same order
-    of rows. Computed in float64 from log-probabilities, so that a class of probability 0 adds 0 and never NaN.
+    of rows. Computed in float64 and in blocks of images; a class of probability 0 adds 0 and never NaN.
 
     Args:
         logits: N x K, before the softmax, any real numbers.
@@ -51,21 +54,53 @@ def inception_score(
     num_images = len(logits)
     if not 1 <= splits <= num_images:
         raise UsageError(f"--splits {splits}: needed 1 to {num_images}, the number of images scored")
-    log_p = log_softmax(np.asarray(logits, np.float64), axis=1)
-    h_y, h_y_given_x = _entropies(log_p)
-    if shuffle_seed is not None:
-        log_p = log_p[np.random.default_rng(np.random.SeedSequence(abs(shuffle_seed))).permutation(num_images)]
     edges = [part * num_images // splits for part in range(splits + 1)]
-    scores = []
-    for first, last in pairwise(edges):
-        h, h_given_x = _entropies(log_p[first:last])
-        scores.append(np.exp(h - h_given_x))
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)) if splits > 1 else None, h_y, h_y_given_x)
+    of_split = np.repeat(np.arange(splits), np.diff(edges))
+    if shuffle_seed is not None:
+        order = np.random.default_rng(np.random.SeedSequence(abs(shuffle_seed))).permutation(num_images)
+        of_split[order] = of_split.copy()
+    groups = group_labels(num_images)
+    sums = _sums(logits, of_split * (groups.max() + 1) + groups, splits, int(groups.max()) + 1)
+    scores = _scores(*(each.sum(axis=1) for each in sums))
+    whole = [each.sum(axis=(0, 1)) for each in sums]
+    mean = float(np.mean(scores))
+    return InceptionScore(
+        mean,
+        float(np.std(scores)) if splits > 1 else None,
+        float(entr(whole[1] / num_images).sum()),
+        float(whole[2] / num_images),
+        _interval(mean, sums),
+    )
 
 
-def _entropies(log_p: NDArray[np.float64]) -> tuple[float, float]:
-    """Return H(y) and mean H(y|x) of log-probabilities N x K."""
-    log_mean = logsumexp(log_p, axis=0) - np.log(len(log_p))
-    h_y = -float(np.sum(np.exp(log_mean) * log_mean))
-    h_y_given_x = -float(np.sum(np.exp(log_p) * log_p)) / len(log_p)
-    return h_y, h_y_given_x
+def _sums(logits: Logits, cells: NDArray[np.intp], splits: int, num_groups: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Return, for each split and group, the number of images, the sum of their predictions and of their entropies."""
+    num_cells, num_classes = splits * num_groups, logits.shape[1]
+    counts = np.bincount(cells, minlength=num_cells).astype(np.float64)
+    predictions, entropies = np.zeros((num_cells, num_classes)), np.zeros(num_cells)
+    for rows in row_blocks(len(logits)):
+        p = softmax(np.asarray(logits[rows], np.float64), axis=1)
+        np.add.at(predictions, cells[rows], p)
+        np.add.at(entropies, cells[rows], entr(p).sum(axis=1))
+    shape = (splits, num_groups)
+    return counts.reshape(shape), predictions.reshape(*shape, num_classes), entropies.reshape(shape)
+
+
+def _scores(counts: Matrix, predictions: Matrix, entropies: Matrix) -> Matrix:
+    """Return exp(H(y) - H(y|x)) from numbers of images S, sums of predictions S x K and of entropies S."""
+    scores: Matrix = np.exp(entr(predictions / counts[:, None]).sum(axis=1) - entropies / counts)
+    return scores
+
+
+def _interval(value: float, sums: tuple[Matrix, Matrix, Matrix]) -> tuple[float, float] | None:
+    """Return the block jackknife's interval: all splits lose the images of one group at a time."""
+    counts = sums[0]
+    if counts.sum() < LEAST_IMAGES or (counts.sum(axis=1, keepdims=True) == counts).any():
+        return None  # too few images, or a split that lies in one group whole and would be left empty
+    totals = [each.sum(axis=1) for each in sums]
+    without = [
+        float(np.mean(_scores(*(total - each[:, group] for total, each in zip(totals, sums, strict=True)))))
+        for group in range(counts.shape[1])
+    ]
+    low, high = jackknife(value, np.array(without), counts.sum(axis=0)).around(value)
+    return max(1.0, low), high

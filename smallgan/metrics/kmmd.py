@@ -1,8 +1,9 @@
 """KMMD: kernel maximum mean discrepancy between two sets of features, as the GAN literature's usual code defines it.
 
 Xu et al. 2018, "An empirical study on evaluation metrics of generative adversarial networks" (arXiv:1806.07755), and
-the code published with it; the estimator is that of Gretton et al. 2012 (JMLR 13), equation 5. Other codes call other
-quantities KMMD; this one alone is meant here.
+the code published with it; the estimators are those of Gretton et al. 2012 (JMLR 13), equations 5 (biased) and 3
+(unbiased). Other codes call other quantities KMMD: `smallgan.metrics.rbf_multi` and `smallgan.metrics.latent_kmmd` are
+two of them, and never share a column with this one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augment.errors import InputError
-from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squared_distances
+from smallgan.metrics.distances import Vectors, mean_vector, row_blocks
+from smallgan.metrics.pairs import gaussian, mmd2_interval, pair_sums
 
 _LEAST_SPREAD = 1e-10
 """Mean squared distance over mean squared length below which reals count as one image: float32 noise is near 1e-13."""
@@ -23,9 +25,11 @@ class Kmmd:
     """The distance, and the kernel's width that it was measured with."""
 
     value: float
-    """Between 0 (equal sets) and sqrt(2)."""
+    """Between 0 (equal sets) and sqrt(2); the unbiased one is squared and may be below 0."""
     bandwidth: float
     """m, the mean squared distance between reals."""
+    interval: tuple[float, float] | None
+    """95 %, by the block jackknife at this bandwidth; None below five images."""
 
 
 def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Kmmd:
@@ -47,36 +51,49 @@ def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Kmmd:
         >>> round(kmmd(np.array([[0.0]]), np.array([[0.0], [2.0]])).value, 6) == round((0.5 - 0.5 / np.e) ** 0.5, 6)
         True
     """
+    squared, bandwidth, interval = _mmd2(fake, real, sigma, unbiased=False)
+    if interval is not None:
+        interval = float(np.sqrt(max(0.0, interval[0]))), float(np.sqrt(max(0.0, interval[1])))
+    return Kmmd(float(np.sqrt(max(0.0, squared))), bandwidth, interval)
+
+
+def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Kmmd:
+    """Return the square of `kmmd` without the pairs of an image with itself, and without the root: 0 on average for
+    sets of one source, whatever their size, and below 0 by chance.
+
+    Args:
+        fake, real, sigma: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images a side at least.
+
+    Raises:
+        InputError: the reals do not differ, or there is one fake.
+
+    Fakes at 0 and 0, reals at 0 and 2, so m = 2: 1 + 1/e - (1 + 1/e) = 0:
+
+        >>> abs(mmd2_rbf_unbiased(np.zeros((2, 1)), np.array([[0.0], [2.0]])).value) < 1e-15
+        True
+    """
+    if len(fake) < 2:
+        raise InputError(f"the unbiased MMD needs at least two fake images to have a pair of them, found {len(fake)}")
+    return Kmmd(*_mmd2(fake, real, sigma, unbiased=True))
+
+
+def _mmd2(
+    fake: Vectors, real: Vectors, sigma: float, *, unbiased: bool
+) -> tuple[float, float, tuple[float, float] | None]:
+    """Return the squared discrepancy, m, and the interval of the first."""
     center = mean_vector(real)
     # The mean over all pairs of |x - y|^2 is twice the mean of |x - mean|^2: no pair needs to be looked at.
-    spread = sum(float(np.square(np.asarray(real[rows], np.float64) - center).sum()) for rows in row_blocks(len(real)))
-    bandwidth = 2 * spread / len(real)
+    bandwidth = 2 * squared_spread(real, center) / len(real)
     if bandwidth <= _LEAST_SPREAD * (float(center @ center) + bandwidth):
         raise InputError(
             f"KMMD needs at least two different real images: the features of the {len(real)} given do not differ, so "
             "the kernel has no width; give more reals with --real"
         )
-    scale = -1 / (2 * sigma**2 * bandwidth)
-    within = _mean_kernel_within(real, center, scale) + _mean_kernel_within(fake, center, scale)
-    between = sum(
-        float(np.exp(scale * squared_distances(fake[rows], real[columns], center)).sum())
-        for rows in row_blocks(len(fake))
-        for columns in row_blocks(len(real))
-    ) / (len(fake) * len(real))
-    return Kmmd(float(np.sqrt(max(0.0, within - 2 * between))), bandwidth)
+    sums = pair_sums(fake, real, gaussian(1 / (2 * sigma**2 * bandwidth)), center)
+    squared = sums.mmd2(unbiased=unbiased)
+    return squared, bandwidth, mmd2_interval(sums, squared, unbiased=unbiased)
 
 
-def _mean_kernel_within(x: Vectors, center: Vectors, scale: float) -> float:
-    """Mean of exp(scale * D2) over all pairs of one set; blocks below the diagonal equal those above it."""
-    total = 0.0
-    for rows in row_blocks(len(x)):
-        for columns in row_blocks(len(x)):
-            if columns.start < rows.start:
-                continue
-            squares = squared_distances(x[rows], x[columns], np.asarray(center, np.float64))
-            if columns == rows:
-                np.fill_diagonal(squares, 0)  # rounding would leave 1e-13 or so
-                total += float(np.exp(scale * squares).sum())
-            else:
-                total += 2 * float(np.exp(scale * squares).sum())
-    return total / len(x) ** 2
+def squared_spread(x: Vectors, center: Vectors) -> float:
+    """Return the sum over the rows of |x - center|^2, in float64 and in blocks."""
+    return sum(float(np.square(np.asarray(x[rows], np.float64) - center).sum()) for rows in row_blocks(len(x)))

@@ -1,31 +1,83 @@
-"""How far each fake lies from its nearest real image, in a network's features: near 0 means a copy."""
+"""Nearest neighbours in a network's features: of each fake among the reals, of each image among the others of its set.
+
+Distances come from blocks, so memory does not grow with the product of the numbers of images.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squared_distances
+from augment.errors import InputError
+from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
 
 
-def nearest_distance(fake: Vectors, real: Vectors) -> NDArray[np.float64]:
-    """Return, for each fake, the Euclidean distance to the nearest real.
+def nearest(fake: Vectors, real: Vectors) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return, for each fake, the Euclidean distance to the nearest real, and which real that is.
 
     Args:
         fake: n x F features.
         real: N x F features.
 
     Returns:
-        n distances, float64.
+        n distances in float64, exactly 0 for equal features; n row numbers, the first of equals.
 
-        >>> nearest_distance(np.array([[0.0, 0.0], [3.0, 5.0]]), np.array([[3.0, 4.0], [9.0, 9.0]])).round(6).tolist()
-        [5.0, 1.0]
+        >>> distances, rows = nearest(np.array([[0.0, 0.0], [3.0, 5.0]]), np.array([[9.0, 9.0], [3.0, 4.0]]))
+        >>> distances.round(6).tolist(), rows.tolist()
+        ([5.0, 1.0], [1, 1])
     """
     center = mean_vector(real)
-    nearest = np.full(len(fake), np.inf)
+    least = np.full(len(fake), np.inf)
+    which = np.zeros(len(fake), np.intp)
     for rows in row_blocks(len(fake)):
+        points = np.asarray(fake[rows], np.float64) - center
         for columns in row_blocks(len(real)):
-            squares = squared_distances(fake[rows], real[columns], center)
-            nearest[rows] = np.minimum(nearest[rows], squares.min(axis=1))
-    distances: NDArray[np.float64] = np.sqrt(nearest)
+            squares = squares_between(points, np.asarray(real[columns], np.float64) - center)
+            column = squares.argmin(axis=1)
+            found = squares[np.arange(len(squares)), column]
+            closer = found < least[rows]
+            least[rows][closer] = found[closer]
+            which[rows][closer] = columns.start + column[closer]
+    return np.sqrt(least), which
+
+
+def nearest_distance(fake: Vectors, real: Vectors) -> NDArray[np.float64]:
+    """Return the distances of `nearest` alone."""
+    return nearest(fake, real)[0]
+
+
+def nearest_within(x: Vectors) -> NDArray[np.float64]:
+    """Return, for each image, the distance to the nearest other image of its set, n from 2 up.
+
+    >>> nearest_within(np.array([[0.0], [1.0], [5.0]])).tolist()
+    [1.0, 1.0, 4.0]
+    """
+    distances: NDArray[np.float64] = np.sqrt(kth_square_within(x, 1))
     return distances
+
+
+def kth_square_within(x: Vectors, k: int) -> NDArray[np.float64]:
+    """Return, for each image, the squared distance to the k-th nearest other image of its set.
+
+    Args:
+        x: n x F features.
+        k: from 1 up; n must be larger.
+
+    Raises:
+        InputError: there are not that many other images.
+    """
+    if len(x) <= k:
+        raise InputError(f"a {k}-th nearest other image needs {k + 1} images, found {len(x)}; give more images")
+    center = mean_vector(x)
+    result = np.empty(len(x))
+    for rows in row_blocks(len(x)):
+        points = np.asarray(x[rows], np.float64) - center
+        least = np.full((len(points), k), np.inf)
+        for columns in row_blocks(len(x)):
+            squares = squares_between(points, np.asarray(x[columns], np.float64) - center)
+            if columns == rows:
+                np.fill_diagonal(squares, np.inf)
+            candidates = np.concatenate([least, squares], axis=1)
+            least = np.partition(candidates, k - 1, axis=1)[:, :k]
+        result[rows] = least.max(axis=1)
+    return result

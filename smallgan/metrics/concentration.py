@@ -1,0 +1,80 @@
+"""Target-class concentration: the share of fakes that a classifier puts in the class that they are meant to show.
+
+Suzuki and Suzuki 2022 read a low Inception Score as predictions that gather on one class, and leave open whether it is
+the right class. This looks: with an ImageNet network (ResNet-50, say) and the class of the images, or without a class
+named, the one that the network gives most reals. Classes that it confuses with that one count as neighbours: those it
+gives to at least 5 % of the reals, or the ones that are named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from augment.errors import UsageError
+
+_NEIGHBOUR_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """The share, and the table that it was counted from, a row for each image."""
+
+    share: float
+    """Of images whose most probable class is among `classes`."""
+    classes: tuple[int, ...]
+    """The target first, then its neighbours."""
+    top: NDArray[np.intp]
+    """n: the most probable class."""
+    top_probability: NDArray[np.float64]
+    """n: its probability."""
+    probability: NDArray[np.float64]
+    """n: of all `classes` together."""
+
+
+def concentration(logits: NDArray[np.floating], classes: tuple[int, ...]) -> Concentration:
+    """Return the share of images in the target class or its neighbours.
+
+    Args:
+        logits: n x K, before the softmax.
+        classes: the target, then its neighbours, each from 0 to K - 1.
+
+    Raises:
+        UsageError: there is no class, or one is not the network's.
+
+    Of three images two are surest of class 1:
+
+    >>> round(concentration(np.array([[0.0, 5.0], [0.0, 5.0], [5.0, 0.0]]), (1,)).share, 3)
+    0.667
+    """
+    num_classes = logits.shape[1]
+    wrong = [each for each in classes if not 0 <= each < num_classes]
+    if wrong or not classes:
+        found = ", ".join(map(str, wrong)) or "none"
+        raise UsageError(f"target class: found {found}, needed some from 0 to {num_classes - 1}, the network's classes")
+    log_p = log_softmax(np.asarray(logits, np.float64), axis=1)
+    top = log_p.argmax(axis=1)
+    each_once = tuple(dict.fromkeys(classes))
+    return Concentration(
+        float(np.isin(top, each_once).mean()),
+        each_once,
+        top,
+        np.exp(log_p.max(axis=1)),
+        np.minimum(1, np.exp(log_p[:, each_once]).sum(axis=1)),
+    )
+
+
+def classes_of_reals(logits: NDArray[np.floating]) -> tuple[int, ...]:
+    """Return the class that most reals get, and after it, by falling share, those that at least 5 % of them get.
+
+    >>> classes_of_reals(np.eye(3)[[2, 2, 2, 0]])
+    (2, 0)
+    """
+    counts = np.bincount(np.argmax(logits, axis=1), minlength=logits.shape[1])
+    ranked = np.argsort(-counts, kind="stable")
+    return tuple(
+        int(each) for place, each in enumerate(ranked) if not place or counts[each] >= _NEIGHBOUR_SHARE * len(logits)
+    )

@@ -1,0 +1,133 @@
+"""Frechet Inception Distance (Heusel et al. 2017, arXiv:1706.08500): between Gaussians fitted to two sets of features.
+
+    FID = |mu_f - mu_r|^2 + tr(S_f + S_r - 2 (S_f S_r)^(1/2))
+
+with sample covariances S (divisor n - 1). The trace of the root is the sum of the singular values of A_f' A_r for any
+A with S = A A', so the two roots are never multiplied out and nothing imaginary has to be thrown away: A is the
+centred features themselves where there are fewer images than features, else the symmetric root of S by eigenvalues.
+
+FID falls as sets grow (a covariance of F x F numbers needs many images): compare at equal numbers only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import InputError
+from smallgan.metrics.distances import Vectors, mean_vector, row_blocks
+from smallgan.metrics.intervals import Matrix, Spread, group_labels, jackknife
+
+_GROUPS = 10
+"""Of the jackknife: each needs the eigenvalues of an F x F matrix."""
+
+
+@dataclass(frozen=True)
+class Fid:
+    """The distance, its two parts, and where it may lie."""
+
+    value: float
+    """0 or more."""
+    means: float
+    """|mu_f - mu_r|^2."""
+    covariances: float
+    """The rest."""
+    needed: int
+    """Images of each side from which on the covariances are worth the name: twice the width, 20 at least."""
+    interval: tuple[float, float] | None
+    """95 %, by the block jackknife; None where a side has fewer images than `needed`."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What FID needs of a set, in float64."""
+
+    count: int
+    mean: Matrix
+    """F."""
+    covariance: Matrix | None
+    """F x F; None where there are at most F images and `factor` says it shorter."""
+    factor: Matrix
+    """F x F or n x F: its transpose times itself is the covariance."""
+    trace: float
+
+
+def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> Fid:
+    """Return the distance between n x F and m x F features, in float64; n and m from 2 up.
+
+    Args:
+        fake, real: features of any float type; blocks are cast, never the whole.
+        interval: also find the interval, which costs 20 more eigenvalue problems.
+
+    Raises:
+        InputError: a side has one image.
+
+    Fakes at 0 and 2 (mean 1, variance 2), reals at 3 and 7 (mean 5, variance 8): 16 + 2 + 8 - 2 * 4:
+
+        >>> round(fid(np.array([[0.0], [2.0]]), np.array([[3.0], [7.0]])).value, 9)
+        18.0
+    """
+    of_fake, of_real = moments(fake, "fake"), moments(real, "real")
+    value, means = frechet(of_fake, of_real)
+    needed = max(2 * fake.shape[1], 2 * _GROUPS)
+    ends = None
+    if interval and min(len(fake), len(real)) >= needed:
+        spread = _spread(fake, of_fake, of_real, value) + _spread(real, of_real, of_fake, value)
+        ends = max(0.0, spread.around(value)[0]), spread.around(value)[1]
+    return Fid(value, means, value - means, needed, ends)
+
+
+def moments(x: Vectors, what: str = "") -> Moments:
+    """Return mean and covariance of n x F features. Raises InputError for one image, naming its side by `what`."""
+    if len(x) < 2:
+        raise InputError(f"FID needs at least two {what} images to have a covariance, and found {len(x)}")
+    mean = mean_vector(x)
+    if len(x) <= x.shape[1]:
+        factor = (np.asarray(x, np.float64) - mean) / np.sqrt(len(x) - 1)
+        return Moments(len(x), mean, None, factor, float(np.square(factor).sum()))
+    covariance = np.zeros((x.shape[1], x.shape[1]))
+    for rows in row_blocks(len(x)):
+        block = np.asarray(x[rows], np.float64) - mean
+        covariance += block.T @ block
+    covariance /= len(x) - 1
+    return Moments(len(x), mean, covariance, symmetric_root(covariance), float(np.trace(covariance)))
+
+
+def symmetric_root(covariance: Matrix) -> Matrix:
+    """Return the root of a symmetric matrix without negative eigenvalues; what rounding left of such becomes 0."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: Matrix = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return root
+
+
+def frechet(one: Moments, other: Moments) -> tuple[float, float]:
+    """Return the distance between two Gaussians, and the part of it that their means make."""
+    means = float(np.square(one.mean - other.mean).sum())
+    root_trace = float(np.linalg.svd(one.factor @ other.factor.T, compute_uv=False).sum())
+    return max(0.0, means + one.trace + other.trace - 2 * root_trace), means
+
+
+def _spread(x: Vectors, moments_of_x: Moments, other: Moments, value: float) -> Spread:
+    """Return the jackknife's spread over one side, leaving out groups of its images."""
+    groups = group_labels(len(x), _GROUPS)
+    without = [_without(x, groups == group, moments_of_x, other) for group in range(_GROUPS)]
+    return jackknife(value, np.array(without), np.bincount(groups).astype(np.float64))
+
+
+def _without(x: Vectors, left_out: NDArray[np.bool_], whole: Moments, other: Moments) -> float:
+    """Return the distance when some rows of x are left out, by taking them off the moments of the whole."""
+    assert whole.covariance is not None
+    shift, scatter = np.zeros_like(whole.mean), np.zeros_like(whole.covariance)
+    for rows in row_blocks(len(x)):
+        block = np.asarray(x[rows][left_out[rows]], np.float64) - whole.mean
+        shift += block.sum(axis=0)
+        scatter += block.T @ block
+    rest = whole.count - int(left_out.sum())
+    mean = whole.mean - shift / rest
+    covariance = (whole.covariance * (whole.count - 1) - scatter - np.outer(shift, shift) / rest) / (rest - 1)
+    squares = np.linalg.eigvalsh(other.factor @ covariance @ other.factor.T)
+    root_trace = float(np.sqrt(np.maximum(squares, 0)).sum())
+    means = float(np.square(mean - other.mean).sum())
+    return means + float(np.trace(covariance)) + other.trace - 2 * root_trace
