@@ -51,17 +51,16 @@ class Card:
     licence: str
     source: str
     """Origin, with attribution."""
+    kind: str = "features"
+    """What it is for: "features" for the networks of `smallgan score --features`."""
+    shipped: bool = False
+    """Whether it is part of the package."""
     url: str | None = None
-    """None for what ships with the package."""
+    """None for what ships with the package, and for what nobody publishes in this form: it can be imported only."""
     sha256: str | None = None
     """Full hash, where we have held the file."""
     sha256_prefix: str | None = None
     """First digits, where only the publisher's file name tells."""
-
-    @property
-    def shipped(self) -> bool:
-        """Whether it is part of the package."""
-        return self.url is None
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,8 @@ def find(name: str) -> tuple[Path, str]:
     """
     state = inspect_weights(name)
     if state.problem:
-        remedy = "install smallgan again" if state.card.shipped else f"delete it, then: smallgan weights fetch {name}"
+        again = "fetch" if state.card.url else "import"
+        remedy = "install smallgan again" if state.card.shipped else f"delete it, then: smallgan weights {again} {name}"
         raise InputError(f"{state.path}: {state.problem}; {remedy}")
     if state.sha256 is None:
         raise MissingError(_absent(state))
@@ -146,9 +146,13 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     hash was checked. Raises FailedError (no connection, wrong hash), OutputError.
     """
     found, path = card(name), locate(name)
-    if found.url is None or inspect_weights(name).sha256 is not None:
+    if found.shipped or inspect_weights(name).sha256 is not None:
         find(name)
         return path
+    if found.url is None:
+        raise UsageError(
+            f"{name} has no public address; with the file {found.file} at hand: smallgan weights import {name} FILE"
+        )
     part = make_folder(path.parent) / f"{path.name}.part"
     try:
         _download(found.url, part, progress)
@@ -266,9 +270,11 @@ def _mismatch(found: Card, digest: str, recorded: str | None) -> str | None:
 def _absent(state: State) -> str:
     if state.card.shipped:
         return f"{state.path}: this installation lacks the weights {state.card.name}; install smallgan again"
+    name = state.card.name
+    fetched = f"smallgan weights fetch {name}, or offline: " if state.card.url else ""
     return (
-        f"the weights {state.card.name} are not here (looked for {state.path}); get them with: "
-        f"smallgan weights fetch {state.card.name}, or offline: smallgan weights import {state.card.name} FILE"
+        f"the weights {name} are not here (looked for {state.path}); get them with: {fetched}"
+        f"smallgan weights import {name} FILE"
     )
 
 

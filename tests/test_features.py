@@ -5,15 +5,25 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torchvision.models import Inception_V3_Weights, inception_v3
+from torchvision.models import (
+    Inception_V3_Weights,
+    MobileNet_V2_Weights,
+    ResNet50_Weights,
+    SqueezeNet1_1_Weights,
+    inception_v3,
+    mobilenet_v2,
+    resnet50,
+    squeezenet1_1,
+)
 from torchvision.transforms.v2.functional import normalize
 
 from augment.errors import FailedError, InputError, MissingError, UsageError
 from smallgan import weights
 from smallgan.metrics import evaluate
 from smallgan.metrics.features import FeatureNet, Features, extract, feature_net
-from smallgan.metrics.networks import SmallFeatures, fold_batch_norms
+from smallgan.metrics.networks import ARCHITECTURES, SmallFeatures, fold_batch_norms
 from smallgan.small_net import SmallNet
 
 CPU = torch.device("cpu")
@@ -166,7 +176,79 @@ def test_torchvision_equals_its_own_pipeline(monkeypatch):
     assert found.features.shape == (2, 2048)
 
 
-@pytest.mark.parametrize("name", ["inception-v3-tf2015", "inception-v3"])
+CLASSIFIERS = {
+    "resnet50": (resnet50, ResNet50_Weights.IMAGENET1K_V1),
+    "mobilenet_v2": (mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V1),
+    "squeezenet1_1": (squeezenet1_1, SqueezeNet1_1_Weights.IMAGENET1K_V1),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.usefixtures("empty_cache")
+def test_classifiers_equal_torchvisions_pipeline(monkeypatch, name):
+    """Logits equal those of torchvision's network, unfolded, under its own transform of 224 px images."""
+    torch.manual_seed(0)
+    make, published = CLASSIFIERS[name]
+    theirs = shake(make(weights=None))
+    put(monkeypatch, name, theirs.state_dict())
+    net, _ = feature_net(name, CPU)
+    images = photos(3, (224, 224))
+    rule = published.transforms()
+    with torch.inference_mode():
+        scaled = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+        logits = theirs(normalize(scaled, rule.mean, rule.std))
+    found = extract(images, net, batch_size=2)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in net.forward.modules())
+    np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-4 * float(logits.std()))
+    assert found.features.shape == (3, net.num_features)
+    weight, bias = (each.detach().numpy() for each in list(theirs.parameters())[-2:])
+    if name != "squeezenet1_1":  # whose logits come from maps, not from pooled features
+        np.testing.assert_allclose(found.features @ weight.T + bias, found.logits, atol=1e-3 * float(logits.std()))
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_the_convolutions_of_squeezenet_give_its_features_without_logits(monkeypatch):
+    torch.manual_seed(0)
+    whole = squeezenet1_1(weights=None)
+    put(monkeypatch, "squeezenet1_1", whole.state_dict())
+    card = replace(weights.card("squeezenet1_1-features"), sha256=None)
+    monkeypatch.setattr(weights, "cards", lambda known=weights.cards(): {**known, card.name: card})
+    save_file(whole.features.state_dict(), weights.locate(card.name))
+    images = photos(2, (70, 50))
+    one, _ = feature_net("squeezenet1_1", CPU)
+    other, _ = feature_net(card.name, CPU)
+    assert (one.num_logits, other.num_logits) == (1000, 0)
+    np.testing.assert_array_equal(extract(images, one).features, extract(images, other).features)
+
+
+def test_every_feature_card_has_an_architecture():
+    assert set(ARCHITECTURES) == {name for name, card in weights.cards().items() if card.kind == "features"}
+
+
+@pytest.mark.parametrize("name", ["inception-v3-tf2015", "mobilenet_v2", "squeezenet1_1"])
+@pytest.mark.usefixtures("empty_cache")
+def test_bfloat16_is_near_and_is_stated(monkeypatch, name):
+    torch.manual_seed(0)
+    theirs = random_tf2015() if name == "inception-v3-tf2015" else shake(CLASSIFIERS[name][0](weights=None))
+    put(monkeypatch, name, theirs.state_dict())
+    images = photos(2, (80, 80))
+    exact, rounded = (feature_net(name, CPU, precision)[0] for precision in ("fp32", "bf16"))
+    assert (exact.precision, rounded.precision) == ("fp32", "bf16")
+    one, other = extract(images, exact), extract(images, rounded)
+    assert other.features.dtype == other.logits.dtype == np.float32
+    for fine, coarse in ((one.features, other.features), (one.logits, other.logits)):
+        error = np.abs(fine - coarse).max() / np.abs(fine).max()
+        assert 1e-6 < error < 3e-2
+
+
+def test_precisions_that_are_none():
+    with pytest.raises(UsageError, match="--precision fp8: needed fp32 or bf16"):
+        feature_net(None, CPU, "fp8")
+    with pytest.raises(UsageError, match=r"--precision bf16: net\.onnx has a precision"):
+        feature_net("net.onnx", CPU, "bf16")
+
+
+@pytest.mark.parametrize("name", ["inception-v3-tf2015", "inception-v3", *CLASSIFIERS])
 @pytest.mark.usefixtures("empty_cache")
 def test_weights_of_another_architecture_are_named(monkeypatch, name):
     path = put(monkeypatch, name, SmallNet(3).state_dict())
@@ -230,8 +312,8 @@ def test_splits_are_ten_from_a_thousand_images_on():
 
 
 def test_metrics_that_cannot_be_had_are_errors():
-    with pytest.raises(UsageError, match="found fid, needed some of is, kmmd"):
-        evaluate(random_features(9), None, fake_net(), metrics=["is", "fid"])
+    with pytest.raises(UsageError, match="found lpips, needed some of is, kmmd"):
+        evaluate(random_features(9), None, fake_net(), metrics=["is", "lpips"])
     with pytest.raises(UsageError, match=r"--metrics kmmd: needs real images .* --real"):
         evaluate(random_features(9), None, fake_net(), metrics=["kmmd"])
     with pytest.raises(UsageError, match="--splits 10"):

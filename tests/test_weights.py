@@ -88,6 +88,8 @@ def test_every_card_says_where_it_comes_from_and_how_it_is_recognised():
         assert card.source, name
         if card.shipped:
             assert re.fullmatch("[0-9a-f]{64}", card.sha256)
+        elif card.url is None:
+            assert re.fullmatch("[0-9a-f]{64}", card.sha256), "nobody publishes it, so the file was held"
         else:
             assert card.sha256_prefix in card.file
             assert card.url.endswith(card.file)
@@ -253,3 +255,27 @@ def test_commands(cache, monkeypatch, tmp_path, server):
     file.write_bytes(PAYLOAD)
     assert run_command("import", NAME, str(file)).exit_code == 0
     assert '"present": true' in run_command("list", "--json").stdout
+
+
+@pytest.mark.usefixtures("no_network")
+def test_what_nobody_publishes_can_be_imported_only(cache, monkeypatch, tmp_path):
+    use_card(monkeypatch, url=None, sha256_prefix=None, sha256=hashlib.sha256(PAYLOAD).hexdigest())
+    with pytest.raises(UsageError, match=r"no public address.*smallgan weights import a-network FILE"):
+        weights.fetch(NAME)
+    with pytest.raises(MissingError) as caught:
+        weights.find(NAME)
+    assert "fetch" not in str(caught.value)
+    file = tmp_path / "mine.bin"
+    file.write_bytes(PAYLOAD)
+    assert weights.import_file(NAME, file) == cache / "net.pth"
+    weights.find(NAME)
+
+
+@pytest.mark.real_data
+def test_the_squeezenet_that_we_held_is_accepted(real_data, cache):
+    from smallgan.metrics.features import feature_net
+
+    path = weights.import_file("squeezenet1_1-features", real_data / "weights" / "squeezenet1_1_features.safetensors")
+    assert path.parent == cache
+    net, _ = feature_net("squeezenet1_1-features", torch.device("cpu"))
+    assert (net.num_features, net.num_logits) == (512, 0)

@@ -85,6 +85,7 @@ def _print_states(names: list[str], *, as_json: bool) -> None:
             {
                 "name": state.card.name,
                 "path": str(state.path),
+                "kind": state.card.kind,
                 "present": state.sha256 is not None,
                 "sha256": state.sha256,
                 "problem": state.problem,
@@ -103,4 +104,5 @@ def _print_states(names: list[str], *, as_json: bool) -> None:
         typer.echo(f"  source: {state.card.source}")
         typer.echo(f"  file: {state.path}" + (f", sha256 {state.sha256}" if state.sha256 else ""))
         if not state.sha256 and not state.card.shipped:
-            typer.echo(f"  get it: smallgan weights fetch {state.card.name}")
+            how = f"fetch {state.card.name}" if state.card.url else f"import {state.card.name} FILE"
+            typer.echo(f"  get it: smallgan weights {how}")

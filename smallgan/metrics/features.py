@@ -14,11 +14,12 @@ from torch import Tensor
 
 from augment.errors import FailedError, InputError, UsageError
 from smallgan import weights
-from smallgan.metrics.networks import ARCHITECTURES, fold_batch_norms
+from smallgan.metrics.networks import ARCHITECTURES, fold_batch_norms, to_bfloat16
 from smallgan.metrics.onnx_card import is_onnx
 
 PUBLISHED = "inception-v3-tf2015"
 """The network whose Inception Score may be called that without a further word."""
+PRECISIONS = ("fp32", "bf16")
 _PENDING_BYTES = 256 << 20
 """Most memory for images that wait for others of their size."""
 Pixels = NDArray[np.uint8]
@@ -59,19 +60,24 @@ class Features:
         return len(self.features)
 
 
-def feature_net(name: str | None, device: torch.device) -> tuple[FeatureNet, str | None]:
+def feature_net(name: str | None, device: torch.device, precision: str = "fp32") -> tuple[FeatureNet, str | None]:
     """Return the network called `name`, and a sentence to tell the user when it is not the one they may expect.
 
     None means the published Inception where its weights are in the cache, else the network that ships with smallgan,
     with a note that says so. A name that ends in .onnx or .yaml is the user's own network, or its card
-    (`smallgan.metrics.onnx_card`). Nothing is ever downloaded here.
+    (`smallgan.metrics.onnx_card`). Nothing is ever downloaded here. `precision` "bf16" runs the convolutions in
+    bfloat16, which is faster, changes scores (docs/features.md says how much), and stands in their identity.
 
     Raises:
-        UsageError: no network has that name.
+        UsageError: no network has that name, or it cannot run in that precision.
         MissingError: it was asked for by name and its weights, card or runtime are not here.
         InputError: its weights are damaged, or are not what their card says.
     """
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: needed {' or '.join(PRECISIONS)}")
     if name is not None and is_onnx(name):
+        if precision != "fp32":
+            raise UsageError(f"--precision {precision}: {name} has a precision of its own; leave it out")
         return _own_net(Path(name), device)
     if name is None:
         name = PUBLISHED if weights.locate(PUBLISHED).is_file() else weights.SHIPPED_FEATURES
@@ -92,6 +98,8 @@ def feature_net(name: str | None, device: torch.device) -> tuple[FeatureNet, str
         ) from error
     module.eval().requires_grad_(False)
     fold_batch_norms(module)
+    if precision == "bf16":
+        to_bfloat16(module)
     module.to(device).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         _, logits = module(torch.zeros((1, 64, 64, 3), dtype=torch.uint8, device=device))
@@ -100,7 +108,7 @@ def feature_net(name: str | None, device: torch.device) -> tuple[FeatureNet, str
         label=card.title,
         sha256=sha256,
         resize=architecture.resize,
-        precision="fp32",
+        precision=precision,
         num_features=architecture.num_features,
         num_logits=logits.shape[1],
         forward=module,
