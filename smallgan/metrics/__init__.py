@@ -1,50 +1,27 @@
 """Metrics: pure functions of features, a table of them, and `evaluate`, which makes scores with their conditions.
 
-Torch-free, as `smallgan.metrics.score` must be; only `smallgan.metrics.features` needs torch.
+Torch-free, as `smallgan.metrics.score` must be; only `smallgan.metrics.features` and the networks need torch.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from augment.errors import UsageError
-from smallgan.metrics import inception_score, kid, kmmd, nearest
+import numpy as np
+
+from augment.errors import FailedError, InputError, UsageError
 from smallgan.metrics.score import Identity, Score
+from smallgan.metrics.table import METRICS, Ask, Measured, Metric, Sets
 
 if TYPE_CHECKING:
     from smallgan.metrics.features import FeatureNet, Features
 
-_MANY_IMAGES = 1000
-"""From here on the Inception Score is split in ten as published, and few-image notes fall silent."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a metric found, before its conditions are written beside it."""
-
-    value: float
-    std: float | None = None
-    splits: int | None = None
-    parts: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    interval: tuple[float, float] | None = None
-    """95 %."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A row of the table of metrics."""
-
-    title: str
-    estimator: str
-    """Names the definition in a score's identity."""
-    needs_real: bool
-    compute: Callable[[Features, Features | None, int | None, int], Measured]
-    """(fake, real, splits or None for the default, seed) -> Measured."""
+__all__ = ["METRICS", "Ask", "Measured", "Metric", "Sets", "check_metrics", "evaluate"]
 
 
 def evaluate(
@@ -57,6 +34,10 @@ def evaluate(
     metrics: Sequence[str] = ("is", "kmmd"),
     splits: int | None = None,
     seed: int = 0,
+    augmented: Features | None = None,
+    target: tuple[int, ...] | None = None,
+    floors: bool = False,
+    intervals: bool = True,
 ) -> list[Score]:
     """Return one score for each metric, with its identity, in the order asked for.
 
@@ -67,17 +48,21 @@ def evaluate(
         reals_prepared: how reals reached the size of the fakes, "crop to 64 px"; None when they were taken as they are.
         metrics: names from METRICS.
         splits: parts of the Inception Score; None means ten from 1,000 images on, else one, which a note says.
-        seed: shuffles the images before they are split.
+        seed: shuffles the images before they are split, and draws halves for floors and intervals.
+        augmented: features of the augmented images, for "leak".
+        target: class and neighbours for "target"; None takes them from the reals.
+        floors: also score reals against other reals, and the Inception Score of reals: about twice the time.
+        intervals: also find intervals; without them FID and the metrics of nearest neighbours are several times faster.
 
     Raises:
-        UsageError: an unknown metric, one that needs reals without any, or more splits than images.
-        InputError: the reals cannot serve the metric.
+        UsageError: an unknown metric, one that needs images that were not given, or more splits than images.
+        InputError: the images cannot serve the metric.
+        FailedError: a value is not finite.
     """
     check_metrics(metrics)
-    return [
-        _evaluate_one(name, fake, real, net, reals_fingerprint, reals_prepared, splits, seed)
-        for name in dict.fromkeys(metrics)
-    ]
+    sets, ask = Sets(fake, real, augmented), Ask(splits, seed, target, intervals)
+    conditions = _Conditions(net, reals_fingerprint, reals_prepared, floors)
+    return [_evaluate_one(name, sets, ask, conditions) for name in dict.fromkeys(metrics)]
 
 
 def check_metrics(names: Sequence[str]) -> None:
@@ -90,48 +75,83 @@ def check_metrics(names: Sequence[str]) -> None:
         )
 
 
-def _evaluate_one(
-    name: str,
-    fake: Features,
-    real: Features | None,
-    net: FeatureNet,
-    reals_fingerprint: str | None,
-    reals_prepared: str | None,
-    splits: int | None,
-    seed: int,
-) -> Score:
-    metric = METRICS[name]
-    if metric.needs_real and real is None:
+@dataclass(frozen=True)
+class _Conditions:
+    net: FeatureNet
+    reals_fingerprint: str | None
+    reals_prepared: str | None
+    floors: bool
+
+
+def _evaluate_one(name: str, sets: Sets, ask: Ask, conditions: _Conditions) -> Score:
+    metric, net = METRICS[name], conditions.net
+    if metric.needs_real and sets.real is None:
         raise UsageError(f"--metrics {name}: needs real images to compare with; name them with --real")
+    if metric.needs_augmented and sets.augmented is None:
+        raise UsageError(f"--metrics {name}: needs augmented images beside the originals; name them with --augmented")
+    if metric.needs_logits and not sets.fake.logits.shape[1]:
+        raise UsageError(f"--metrics {name}: needs class predictions, and {net.name} has none; name another --features")
     began = time.perf_counter()
-    measured = metric.compute(fake, real, splits, seed)
-    used = real if metric.needs_real else None
-    resize = f"{reals_prepared}, then {net.resize}" if used is not None and reals_prepared else net.resize
+    measured = metric.compute(sets, ask)
+    if not math.isfinite(measured.value):
+        raise FailedError(f"--metrics {name}: came out as {measured.value}; look for features of {net.name} near 1e100")
+    used = sets.real if metric.needs_real else None
+    prepared = conditions.reals_prepared
+    resize = f"{prepared}, then {net.resize}" if used is not None and prepared else net.resize
     identity: Identity = {
         "metric": name,
-        "estimator": metric.estimator,
+        "estimator": measured.estimator or metric.estimator,
         "features": net.name,
         "weights_sha256": net.sha256,
         "resize": resize,
         "precision": net.precision,
-        "reals": reals_fingerprint if used is not None else None,
+        "reals": conditions.reals_fingerprint if used is not None else None,
         "num_real": len(used) if used is not None else None,
-        "num_fake": len(fake),
+        "num_fake": len(sets.fake),
         "splits": measured.splits,
     }
+    floor = _floor(metric, sets, ask) if conditions.floors else {}
     return Score(
         metric=name,
         label=_label(name, net),
         value=measured.value,
         identity=identity,
         std=measured.std,
-        interval=measured.interval,
+        interval=measured.interval if ask.intervals else None,
         parts=measured.parts,
         notes=measured.notes + ((net.note,) if net.note else ()),
-        seed=seed,
+        needed=measured.needed,
+        seed=ask.seed,
         seconds=round(time.perf_counter() - began, 3),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
+        **floor,
     )
+
+
+def _floor(metric: Metric, sets: Sets, ask: Ask) -> dict[str, Any]:
+    """Return what reals score in the place of the fakes: as many as there are fakes, or half of the reals if fewer.
+
+    A metric without reals scores them alone. Empty where the reals are too few for the metric.
+    """
+    if sets.real is None or not metric.has_floor:
+        return {}
+    num_real = len(sets.real)
+    count = min(len(sets.fake), num_real // 2 if metric.needs_real else num_real)
+    order = np.random.default_rng(np.random.SeedSequence([abs(ask.seed), num_real])).permutation(num_real)
+    if not count:
+        return {}
+    drawn, rest = _some(sets.real, order[:count]), _some(sets.real, order[count:])
+    try:
+        ask = Ask(ask.splits, ask.seed, intervals=False)
+        if not metric.needs_real:
+            return {"floor": metric.compute(Sets(drawn), ask).value, "floor_counts": (count, None)}
+        return {"floor": metric.compute(Sets(drawn, rest), ask).value, "floor_counts": (count, num_real - count)}
+    except (InputError, UsageError):  # one real a side, say
+        return {}
+
+
+def _some(features: Features, rows: np.ndarray[Any, Any]) -> Features:
+    return type(features)(features.features[rows], features.logits[rows])
 
 
 def _label(name: str, net: FeatureNet) -> str:
@@ -139,54 +159,3 @@ def _label(name: str, net: FeatureNet) -> str:
     if name == "is":
         return "Inception Score" if net.name == "inception-v3-tf2015" else f"IS ({net.label})"
     return f"{METRICS[name].title} ({net.label})"
-
-
-def _inception_score(fake: Features, _real: Features | None, splits: int | None, seed: int) -> Measured:
-    notes = []
-    count = len(fake)
-    if splits is None:
-        splits = 10 if count >= _MANY_IMAGES else 1
-    if count < _MANY_IMAGES:
-        notes.append(
-            f"{count} image(s), {splits} split(s): an Inception Score of few images reads too low and "
-            "grows with their number; compare at equal numbers only"
-        )
-    found = inception_score.inception_score(fake.logits, splits=splits, shuffle_seed=seed)
-    parts = {"h_y": found.h_y, "h_y_given_x": found.h_y_given_x}
-    return Measured(found.mean, found.std, splits, parts, tuple(notes))
-
-
-def _kmmd(fake: Features, real: Features | None, _splits: int | None, _seed: int) -> Measured:
-    assert real is not None
-    found = kmmd.kmmd(fake.features, real.features)
-    notes = []
-    if min(len(fake), len(real)) < _MANY_IMAGES:
-        notes.append(
-            f"{len(fake)} fake(s), {len(real)} real(s): KMMD of few images reads too high; "
-            "compare at equal numbers only"
-        )
-    return Measured(found.value, parts={"bandwidth": found.bandwidth, "sigma": 1.0}, notes=tuple(notes))
-
-
-def _kid(fake: Features, real: Features | None, _splits: int | None, _seed: int) -> Measured:
-    assert real is not None
-    found = kid.kid(fake.features, real.features)
-    return Measured(found.value, interval=found.interval)
-
-
-def _nearest(fake: Features, real: Features | None, _splits: int | None, _seed: int) -> Measured:
-    import numpy as np
-
-    assert real is not None
-    distances = nearest.nearest_distance(fake.features, real.features)
-    parts = {"median": float(np.median(distances)), "smallest": float(distances.min())}
-    return Measured(float(distances.mean()), parts=parts)
-
-
-METRICS: dict[str, Metric] = {
-    "is": Metric("Inception Score", "exp(H(y) - H(y|x)), mean over splits", False, _inception_score),
-    "kmmd": Metric("KMMD", "A: Gaussian, biased, root; width from reals", True, _kmmd),
-    "kid": Metric("KID", "cubic kernel, unbiased, all pairs", True, _kid),
-    "nn": Metric("nearest-real distance", "mean Euclidean distance to the nearest real", True, _nearest),
-}
-"""All metrics by the name that `--metrics` takes."""

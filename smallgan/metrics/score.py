@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from augment.errors import UsageError
+
 Identity = dict[str, str | int | None]
 """What two scores must share to be compared: `metric`, `estimator`, `features` (the network's name),
 `weights_sha256`, `resize`, `precision`, `reals` (fingerprint of the real set, None when none is used),
@@ -26,6 +28,12 @@ class Score:
     """Spread over splits (IS), None where the metric has none."""
     interval: tuple[float, float] | None = None
     """95 % interval, None where none was computed."""
+    floor: float | None = None
+    """What reals read in the place of the fakes: the best to hope for. Of the Inception Score: the reals' own."""
+    floor_counts: tuple[int, int | None] | None = None
+    """Images a side of the floor: reals in the place of fakes, other reals."""
+    needed: int | None = None
+    """Images a side that would do for this metric, where these are too few."""
     parts: dict[str, float] = field(default_factory=dict)
     """Numbers that the value is made of, e.g. "h_y" and "h_y_given_x" in nats."""
     notes: tuple[str, ...] = ()
@@ -53,12 +61,25 @@ class Score:
         if fields["value"] is None:
             fields["value"] = math.nan
         fields["notes"] = tuple(fields.get("notes", ()))
-        if fields.get("interval") is not None:
-            low, high = fields["interval"]
-            fields["interval"] = (low, high)
+        for name in ("interval", "floor_counts"):
+            if fields.get(name) is not None:
+                fields[name] = tuple(fields[name])
         return cls(**fields)
 
 
 def differing_keys(one: Score, other: Score) -> list[str]:
     """Return the identity keys in which two scores differ; only scores for which it is empty may be compared."""
-    return [key for key in one.identity if one.identity.get(key) != other.identity.get(key)]
+    keys = dict.fromkeys([*one.identity, *other.identity])
+    return [key for key in keys if one.identity.get(key) != other.identity.get(key)]
+
+
+def compare(one: Score, other: Score) -> float:
+    """Return how much higher `other` is than `one`. Raises UsageError when they are not the same quantity."""
+    differing = differing_keys(one, other)
+    if differing:
+        found = "; ".join(f"{key} {one.identity.get(key)} and {other.identity.get(key)}" for key in differing)
+        raise UsageError(
+            f"{one.label} {one.value:.4g} and {other.label} {other.value:.4g} cannot be compared, as they differ in "
+            f"{found}; score both alike"
+        )
+    return other.value - one.value

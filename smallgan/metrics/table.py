@@ -1,0 +1,308 @@
+"""The table of metrics: what each is called, what it needs, and how its function becomes a value with an interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from augment.errors import UsageError
+from smallgan.metrics import concentration, fid, inception_score, kid, kmmd, memorisation, rbf_multi
+from smallgan.metrics.distances import Vectors
+from smallgan.metrics.intervals import Rows, subsampled, wilson
+from smallgan.metrics.nearest import nearest_distance
+from smallgan.metrics.precision_recall import NEIGHBOURS, precision
+
+if TYPE_CHECKING:
+    from smallgan.metrics.features import Features
+
+MANY_IMAGES = 1000
+"""From here on the Inception Score is split in ten as published, and few-image notes fall silent."""
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a metric found, before its conditions are written beside it."""
+
+    value: float
+    std: float | None = None
+    splits: int | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    interval: Interval | None = None
+    """95 %."""
+    needed: int | None = None
+    """Images a side that would do, where there are too few for this metric."""
+    estimator: str | None = None
+    """Names the definition where the images or the options had a say in it; None leaves it to the table."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The features that a metric may look at."""
+
+    fake: Features
+    real: Features | None = None
+    augmented: Features | None = None
+
+    @property
+    def pair(self) -> tuple[Vectors, Vectors]:
+        """The features of fakes and reals, for a metric that needs both."""
+        assert self.real is not None
+        return self.fake.features, self.real.features
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How to measure."""
+
+    splits: int | None = None
+    """Of the Inception Score; None for the default."""
+    seed: int = 0
+    target: tuple[int, ...] | None = None
+    """Class and neighbours for the target-class concentration; None takes them from the reals."""
+    intervals: bool = True
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table of metrics."""
+
+    title: str
+    estimator: str
+    """Names the definition in a score's identity."""
+    needs_real: bool
+    compute: Callable[[Sets, Ask], Measured]
+    needs_augmented: bool = False
+    needs_logits: bool = False
+    has_floor: bool = True
+    """Whether reals scored against other reals say what the best value is."""
+
+
+def _inception_score(sets: Sets, ask: Ask) -> Measured:
+    notes = []
+    count, splits = len(sets.fake), ask.splits
+    if splits is None:
+        splits = 10 if count >= MANY_IMAGES else 1
+    if count < MANY_IMAGES:
+        notes.append(
+            f"{count} image(s), {splits} split(s): an Inception Score of few images reads too low and "
+            "grows with their number; compare at equal numbers only"
+        )
+    found = inception_score.inception_score(sets.fake.logits, splits=splits, shuffle_seed=ask.seed)
+    return Measured(
+        found.mean,
+        found.std,
+        splits,
+        {"h_y": found.h_y, "h_y_given_x": found.h_y_given_x},
+        tuple(notes),
+        found.interval,
+        MANY_IMAGES if count < MANY_IMAGES else None,
+    )
+
+
+def _kmmd(sets: Sets, _ask: Ask) -> Measured:
+    found = kmmd.kmmd(*sets.pair)
+    measured = Measured(found.value, parts={"bandwidth": found.bandwidth, "sigma": 1.0}, interval=found.interval)
+    return _biased(measured, sets, "KMMD")
+
+
+def _kmmd_unbiased(sets: Sets, _ask: Ask) -> Measured:
+    found = kmmd.mmd2_rbf_unbiased(*sets.pair)
+    return Measured(found.value, parts={"bandwidth": found.bandwidth, "sigma": 1.0}, interval=found.interval)
+
+
+def _rbf_multi(sets: Sets, _ask: Ask) -> Measured:
+    found = rbf_multi.mmd2_rbf_multi(*sets.pair)
+    measured = Measured(found.value, parts={"bandwidth": found.bandwidth}, interval=found.interval)
+    return _biased(measured, sets, "a biased MMD")
+
+
+def _rbf_multi_unbiased(sets: Sets, _ask: Ask) -> Measured:
+    found = rbf_multi.mmd2_rbf_multi(*sets.pair, unbiased=True)
+    return Measured(found.value, parts={"bandwidth": found.bandwidth}, interval=found.interval)
+
+
+def _kid(sets: Sets, _ask: Ask) -> Measured:
+    found = kid.kid(*sets.pair)
+    return Measured(found.value, interval=found.interval)
+
+
+def _fid(sets: Sets, ask: Ask) -> Measured:
+    found = fid.fid(*sets.pair, interval=ask.intervals)
+    fewest, width = min(map(len, sets.pair)), sets.fake.features.shape[1]
+    notes, needed = [], None
+    if fewest < found.needed:
+        needed = found.needed
+        notes.append(
+            f"TOO FEW IMAGES FOR FID: {fewest} where features of width {width} need {needed} a side; it reads too high "
+            "and its order may be chance, so no interval; KID does at this size"
+        )
+    return Measured(
+        found.value,
+        parts={"means": found.means, "covariances": found.covariances},
+        notes=tuple(notes),
+        interval=found.interval,
+        needed=needed,
+    )
+
+
+def _precision(sets: Sets, ask: Ask) -> Measured:
+    return _covered("precision", *sets.pair, ask)
+
+
+def _recall(sets: Sets, ask: Ask) -> Measured:
+    fake, real = sets.pair
+    return _covered("recall", real, fake, ask)
+
+
+def _covered(what: str, points: Vectors, ground: Vectors, ask: Ask) -> Measured:
+    value = precision(points, ground)
+    fewest = min(len(points), len(ground))
+    few = fewest < MANY_IMAGES
+    note = f"{fewest} image(s) on a side: {what} of few images reads too high; compare at equal numbers only"
+    interval = _share_interval(value, precision, (points, ground), ask, NEIGHBOURS + 1)
+    return Measured(value, notes=(note,) if few else (), interval=interval, needed=MANY_IMAGES if few else None)
+
+
+def _nearest(sets: Sets, ask: Ask) -> Measured:
+    distances = nearest_distance(*sets.pair)
+    parts = {"median": float(np.median(distances)), "smallest": float(distances.min())}
+    value = float(distances.mean())
+    interval = _subsampled(value, lambda fake, real: float(nearest_distance(fake, real).mean()), sets.pair, ask, 1)
+    return Measured(value, parts=parts, interval=interval and (max(0.0, interval[0]), interval[1]))
+
+
+def _copies(sets: Sets, ask: Ask) -> Measured:
+    found = memorisation.memorisation(*sets.pair)
+    parts = {"expected": found.threshold.expected, "threshold": found.threshold.distance}
+    interval = _share_interval(found.copy_rate, memorisation.copy_rate, sets.pair, ask, 6)
+    return Measured(found.copy_rate, parts=parts, notes=_few_reals(sets), interval=interval)
+
+
+def _repeats(sets: Sets, ask: Ask) -> Measured:
+    def rate(fake: Vectors, real: Vectors) -> float:
+        return memorisation.repeat_rate(fake, memorisation.near_threshold(real))
+
+    threshold = memorisation.near_threshold(sets.pair[1])
+    value = memorisation.repeat_rate(sets.pair[0], threshold)
+    if math.isnan(value):
+        raise UsageError("--metrics repeats: one image has no other to repeat; give at least two")
+    parts = {"expected": threshold.expected, "threshold": threshold.distance}
+    return Measured(
+        value, parts=parts, notes=_few_reals(sets), interval=_share_interval(value, rate, sets.pair, ask, 6)
+    )
+
+
+def _leak(sets: Sets, ask: Ask) -> Measured:
+    assert sets.augmented is not None
+    fake, real = sets.pair
+    augmented = sets.augmented.features
+    value = memorisation.leak_rate(fake, real, augmented)
+    notes = []
+    if len(augmented) != len(real):
+        notes.append(
+            f"{len(augmented)} augmented image(s) against {len(real)} original(s): the larger set is nearer by its "
+            "number alone; give as many of both"
+        )
+    return Measured(
+        value,
+        parts={"num_augmented": float(len(augmented))},
+        notes=tuple(notes),
+        interval=_share_interval(value, memorisation.leak_rate, (fake, real, augmented), ask, 1),
+    )
+
+
+def _target(sets: Sets, ask: Ask) -> Measured:
+    assert sets.real is not None
+    classes = ask.target or concentration.classes_of_reals(sets.real.logits)
+    found = concentration.concentration(sets.fake.logits, classes)
+    of_reals = concentration.concentration(sets.real.logits, classes)
+    return Measured(
+        found.share,
+        parts={"of_reals": of_reals.share, "mean_probability": float(found.probability.mean())},
+        interval=wilson(found.share, len(sets.fake)) if ask.intervals else None,
+        estimator=f"share with the top class among {', '.join(map(str, found.classes))}",
+    )
+
+
+def _biased(measured: Measured, sets: Sets, name: str) -> Measured:
+    """Return what was measured, with a note where a biased MMD has too few images."""
+    fake, real = sets.pair
+    if min(len(fake), len(real)) >= MANY_IMAGES:
+        return measured
+    note = (
+        f"{len(fake)} fake(s), {len(real)} real(s): {name} of few images reads too high; compare at equal numbers only"
+    )
+    return replace(measured, notes=(note,), needed=MANY_IMAGES)
+
+
+def _few_reals(sets: Sets) -> tuple[str, ...]:
+    num_real = len(sets.pair[1])
+    if num_real >= 99:
+        return ()
+    return (
+        f"{num_real} real(s): what counts as a copy is the distance of the two nearest of them, one number; from 99 "
+        "reals on it is their 1 % point",
+    )
+
+
+def _subsampled(
+    value: float, statistic: Callable[..., float], sides: Sequence[Vectors], ask: Ask, least: int
+) -> Interval | None:
+    """Return the interval of a statistic of several sets, from halves of them."""
+    if not ask.intervals:
+        return None
+
+    def of_rows(rows: Sequence[Rows]) -> float:
+        return statistic(*(side[of_side] for side, of_side in zip(sides, rows, strict=True)))
+
+    spread = subsampled(of_rows, [len(side) for side in sides], ask.seed, least)
+    return spread.around(value) if spread else None
+
+
+def _share_interval(
+    value: float, statistic: Callable[..., float], sides: Sequence[Vectors], ask: Ask, least: int
+) -> Interval | None:
+    """Return the wider of two at each end: that of halves, and Wilson's, as halves may all agree on 0 or 1.
+
+    Args:
+        value: a share of the images of the first side.
+    """
+    by_halves = _subsampled(value, statistic, sides, ask, least)
+    if by_halves is None:
+        return None
+    low, high = wilson(value, len(sides[0]))
+    return max(0.0, min(low, by_halves[0])), min(1.0, max(high, by_halves[1]))
+
+
+METRICS: dict[str, Metric] = {
+    "is": Metric("Inception Score", "exp(H(y) - H(y|x)), mean over splits", False, _inception_score, needs_logits=True),
+    "kmmd": Metric("KMMD", "A: Gaussian, biased, root; width from reals", True, _kmmd),
+    "kmmd_u": Metric("KMMD squared, unbiased", "A unbiased, no root; width from reals", True, _kmmd_unbiased),
+    "mmd2_rbf_multi": Metric("MMD2 (5 kernels)", "D: 5 Gaussians, biased; widths from both sets", True, _rbf_multi),
+    "mmd2_rbf_multi_u": Metric(
+        "MMD2 (5 kernels), unbiased", "D unbiased: 5 Gaussians; widths from both sets", True, _rbf_multi_unbiased
+    ),
+    "kid": Metric("KID", "cubic kernel, unbiased, all pairs", True, _kid),
+    "fid": Metric("FID", "Gaussians, sample covariances", True, _fid),
+    "precision": Metric("precision", f"k = {NEIGHBOURS} nearest reals", True, _precision),
+    "recall": Metric("recall", f"k = {NEIGHBOURS} nearest fakes", True, _recall),
+    "nn": Metric("nearest-real distance", "mean Euclidean distance to the nearest real", True, _nearest),
+    "copies": Metric("copy rate", "nearer to a real than 1 % of reals are to each other", True, _copies),
+    "repeats": Metric("repeat rate", "nearer to a fake than 1 % of reals are to each other", True, _repeats),
+    "leak": Metric(
+        "leak rate",
+        "nearer to an augmented image than to any original",
+        True,
+        _leak,
+        needs_augmented=True,
+        has_floor=False,
+    ),
+    "target": Metric("target-class share", "top class", True, _target, needs_logits=True, has_floor=False),
+}
+"""All metrics by the name that `--metrics` takes."""
