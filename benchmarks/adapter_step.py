@@ -90,7 +90,8 @@ def _step(method: str, args: argparse.Namespace) -> Callable[[], object]:
     torch.manual_seed(0)
     pretrained = BigGANGenerator(BigGANConfig(size=128, ch=96, z_dim=120, num_classes=1000, attention=64))
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, 128, 128, 3), dtype=np.uint8)
-    trainer = TransferTrainer(recipe, build_adapter(recipe, pretrained, device), pixels, device, None)
+    adapter = build_adapter(recipe.transfer, recipe.seed, pretrained, device)
+    trainer = TransferTrainer(recipe, adapter, pixels, device, None)
     batch = ImageBatches(pixels, BATCH_SIZE, 0, device).batch(0)
     return lambda: [value.item() for value in trainer.step(batch, 0).values()]
 

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torchvision import models
 
-from augment.errors import MissingError, UsageError
+from augment.errors import InputError, MissingError, UsageError
 from smallgan import weights
 from smallgan.training.reconstruction import latent_distance, load_perceptual, reconstruction
 
@@ -66,8 +68,30 @@ def test_networks_are_found_in_order_and_what_was_taken_is_said(tmp_path, monkey
     monkeypatch.setenv("SMALLGAN_CACHE", str(tmp_path))
     network, line = load_perceptual("auto")
     assert network.name == "shipped"
-    assert line.startswith("perceptual loss: shipped (sha256 12cf6f73)")
+    assert line.startswith("perceptual loss: shipped (smallgan-small64-v1, sha256 ")
     assert "vgg16, which is not here" in line
+
+
+def test_the_convolutions_of_squeezenet_alone_will_do(tmp_path, monkeypatch):
+    card = weights.Card("squeezenet1_1-features", "t", "a", "conv.safetensors", "l", "s", url="u")
+    monkeypatch.setenv("SMALLGAN_CACHE", str(tmp_path))
+    monkeypatch.setattr(weights, "cards", lambda: {card.name: card})
+    (tmp_path / "weights").mkdir()
+    save_file(models.squeezenet1_1(weights=None).features.state_dict(), tmp_path / "weights" / card.file)
+    for name in ("squeezenet1_1", "auto"):
+        network, line = load_perceptual(name)
+        assert network.name == "squeezenet1_1"
+        assert line.startswith("perceptual loss: squeezenet1_1 (squeezenet1_1-features, sha256 ")
+
+
+def test_a_file_of_another_network_is_named(tmp_path, monkeypatch):
+    card = weights.Card("vgg16", "t", "a", "vgg.safetensors", "l", "s", url="u")
+    monkeypatch.setenv("SMALLGAN_CACHE", str(tmp_path))
+    monkeypatch.setattr(weights, "cards", lambda: {card.name: card})
+    (tmp_path / "weights").mkdir()
+    save_file({"0.weight": torch.zeros(3)}, tmp_path / "weights" / card.file)
+    with pytest.raises(InputError, match=r"vgg\.safetensors: these are not torchvision's VGG16 weights"):
+        load_perceptual("vgg16")
 
 
 @pytest.mark.parametrize(("name", "weight"), [("none", None), ("vgg16", 0.0)])

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from augment.errors import UsageError
-from smallgan.checkpoint import TENSORS, load_checkpoint, save_checkpoint
+from smallgan.checkpoint import TENSORS, load_checkpoint, read_state, read_tensors, save_checkpoint
 from smallgan.device import Stream, normal
 from smallgan.images import Batch, ImageBatches, to_images
 from smallgan.models.adapters import APGC, BSA
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
 from smallgan.models.perceptual import Perceptual
-from smallgan.recipe import load_recipe
+from smallgan.recipe import TransferSection, load_recipe
 from smallgan.training import transfer
 from smallgan.training.reconstruction import latent_distance, reconstruction
 from smallgan.training.transfer import TransferTrainer, build_adapter
@@ -46,7 +46,7 @@ def small_perceptual():
 
 def trainer(settings=None, network=None, perceptual=None):
     settings = settings or recipe()
-    adapter = build_adapter(settings, network or pretrained(), CPU)
+    adapter = build_adapter(settings.transfer, settings.seed, network or pretrained(), CPU)
     return TransferTrainer(settings, adapter, pixels(), CPU, perceptual)
 
 
@@ -187,6 +187,20 @@ def test_a_checkpoint_holds_the_adapter_and_the_codes_alone(tmp_path):
     assert {name.split(".")[0] for name in names} - {"__metadata__"} == {"g_ema", "codes", "adam"}
 
 
+def test_an_adapter_for_sampling_is_restored_from_a_checkpoint_and_its_state(tmp_path):
+    settings = recipe(transfer__class_vector="2")
+    one = trainer(settings)
+    run(one, settings, 0, 3)
+    save_checkpoint(tmp_path / "000003", one, {"step": 3, **one.description})
+    state = read_state(tmp_path / "000003")
+    again = build_adapter(TransferSection(**state["transfer"]), 0, pretrained(), CPU, training=False)
+    again.load_state_dict(read_tensors(tmp_path / "000003", "g_ema."))
+    z = torch.from_numpy(normal(0, Stream.SAMPLE_LATENTS, 0, (3, Z)))
+    with torch.no_grad():
+        assert torch.equal(again.eval()(z), one.generator_ema(z))
+        assert not torch.equal(again(z), pretrained()(z, torch.full((3,), 2)))
+
+
 def test_layers_that_would_take_too_much_memory_are_made_anew(monkeypatch):
     settings = recipe()
     kept = trainer(settings, perceptual=small_perceptual())
@@ -226,7 +240,7 @@ def test_bf16_trains_too():
 
 
 def test_images_of_another_side_are_refused():
-    adapter = build_adapter(recipe(), pretrained(), CPU)
+    adapter = build_adapter(recipe().transfer, 0, pretrained(), CPU)
     with pytest.raises(UsageError, match="makes 32 px"):
         TransferTrainer(recipe(), adapter, pixels(size=64), CPU, None)
 
@@ -234,9 +248,9 @@ def test_images_of_another_side_are_refused():
 def test_no_groups_are_refused_where_they_do_not_fit(monkeypatch):
     monkeypatch.setattr(transfer, "free_bytes", lambda _device: 10_000)
     with pytest.raises(UsageError, match="use a smaller group size"):
-        build_adapter(recipe(transfer__group_size=0), pretrained(), CPU)
+        build_adapter(recipe(transfer__group_size=0).transfer, 0, pretrained(), CPU)
     with pytest.raises(UsageError, match="use bsa or apgc"):
-        build_adapter(recipe("finetune"), pretrained(), CPU)
+        build_adapter(recipe("finetune").transfer, 0, pretrained(), CPU)
 
 
 def test_a_code_may_be_asked_for_twice_in_a_batch():

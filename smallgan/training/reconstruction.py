@@ -26,12 +26,12 @@ Variant = Literal["normalized", "raw"]
 PERCEPTUAL_WEIGHT: dict[Variant, float] = {"normalized": 0.1, "raw": 0.001}
 """Of each layer."""
 NO_PERCEPTUAL = "none"
-_NETWORKS: dict[str, tuple[str, Callable[[Mapping[str, Tensor]], Perceptual]]] = {
-    "vgg16": ("vgg16", perceptual.vgg16),
-    "squeezenet1_1": ("squeezenet1_1", perceptual.squeezenet1_1),
-    "shipped": (weights.SHIPPED_FEATURES, perceptual.small_net),
+_NETWORKS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Tensor]], Perceptual]]] = {
+    "vgg16": (("vgg16",), perceptual.vgg16),
+    "squeezenet1_1": (("squeezenet1_1", "squeezenet1_1-features"), perceptual.squeezenet1_1),
+    "shipped": ((weights.SHIPPED_FEATURES,), perceptual.small_net),
 }
-"""Name in a recipe -> card of the weights and builder, in the order in which `auto` tries them."""
+"""Name in a recipe -> cards of weights that will do, and builder, in the order in which `auto` tries them."""
 _SMALLEST = 1e-12
 
 
@@ -97,19 +97,20 @@ def load_perceptual(name: str, weight: float | None = None) -> tuple[Perceptual 
         return None, f"perceptual loss: NONE ({why}); pixels alone are compared, and the images will be softer"
     why = ""
     if name == "auto":
-        there = [each for each, (card, _) in _NETWORKS.items() if _is_here(card)]
+        there = [each for each, (names, _) in _NETWORKS.items() if any(map(_is_here, names))]
         if not there:
             return None, "perceptual loss: NONE (no weights of any network are here); pixels alone are compared"
         name = there[0]
         if name != "vgg16":
-            why = "; the published choice is vgg16, which is not here (smallgan weights fetch vgg16)"
-    card, build = _NETWORKS[name]
+            why = "; the published choice is vgg16, which is not here"
+    names, build = _NETWORKS[name]
+    card = next(filter(_is_here, names), names[0])
     path, digest = weights.find(card)
     try:
         network = build(weights.read_tensors(path))
     except UsageError as error:
         raise InputError(f"{path}: {error}") from error
-    return network, f"perceptual loss: {name} (sha256 {digest[:8]}){why}"
+    return network, f"perceptual loss: {name} ({card}, sha256 {digest[:8]}){why}"
 
 
 def _by_itself(term: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from smallgan.models.adapters import (
 )
 from smallgan.models.base import Adaptable
 from smallgan.models.perceptual import Perceptual
-from smallgan.recipe import Recipe
+from smallgan.recipe import Recipe, TransferSection
 from smallgan.training.reconstruction import PERCEPTUAL_WEIGHT, latent_distance, reconstruction
 
 TARGETS_A_CODE = 10
@@ -49,13 +49,13 @@ class Codes(nn.Module):
 
 
 def build_adapter(
-    recipe: Recipe, pretrained: Adaptable, device: torch.device, *, training: bool = True
+    settings: TransferSection, seed: int, pretrained: Adaptable, device: torch.device, *, training: bool = True
 ) -> AdaptedGenerator:
     """Return the adapter that a recipe's `transfer` asks for, at its start, on `device`.
 
-    Raises UsageError (group size, class vector, too little memory, or a generator that cannot be adapted).
+    Not for training, it takes less memory, and waits for a checkpoint's "g_ema" to be loaded into it. Raises
+    UsageError (group size, class vector, too little memory, or a generator that cannot be adapted).
     """
-    settings = recipe.transfer
     if settings.method not in ("bsa", "apgc"):
         raise UsageError(f"transfer.method {settings.method}: not an adapter; use bsa or apgc")
     network: Any = pretrained
@@ -66,7 +66,7 @@ def build_adapter(
         return BSA(pretrained, vector, train_first=train_first)
     check_group_size(pretrained, settings.group_size)
     check_memory(pretrained, settings.group_size, free_bytes(device), training=training)
-    draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.ADAPTER_INIT).integers(2**63)))
+    draws = torch.Generator().manual_seed(int(rng(seed, Stream.ADAPTER_INIT).integers(2**63)))
     return APGC(pretrained, vector, settings.group_size, settings.init, draws, train_first=train_first)
 
 
