@@ -210,7 +210,7 @@ class _Job:
 
     def _write(self, at: int, data: bytes, sha256: str | None = None, *, near_copy: bool = False) -> None:
         write_bytes(self._path(at), data)
-        self.ledger.add(at, self._path(at), sha256 or sha256_bytes(data), near_copy=near_copy)
+        self.ledger.add(at, len(data), sha256 or sha256_bytes(data), near_copy=near_copy)
 
     def _is_there(self, at: int, width: int, height: int) -> bool:
         """Tell whether an earlier try wrote the file of image `at`: by the ledger, else by reading the file."""

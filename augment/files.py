@@ -15,6 +15,7 @@ from typing import Any
 from augment.errors import OutputError
 
 _CHUNK_BYTES = 1 << 20
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -37,7 +38,7 @@ def output_errors(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise _output_error(path, error) from error
 
 
 def write_bytes(path: Path | str, data: bytes, *, sync: bool = False) -> None:
@@ -49,22 +50,23 @@ def write_bytes(path: Path | str, data: bytes, *, sync: bool = False) -> None:
     final = str(path)  # plain strings below: with pathlib a small file costs half as much again
     folder, name = os.path.split(final)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{threading.get_ident()}.tmp")  # noqa: PTH118
-    with output_errors(path):
+    try:
+        file = os.open(temporary, _NEW, 0o666)
         try:
-            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(file, view) :]
-                if sync:
-                    os.fsync(file)
-            finally:
-                os.close(file)
-            os.replace(temporary, final)  # noqa: PTH105
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
-            raise
+            written = os.write(file, data)
+            while written < len(data):
+                written += os.write(file, memoryview(data)[written:])
+            if sync:
+                os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(temporary, final)  # noqa: PTH105
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        if isinstance(error, OSError):
+            raise _output_error(path, error) from error
+        raise
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
@@ -96,6 +98,10 @@ def make_folder(path: Path) -> Path:
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _output_error(path: Path | str, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {_reason(error)}")
 
 
 def _reason(error: OSError) -> str:

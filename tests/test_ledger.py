@@ -1,6 +1,8 @@
 """The ledger of a build: what it vouches for, and that a restart needs nothing else."""
 
 import json
+import os
+import time
 
 import pytest
 
@@ -17,22 +19,25 @@ def test_a_line_counts_while_the_file_is_as_it_was(tmp_path):
     path.write_bytes(b"picture")
     first = Ledger(tmp_path, 3)
     with first.opened():
-        first.add(1, str(path), sha256_bytes(b"picture"), near_copy=True)
+        first.add(1, 7, sha256_bytes(b"picture"), near_copy=True)
     assert first.sha256(1) == sha256_bytes(b"picture")
     assert (first.num_kept, first.num_near_copies) == (0, 1)
     again = Ledger(tmp_path, 3)
     assert again.find(0, str(path)) is None
     assert again.find(1, str(path)) == sha256_bytes(b"picture")
     assert (again.num_kept, again.num_near_copies) == (1, 1)
-    path.write_bytes(b"other")
+    path.write_bytes(b"pictures")
     assert Ledger(tmp_path, 3).find(1, str(path)) is None
+    path.write_bytes(b"erutcip")
+    os.utime(path, ns=(0, time.time_ns() + 10**9))
+    assert Ledger(tmp_path, 3).find(1, str(path)) is None, "the size is the same, but it was changed later"
     path.unlink()
     assert Ledger(tmp_path, 3).find(1, str(path)) is None
 
 
 @pytest.mark.parametrize("torn", [b"1 ab", b"x y z 1 2\n", b"\xff\xfe\n", b"7 " + b"a" * 64 + b" 1 1 0\n", b""])
 def test_torn_and_strange_lines_are_left_out(tmp_path, torn):
-    whole = b"0 " + b"b" * 64 + b" 7 1 0\n"
+    whole = b"0 " + b"b" * 64 + b" 7 1 0\n"  # hash, size, time noted, near copy
     (tmp_path / LEDGER).write_bytes(whole + torn)
     assert list(Ledger(tmp_path, 3)._earlier) == [0]
 
