@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -247,6 +247,9 @@ def test_a_checkpoint_of_a_run_gives_its_average_and_its_discriminator(generator
         assert (found.kind, found.config, found.path) == ("smallgan", TINY, folder / "tensors.safetensors")
         assert_same(found.generator, generator)
         assert torch.equal(found.discriminator.embed.weight, critic.embed.weight)
+    config = replace(TINY, bn_eps=1e-3)
+    (folder / "state.json").write_text(json.dumps({"step": 200, "config": asdict(config)}), encoding="utf-8")
+    assert load_pretrained(tmp_path).config == config
 
 
 def adapted(generator, **extra):

@@ -89,6 +89,14 @@ WRONG = {
     "npz": (lambda _, p: npz(p), r"a NumPy archive \(npz\) of 1 arrays"),
     "zip": (lambda _, p: zipped(p), "a zip archive that holds 138k/G_ema.pth; unpack it"),
     "DCGAN": (lambda _, p: saved(p, state(DCGANGenerator(32, 8, 8))), "a state dict of another network"),
+    "DCGAN of ours": (
+        lambda _, p: saved(p, {f"g_ema.{name}": value for name, value in state(DCGANGenerator(32, 8, 8)).items()}),
+        "a checkpoint of smallgan's DCGAN",
+    ),
+    "adapter of ours": (
+        lambda _, p: saved(p, {"g_ema.class_vector": torch.zeros(6), "codes.weight": torch.zeros(3, 20)}),
+        "an adapter of smallgan's, without the generator that it was fitted to",
+    ),
     "official deep": (
         lambda g, p: saved(p, state(g) | {"blocks.0.0.bn4.gain.weight": torch.zeros(1)}),
         "a BigGAN-deep of the official code",

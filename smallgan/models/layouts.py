@@ -52,10 +52,10 @@ def _what(tensors: Mapping[str, Tensor]) -> str:
         return "a discriminator of the official code (as D.pth is)"
     if any(name.startswith("GBlock.0.") for name in tensors):
         return "the first stage of the TF-Hub conversion (GBlock names); take the file that its second stage writes"
-    if any(name.startswith("g_ema.") for name in tensors):
-        return "a checkpoint of smallgan's DCGAN"
-    if any(name.startswith("adapter.") for name in tensors):
-        return "an adapter, without the generator that it was fitted to"
+    if "g_ema.class_vector" in tensors:
+        return "an adapter of smallgan's, without the generator that it was fitted to; name that generator"
+    if "g_ema.project.weight" in tensors:
+        return "a checkpoint of smallgan's DCGAN, which has no classes to adapt"
     first = ", ".join(list(tensors)[:3]) or "nothing"
     return f"a state dict of another network ({len(tensors)} tensors: {first}, ...)"
 

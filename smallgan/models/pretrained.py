@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from augment.errors import InputError, UsageError
 from augment.files import sha256_file, write_bytes
+from smallgan.checkpoint import STATE, TENSORS, read_state
 from smallgan.models.base import Adaptable, Modulate
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
 from smallgan.models.biggan_deep import (
@@ -40,7 +41,6 @@ _OFFICIAL_FILE = re.compile(r"G(_ema)?(_best\d*|_copy\d*)?\.(pth|pt|safetensors)
 _WEIGHTS = (".pth", ".pt", ".bin", ".safetensors")
 _DEEP_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")
 _DEEP_CONFIG = "config.json"
-_CHECKPOINT_TENSORS = "tensors.safetensors"
 _Network = TypeVar("_Network", bound=nn.Module)
 _Config = TypeVar("_Config", BigGANConfig, BigGANDeepConfig)
 
@@ -79,7 +79,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     if MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
-        config = _header_config(contents, file) or infer_config(tensors, file)
+        config = _written_config(contents, file) or infer_config(tensors, file)
         generator = _filled(_class_for(config, tensors), config, tensors, file)
         critic = _part(contents.tensors, "d.")
         if critic:
@@ -124,7 +124,7 @@ def _generator_file(path: Path) -> Path:
     if run.exists():
         if not run.checkpoint_steps():
             raise InputError(f"{path}: this run has no checkpoint yet; {WANTED}")
-        return run.checkpoint(run.best_step() or run.last_step()) / _CHECKPOINT_TENSORS
+        return run.checkpoint(run.best_step() or run.last_step()) / TENSORS
     files = sorted(file for file in path.iterdir() if file.suffix in _WEIGHTS and file.is_file())
     deep = [path / name for name in _DEEP_FILES if (path / name).is_file()]
     if deep and (path / _DEEP_CONFIG).is_file():
@@ -149,17 +149,20 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _header_config(contents: Contents, file: Path) -> BigGANConfig | None:
-    """Return the configuration in a header of ours, None where there is none. Raises InputError."""
-    if "config" not in contents.metadata:
-        return None
+def _written_config(contents: Contents, file: Path) -> BigGANConfig | None:
+    """Return the configuration in a header of ours or in the state of a checkpoint, None where there is neither.
+
+    Raises InputError.
+    """
     try:
-        settings = json.loads(contents.metadata["config"])
-        return BigGANConfig(**settings)
+        if "config" in contents.metadata:
+            return BigGANConfig(**json.loads(contents.metadata["config"]))
+        state = read_state(file.parent) if file.name == TENSORS and file.with_name(STATE).is_file() else {}
+        return BigGANConfig(**state["config"]) if "config" in state else None
     except (ValueError, TypeError) as error:
         known = ", ".join(each.name for each in fields(BigGANConfig))
         raise InputError(
-            f"{file}: its header holds another configuration than a BigGAN's ({error}); needed {known}"
+            f"{file}: its header or its {STATE} holds another configuration than a BigGAN's ({error}); needed {known}"
         ) from error
 
 
