@@ -35,7 +35,7 @@ def _steps(rounds: int) -> list[Row]:
     pixels = np.random.default_rng(0).integers(0, 256, (256, 64, 64, 3), dtype=np.uint8)
     batches = ImageBatches(pixels, BATCH_SIZE, 0, cpu)
     plain = PlainTrainer()
-    contiguous = batches.batch(0).contiguous(memory_format=torch.contiguous_format)
+    contiguous = batches.batch(0).images.contiguous(memory_format=torch.contiguous_format)
 
     def ours(precision: str) -> Callable[[], object]:
         trainer = DCGANTrainer(load_recipe(None, {"train.precision": precision}), cpu)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,13 +30,37 @@ def to_pixels(images: Tensor) -> Pixels:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+class Batch(NamedTuple):
+    """What a step is taken on."""
+
+    images: Tensor
+    """B x 3 x S x S in [-1, 1]"""
+    labels: Tensor
+    """Class of each, int64 B; all 0 where the set has no classes."""
+    indices: Tensor
+    """Place of each in the set, int64 B."""
+
+
 class ImageBatches:
     """A set decoded once and held as uint8 on the device; batch n of a run depends on (seed, n) only."""
 
-    def __init__(self, pixels: Pixels, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        pixels: Pixels,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        labels: NDArray[np.int64] | None = None,
+        *,
+        balanced: bool = False,
+    ) -> None:
+        """Hold pixels N x S x S x 3 and labels N; `balanced` draws classes evenly, then an image of each."""
         self.pixels = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
-        self.batch_size = batch_size
-        self.seed = seed
+        self.labels = torch.from_numpy(np.zeros(len(pixels), np.int64) if labels is None else labels).to(device)
+        self.batch_size, self.seed = batch_size, seed
+        self._classes: list[NDArray[np.int64]] = []
+        if balanced and labels is not None:
+            self._classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         self._epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -43,16 +68,29 @@ class ImageBatches:
         """Return the number of images in the set."""
         return len(self.pixels)
 
-    def batch(self, number: int) -> Tensor:
-        """Return images of batch `number`, counted from 0: B x 3 x H x W.
+    def batch(self, number: int) -> Batch:
+        """Return batch `number`, counted from 0.
 
         The batches walk an endless row of epochs, each its own permutation of the set, so that after e whole epochs
         every image was used e times; a batch may reach over the end of an epoch, and a set may be smaller than a batch.
+        Balanced batches are drawn with replacement instead.
         """
+        indices = torch.from_numpy(self._drawn(number) if self._classes else self._walked(number))
+        indices = indices.to(self.pixels.device)
+        return Batch(to_images(self.pixels[indices]), self.labels[indices], indices)
+
+    def _walked(self, number: int) -> NDArray[np.int64]:
         first = number * self.batch_size
         positions = range(first, first + self.batch_size)
-        indices = np.fromiter((self._index(position) for position in positions), np.int64, self.batch_size)
-        return to_images(self.pixels[torch.from_numpy(indices).to(self.pixels.device)])
+        return np.fromiter((self._index(position) for position in positions), np.int64, self.batch_size)
+
+    def _drawn(self, number: int) -> NDArray[np.int64]:
+        draws = rng(self.seed, Stream.BATCH_ORDER, number)
+        classes = draws.integers(len(self._classes), size=self.batch_size)
+        fractions = draws.random(self.batch_size)
+        members = (self._classes[drawn] for drawn in classes)
+        chosen = (own[int(fraction * len(own))] for own, fraction in zip(members, fractions, strict=True))
+        return np.fromiter(chosen, np.int64, self.batch_size)
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from augment.errors import InputError, UsageError
 from smallgan.checkpoint import STATE, TENSORS, read_state, read_tensors
-from smallgan.device import Stream, autocast, describe_device, normal
+from smallgan.device import Stream, autocast, describe_device, normal, rng
 from smallgan.images import Pixels, to_pixels
-from smallgan.models import DCGANGenerator
+from smallgan.models import BigGANConfig, BigGANGenerator, DCGANGenerator
+from smallgan.models.base import Generator
 from smallgan.run import RunDir
 
 BATCH_SIZE = 32
@@ -31,7 +32,7 @@ Address = tuple[int, int]
 class Model:
     """A generator ready to sample from."""
 
-    generator: DCGANGenerator
+    generator: Generator
     device: torch.device
     precision: str
     path: Path
@@ -57,13 +58,19 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", prec
     folder, run = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
     try:
-        generator = DCGANGenerator(state["size"], state["z_dim"], state["base_width"])
+        generator = _build(state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))
     except (KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{folder}: not a DCGAN generator's checkpoint ({reason}); name a run of smallgan") from error
+        raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
     generator = generator.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     return Model(generator, device, precision, folder, run, int(state["step"]), str(state["tensors_sha256"]))
+
+
+def _build(state: Mapping[str, Any]) -> nn.Module:
+    if state["model"] == "biggan":
+        return BigGANGenerator(BigGANConfig(**state["config"]))
+    return DCGANGenerator(state["size"], state["z_dim"], state["base_width"])
 
 
 def latents(addresses: Sequence[Address], z_dim: int) -> NDArray[np.float32]:
@@ -71,20 +78,32 @@ def latents(addresses: Sequence[Address], z_dim: int) -> NDArray[np.float32]:
     return np.stack([normal(seed, Stream.SAMPLE_LATENTS, k, (z_dim,)) for seed, k in addresses])
 
 
-def generate(model: Model, z: NDArray[np.float32]) -> Iterator[Pixels]:
-    """Yield pixels S x S x 3 for latents N x Z, one by one, generated in constant batches."""
+def draw_labels(model: Model, addresses: Sequence[Address]) -> NDArray[np.int64] | None:
+    """Return a class for each address, all equally likely; None where the generator has one class or none."""
+    count = model.generator.num_classes
+    if count < 2:
+        return None
+    return np.array([rng(seed, Stream.LABELS, k).integers(count) for seed, k in addresses], np.int64)
+
+
+def generate(model: Model, z: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> Iterator[Pixels]:
+    """Yield pixels S x S x 3 for latents N x Z and labels N, one by one, generated in constant batches."""
     for first in range(0, len(z), BATCH_SIZE):
         chunk = z[first : first + BATCH_SIZE]
         padded = np.zeros((BATCH_SIZE, z.shape[1]), np.float32)
         padded[: len(chunk)] = chunk
-        yield from to_pixels(_forward(model, torch.from_numpy(padded)))[: len(chunk)]
+        classes = np.zeros(BATCH_SIZE, np.int64)
+        if labels is not None:
+            classes[: len(chunk)] = labels[first : first + BATCH_SIZE]
+        yield from to_pixels(_forward(model, torch.from_numpy(padded), torch.from_numpy(classes)))[: len(chunk)]
 
 
 def sample_pixels(model: Model, count: int, seed: int) -> Pixels:
     """Return pixels `count` x S x S x 3: images k = 0 .. count - 1 of one seed."""
     if count < 1:
         raise UsageError(f"--count {count}: needed at least 1")
-    return np.stack(list(generate(model, latents(addresses(count, seed, None), model.generator.z_dim))))
+    drawn = addresses(count, seed, None)
+    return np.stack(list(generate(model, latents(drawn, model.generator.z_dim), draw_labels(model, drawn))))
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -144,7 +163,8 @@ class GeneratorSource:
         z_dim = self.model.generator.z_dim
         for first in range(0, len(indices), BATCH_SIZE):
             chunk = indices[first : first + BATCH_SIZE]
-            images = generate(self.model, latents([(seed, k) for k in chunk], z_dim))
+            drawn = [(seed, k) for k in chunk]
+            images = generate(self.model, latents(drawn, z_dim), draw_labels(self.model, drawn))
             for k, pixels in zip(chunk, images, strict=True):
                 yield pixels, {"seed": seed, "k": k, "step": self.model.step}
 
@@ -156,10 +176,10 @@ def addresses(count: int | None, seed: int, seeds: Iterable[int] | None) -> list
     return [(seed, k) for k in range(count or 0)]
 
 
-def _forward(model: Model, z: Tensor) -> Tensor:
+def _forward(model: Model, z: Tensor, labels: Tensor) -> Tensor:
+    inputs = (z.to(model.device), labels.to(model.device)) if model.generator.num_classes else (z.to(model.device),)
     with torch.inference_mode(), autocast(model.device, model.precision):
-        images: Tensor = model.generator(z.to(model.device))
-    return images
+        return model.generator(*inputs)
 
 
 def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None]:

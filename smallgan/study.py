@@ -15,16 +15,16 @@ from augment.errors import InputError, UsageError
 from augment.files import write_bytes, write_json, write_text
 from augment.pixels import encode_png
 from smallgan.device import choose_device, describe_device
-from smallgan.images import ImageBatches, grid
+from smallgan.images import grid
 from smallgan.journal import Say, TensorBoard, logged, write_environment
 from smallgan.metrics import evaluate
 from smallgan.metrics.features import extract, feature_net
-from smallgan.models import DCGANGenerator
+from smallgan.models.base import Generator
 from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
 from smallgan.sampling import Model, sample_pixels
 from smallgan.scoring import default_num_fake, prepared
-from smallgan.training.dcgan import DCGANTrainer
+from smallgan.trainers import prepare
 from smallgan.training.loop import GRID_IMAGES, Hooks, fit
 from smallgan.training_data import TrainingData, describe_data, load_data
 
@@ -64,8 +64,7 @@ def train(
         say(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
         write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
         write_bytes(run.mix, encode_png(data.preview))
-        trainer = DCGANTrainer(recipe, chosen)
-        batches = ImageBatches(data.mixture.pixels, recipe.train.batch_size, recipe.seed, chosen)
+        trainer, batches = prepare(recipe, data, chosen)
         with TensorBoard(run) as record:
             hooks = Hooks(say, _evaluator(recipe, run, data, chosen, say), stop_requested, record, advance)
             step = fit(recipe, run, trainer, batches, hooks)
@@ -105,8 +104,7 @@ def dry_run(recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: 
     chosen = choose_device(device)
     run = find_run(recipe, root, out, new=new)
     data = load_data(recipe, chosen)
-    trainer = DCGANTrainer(recipe, chosen)
-    batches = ImageBatches(data.mixture.pixels, recipe.train.batch_size, recipe.seed, chosen)
+    trainer, batches = prepare(recipe, data, chosen)
     seconds = []
     for step in range(3):
         started = time.perf_counter()
@@ -146,7 +144,7 @@ def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
 
 def _evaluator(
     recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, say: Say
-) -> Callable[[DCGANGenerator, int], float | None]:
+) -> Callable[[Generator, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score
     if not settings.metrics:
@@ -164,7 +162,7 @@ def _evaluator(
         "seed": recipe.seed,
     }
 
-    def evaluate_step(generator: DCGANGenerator, step: int) -> float | None:
+    def evaluate_step(generator: Generator, step: int) -> float | None:
         started = time.perf_counter()
         model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="")
         fake = extract(sample_pixels(model, count, recipe.seed), net)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from augment.build import Mixture, mix
 from augment.dataset import MixedDataset
@@ -37,6 +38,17 @@ class TrainingData:
     """The originals alone, num_real x S x S x 3: what scores compare with."""
     summary: dict[str, Any]
     """data.json"""
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, sorted; [] where the source has none."""
+        return sorted({image.label for image in self.mixture.images if image.label is not None})
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each image of the mixture as a place in `classes`; images without a class count to the first."""
+        places = {name: place for place, name in enumerate(self.classes)}
+        return np.array([places.get(str(image.label), 0) for image in self.mixture.images], np.int64)
 
 
 def load_data(recipe: Recipe, device: torch.device) -> TrainingData:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from augment.errors import UsageError
+from smallgan.images import Batch
 from smallgan.models import DCGANDiscriminator, DCGANGenerator, Discriminator, Generator
 from smallgan.recipe import load_recipe
 from smallgan.training.dcgan import DCGANTrainer
@@ -20,6 +21,10 @@ def tiny_trainer(**overrides):
 
 def reals(count=4, size=32):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def a_batch():
+    return Batch(reals(), torch.zeros(4, dtype=torch.int64), torch.arange(4))
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
@@ -68,7 +73,7 @@ def test_other_sizes_are_refused_with_those_that_are_built():
 def test_a_step_moves_every_parameter_of_both_networks():
     trainer = tiny_trainer()
     before = {f"{n}.{k}": p.detach().clone() for n in "gd" for k, p in trainer.networks[n].named_parameters()}
-    numbers = trainer.step(reals(), 0)
+    numbers = trainer.step(a_batch(), 0)
     assert all(torch.isfinite(value) for value in numbers.values())
     for name in "gd":
         for key, parameter in trainer.networks[name].named_parameters():
@@ -92,7 +97,7 @@ def test_freezing_the_discriminator_leaves_the_generators_gradient_bit_identical
 def test_same_seed_same_weights_and_another_seed_others():
     one, same, other = tiny_trainer(), tiny_trainer(), tiny_trainer(seeds=[1])
     for trainer in (one, same, other):
-        trainer.step(reals(), 0)
+        trainer.step(a_batch(), 0)
     weights = [trainer.generator.project.weight for trainer in (one, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -100,7 +105,7 @@ def test_same_seed_same_weights_and_another_seed_others():
 
 def test_bf16_keeps_float32_weights_and_stays_near_fp32():
     one, other = tiny_trainer(), tiny_trainer(**{"train.precision": "bf16"})
-    losses = [trainer.step(reals(), 0)["loss_d"].item() for trainer in (one, other)]
+    losses = [trainer.step(a_batch(), 0)["loss_d"].item() for trainer in (one, other)]
     assert {p.dtype for p in other.generator.parameters()} == {torch.float32}
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
@@ -120,7 +125,7 @@ def test_ema_averages_weights_and_copies_buffers():
 def test_measured_statistics_are_those_of_the_inputs_and_momentum_is_kept():
     norm = torch.nn.BatchNorm2d(1)
     batches = [torch.tensor([1.0, 3.0]).view(2, 1, 1, 1), torch.tensor([5.0, 9.0]).view(2, 1, 1, 1)]
-    measure_statistics(norm, batches)
+    measure_statistics(norm, ((batch,) for batch in batches))
     assert norm.running_mean.item() == pytest.approx((2 + 7) / 2)
     assert norm.running_var.item() == pytest.approx((2 + 8) / 2)  # unbiased variances of the two batches
     assert norm.momentum == 0.1
@@ -130,15 +135,15 @@ def test_measured_statistics_are_those_of_the_inputs_and_momentum_is_kept():
 def test_settling_leaves_the_next_step_as_it_was():
     one, other = tiny_trainer(), tiny_trainer()
     for trainer in (one, other):
-        trainer.step(reals(), 0)
+        trainer.step(a_batch(), 0)
     other.settle()
     for trainer in (one, other):
-        trainer.step(reals(), 1)
+        trainer.step(a_batch(), 1)
     for name, network in one.networks.items():
         for key, tensor in network.state_dict().items():
             assert torch.equal(tensor, other.networks[name].state_dict()[key]), key
 
 
 def test_hinge_trains_too():
-    numbers = tiny_trainer(**{"train.loss": "hinge"}).step(reals(), 0)
+    numbers = tiny_trainer(**{"train.loss": "hinge"}).step(a_batch(), 0)
     assert np.isfinite(numbers["loss_d"].item())

@@ -14,8 +14,8 @@ def numbered(count):
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 4, 4, 3)).copy()
 
 
-def levels(images):
-    return [round((value.item() + 1) * 127.5) for value in images[:, 0, 0, 0]]
+def levels(batch):
+    return [round((value.item() + 1) * 127.5) for value in batch.images[:, 0, 0, 0]]
 
 
 def test_every_level_survives_the_way_there_and_back():
@@ -55,3 +55,14 @@ def test_grid_lays_tiles_row_by_row_with_white_between():
     assert sheet[0, 5].tolist() == [1] * 3
     assert sheet[5, 0].tolist() == [3] * 3
     assert sheet[5, 10].tolist() == [255] * 3  # the empty sixth place
+
+
+def test_balanced_batches_draw_rare_classes_as_often_and_name_the_images_they_drew():
+    labels = np.array([0] * 9 + [1], np.int64)
+    batches = ImageBatches(numbered(10), 200, seed=0, device=CPU, labels=labels, balanced=True)
+    batch = batches.batch(3)
+    assert 70 < int(batch.labels.sum()) < 130  # of 200 draws, half each
+    assert set(batch.indices[batch.labels == 1].tolist()) == {9}
+    assert set(batch.indices[batch.labels == 0].tolist()) == set(range(9))
+    assert levels(batch) == [int(numbered(10)[index, 0, 0, 0]) for index in batch.indices]
+    assert torch.equal(batches.batch(3).indices, batch.indices)

@@ -79,10 +79,10 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at):
     whole_run, whole, _, _ = run_loop(tmp_path / "whole", recipe())
 
     class Doomed(DCGANTrainer):
-        def step(self, real, number):
+        def step(self, batch, number):
             if number == killed_at:
                 raise Killed
-            return super().step(real, number)
+            return super().step(batch, number)
 
     with pytest.raises(Killed):
         run_loop(tmp_path / "run", recipe(), Doomed(recipe(), CPU))
@@ -144,8 +144,8 @@ def test_a_stop_that_was_asked_for_saves_at_once_and_loses_nothing(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_with_a_diagnosis_and_keeps_the_last_good_checkpoint(tmp_path):
     class Poisoned(DCGANTrainer):
-        def step(self, real, number):
-            return super().step(real * math.nan if number == 6 else real, number)
+        def step(self, batch, number):
+            return super().step(batch._replace(images=batch.images * math.nan) if number == 6 else batch, number)
 
     with pytest.raises(FailedError, match=r"between steps 5 and 8.*|loss_d.*nan.*") as caught:
         run_loop(tmp_path / "run", recipe(), Poisoned(recipe(), CPU))

@@ -19,9 +19,11 @@ class Generator(Protocol):
     """Z, length of a latent."""
     size: int
     """S, side of the images in pixels."""
+    num_classes: int
+    """0: the generator takes latents alone."""
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Return images B x 3 x S x S in [-1, 1] for latents B x Z."""
+    def __call__(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (None: class 0)."""
 
 
 @runtime_checkable

@@ -31,7 +31,7 @@ class DCGANGenerator(nn.Module):
 
     def __init__(self, size: int = 64, z_dim: int = 100, base_width: int = 64) -> None:
         super().__init__()
-        self.size, self.z_dim = size, z_dim
+        self.size, self.z_dim, self.num_classes = size, z_dim, 0
         widths = _widths(size, base_width)[::-1]
         self.project = nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)
         self.project_norm = nn.BatchNorm2d(widths[0])

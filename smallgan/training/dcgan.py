@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from smallgan.device import Stream, autocast, normal, rng
+from smallgan.images import Batch
 from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator, initialize
 from smallgan.recipe import Recipe
 from smallgan.training.ema import measure_statistics, update_ema
@@ -35,6 +37,12 @@ class DCGANTrainer:
         self.generator = generator.to(device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(device).to(memory_format=torch.channels_last)
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.description: Mapping[str, Any] = {
+            "model": "dcgan",
+            "size": recipe.data.size,
+            "z_dim": settings.z_dim,
+            "base_width": settings.base_width,
+        }
         betas = (settings.beta1, settings.beta2)
         self.optimizers = {
             "g": torch.optim.Adam(self.generator.parameters(), settings.lr_g, betas, fused=True),
@@ -46,12 +54,13 @@ class DCGANTrainer:
         """The networks that a checkpoint holds, by name."""
         return {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema}
 
-    def step(self, real: Tensor, number: int) -> dict[str, Tensor]:
-        """Take step `number` (from 0) on real images B x 3 x S x S: first the discriminator, then the generator.
+    def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """Take step `number` (from 0) on a batch of real images: first the discriminator, then the generator.
 
         Both use the same fakes. Returns scalars on the device, unread, so that a GPU need not wait:
         loss_d, loss_g, and the mean raw scores score_real, score_fake.
         """
+        real = batch.images
         latents = normal(self.seed, Stream.TRAIN_LATENTS, number, (len(real), self.generator.z_dim))
         z = torch.from_numpy(latents).to(self.device)
 
@@ -63,7 +72,7 @@ class DCGANTrainer:
         self._descend("d", loss_d)
 
         # The generator's gradient passes through the discriminator, whose own gradients are not wanted here.
-        with _frozen(self.discriminator), autocast(self.device, self.precision):
+        with without_gradients(self.discriminator), autocast(self.device, self.precision):
             loss_g = self.loss.generator(self.discriminator(fake))
         self._descend("g", loss_g)
 
@@ -79,7 +88,7 @@ class DCGANTrainer:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
         shape = (STATISTICS_BATCH, self.generator.z_dim)
         draws = (normal(self.seed, Stream.STATISTICS_LATENTS, at, shape) for at in range(STATISTICS_BATCHES))
-        measure_statistics(self.generator_ema, (torch.from_numpy(z).to(self.device) for z in draws))
+        measure_statistics(self.generator_ema, ((torch.from_numpy(z).to(self.device),) for z in draws))
 
     def _descend(self, name: str, loss: Tensor) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)
@@ -88,7 +97,7 @@ class DCGANTrainer:
 
 
 @contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
+def without_gradients(network: nn.Module) -> Iterator[None]:
     """Record a forward pass whose backward leaves out the weights of `network`; other gradients are bit-identical."""
     network.requires_grad_(False)
     try:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from smallgan.models.biggan import StoredBatchNorm
+
 
 @torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
@@ -22,20 +24,21 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) 
 
 
 @torch.no_grad()
-def measure_statistics(average: nn.Module, inputs: Iterable[Tensor]) -> None:
+def measure_statistics(average: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> None:
     """Replace the batch-norm statistics of `average` by those of its own activations, averaged over batches of inputs.
 
     Statistics copied from the trained network do not fit averaged weights: early in a run the images are washed out.
-    BigGAN calls such measured ones standing statistics (Brock et al. 2019, arXiv:1809.11096). Leaves it in eval mode.
+    BigGAN calls such measured ones standing statistics (Brock et al. 2019, arXiv:1809.11096). Leaves it in eval mode;
+    only the norms are ever in training mode, so that spectral norms stay as they are.
     """
-    norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d | StoredBatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's word for a plain mean over the batches
-    average.train()
-    for batch in inputs:
-        average(batch)
+        norm.train()
+    for number, batch in enumerate(inputs):
+        for norm in norms:
+            norm.momentum = 1 / (number + 1)  # each batch moves the mean of those before it: a plain mean in the end
+        average(*batch)
     average.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -19,7 +19,7 @@ from augment.files import write_bytes, write_json
 from augment.pixels import encode_png
 from smallgan.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
 from smallgan.device import Stream, autocast, normal, peak_memory_mb
-from smallgan.images import ImageBatches, Pixels, grid, to_pixels
+from smallgan.images import Batch, ImageBatches, Pixels, grid, to_pixels
 from smallgan.recipe import Recipe
 from smallgan.run import RunDir, append_jsonl
 
@@ -30,13 +30,15 @@ class Trainer(Checkpointed, Protocol):
     """One step. It prints nothing and writes nothing."""
 
     device: torch.device
+    description: Mapping[str, Any]
+    """What the generator is built from again: `model`, and what that model needs; JSON values."""
 
     @property
     def generator_ema(self) -> nn.Module:
         """The averaged generator, in eval mode."""
 
-    def step(self, real: Tensor, number: int) -> dict[str, Tensor]:
-        """Take step `number` on real images; return scalars on the device, loss_d and loss_g among them."""
+    def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """Take step `number` on a batch of real images; return scalars on the device, loss_d and loss_g among them."""
 
     def settle(self) -> None:
         """Make the averaged generator ready to be used; must not change what the next step does."""
@@ -128,11 +130,14 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     return step
 
 
-def draw_grid(generator: nn.Module, recipe: Recipe, device: torch.device, count: int = GRID_IMAGES) -> Pixels:
-    """Return the run's fixed-latent images as pixels N x S x S x 3."""
-    z = torch.from_numpy(normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, recipe.train.z_dim))).to(device)
+def draw_grid(generator: Any, recipe: Recipe, device: torch.device, count: int = GRID_IMAGES) -> Pixels:
+    """Return the run's fixed-latent images as pixels N x S x S x 3, spread evenly over the classes where there are."""
+    z = torch.from_numpy(normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))).to(device)
+    inputs = (z,)
+    if generator.num_classes:
+        inputs += (torch.arange(count, device=device) * generator.num_classes // count,)
     with torch.no_grad(), autocast(device, recipe.train.precision):
-        return to_pixels(generator(z))
+        return to_pixels(generator(*inputs))
 
 
 def _report(
@@ -178,10 +183,7 @@ def _save(recipe: Recipe, run: RunDir, trainer: Trainer, clock: Clock, step: int
         "kimg": round(step * recipe.train.batch_size / 1000, 3),
         "train_seconds": clock.train_seconds,
         "other_seconds": clock.other_seconds,
-        "model": recipe.train.model,
-        "size": recipe.data.size,
-        "z_dim": recipe.train.z_dim,
-        "base_width": recipe.train.base_width,
+        **trainer.description,
         "run": run.name,
         "num_threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
