@@ -14,8 +14,9 @@ from PIL import Image
 from augment.errors import UsageError
 from augment.files import make_folder, write_bytes
 from augment.pixels import encode_png
+from smallgan.generators import Model
 from smallgan.images import Pixels, grid
-from smallgan.sampling import Address, Model, generate, interpolate, latents
+from smallgan.sampling import Address, generate, interpolate, latents
 
 GRID_LIMIT = 100
 STRIP_TILES = 8

@@ -2,75 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from augment.errors import InputError, UsageError
-from smallgan.checkpoint import STATE, TENSORS, read_state, read_tensors
+from augment.errors import UsageError
 from smallgan.device import Stream, autocast, describe_device, normal, rng
+from smallgan.generators import Model
 from smallgan.images import Pixels, to_pixels
-from smallgan.models import BigGANConfig, BigGANGenerator, DCGANGenerator
-from smallgan.models.base import Generator
-from smallgan.run import RunDir
 
 BATCH_SIZE = 32
 """Images are always generated in batches of this size, the last one filled up, as another size may round otherwise."""
 
 Address = tuple[int, int]
 """(seed, k)"""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A generator ready to sample from."""
-
-    generator: Generator
-    device: torch.device
-    precision: str
-    path: Path
-    """The checkpoint's folder."""
-    run: RunDir | None
-    """The run that the checkpoint belongs to, None when it stands alone."""
-    step: int
-    sha256: str
-    """Of the checkpoint's tensors."""
-
-    @property
-    def size(self) -> int:
-        """S, side of the images in pixels."""
-        return self.generator.size
-
-
-def load_model(model: Path, device: torch.device, checkpoint: str = "last", precision: str = "fp32") -> Model:
-    """Return the averaged generator of a run or a checkpoint folder.
-
-    `checkpoint` chooses within a run: "last", "best" (lowest KMMD of the snapshots) or a step. Raises InputError when
-    `model` is neither, and UsageError when the run lacks that checkpoint.
-    """
-    folder, run = _find_checkpoint(model, checkpoint)
-    state = read_state(folder)
-    try:
-        generator = _build(state)
-        generator.load_state_dict(read_tensors(folder, "g_ema."))
-    except (KeyError, RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
-    generator = generator.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-    return Model(generator, device, precision, folder, run, int(state["step"]), str(state["tensors_sha256"]))
-
-
-def _build(state: Mapping[str, Any]) -> nn.Module:
-    if state["model"] == "biggan":
-        return BigGANGenerator(BigGANConfig(**state["config"]))
-    return DCGANGenerator(state["size"], state["z_dim"], state["base_width"])
 
 
 def latents(addresses: Sequence[Address], z_dim: int) -> NDArray[np.float32]:
@@ -180,21 +130,3 @@ def _forward(model: Model, z: Tensor, labels: Tensor) -> Tensor:
     inputs = (z.to(model.device), labels.to(model.device)) if model.generator.num_classes else (z.to(model.device),)
     with torch.inference_mode(), autocast(model.device, model.precision):
         return model.generator(*inputs)
-
-
-def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None]:
-    if (model / STATE).is_file() and (model / TENSORS).is_file():
-        run = RunDir(model.parent.parent)
-        return model, run if run.exists() else None
-    run = RunDir(model)
-    if not run.exists():
-        raise InputError(f"{model}: neither a run folder nor a checkpoint; train one with `smallgan train`")
-    steps = run.checkpoint_steps()
-    if not steps:
-        raise InputError(f"{model}: this run has no checkpoint yet; continue it with the same `smallgan train` command")
-    if checkpoint == "last":
-        return run.checkpoint(steps[-1]), run
-    step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdigit() else None
-    if step not in steps or step is None:
-        raise UsageError(f"--checkpoint {checkpoint}: {model} has last, {'best, ' if run.best_step() else ''}{steps}")
-    return run.checkpoint(step), run

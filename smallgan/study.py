@@ -15,6 +15,7 @@ from augment.errors import InputError, UsageError
 from augment.files import write_bytes, write_json, write_text
 from augment.pixels import encode_png
 from smallgan.device import choose_device, describe_device
+from smallgan.generators import Model
 from smallgan.images import grid
 from smallgan.journal import Say, TensorBoard, logged, write_environment
 from smallgan.metrics import evaluate
@@ -22,7 +23,7 @@ from smallgan.metrics.features import extract, feature_net
 from smallgan.models.base import Generator
 from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
-from smallgan.sampling import Model, sample_pixels
+from smallgan.sampling import sample_pixels
 from smallgan.scoring import default_num_fake, prepared
 from smallgan.trainers import prepare
 from smallgan.training.loop import GRID_IMAGES, Hooks, fit

@@ -21,9 +21,10 @@ from augment.plan import make_plan
 from augment.policy import NONE
 from augment.shares import default_workers
 from augment.sources import fingerprint, holds_plan, open_source
+from smallgan.generators import load_model
 from smallgan.images import Pixels
 from smallgan.recipe import Recipe
-from smallgan.sampling import GeneratorSource, load_model
+from smallgan.sampling import GeneratorSource
 from smallgan.shipped import sample_set
 
 

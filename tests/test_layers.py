@@ -17,7 +17,7 @@ LAYERS = (
     {"augment"},
     {"smallgan", "recipe", "device", "memory", "shipped", "console", "small_net"},
     {"models", "images", "weights", "run", "checkpoint"},
-    {"training", "sampling", "metrics", "report", "journal"},
+    {"training", "generators", "sampling", "metrics", "report", "journal"},
     {"study", "trainers", "training_data", "scoring", "gallery"},
     {"cli", "__main__"},
 )

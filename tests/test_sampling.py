@@ -8,6 +8,7 @@ from PIL import Image
 from augment.errors import InputError, UsageError
 from smallgan.checkpoint import save_checkpoint
 from smallgan.gallery import samples_folder, write_interpolation, write_samples
+from smallgan.generators import load_model
 from smallgan.images import ImageBatches
 from smallgan.recipe import dump_recipe, load_recipe
 from smallgan.run import RunDir
@@ -16,7 +17,6 @@ from smallgan.sampling import (
     addresses,
     interpolate,
     latents,
-    load_model,
     parse_seeds,
     sample_pixels,
 )

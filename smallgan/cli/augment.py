@@ -192,7 +192,8 @@ def _image_source(generator: str | None, device: str) -> ImageSource:
             "then name its run here with --generator runs/00000-..."
         )
     from smallgan.device import choose_device
-    from smallgan.sampling import GeneratorSource, load_model
+    from smallgan.generators import load_model
+    from smallgan.sampling import GeneratorSource
 
     return GeneratorSource(load_model(Path(generator), choose_device(device)))
 

@@ -36,7 +36,8 @@ def sample(
     from smallgan.console import progress
     from smallgan.device import choose_device
     from smallgan.gallery import samples_folder, write_interpolation, write_samples
-    from smallgan.sampling import addresses, load_model, parse_seeds
+    from smallgan.generators import load_model
+    from smallgan.sampling import addresses, parse_seeds
 
     if seeds is not None and count is not None:
         raise UsageError("--seeds and --count: give one; --seeds 0-35 is 36 seeds, --count 36 --seed 0 is one seed")

@@ -19,9 +19,9 @@ from smallgan.device import Stream, autocast, normal, rng
 from smallgan.images import Batch
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.recipe import Recipe
-from smallgan.training.dcgan import STATISTICS_BATCH, STATISTICS_BATCHES, without_gradients
 from smallgan.training.diffaugment import diffaugment, parse_diffaugment
-from smallgan.training.ema import measure_statistics, update_ema
+from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
+from smallgan.training.frozen import without_gradients
 from smallgan.training.losses import LOSSES, orthogonal_penalty
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,10 +13,9 @@ from smallgan.device import Stream, autocast, normal, rng
 from smallgan.images import Batch
 from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator, initialize
 from smallgan.recipe import Recipe
-from smallgan.training.ema import measure_statistics, update_ema
+from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
+from smallgan.training.frozen import without_gradients
 from smallgan.training.losses import LOSSES
-
-STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64
 
 
 class DCGANTrainer:
@@ -94,13 +92,3 @@ class DCGANTrainer:
         self.optimizers[name].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers[name].step()
-
-
-@contextmanager
-def without_gradients(network: nn.Module) -> Iterator[None]:
-    """Record a forward pass whose backward leaves out the weights of `network`; other gradients are bit-identical."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)

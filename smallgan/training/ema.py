@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from smallgan.models.biggan import StoredBatchNorm
 
+STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64
+"""How many latents batch-norm statistics are measured on."""
+
 
 @torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
