@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from augment.errors import InputError, UsageError
-from augment.geometry import fit_square
-from augment.pixels import Pixels
-from augment.sources import ImageSet, fingerprint, open_source
+from augment.sources import ImageSet, open_source
 from smallgan.checkpoint import STATE
-from smallgan.console import progress as show_progress
 from smallgan.console import say
 from smallgan.device import choose_device
+from smallgan.generators import Model, load_model
 from smallgan.metrics import METRICS, check_metrics, evaluate
-from smallgan.metrics.features import FeatureNet, Features, extract, feature_net
+from smallgan.metrics.features import FeatureNet, Features, feature_net
+from smallgan.metrics.given import given_net, is_given, read_given
+from smallgan.metrics.image_features import Fitted, readable, sample_features, set_features
 from smallgan.metrics.score import Score
 from smallgan.run import RunDir, append_jsonl, numbered_runs
-from smallgan.sampling import Model, load_model, sample_pixels
+from smallgan.sampling import sample_pixels
 from smallgan.shipped import sample_set
 
 DEFAULT_METRICS = ("is", "kmmd")
@@ -44,10 +43,23 @@ class Settings:
     checkpoint: str = "last"
     fit: str = "crop"
     """How reals of another size are brought to that of square fakes; a run has its own."""
+    precision: str = "fp32"
+    """Of the feature network: fp32 or bf16."""
+    skip_bad: bool = False
+    """Leave unreadable files out and list them, instead of stopping."""
+    augmented: Path | None = None
+    """Augmented images, for the metric "leak"; of a mixed dataset its added images count."""
+    target: tuple[int, ...] | None = None
+    """Class and neighbours for the metric "target"; None takes them from the reals."""
+    floors: bool = False
+    """Also score reals against reals."""
+    intervals: bool = True
 
 
 def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
     """Return the scores of `fake`: a run or checkpoint (its samples), a mixed dataset (its added images), or images.
+
+    An .npz of features (`smallgan.metrics.given`) is scored as it stands, against another one.
 
     `real` is the set to compare with. None means the originals of a run or of a mixed dataset; other images are then
     scored without reals. The scores of a run are also added to its scores.jsonl.
@@ -58,7 +70,14 @@ def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
         check_metrics(settings.metrics)
     if settings.num_fake is not None and settings.num_fake < 1:
         raise UsageError(f"--num-fake {settings.num_fake}: needed at least 1")
-    net, _ = feature_net(settings.features, choose_device(settings.device))  # its note stands in every score
+    if is_given(fake):
+        return _score_given(fake, real, settings)
+    if real is not None and is_given(real):
+        raise UsageError(f"--real {real} holds features, so {fake} must too (.npz), or name real images")
+    # the network's note stands in every score
+    net, why = feature_net(settings.features, choose_device(settings.device), settings.precision)
+    if why and net.note is None:
+        say(why)
     if RunDir(fake).exists() or (fake / STATE).is_file():
         return _score_run(fake, real, settings, net)
     return _score_images(fake, real, settings, net)
@@ -89,7 +108,7 @@ def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNe
     num_fake = settings.num_fake or default_num_fake(num_real)
     against = f", against {len(reals)} reals" if reals else ""
     say(f"{path}: {num_fake} samples of step {model.step}, seed {settings.seed}{against}")
-    fake_features = _extract(sample_pixels(model, num_fake, settings.seed), num_fake, "features of samples", net)
+    fake_features = sample_features(sample_pixels(model, num_fake, settings.seed), net, "features of samples")
     scores = _compare(fake_features, reals, (model.size, fit), trained_on, settings, net)
     if model.run is None:
         return [replace(score, step=model.step) for score in scores]
@@ -120,12 +139,35 @@ def _reals_of_run(model: Model, real: Path | None, settings: Settings) -> tuple[
 def _score_images(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> list[Score]:
     fakes, reals = _fakes_and_reals(path, real)
     if settings.num_fake is not None:
-        fakes = _some(fakes, settings.num_fake, settings.seed)
-    shapes: set[tuple[int, ...]] = set()
-    fake_features = _extract(_pixels(fakes, shapes=shapes), len(fakes), "features of fakes", net)
-    height, width, _ = next(iter(shapes))
-    fitted = (height, settings.fit) if len(shapes) == 1 and height == width else None
-    return _compare(fake_features, reals, fitted, None, settings, net)
+        if settings.skip_bad:
+            fakes = readable(fakes, skip_bad=True)  # else the draw would fall short of the number
+        fakes = fakes.subset(_drawn(len(fakes), settings, fakes.path))
+    found = set_features(fakes, net, "features of fakes", skip_bad=settings.skip_bad)
+    fitted = None if found.side is None else (found.side, settings.fit)
+    return _compare(found.features, reals, fitted, None, settings, net)
+
+
+def _score_given(path: Path, real: Path | None, settings: Settings) -> list[Score]:
+    """Score features that were given, against others that were given."""
+    if settings.features is not None:
+        raise UsageError(f"--features {settings.features}: {path} holds features already; leave the option out")
+    if settings.augmented is not None:
+        raise UsageError(f"--augmented {settings.augmented}: {path} holds features, and has no network for images")
+    if real is not None and not is_given(real):
+        raise UsageError(f"--real {real}: {path} holds features, so the reals must be features too (.npz)")
+    fakes, reals = read_given(path), read_given(real) if real else None
+    net, features = given_net(fakes, reals), fakes.features
+    if settings.num_fake is not None:
+        rows = _drawn(len(features), settings, path)
+        features = Features(features.features[rows], features.logits[rows])
+    return evaluate(
+        features,
+        reals.features if reals else None,
+        net,
+        reals_fingerprint=reals.fingerprint if reals else None,
+        metrics=_metrics(settings, net, has_real=reals is not None),
+        **_options(settings),
+    )
 
 
 def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet | None]:
@@ -146,41 +188,59 @@ def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet 
 def _compare(
     fake: Features,
     reals: ImageSet | None,
-    fitted: tuple[int, str] | None,
+    fitted: Fitted | None,
     expected: str | None,
     settings: Settings,
     net: FeatureNet,
 ) -> list[Score]:
     """Extract the reals, brought to the fakes' size where that is one square, and evaluate."""
-    metrics = settings.metrics
-    if metrics is None:
-        metrics = tuple(name for name in DEFAULT_METRICS if reals is not None or not METRICS[name].needs_real)
-        if reals is None:
-            say("no reals to compare with, so no KMMD; name some with --real")
-    if reals is None or not any(METRICS[name].needs_real for name in metrics):
-        return evaluate(fake, None, net, metrics=metrics, splits=settings.splits, seed=settings.seed)
-    hashes: list[str] = []
-    pixels = _pixels(reals, hashes=hashes)
-    if fitted is not None:
-        size, fit = fitted
-        pixels = (fit_square(each, size, fit) for each in pixels)
-    real_features = _extract(pixels, len(reals), "features of reals", net)
-    found = fingerprint(hashes)
-    if expected is not None and found != expected:
-        raise InputError(
-            f"{reals.path}: the images are not those that the run was trained on (fingerprint then "
-            f"{expected[:16]}, now {found[:16]}); put them back, or name reals with --real"
+    metrics = _metrics(settings, net, has_real=reals is not None)
+    options = _options(settings)
+    if settings.augmented is not None:
+        augmented = set_features(
+            _added(settings.augmented), net, "features of augmented images", fitted=fitted, skip_bad=settings.skip_bad
         )
+        options["augmented"] = augmented.features
+    if reals is None or not (settings.floors or any(METRICS[name].needs_real for name in metrics)):
+        return evaluate(fake, None, net, metrics=metrics, **options)
+    found = set_features(reals, net, "features of reals", fitted=fitted, expected=expected, skip_bad=settings.skip_bad)
     return evaluate(
         fake,
-        real_features,
+        found.features,
         net,
-        reals_fingerprint=found,
+        reals_fingerprint=found.fingerprint,
         reals_prepared=prepared(*fitted) if fitted else None,
         metrics=metrics,
-        splits=settings.splits,
-        seed=settings.seed,
+        **options,
     )
+
+
+def _metrics(settings: Settings, net: FeatureNet, *, has_real: bool) -> tuple[str, ...]:
+    """Return the metrics asked for, or those of the defaults that can be had, and say which cannot."""
+    if settings.metrics is not None:
+        return settings.metrics
+    chosen = [name for name in DEFAULT_METRICS if has_real or not METRICS[name].needs_real]
+    if not has_real:
+        say("no reals to compare with, so no KMMD; name some with --real")
+    if not net.num_logits:
+        say(f"{net.name} has no class predictions, so no Inception Score")
+        chosen = [name for name in chosen if not METRICS[name].needs_logits]
+    if not chosen:
+        raise UsageError(f"{net.name} has no class predictions and there are no reals: nothing to score; name --real")
+    return tuple(chosen)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    names = ("splits", "seed", "target", "floors", "intervals")
+    return {name: getattr(settings, name) for name in names}
+
+
+def _added(path: Path) -> ImageSet:
+    """Return the added images of a mixed dataset, or all images of another set."""
+    source = open_source(path)
+    if len(source.originals()) == len(source):
+        return source
+    return source.subset([index for index, image in enumerate(source.images) if image.origin != "original"])
 
 
 def _originals(path: Path) -> ImageSet:
@@ -190,27 +250,10 @@ def _originals(path: Path) -> ImageSet:
     return originals
 
 
-def _some(images: ImageSet, count: int, seed: int) -> ImageSet:
-    """Return `count` images drawn without replacement, in their old order."""
-    if count > len(images):
-        raise UsageError(f"--num-fake {count}: {images.path} has {len(images)} to score; ask for at most that many")
-    drawn = np.random.default_rng(np.random.SeedSequence(abs(seed))).permutation(len(images))[:count]
-    return images.subset([int(index) for index in sorted(drawn)])
-
-
-def _pixels(
-    images: ImageSet, *, shapes: set[tuple[int, ...]] | None = None, hashes: list[str] | None = None
-) -> Iterator[Pixels]:
-    """Yield the pixels, and note their shapes and the files' sha256. Raises InputError naming a bad file."""
-    for index in range(len(images)):
-        loaded = images.load(index)
-        if shapes is not None:
-            shapes.add(loaded.image.pixels.shape)
-        if hashes is not None:
-            hashes.append(loaded.sha256)
-        yield loaded.image.pixels
-
-
-def _extract(pixels: Iterable[Pixels], count: int, what: str, net: FeatureNet) -> Features:
-    with show_progress(what, count) as advance:
-        return extract(pixels, net, progress=advance)
+def _drawn(there: int, settings: Settings, path: Path) -> list[int]:
+    """Return `num_fake` of the positions 0 .. there - 1, drawn without replacement by the seed, ascending."""
+    count = settings.num_fake or there
+    if count > there:
+        raise UsageError(f"--num-fake {count}: {path} has {there} to score; ask for at most that many")
+    order = np.random.default_rng(np.random.SeedSequence(abs(settings.seed))).permutation(there)
+    return sorted(int(index) for index in order[:count])

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="List, fetch, verify and import pretrained weights. Nothing is downloaded unless you say `fetch`.\n\n"
+    help="List, fetch, verify and import pretrained weights; show and clear the cache. Nothing is downloaded unless "
+    "you say `fetch`.\n\n"
     "Example: smallgan weights fetch inception-v3-tf2015",
     no_args_is_help=True,
 )
@@ -72,6 +73,32 @@ def import_weights(
     from smallgan import weights
 
     typer.echo(weights.import_file(name, file))
+
+
+@app.command("cache")
+def show_cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete the kept features; weights stay.")] = False,
+    as_json: _AS_JSON = False,
+) -> None:
+    """Show the cache of weights and of extracted features: where it is and how large; SMALLGAN_CACHE moves it.
+
+    Example: smallgan weights cache --clear
+    """
+    import json
+
+    from smallgan import weights
+    from smallgan.metrics import feature_cache
+
+    count, num_bytes = feature_cache.clear() if clear else feature_cache.usage()
+    folder = weights.cache_folder()
+    weight_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if as_json:
+        kept = {"path": str(feature_cache.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
+        typer.echo(json.dumps({"weights": {"path": str(folder), "bytes": weight_bytes}, "features": kept}, indent=2))
+        return
+    what = "deleted" if clear else "kept"
+    typer.echo(f"weights: {weight_bytes / 1e6:.1f} MB in {folder}")
+    typer.echo(f"features: {count} set(s) {what}, {num_bytes / 1e6:.1f} MB in {feature_cache.folder()}")
 
 
 def _print_states(names: list[str], *, as_json: bool) -> None:

@@ -50,9 +50,9 @@ class FeatureNet:
 class Features:
     """What a network made of N images, in their order."""
 
-    features: NDArray[np.float32]
-    """N x F, pooled."""
-    logits: NDArray[np.float32]
+    features: NDArray[np.float32] | NDArray[np.float64]
+    """N x F, pooled; float64 only where they were given so."""
+    logits: NDArray[np.float32] | NDArray[np.float64]
     """N x K, before the softmax; K = 0 for a network without classes."""
 
     def __len__(self) -> int:
