@@ -44,7 +44,8 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
             now = time.monotonic()
             if not sys.stderr.isatty() and now - last >= PLAIN_SECONDS:
                 last = now
-                left = f", {duration((now - started) * (total - done) / done)} left" if 0 < done < total else ""
+                rate = done / max(now - started, 1e-9)
+                left = f", {rate:,.3g} a second, {duration((total - done) / rate)} left" if 0 < done < total else ""
                 say(f"{title}: {done:,} of {total:,}{left}")
 
         yield advance

@@ -12,9 +12,10 @@ def test_what_is_soon_done_says_nothing_and_what_lasts_says_how_far(capsys, monk
         advance(5)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(console, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(console.time, "monotonic", iter((0.0, 4.0, 8.0)).__next__)
     with console.progress("building", 10) as advance:
         advance(5)
-    assert capsys.readouterr().err == "building: 5 of 10, 0 s left\n"
+    assert capsys.readouterr().err == "building: 5 of 10, 1.25 a second, 4 s left\n"
 
 
 def test_the_first_signal_asks_to_stop_and_the_second_interrupts(capsys):
