@@ -48,8 +48,8 @@ def write_bytes(path: Path | str, data: bytes, *, sync: bool = False) -> None:
     Raises OutputError.
     """
     final = str(path)  # plain strings below: with pathlib a small file costs half as much again
-    folder, name = os.path.split(final)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{threading.get_ident()}.tmp")  # noqa: PTH118
+    at = max(final.rfind("/"), final.rfind(os.sep)) + 1
+    temporary = f"{final[:at]}.{final[at:]}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
         file = os.open(temporary, _NEW, 0o666)
         try:

@@ -13,6 +13,7 @@ _MAX_BYTES = 120
 """Of a stem: with operation, number and the suffix of a file half written it stays below the usual 255."""
 
 
+@lru_cache(maxsize=4096)
 def safe(text: str) -> str:
     """Return `text` as one part of a path: composed (NFC), without what some system forbids, at most 120 bytes long.
 

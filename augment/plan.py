@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from posixpath import basename, splitext
 from typing import Any
@@ -174,7 +175,7 @@ def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
 
 def image_generator(seed: int, k: int) -> np.random.Generator:
     """Return the random generator of added image `k`; it depends on (seed, k) only."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_IMAGE, k)))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_IMAGE, k))))
 
 
 def parent_order(seed: int, num_parents: int) -> list[int]:
@@ -269,7 +270,7 @@ def _added(
     amounts = [policy.counts(goal.num_added) for goal in goals]
     entries: list[Entry] = []
     for place, share in enumerate(policy.shares):
-        steps = share.steps
+        steps, called = share.steps, _short(share.name)
         for goal_number in range(len(goals)):
             for _ in range(amounts[goal_number][place]):
                 k = len(entries)
@@ -281,7 +282,7 @@ def _added(
                 parent = next(walks[goal_number])
                 image = source.images[parent]
                 # the safe stem is short; the operation comes after it, whole
-                name = namer.name(image.label, _stem(image.name), f"__{_short(share.name)}-{k:05d}{suffix}")
+                name = namer.name(image.label, _stem(image.name), f"__{called}-{k:05d}{suffix}")
                 entries.append(Entry(name, "augmented", image.label, parent, k, operations))
     return entries
 
@@ -309,5 +310,6 @@ def _renamed(source: ImageSet, entries: Sequence[Entry]) -> dict[str, str]:
     return {e.file_name: i.name for e, i in pairs if _stem(e.file_name) != _stem(i.name)}
 
 
+@lru_cache(maxsize=4096)
 def _stem(name: str) -> str:
     return splitext(basename(name))[0]
