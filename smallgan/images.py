@@ -111,3 +111,14 @@ def grid(pixels: Sequence[Pixels] | Pixels, columns: int | None = None, gap: int
         top, left = row * (height + gap), column * (width + gap)
         sheet[top : top + height, left : left + width] = tile
     return sheet
+
+
+def pairs(above: Pixels, below: Pixels, columns: int = 10) -> Pixels:
+    """Return two sets N x S x S x 3 as rows of one picture, each image of the second beneath that of the first."""
+    columns = min(columns, len(above))
+    rows: list[Pixels] = []
+    for first in range(0, len(above), columns):
+        for row in (above[first : first + columns], below[first : first + columns]):
+            blank = np.full((columns - len(row), *row.shape[1:]), 255, np.uint8)
+            rows.extend([*row, *blank])
+    return grid(rows, columns=columns)

@@ -18,6 +18,7 @@ from augment.files import make_folder, output_errors, write_text
 _NUMBERED = re.compile(r"(\d{5})-.+")
 _CHECKPOINT = re.compile(r"step-(\d{6,})")
 _GRID = re.compile(r"fakes-(\d{6,})\.png")
+_PICTURE = re.compile(r"(?:fakes|reconstructions)-(\d{6,})\.png")
 
 
 class RunDir:
@@ -56,6 +57,10 @@ class RunDir:
         """Return the path of the grid of `step`."""
         return self.path / f"fakes-{step:06d}.png"
 
+    def reconstructions(self, step: int) -> Path:
+        """Return the path of the training images beside what a transfer makes of their codes at `step`."""
+        return self.path / f"reconstructions-{step:06d}.png"
+
     def grids(self) -> dict[int, Path]:
         """Return the grids that are there, by step."""
         found = ((_GRID.fullmatch(path.name), path) for path in self.path.glob("fakes-*.png"))
@@ -89,9 +94,10 @@ class RunDir:
         """Forget what was logged, scored, drawn or saved after `step`, so that a resumed run equals a whole one."""
         for path in (self.stats, self.scores):
             _keep_lines(path, lambda at: at <= step)
-        for grid_step, grid in self.grids().items():
-            if grid_step > step:
-                grid.unlink()
+        for picture in self.path.glob("*.png"):
+            match = _PICTURE.fullmatch(picture.name)
+            if match and int(match[1]) > step:
+                picture.unlink()
         for checkpoint_step in self.checkpoint_steps():
             if checkpoint_step > step:
                 shutil.rmtree(self.checkpoint(checkpoint_step))

@@ -16,7 +16,7 @@ from augment.files import write_bytes, write_json, write_text
 from augment.pixels import encode_png
 from smallgan.device import choose_device, describe_device
 from smallgan.generators import Model
-from smallgan.images import grid
+from smallgan.images import grid, pairs, to_pixels
 from smallgan.journal import Say, TensorBoard, logged, write_environment
 from smallgan.metrics import evaluate
 from smallgan.metrics.features import extract, feature_net
@@ -25,9 +25,13 @@ from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
 from smallgan.sampling import sample_pixels
 from smallgan.scoring import default_num_fake, prepared
-from smallgan.trainers import prepare
-from smallgan.training.loop import GRID_IMAGES, Hooks, fit
+from smallgan.trainers import adapter_table, open_pretrained, prepare
+from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
+from smallgan.training.transfer import TransferTrainer
 from smallgan.training_data import TrainingData, describe_data, load_data
+
+PAIRS_SHOWN = 50
+"""Training images in a transfer's picture of reconstructions."""
 
 
 def train(
@@ -48,6 +52,7 @@ def train(
     another. `say` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
     """
     chosen = choose_device(device)
+    recipe, source = open_pretrained(recipe)
     run = find_run(recipe, root, out, new=new)
     if run.last_step() >= recipe.train.steps:
         say(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
@@ -65,9 +70,10 @@ def train(
         say(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
         write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
         write_bytes(run.mix, encode_png(data.preview))
-        trainer, batches = prepare(recipe, data, chosen)
+        trainer, batches = prepare(recipe, data, chosen, source, say)
         with TensorBoard(run) as record:
-            hooks = Hooks(say, _evaluator(recipe, run, data, chosen, say), stop_requested, record, advance)
+            evaluator = _evaluator(recipe, run, data, chosen, say)
+            hooks = Hooks(say, evaluator, stop_requested, _pictures(run, data, trainer), record, advance)
             step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
             say(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
@@ -100,12 +106,15 @@ def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunD
     return next_run(root, recipe.name)
 
 
-def dry_run(recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str) -> dict[str, Any]:
+def dry_run(
+    recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, say: Say = print
+) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
+    recipe, source = open_pretrained(recipe)
     run = find_run(recipe, root, out, new=new)
     data = load_data(recipe, chosen)
-    trainer, batches = prepare(recipe, data, chosen)
+    trainer, batches = prepare(recipe, data, chosen, source, say)
     seconds = []
     for step in range(3):
         started = time.perf_counter()
@@ -117,6 +126,7 @@ def dry_run(recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: 
         "resumes_from_step": run.last_step(),
         "data": describe_data(data.summary),
         "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()},
+        **({"adapters": adapter_table(source)} if source and isinstance(trainer, TransferTrainer) else {}),
         "device": describe_device(chosen),
         "steps": steps,
         "epochs": round(steps * recipe.train.batch_size / len(batches), 1),
@@ -141,6 +151,19 @@ def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
                 f"{run.path}: the images are not those that this run began with: {key} was {before[key]}, is "
                 f"{summary[key]}; restore them, or start another run with --new"
             )
+
+
+def _pictures(run: RunDir, data: TrainingData, trainer: Trainer) -> Callable[[int], None]:
+    """Return the loop's `draw`: of a transfer, the training images, each above what its code gives."""
+    if not isinstance(trainer, TransferTrainer):
+        return lambda _step: None
+    shown = range(min(len(data.mixture.pixels), PAIRS_SHOWN))
+
+    def draw(step: int) -> None:
+        made = to_pixels(trainer.reconstruct(shown))
+        write_bytes(run.reconstructions(step), encode_png(pairs(data.mixture.pixels[: len(shown)], made)))
+
+    return draw
 
 
 def _evaluator(

@@ -22,6 +22,16 @@ def train(
         str | None,
         typer.Option(help="Recipe to start from: a shipped name (smallgan recipes list) or a YAML file."),
     ] = None,
+    model: Annotated[str | None, typer.Option(help="dcgan (default) or biggan, trained from scratch.")] = None,
+    transfer: Annotated[
+        str | None,
+        typer.Option(help="Adapt a pretrained BigGAN instead: apgc, bsa or finetune."),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(help="BigGAN to adapt: a checkpoint file or folder; default: the small one that ships."),
+    ] = None,
+    group_size: Annotated[int | None, typer.Option(help="APGC: channels a group; 0 for no groups.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the training images: 32, 64 or 128 px.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps. Raising it goes on with a finished run.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
@@ -39,21 +49,26 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
 ) -> None:
-    """Train a DCGAN from scratch. The same command again goes on where it stopped.
+    """Train a GAN from scratch, or adapt a pretrained one. The same command again goes on where it stopped.
 
-    Example: smallgan train photos --size 64 --steps 5000 --policy hflip
+    Examples: smallgan train photos --size 64 --steps 5000 --policy hflip, or smallgan train photos --transfer apgc
     """
     import json
     import shlex
     import sys
 
+    from augment.errors import UsageError
     from smallgan.console import progress_bar, say, stop_flag
-    from smallgan.recipe import load_recipe, parse_overrides
+    from smallgan.recipe import load_recipe, parse_overrides, shipped_recipes
     from smallgan.study import dry_run as plan_run
     from smallgan.study import train as run_training
 
     options: dict[str, Any] = {
         "data.source": data,
+        "train.model": model,
+        "transfer.method": transfer,
+        "transfer.pretrained": pretrained,
+        "transfer.group_size": group_size,
         "data.size": size,
         "data.skip_bad": skip_bad or None,
         "augment.policy": policy,
@@ -67,12 +82,17 @@ def train(
         "seeds": None if seed is None else [seed],
     }
     given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])
-    if data is None and recipe is None:
-        recipe = "quickstart"
-        say("no DATA given: the recipe quickstart on the sample set of painted flowers that ships with smallgan")
+    if data is None and recipe is None and model is None:
+        recipe = f"quickstart-{transfer}" if transfer else "quickstart"
+        if recipe not in shipped_recipes():
+            recipe = "quickstart-apgc"
+        say(f"no DATA given: the recipe {recipe} on the sample set of painted flowers that ships with smallgan")
+    elif pretrained is not None and transfer is None and "transfer.method" not in given:
+        raise UsageError("--pretrained: say how to adapt it, with --transfer apgc, bsa or finetune")
     resolved = load_recipe(recipe, given)
     if dry_run:
-        typer.echo(json.dumps(plan_run(resolved, root=Path("runs"), out=out, new=new, device=device), indent=2))
+        plan = plan_run(resolved, root=Path("runs"), out=out, new=new, device=device, say=say)
+        typer.echo(json.dumps(plan, indent=2))
         return
     with stop_flag() as stop_requested, progress_bar("training", resolved.train.steps) as advance:
         run = run_training(

@@ -12,22 +12,20 @@ from torch import Tensor
 
 from augment.errors import UsageError
 
-KINDS = ("color", "translation", "cutout")
-
 
 def parse_diffaugment(text: str) -> tuple[str, ...]:
     """Return ("translation", "cutout") for "translation,cutout", () for "none". Raises UsageError."""
     kinds = tuple(part.strip() for part in text.split(",") if part.strip() not in ("", "none"))
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [kind for kind in kinds if kind not in _OPERATIONS]
     if unknown:
-        raise UsageError(f"diffaugment: found {unknown[0]!r}, needed some of {', '.join(KINDS)}, or none")
+        raise UsageError(f"diffaugment: found {unknown[0]!r}, needed some of {', '.join(_OPERATIONS)}, or none")
     return kinds
 
 
 def diffaugment(images: Tensor, kinds: tuple[str, ...], draws: np.random.Generator) -> Tensor:
     """Return augmented images of the same shape; `draws` gives the numbers, the same on every device."""
     for kind in kinds:
-        images = {"color": _color, "translation": _translate, "cutout": _cut_out}[kind](images, draws)
+        images = _OPERATIONS[kind](images, draws)
     return images
 
 
@@ -72,3 +70,6 @@ def _uniform(images: Tensor, draws: np.random.Generator, low: float, high: float
 
 def _within(places: Tensor, side: int) -> Tensor:
     return (places >= 0) & (places < side)
+
+
+_OPERATIONS = {"color": _color, "translation": _translate, "cutout": _cut_out}

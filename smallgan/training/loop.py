@@ -30,15 +30,17 @@ class Trainer(Checkpointed, Protocol):
     """One step. It prints nothing and writes nothing."""
 
     device: torch.device
-    description: Mapping[str, Any]
-    """What the generator is built from again: `model`, and what that model needs; JSON values."""
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What the generator is built from again: `model`, and what that model needs; JSON values."""
 
     @property
     def generator_ema(self) -> nn.Module:
         """The averaged generator, in eval mode."""
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
-        """Take step `number` on a batch of real images; return scalars on the device, loss_d and loss_g among them."""
+        """Take step `number` on a batch of real images; return scalars on the device, loss_g among them."""
 
     def settle(self) -> None:
         """Make the averaged generator ready to be used; must not change what the next step does."""
@@ -68,6 +70,8 @@ class Hooks:
     """(averaged generator, step) -> a figure of merit, lower is better, or None; writes its own scores."""
     stop_requested: Callable[[], bool]
     """True once the user asked to stop; the loop then saves and returns."""
+    draw: Callable[[int], None] = lambda _: None
+    """Takes the step of a snapshot, and draws what the trainer has to show beside samples."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
     """Takes each line of stats.jsonl, for TensorBoard."""
     advance: Callable[[int], None] = lambda _: None
@@ -133,9 +137,9 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
 def draw_grid(generator: Any, recipe: Recipe, device: torch.device, count: int = GRID_IMAGES) -> Pixels:
     """Return the run's fixed-latent images as pixels N x S x S x 3, spread evenly over the classes where there are."""
     z = torch.from_numpy(normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))).to(device)
-    inputs = (z,)
+    inputs: tuple[Tensor, ...] = (z,)
     if generator.num_classes:
-        inputs += (torch.arange(count, device=device) * generator.num_classes // count,)
+        inputs = (z, torch.arange(count, device=device) * generator.num_classes // count)
     with torch.no_grad(), autocast(device, recipe.train.precision):
         return to_pixels(generator(*inputs))
 
@@ -167,7 +171,7 @@ def _report(
     parts = (
         f"step {step}/{recipe.train.steps}",
         f"kimg {line['kimg']:.1f}",
-        f"loss D {means['loss_d']:.3f} G {means['loss_g']:.3f}",
+        _losses(means),
         f"{images_per_second:.1f} images/s",
         f"training {_span(clock.train_seconds)}",
         f"elsewhere {_span(clock.other_seconds)}",
@@ -175,6 +179,13 @@ def _report(
         f"memory {line['memory_mb']} MB",
     )
     hooks.say("  ".join(parts))
+
+
+def _losses(means: Mapping[str, float]) -> str:
+    """Return the losses as a status line shows them: those of a pair of networks, or the terms of a reconstruction."""
+    if "loss_d" in means:
+        return f"loss D {means['loss_d']:.3f} G {means['loss_g']:.3f}"
+    return "  ".join(f"{name} {means[name]:.4f}" for name in ("pixel", "perceptual", "latent") if name in means)
 
 
 def _save(recipe: Recipe, run: RunDir, trainer: Trainer, clock: Clock, step: int) -> None:
@@ -197,6 +208,7 @@ def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step:
     best = json.loads(run.best.read_text(encoding="utf-8"))["merit"] if run.best.is_file() else math.inf
     if step and merit is not None and merit < best:
         write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
+    hooks.draw(step)
     write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer.generator_ema, recipe, trainer.device))))
 
 
@@ -204,14 +216,16 @@ def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir,
     broken = [name for name, value in means.items() if not math.isfinite(value)]
     if not broken:
         return
-    settings = recipe.train
     kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
-    advice = "--precision fp32, or " if settings.precision == "bf16" else ""
-    halved = f"--set train.lr_d={settings.lr_d / 2:g} --set train.lr_g={settings.lr_g / 2:g}"
+    advice = "--precision fp32, or " if recipe.train.precision == "bf16" else ""
+    rates = {"transfer.lr_codes": recipe.transfer.lr_codes, "transfer.lr_adapter": recipe.transfer.lr_adapter}
+    if "loss_d" in means:
+        rates = {"train.lr_d": recipe.train.lr_d, "train.lr_g": recipe.train.lr_g}
+    used = ", ".join(f"{path} {rate:g}" for path, rate in rates.items())
+    halved = " ".join(f"--set {path}={rate / 2:g}" for path, rate in rates.items())
     raise FailedError(
         f"{run.path}: {', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}; {kept}. "
-        f"Learning rates were {settings.lr_g:g} (G) and {settings.lr_d:g} (D), loss {settings.loss}, "
-        f"precision {settings.precision}. Try {advice}{halved}, with --new"
+        f"The learning rates were {used}; precision {recipe.train.precision}. Try {advice}{halved}, with --new"
     )
 
 
