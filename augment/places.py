@@ -131,7 +131,7 @@ class Arrays:
             codes = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
             code = codes[pixels.shape[2]]
             pixels = pixels[..., 0] if code is None else cv2.cvtColor(np.ascontiguousarray(pixels), code)
-        return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()  # type: ignore[no-any-return]
+        return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
 
 
 def _are_images(array: NDArray[Any]) -> bool:

@@ -193,11 +193,14 @@ class ImageSet:
 
     def describe(self, facts: Sequence[Facts]) -> list[dict[str, str | int]]:
         """Return the parts as they stand in plan.json. `facts` are those of the images."""
-        described = []
+        described: list[dict[str, str | int]] = []
         for number, part in enumerate(self.parts):
             hashes = [fact.sha256 for image, fact in zip(self.images, facts, strict=True) if image.part == number]
-            more = {"origin": part.origin} if len(self.parts) > 1 else {}
-            described.append({"name": part.name, "num_images": len(hashes), "fingerprint": fingerprint(hashes)} | more)
+            entry: dict[str, str | int] = {"name": part.name, "num_images": len(hashes)}
+            entry["fingerprint"] = fingerprint(hashes)
+            if len(self.parts) > 1:
+                entry["origin"] = part.origin
+            described.append(entry)
         return described
 
 

@@ -21,7 +21,7 @@ TABLE_NAMES = frozenset({METADATA, "metadata.csv", DATASET_JSON})
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 
 _NAME_COLUMNS = ("file_name", "filename", "file", "path", "image")
-_ORIGINS = get_args(Origin)
+_ORIGINS: dict[object, Origin] = {origin: origin for origin in get_args(Origin)}
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,12 @@ def _rows(text: str, suffix: str, where: str, notes: list[str]) -> Iterator[tupl
         if isinstance(label, list | dict):
             _note_once(notes, f"{where}: its labels are no single classes, and are not used")
             label = None
-        origin = record.get("origin")
         yield (
             record[column],
             Row(
                 None if label is None or label == "" else str(label),
                 "label" in record,
-                origin if origin in _ORIGINS else "original",
+                _ORIGINS.get(str(record.get("origin")), "original"),
             ),
         )
 

@@ -18,43 +18,85 @@ def register(app: typer.Typer) -> None:
 def inspect(
     source: Annotated[
         Path | None,
-        typer.Argument(help="Folder, zip, image or mixed dataset; default: the sample set that ships with smallgan."),
+        typer.Argument(
+            help="Folder, zip, array file, list, image or mixed dataset; default: the sample set that ships with "
+            "smallgan."
+        ),
     ] = None,
+    size: Annotated[int | None, typer.Option(help="Say what --size of augment would do to each file.", min=1)] = None,
+    fit: Annotated[str, typer.Option(help="How an image becomes square: crop, pad or stretch.")] = "crop",
+    ground: Annotated[str, typer.Option(help="Under transparent parts: a colour, or refuse.")] = "white",
+    mode: Annotated[str, typer.Option(help="rgb, or gray: all images become gray.")] = "rgb",
+    files: Annotated[bool, typer.Option("--files", help="List each file, with what will be done to it.")] = False,
     workers: Annotated[int | None, typer.Option(help="Threads; default: one a core, at most 8.", min=1)] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print everything that was found as JSON.")] = False,
 ) -> None:
     """Look at images before anything is made of them, with the checks that augment and train make.
 
-    Exit code 2 when a file cannot be used. Example: smallgan inspect photos
+    Exit code 2 when a file cannot be used. Example: smallgan inspect photos --size 64
     """
     import json
 
+    from augment.errors import UsageError
+    from augment.geometry import FITS
     from augment.inspect import check, summarise
+    from augment.pixels import Rules, parse_ground, parse_mode
     from augment.shares import default_workers
     from augment.sources import open_source
-    from smallgan.console import say
+    from smallgan.console import progress, say
     from smallgan.shipped import sample_set
 
+    if fit not in FITS:
+        raise UsageError(f"--fit {fit!r}: needed one of {', '.join(FITS)}")
+    rules = Rules(parse_ground(ground), parse_mode(mode))
     if source is None:
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
-    images = open_source(source or sample_set())
-    found = summarise(images, check(images, workers=workers or default_workers()))
-    typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if json_output else as_table(found))
+    images = open_source(source or sample_set(), rules=rules)
+    with progress("looking", len(images)) as report:
+        records = check(images, workers=workers or default_workers(), looks=True, progress=report)
+    found = summarise(images, records, size=size, fit=fit)
+    typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if json_output else as_table(found, files=files))
     if found["problems"]:
         raise typer.Exit(2)
 
 
-def as_table(found: dict[str, Any]) -> str:
-    """Return a summary of `augment.inspect.summarise` as aligned lines."""
-    rows = [("source", found["source"]), ("images", f"{found['num_usable']} usable of {found['num_images']}")]
+def as_table(found: dict[str, Any], *, files: bool = False) -> str:
+    """Return a summary of `augment.inspect.summarise` as aligned lines, with a line a file where asked for."""
+    rows = [("source", found["source"]), ("images", f"{found['num_usable']:,} usable of {found['num_images']:,}")]
+    rows += _rows("read as", found["set_notes"])
     for title, counts in (("sizes", found["sizes"]), ("formats", found["formats"]), ("classes", found["classes"])):
-        rows += _rows(title, [f"{key}  {number}" for key, number in counts.items()])
+        rows += _rows(title, [f"{key}  {number:,}" for key, number in counts.items()])
+    rows += _rows("turned", found["turned"])
     rows += _rows("problems", found["problems"])
     rows += _rows("notes", [f"{name}: {'; '.join(notes)}" for name, notes in found["notes"].items()])
     rows += _rows("equal files", [" = ".join(names) for names in found["duplicates"]])
+    rows += _rows("look alike", [" ~ ".join(names) for names in found["near_duplicates"]])
+    rows += _rows("symmetry", [symmetry["text"] for symmetry in found["symmetry"]])
     rows += _rows("ignored", found["ignored"])
+    rows += _rows("what is done", [f"{number:,}  {action}" for action, number in found["actions"].items()])
+    rows += _rows("advice", found["advice"])
     width = max(len(title) for title, _ in rows) + 2
-    return "\n".join(f"{title:<{width}}{value}" for title, value in rows)
+    lines = [f"{title:<{width}}{value}" for title, value in rows]
+    if files:
+        lines += ["", *_file_lines(found["files"])]
+    return "\n".join(lines)
+
+
+def _file_lines(files: list[dict[str, Any]]) -> list[str]:
+    cells = [
+        (
+            file["name"],
+            f"{file['width']}x{file['height']}" if file["width"] else "-",
+            f"{file['format']} {file['mode']}" if file["format"] else "-",
+            "" if file["orientation"] == 1 else f"EXIF {file['orientation']}",
+            file["problem"] or file["action"],
+        )
+        for file in files
+    ]
+    widths = [max(len(row[column]) for row in cells) for column in range(4)]
+    return [
+        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[4]]) for row in cells
+    ]
 
 
 def _rows(title: str, values: list[str]) -> list[tuple[str, str]]:
