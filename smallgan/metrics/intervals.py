@@ -30,8 +30,8 @@ LEAST_IMAGES = 5
 _CONFIDENCE = 0.95
 _WILSON = 1.959963984540054
 """The two-sided 95 % point of the normal distribution."""
-_SUBSAMPLES = 60
-_LARGEST_SUBSAMPLE = 1000
+_SUBSAMPLES = 40
+_LARGEST_SUBSAMPLE = 500
 _GROUPING_SEED = 20_200
 
 
@@ -90,7 +90,7 @@ def subsampled(
 ) -> Spread | None:
     """Return the spread of a statistic of several sets from its values on halves of them, drawn without replacement.
 
-    Of n images b are drawn, the same share of each set: half, or less where a set is so large that 1,000 will do. The
+    Of n images b are drawn, the same share of each set: half, or less where a set is so large that 500 will do. The
     variance over draws times b / (n - b) is that of the statistic of n.
 
     Args:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augment.errors import InputError
-from smallgan.metrics.distances import Vectors, mean_vector, row_blocks
-from smallgan.metrics.pairs import gaussian, mmd2_interval, pair_sums
+from smallgan.metrics.distances import Vectors, mean_vector
+from smallgan.metrics.pairs import Kernel, gaussian, group_spreads, mmd2_interval, pair_sums, slope_of_width
 
 _LEAST_SPREAD = 1e-10
 """Mean squared distance over mean squared length below which reals count as one image: float32 noise is near 1e-13."""
@@ -29,7 +29,7 @@ class Kmmd:
     bandwidth: float
     """m, the mean squared distance between reals."""
     interval: tuple[float, float] | None
-    """95 %, by the block jackknife at this bandwidth; None below five images."""
+    """95 %, by the block jackknife; None below five images."""
 
 
 def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Kmmd:
@@ -83,17 +83,20 @@ def _mmd2(
     """Return the squared discrepancy, m, and the interval of the first."""
     center = mean_vector(real)
     # The mean over all pairs of |x - y|^2 is twice the mean of |x - mean|^2: no pair needs to be looked at.
-    bandwidth = 2 * squared_spread(real, center) / len(real)
+    counts, squares, shifts = group_spreads(real, center)
+    bandwidth = 2 * float(squares.sum()) / len(real)
     if bandwidth <= _LEAST_SPREAD * (float(center @ center) + bandwidth):
         raise InputError(
             f"KMMD needs at least two different real images: the features of the {len(real)} given do not differ, so "
             "the kernel has no width; give more reals with --real"
         )
-    sums = pair_sums(fake, real, gaussian(1 / (2 * sigma**2 * bandwidth)), center)
+
+    def kernel_of(width: float) -> Kernel:
+        return gaussian(1 / (2 * sigma**2 * width))
+
+    sums = pair_sums(fake, real, kernel_of(bandwidth), center)
     squared = sums.mmd2(unbiased=unbiased)
-    return squared, bandwidth, mmd2_interval(sums, squared, unbiased=unbiased)
-
-
-def squared_spread(x: Vectors, center: Vectors) -> float:
-    """Return the sum over the rows of |x - center|^2, in float64 and in blocks."""
-    return sum(float(np.square(np.asarray(x[rows], np.float64) - center).sum()) for rows in row_blocks(len(x)))
+    left, rest = len(real) - counts, squares.sum() - squares
+    widths = 2 * (rest / left - shifts / left**2)  # without one group each
+    drift = slope_of_width(fake, real, kernel_of, bandwidth) * (widths - bandwidth)
+    return squared, bandwidth, mmd2_interval(sums, squared, unbiased=unbiased, drift=(0.0, drift))

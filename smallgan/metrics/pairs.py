@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smallgan.metrics.distances import Vectors, row_blocks, squares_between
+from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
 from smallgan.metrics.intervals import LEAST_IMAGES, Matrix, group_labels, jackknife
 
 Kernel = Callable[[Matrix, Matrix], Matrix]
 """n x F and m x F in float64 to the n x m values of a kernel, which the caller may overwrite."""
+
+_SLOPE_IMAGES = 1000
+_STEP = 0.01
 
 
 @dataclass(frozen=True)
@@ -103,13 +106,50 @@ def pair_sums(fake: Vectors, real: Vectors, kernel: Kernel, center: Matrix | Non
     return PairSums(fakes, reals, between, fakes_itself, reals_itself, *counts)
 
 
-def mmd2_interval(sums: PairSums, value: float, *, unbiased: bool) -> tuple[float, float] | None:
-    """Return the block jackknife's interval of a squared discrepancy: both sides leave out their groups in turn."""
+def mmd2_interval(
+    sums: PairSums,
+    value: float,
+    *,
+    unbiased: bool,
+    drift: tuple[Matrix | float, Matrix | float] = (0.0, 0.0),
+) -> tuple[float, float] | None:
+    """Return the block jackknife's interval of a squared discrepancy: both sides leave out their groups in turn.
+
+    `drift` is what leaving out a group of fakes, and of reals, changes besides: by moving the kernel's width.
+    """
     if min(sums.num_fakes.sum(), sums.num_reals.sum()) < LEAST_IMAGES:
         return None
-    spread = jackknife(value, sums.without_fakes(unbiased=unbiased), sums.num_fakes)
-    spread += jackknife(value, sums.without_reals(unbiased=unbiased), sums.num_reals)
+    spread = jackknife(value, sums.without_fakes(unbiased=unbiased) + drift[0], sums.num_fakes)
+    spread += jackknife(value, sums.without_reals(unbiased=unbiased) + drift[1], sums.num_reals)
     return spread.around(value)
+
+
+def slope_of_width(fake: Vectors, real: Vectors, kernel_of: Callable[[float], Kernel], width: float) -> float:
+    """Return how fast the squared discrepancy changes with the kernel's width, from at most 1,000 images a side.
+
+    It only serves the interval, so a difference quotient over some images is near enough.
+    """
+    if min(len(fake), len(real)) < 2:
+        return 0.0
+    some_fake, some_real = (side[group_labels(len(side), len(side)) < _SLOPE_IMAGES] for side in (fake, real))
+    center = mean_vector(some_real)
+    wide, narrow = (
+        pair_sums(some_fake, some_real, kernel_of(width * factor), center).mmd2(unbiased=True)
+        for factor in (1 + _STEP, 1 - _STEP)
+    )
+    return (wide - narrow) / (2 * _STEP * width)
+
+
+def group_spreads(x: Vectors, center: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+    """Return, for each group of images, their number, the sum of |x - center|^2, and |sum of (x - center)|^2."""
+    groups = group_labels(len(x))
+    num_groups = int(groups.max()) + 1
+    squares, shifts = np.zeros(num_groups), np.zeros((num_groups, len(center)))
+    for rows in row_blocks(len(x)):
+        block, members = _block(x, rows, center), _members(groups, rows)
+        squares += members @ np.square(block).sum(axis=1)
+        shifts += members @ block
+    return np.bincount(groups).astype(np.float64), squares, np.square(shifts).sum(axis=1)
 
 
 def gaussian(scale: float) -> Kernel:

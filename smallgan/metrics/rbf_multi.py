@@ -14,8 +14,7 @@ import numpy as np
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, squares_between
 from smallgan.metrics.intervals import Matrix
-from smallgan.metrics.kmmd import squared_spread
-from smallgan.metrics.pairs import Kernel, mmd2_interval, pair_sums
+from smallgan.metrics.pairs import Kernel, group_spreads, mmd2_interval, pair_sums, slope_of_width
 
 _LEAST_SPREAD = 1e-10
 """As of `smallgan.metrics.kmmd`, of both sets together."""
@@ -30,7 +29,7 @@ class RbfMulti:
     bandwidth: float
     """w, the mean squared distance over all pairs of two different images of both sets together."""
     interval: tuple[float, float] | None
-    """95 %, by the block jackknife at this bandwidth; None below five images."""
+    """95 %, by the block jackknife; None below five images."""
 
 
 def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> RbfMulti:
@@ -59,7 +58,9 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
         )
     center = (mean_vector(fake) * len(fake) + mean_vector(real) * len(real)) / count
     # Over all ordered pairs, |x - y|^2 sums to 2 N times the sum of |x - mean|^2.
-    bandwidth = 2 * (squared_spread(fake, center) + squared_spread(real, center)) / (count - 1)
+    of_fake, of_real = group_spreads(fake, center), group_spreads(real, center)
+    total = float(of_fake[1].sum() + of_real[1].sum())
+    bandwidth = 2 * total / (count - 1)
     if bandwidth <= _LEAST_SPREAD * (float(center @ center) + bandwidth):
         raise InputError(
             f"the features of all {count} images, fake and real, do not differ, so the kernels have no width; "
@@ -67,7 +68,20 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
         )
     sums = pair_sums(fake, real, five_gaussians(bandwidth), center)
     value = sums.mmd2(unbiased=unbiased)
-    return RbfMulti(value, bandwidth, mmd2_interval(sums, value, unbiased=unbiased))
+    slope = slope_of_width(fake, real, five_gaussians, bandwidth)
+    drift = (
+        slope * (_widths_without(of_fake, total, count) - bandwidth),
+        slope * (_widths_without(of_real, total, count) - bandwidth),
+    )
+    return RbfMulti(value, bandwidth, mmd2_interval(sums, value, unbiased=unbiased, drift=drift))
+
+
+def _widths_without(of_groups: tuple[Matrix, Matrix, Matrix], total: float, count: int) -> Matrix:
+    """Return the bandwidth without one group of images each, from `group_spreads` and the sum over both sets."""
+    counts, squares, shifts = of_groups
+    left = np.maximum(2, count - counts)  # two images have no group to spare, and no interval either
+    widths: Matrix = 2 * (total - squares - shifts / left) / (left - 1)
+    return widths
 
 
 def five_gaussians(bandwidth: float) -> Kernel:

@@ -243,10 +243,10 @@ def _biased(measured: Measured, sets: Sets, name: str) -> Measured:
 
 def _few_reals(sets: Sets) -> tuple[str, ...]:
     num_real = len(sets.pair[1])
-    if num_real >= 99:
+    if num_real >= 199:
         return ()
     return (
-        f"{num_real} real(s): what counts as a copy is the distance of the two nearest of them, one number; from 99 "
+        f"{num_real} real(s): what counts as a copy is the distance of the two nearest of them, one number; from 199 "
         "reals on it is their 1 % point",
     )
 
