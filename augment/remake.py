@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from posixpath import splitext
 from typing import Any
 
 import cv2
@@ -19,20 +18,17 @@ import cv2
 from augment.dataset import Record, read_records
 from augment.errors import FailedError, InputError, UsageError
 from augment.files import sha256_bytes
-from augment.geometry import fit_square
-from augment.names import Namer
-from augment.pixels import WHITE, Pixels, Rules, decode, encode_jpeg, encode_png, parse_ground
+from augment.geometry import FITS, fit_square
+from augment.pixels import WHITE, Pixels, Rules, decode, encode_jpeg, encode_png, parse_ground, to_gray
 from augment.policy import GAN
-from augment.sources import METADATA, PLAN, ImageSet, ImageSource
+from augment.sources import METADATA, PLAN, ImageSource, open_source
 from augment.transforms import operate
 
 
-def remake(
-    image: Path, *, source: ImageSet | None = None, generator: ImageSource | None = None
-) -> tuple[bytes, Record]:
+def remake(image: Path, *, source: Path | None = None, generator: ImageSource | None = None) -> tuple[bytes, Record]:
     """Make the image at the path `image` of a mixed dataset again, and return its bytes and its line.
 
-    The file itself need not be there, and is not looked at. `source` is the set that the dataset was built from.
+    The file itself need not be there, and is not looked at. `source` is what the dataset was built from.
     Raises InputError when there is no such line, UsageError when something is needed for it, and FailedError when the
     bytes are not those that the line promises.
     """
@@ -50,12 +46,15 @@ def remake(
 
 
 def remake_from(record: Record, pixels: Pixels, *, gray: bool = False) -> bytes:
-    """Return the file of a line, made from what its operations start from: its parent, or what a generator drew."""
+    """Return the file of a line, made from what its operations start from: its parent, or what a generator drew.
+
+    `gray`: it belongs to a set of gray images.
+    """
     for operation in record.operations:
         if operation["name"] != GAN:
             pixels = operate(pixels, operation["name"], json.loads(operation["params"]))
     encode = encode_png if record.file_name.endswith(".png") else encode_jpeg
-    return encode(pixels, gray=gray)
+    return encode(to_gray(pixels), gray=True) if gray else encode(pixels)
 
 
 def _find(image: Path) -> tuple[Path, Record]:
@@ -84,34 +83,29 @@ def rules_of(plan: dict[str, Any]) -> Rules:
 
 
 def _starts(
-    dataset: Path, record: Record, plan: dict[str, Any], source: ImageSet | None, generator: ImageSource | None
+    dataset: Path, record: Record, plan: dict[str, Any], source: Path | None, generator: ImageSource | None
 ) -> Iterator[Pixels]:
     """Yield what the operations may have started from, the likeliest first."""
-    size, fit, rules = plan.get("size"), plan.get("fit") or "crop", rules_of(plan)
+    rules, size, fit = rules_of(plan), plan.get("size"), plan.get("fit") or FITS[0]
+
+    def fitted(pixels: Pixels) -> Pixels:
+        return fit_square(pixels, size, fit, rules.ground or WHITE) if size else pixels
+
     if record.parent is None:
         address = json.loads(record.operations[0]["params"])
         if generator is None:
             raise UsageError(f"{record.file_name}: a generator made it: name that run with --generator")
-        drawn, _ = next(iter(generator.draw([address["k"]], address["seed"])))
-        yield fit_square(drawn, size, fit, rules.ground or WHITE) if size else drawn
+        yield fitted(next(iter(generator.draw([address["k"]], address["seed"])))[0])
         return
     parent = dataset / record.parent
     if parent.is_file():
         yield decode(parent.read_bytes(), record.parent)
     if source is not None:
-        source = source.with_rules(rules)
-        for index in _candidates(source, record.parent, plan):
-            pixels = source.load(index).image.pixels
-            yield fit_square(pixels, size, fit, rules.ground or WHITE) if size else pixels
-
-
-def _candidates(source: ImageSet, parent: str, plan: dict[str, Any]) -> Iterator[int]:
-    """Yield the images of the source that may have become `parent`; a line does not say which ending it had there."""
-    renamed = plan.get("renamed", {}).get(parent)
-    for index, image in enumerate(source.images):
-        stem = splitext(image.name.rpartition("/")[2])[0]
-        if image.name == renamed or Namer().name(image.label, stem, "") == splitext(parent)[0]:
-            yield index
+        called = next((other.source for other in read_records(dataset) if other.file_name == record.parent), None)
+        images = open_source(source, rules=rules).originals()
+        for index, image in enumerate(images.images):
+            if called and (image.name == called or called.endswith(f"/{image.name}")):
+                yield fitted(images.load(index).image.pixels)
 
 
 def _failed(image: Path, record: Record, plan: dict[str, Any], *, tried: bool, has_source: bool) -> Exception:

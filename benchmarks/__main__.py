@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 BUSY_SHARE = 0.15
-GROUPS = ("augmenting", "training")
+GROUPS = ("augmenting", "many", "training")
 
 
 def main() -> None:

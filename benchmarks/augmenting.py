@@ -34,8 +34,8 @@ TARGETS = {"jpeg": 1.6, "png": 4.0}
 def measure(rounds: int) -> list[Row]:
     """Return the ratio of each format and each plain loop, from `rounds` rounds after one to warm up."""
     rows = []
-    with tempfile.TemporaryDirectory(dir=_quick_folder()) as name:
-        source, what = _source(Path(name))
+    with tempfile.TemporaryDirectory(dir=quick_folder()) as name:
+        source, what = source_images(Path(name))
         for format_, target in TARGETS.items():
             ways = {work.__name__: _way(work, source, Path(name), format_) for work in (_ours, _saving, _copying)}
             seconds = interleave(ways, rounds)
@@ -79,12 +79,12 @@ def _plain_operation(image: Image.Image, number: int) -> Image.Image:
     return ImageEnhance.Contrast(image).enhance(1.25) if number % 2 else ImageOps.mirror(image)
 
 
-def _quick_folder() -> str | None:
+def quick_folder() -> str | None:
     """A folder in memory where there is one: what a disk needs to create a file is the same for everybody."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def _source(folder: Path) -> tuple[Path, str]:
+def source_images(folder: Path) -> tuple[Path, str]:
     """CelebA as it lies where the real data is named, else as many soft pictures of that size, drawn here."""
     real = os.environ.get("SMALLGAN_REAL_DATA")
     celeba = Path(real) / "celeba" / "train-1000" if real else None

@@ -10,7 +10,7 @@ from augment.build import build
 from augment.dataset import read_records
 from augment.errors import FailedError, InputError, UsageError
 from augment.files import sha256_file
-from augment.pixels import decode
+from augment.pixels import Rules, decode
 from augment.plan import make_plan
 from augment.remake import remake, remake_from
 from augment.sources import open_source
@@ -55,6 +55,17 @@ def test_every_image_is_made_again_from_its_line(tiny_set, tmp_path, options):
         assert found == record
 
 
+@pytest.mark.parametrize("rules", [Rules(gray=True), Rules(ground=(0, 80, 0))], ids=["gray", "green ground"])
+def test_gray_sets_and_other_grounds_are_made_again_too(tiny_set, tmp_path, rules):
+    source = open_source(tiny_set, rules=rules)
+    for record in made(source, tmp_path / "out", count=12, size=24, fit="pad"):
+        path = tmp_path / "out" / record.file_name
+        assert remake(path)[0] == path.read_bytes()
+    record = made(source, tmp_path / "jpeg", "contrast", count=3, size=24, fit="pad", format="jpeg")[0]
+    path = tmp_path / "jpeg" / record.file_name
+    assert remake(path, source=tiny_set)[0] == path.read_bytes()
+
+
 def test_the_line_and_the_parent_are_all_that_is_used(tiny_set, tmp_path):
     record = next(r for r in made(open_source(tiny_set), tmp_path / "out", count=24) if "wobble" in r.file_name)
     line = json.loads(json.dumps(vars(record)))
@@ -71,7 +82,7 @@ def test_originals_changed_and_saved_as_jpeg_need_the_source(tiny_set, tmp_path)
     path = tmp_path / "out" / record.file_name
     with pytest.raises(UsageError, match="name the source"):
         remake(path)
-    assert remake(path, source=source)[0] == path.read_bytes()
+    assert remake(path, source=tiny_set)[0] == path.read_bytes()
 
 
 def test_images_of_a_generator_need_it(tiny_set, tmp_path):
@@ -97,7 +108,7 @@ def test_what_cannot_be_made_again_says_why(tiny_set, tmp_path):
     with pytest.raises(UsageError, match="its bytes differ"):
         remake(out / record.file_name)
     with pytest.raises(FailedError, match="is this the source"):
-        remake(out / record.file_name, source=open_source(out).subset([1]))
+        remake(out / record.file_name, source=tiny_set / "shape-00.png")
     (out / record.parent).unlink()
     with pytest.raises(UsageError, match="is not there"):
         remake(out / record.file_name)

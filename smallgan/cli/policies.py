@@ -55,10 +55,8 @@ def remake_image(
     from augment.errors import UsageError
     from augment.files import make_folder, write_bytes
     from augment.remake import remake
-    from augment.sources import open_source
 
-    source = open_source(source_path).originals() if source_path else None
-    data, record = remake(image, source=source, generator=generator)
+    data, record = remake(image, source=source_path, generator=generator)
     file = out or Path("out") / "remade" / image.name
     if file.suffix.lower() != image.suffix.lower():
         raise UsageError(f"--out {file}: needed a file ending in {image.suffix}, as the image that is made again")
