@@ -19,7 +19,8 @@ from smallgan.metrics import METRICS, check_metrics, evaluate
 from smallgan.metrics.features import FeatureNet, Features, feature_net
 from smallgan.metrics.given import given_net, is_given, read_given
 from smallgan.metrics.image_features import Fitted, readable, sample_features, set_features
-from smallgan.metrics.score import Score
+from smallgan.metrics.permutation import SetsTest, sets_differ
+from smallgan.metrics.score import Score, compare
 from smallgan.run import RunDir, append_jsonl, numbered_runs
 from smallgan.sampling import sample_pixels
 from smallgan.shipped import sample_set
@@ -66,6 +67,36 @@ def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
 
     Raises the errors of the parts: UsageError, InputError, MissingError.
     """
+    return score_with_features(fake, real, settings)[0]
+
+
+@dataclass(frozen=True)
+class Versus:
+    """Two sets, scored alike."""
+
+    one: list[Score]
+    other: list[Score]
+    differences: dict[str, float]
+    """By metric: the other's value less the one's."""
+    test: SetsTest
+
+
+def versus(one: Path, other: Path, real: Path | None, settings: Settings) -> Versus:
+    """Return the scores of two sets side by side, and whether the sets differ by more than chance.
+
+    Raises:
+        UsageError: the scores are not of one identity: other reals, another number of images, say.
+        InputError: a set has one image.
+    """
+    scores, features = score_with_features(one, real, settings)
+    other_scores, other_features = score_with_features(other, real, settings)
+    differences = {a.metric: compare(a, b) for a, b in zip(scores, other_scores, strict=True)}
+    test = sets_differ(features.features, other_features.features, seed=settings.seed)
+    return Versus(scores, other_scores, differences, test)
+
+
+def score_with_features(fake: Path, real: Path | None, settings: Settings) -> tuple[list[Score], Features]:
+    """Return what `score` does, and the features of the fakes."""
     if settings.metrics is not None:
         check_metrics(settings.metrics)
     if settings.num_fake is not None and settings.num_fake < 1:
@@ -101,7 +132,7 @@ def prepared(size: int, fit: str) -> str:
     return f"reals {fit} to {size} px"
 
 
-def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> list[Score]:
+def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> tuple[list[Score], Features]:
     model = load_model(path, choose_device(settings.device), settings.checkpoint)
     reals, fit, trained_on = _reals_of_run(model, real, settings)
     num_real = len(reals) if reals else MOST_SAMPLES
@@ -111,11 +142,11 @@ def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNe
     fake_features = sample_features(sample_pixels(model, num_fake, settings.seed), net, "features of samples")
     scores = _compare(fake_features, reals, (model.size, fit), trained_on, settings, net)
     if model.run is None:
-        return [replace(score, step=model.step) for score in scores]
+        return [replace(score, step=model.step) for score in scores], fake_features
     scores = [replace(score, step=model.step, run=model.run.name) for score in scores]
     for each in scores:
         append_jsonl(model.run.scores, each.to_json())
-    return scores
+    return scores, fake_features
 
 
 def _reals_of_run(model: Model, real: Path | None, settings: Settings) -> tuple[ImageSet | None, str, str | None]:
@@ -136,7 +167,7 @@ def _reals_of_run(model: Model, real: Path | None, settings: Settings) -> tuple[
     return source.subset([places[name] for name in summary["names"]]), summary["fit"], summary["fingerprint"]
 
 
-def _score_images(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> list[Score]:
+def _score_images(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> tuple[list[Score], Features]:
     fakes, reals = _fakes_and_reals(path, real)
     if settings.num_fake is not None:
         if settings.skip_bad:
@@ -144,10 +175,10 @@ def _score_images(path: Path, real: Path | None, settings: Settings, net: Featur
         fakes = fakes.subset(_drawn(len(fakes), settings, fakes.path))
     found = set_features(fakes, net, "features of fakes", skip_bad=settings.skip_bad)
     fitted = None if found.side is None else (found.side, settings.fit)
-    return _compare(found.features, reals, fitted, None, settings, net)
+    return _compare(found.features, reals, fitted, None, settings, net), found.features
 
 
-def _score_given(path: Path, real: Path | None, settings: Settings) -> list[Score]:
+def _score_given(path: Path, real: Path | None, settings: Settings) -> tuple[list[Score], Features]:
     """Score features that were given, against others that were given."""
     if settings.features is not None:
         raise UsageError(f"--features {settings.features}: {path} holds features already; leave the option out")
@@ -160,7 +191,7 @@ def _score_given(path: Path, real: Path | None, settings: Settings) -> list[Scor
     if settings.num_fake is not None:
         rows = _drawn(len(features), settings, path)
         features = Features(features.features[rows], features.logits[rows])
-    return evaluate(
+    scores = evaluate(
         features,
         reals.features if reals else None,
         net,
@@ -168,6 +199,7 @@ def _score_given(path: Path, real: Path | None, settings: Settings) -> list[Scor
         metrics=_metrics(settings, net, has_real=reals is not None),
         **_options(settings),
     )
+    return scores, features
 
 
 def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet | None]:
