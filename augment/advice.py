@@ -87,7 +87,7 @@ def _becomes_content(plan: Plan) -> list[str]:
 
 def _swamps(plan: Plan) -> list[str]:
     originals, added = plan.settings["num_original"], plan.settings["num_added"]
-    synthetic = sum(entry.origin == "synthetic" and entry.k is not None for entry in plan.entries)
+    synthetic = sum(entry.origin == "synthetic" for entry in plan.entries)
     lines = []
     if synthetic > MAX_SYNTHETIC_SHARE * len(plan.entries):
         lines.append(

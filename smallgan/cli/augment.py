@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from augment.combine import Further
     from augment.dataset import MixedDataset
+    from augment.pixels import Rules
     from augment.plan import Plan
-    from augment.sources import ImageSource
+    from augment.sources import ImageSet, ImageSource
+    from augment.symmetry import Symmetry
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +26,10 @@ def register(app: typer.Typer) -> None:
 def augment(
     source: Annotated[
         Path | None,
-        typer.Argument(help="Folder, zip, image or mixed dataset; default: the sample set that ships with smallgan."),
+        typer.Argument(
+            help="Folder, zip, array file (.npz), list of files (.txt, .csv, .jsonl), image or mixed dataset; default: "
+            "the sample set that ships with smallgan."
+        ),
     ] = None,
     policy: Annotated[
         str | None,
@@ -32,11 +40,29 @@ def augment(
     ] = None,
     ratio: Annotated[str | None, typer.Option(help="Originals to added images, A:B; default 1:1.")] = None,
     count: Annotated[int | None, typer.Option(help="Number of added images, instead of --ratio.")] = None,
+    per_class: Annotated[
+        str | None, typer.Option(help="Exactly so many images in each class, instead of --ratio: 100, or 100,cats=500.")
+    ] = None,
+    balance: Annotated[
+        str | None, typer.Option(help="top-up: bring every class to --per-class, or to the largest, leaving none out.")
+    ] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="More originals: PATH, PATH=NUMBER or PATH=NUMBER%, repeatable.")
+    ] = None,
+    synthetic: Annotated[
+        list[str] | None,
+        typer.Option(help="Images made elsewhere, taken as they are: PATH, PATH=NUMBER, PATH=NUMBER%, repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; default: out/<source>-<policy>...")] = None,
     size: Annotated[
         int | None, typer.Option(help="Make all images squares of this side; default: as they are.")
     ] = None,
-    fit: Annotated[str, typer.Option(help="How an image becomes square: crop, pad (on white) or stretch.")] = "crop",
+    fit: Annotated[str, typer.Option(help="How an image becomes square: crop, pad (on --ground) or stretch.")] = "crop",
+    ground: Annotated[str, typer.Option(help="Under transparent parts and around: a colour, or refuse.")] = "white",
+    mode: Annotated[str, typer.Option(help="rgb, or gray: one channel in every image.")] = "rgb",
+    container: Annotated[
+        str, typer.Option(help="Pack the set for other tools too: folder, stylegan-zip or webdataset.")
+    ] = "folder",
     image_format: Annotated[str, typer.Option("--format", help="Format of the images made: png or jpeg.")] = "png",
     generator: Annotated[str | None, typer.Option(help="Trained run that makes the images of the kind gan.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the order of parents and of all draws.")] = 0,
@@ -96,6 +122,13 @@ def augment(
         workers=workers,
         skip_bad=skip_bad,
         device=device,
+        per_class=per_class,
+        balance=balance,
+        also=also or (),
+        synthetic=synthetic or (),
+        ground=ground,
+        mode=mode,
+        container=container,
     )
     typer.echo(json.dumps(result, indent=2, ensure_ascii=False) if json_output else _as_text(result))
 
@@ -115,43 +148,60 @@ def make_dataset(
     workers: int | None = None,
     skip_bad: bool = False,
     device: str = "auto",
+    per_class: str | None = None,
+    balance: str | None = None,
+    also: Sequence[str] = (),
+    synthetic: Sequence[str] = (),
+    ground: str = "white",
+    mode: str = "rgb",
+    container: str = "folder",
 ) -> dict[str, Any]:
     """Check the source, plan and build, and return what was made, ready for JSON. Raises the errors of the parts."""
     from augment.advice import advice, advice_on_result
     from augment.build import build
+    from augment.classes import parse_per_class
+    from augment.combine import parse_further
+    from augment.containers import check_container, pack
+    from augment.door import against_symmetry
     from augment.errors import UsageError
-    from augment.inspect import check, sound
+    from augment.pixels import Rules, parse_ground, parse_mode
     from augment.plan import make_plan, num_added
     from augment.policy_file import load_policy
     from augment.shares import default_workers
-    from augment.sources import open_source
     from smallgan.console import progress, say
-    from smallgan.shipped import sample_set
 
     policy = load_policy(policy_text)
-    num_added(1, ratio, count)  # a wrong amount is told before a long check
+    num_added(1, ratio, count)  # what is wrong is told before a long check
+    if per_class:
+        parse_per_class(per_class)
+    check_container(container, size)
+    rules = Rules(parse_ground(ground), parse_mode(mode))
+    further = [*(parse_further(text, "original") for text in also)]
+    further += [parse_further(text, "synthetic") for text in synthetic]
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: needed at least 1")
     images = _image_source(generator, device) if policy.needs_generator else None
     if source_path is None:
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
-    source = open_source(source_path or sample_set(), exclude=out)
-    num_mixed = len(source)
-    source = source.originals()
-    if len(source) < num_mixed:
-        say(f"{source.path} is a mixed dataset: only its {len(source)} originals are used")
     workers = workers or default_workers()
-    records = check(source, workers=workers)
-    source = sound(source, records, skip_bad=skip_bad)
-    left_out = [record.problem for record in records if record.problem]
-    for problem in left_out:
-        say(f"left out: {problem}")
+    source, left_out, warnings, symmetries = _enter(source_path, further, out, rules, skip_bad, workers, seed)
     plan = make_plan(
-        source, policy, ratio=ratio, count=count, size=size, fit=fit, format=image_format, seed=seed, generator=images
+        source,
+        policy,
+        ratio=ratio,
+        count=count,
+        size=size,
+        fit=fit,
+        format=image_format,
+        seed=seed,
+        generator=images,
+        per_class=per_class,
+        balance=balance,
     )
-    if ratio is None and count is None and policy.shares:
+    if plan.settings["ratio"] and ratio is None and policy.shares:
         say(f"no --ratio or --count given: 1:1, {plan.settings['num_added']} added to {plan.settings['num_original']}")
-    warnings = [*policy.notes, *advice(plan)]
+    kinds = {step.name for share in policy.shares for step in share.steps}
+    warnings += [*policy.notes, *advice(plan), *against_symmetry(symmetries, kinds)]
     for warning in warnings:
         say(f"note: {warning}")
     folder = out or default_folder(plan)
@@ -160,7 +210,40 @@ def make_dataset(
     for warning in advice_on_result(dataset):
         say(f"note: {warning}")
         warnings.append(warning)
-    return _summary(plan, dataset, left_out) | {"warnings": warnings}
+    packed, notes = pack(dataset, container)
+    for note in notes:
+        say(f"note: {note}")
+    result = _summary(plan, dataset, left_out) | {"warnings": [*warnings, *notes]}
+    return result if container == "folder" else result | {"container": str(packed)}
+
+
+def _enter(
+    path: Path | None,
+    further: Sequence[Further],
+    out: Path | None,
+    rules: Rules,
+    skip_bad: bool,
+    workers: int,
+    seed: int,
+) -> tuple[ImageSet, list[str], list[str], list[Symmetry]]:
+    """Let the source in, and the further ones after it: one set, what was left out, what to know, its symmetries."""
+    from augment.combine import joined
+    from augment.door import enter
+    from smallgan.console import say
+    from smallgan.shipped import sample_set
+
+    path = path or sample_set()
+    first = enter(path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers)
+    source, left_out, notes = first.source, list(first.left_out), list(first.notes)
+    for one in further:
+        is_real = one.origin == "original"
+        more = enter(one.path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers)
+        source = joined(source, one, more.source, seed)
+        left_out += more.left_out
+        notes += [f"{one.path}: {note}" for note in more.notes]
+    for problem in left_out:
+        say(f"left out: {problem}")
+    return source, left_out, notes, first.symmetries
 
 
 def default_folder(plan: Plan) -> Path:
@@ -170,12 +253,17 @@ def default_folder(plan: Plan) -> Path:
 
     settings = plan.settings
     parts = [settings["sources"][0]["name"], plan.policy.title or str(plan.policy).replace(":", "")]
-    if settings["ratio"] is None:
+    parts += [part["name"] for part in settings["sources"][1:]]
+    if "classes" in settings:
+        amount = str(settings["per_class"] or settings["balance"])
+        parts.append(f"{amount.replace('=', '').replace(',', '+')}-per-class" if settings["per_class"] else amount)
+    elif settings["ratio"] is None:
         parts.append(f"{settings['num_added']}added")
     elif settings["ratio"] != DEFAULT_RATIO:
         parts.append(settings["ratio"].replace(":", "to"))
     if plan.size:
         parts.append(f"{plan.size}px" if plan.fit == "crop" else f"{plan.size}px-{plan.fit}")
+    parts += [str(settings[key]) for key in ("ground", "mode") if key in settings]
     if plan.format != "png":
         parts.append(plan.format)
     if plan.seed:
@@ -209,6 +297,8 @@ def _summary(plan: Plan, dataset: MixedDataset, left_out: list[str]) -> dict[str
         "num_original": settings["num_original"],
         "num_added": settings["num_added"],
         "added": {share["chain"]: share["num"] for share in settings["shares"]},
+        "num_synthetic": sum(part["num_images"] for part in settings["sources"] if part.get("origin") == "synthetic"),
+        **({"classes": settings["classes"]} if "classes" in settings else {}),
         "num_kept": dataset.num_kept,
         "left_out": left_out,
         "build_seconds": None if seconds is None else round(seconds, 3),
@@ -217,7 +307,11 @@ def _summary(plan: Plan, dataset: MixedDataset, left_out: list[str]) -> dict[str
 
 def _as_text(result: dict[str, Any]) -> str:
     kinds = ", ".join(f"{number} {kind}" for kind, number in result["added"].items()) or "nothing"
-    lines = [f"{result['path']}: {result['num_original']} originals + {result['num_added']} added ({kinds})"]
+    made_elsewhere = f" + {result['num_synthetic']} synthetic" if result["num_synthetic"] else ""
+    lines = [
+        f"{result['path']}: {result['num_original']} originals{made_elsewhere} + {result['num_added']} added ({kinds})"
+    ]
+    lines += _class_lines(result.get("classes"))
     if result["build_seconds"] is None:
         lines.append("it was finished already; nothing was written")
     else:
@@ -225,5 +319,24 @@ def _as_text(result: dict[str, Any]) -> str:
         lines.append(f"built in {result['build_seconds']:.2f} s{kept}")
     if result["left_out"]:
         lines.append(f"left out: {len(result['left_out'])} files that cannot be read, listed above")
+    if "container" in result:
+        lines.append(f"packed in {result['container']}")
     lines.append(f"look at {result['preview']}")
     return "\n".join(lines)
+
+
+def _class_lines(classes: dict[str, dict[str, int]] | None) -> list[str]:
+    """What became of the classes: how many images each has now, and how many originals were left out for it."""
+    if not classes:
+        return []
+    totals = [counts["taken"] + counts["added"] for counts in classes.values()]
+    sizes = str(min(totals)) if min(totals) == max(totals) else f"{min(totals)} to {max(totals)}"
+    cut = {name: counts["left_out"] for name, counts in classes.items() if counts["left_out"]}
+    lines = [f"{len(classes)} classes of {sizes} images"]
+    if cut:
+        largest = max(cut, key=lambda name: cut[name])
+        lines.append(
+            f"left out: {sum(cut.values())} originals of {len(cut)} larger classes, drawn by the seed (most of "
+            f"{largest}, {cut[largest]}); --balance top-up without --per-class keeps all"
+        )
+    return lines
