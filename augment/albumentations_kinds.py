@@ -66,8 +66,8 @@ def kinds() -> dict[str, str]:
 
 def parameters(name: str) -> dict[str, Any]:
     """Return the parameters of a transform with their defaults; `Parameter.empty` stands for one that must be given."""
-    known = signature(_class(name, name).__init__).parameters.values()
-    return {p.name: p.default for p in known if p.name not in ("self", "p", "strict") and p.kind != p.VAR_KEYWORD}
+    known = _defaults(_class(name, name))
+    return {name: default for name, default in known.items() if name not in ("p", "strict")}
 
 
 def transform_kind(config: Mapping[str, Any], where: str) -> tuple[Transform, tuple[str, ...]]:
@@ -95,8 +95,9 @@ def own_parameters(config: Mapping[str, Any]) -> Config:
     albumentations itself warns of those when it reads its file back, and goes on.
     """
     cls = _transforms().get(str(config.get(CLASS)).rpartition(".")[2])
-    above = {p for base in cls.__mro__[1:] for p in signature(base.__init__).parameters} if cls else set()
-    own = set(signature(cls.__init__).parameters) if cls else set()
+    bases = [vars(base)["__init__"] for base in cls.__mro__[1:] if "__init__" in vars(base)] if cls else []
+    above = {name for init in bases[:-1] for name in signature(init).parameters}
+    own = set(_defaults(cls)) if cls else set()
     kept = {key: value for key, value in config.items() if key in own or key not in above}
     if isinstance(parts := kept.get("transforms"), list):
         kept["transforms"] = [own_parameters(part) if isinstance(part, Mapping) else part for part in parts]
@@ -187,7 +188,7 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
     given = {key: value for key, value in config.items() if key != CLASS and key not in _FOR_OTHERS}
     if given.pop("always_apply", False):  # of albumentations 1; 2 has p alone
         given["p"] = 1.0
-    known = [p.name for p in signature(cls.__init__).parameters.values() if p.name != "self"]
+    known = [*_defaults(cls)]
     for key in given:
         if key not in known:
             raise UsageError(
@@ -206,8 +207,8 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
 
 
 def _defaults(cls: type[Any]) -> dict[str, Any]:
-    parts = signature(cls.__init__).parameters.values()
-    return {part.name: part.default for part in parts if part.name != "self" and part.kind != part.VAR_KEYWORD}
+    parts = signature(cls).parameters.values()
+    return {part.name: part.default for part in parts if part.kind != part.VAR_KEYWORD}
 
 
 def _reasons(error: Exception) -> str:

@@ -61,4 +61,5 @@ def _noise(width: int, height: int) -> Pixels:
     generator = np.random.default_rng(0)
     coarse = generator.integers(0, 256, (5, 5, 3), np.uint8)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    return (smooth // 4 * 3 + generator.integers(0, 64, (height, width, 3), np.uint8)).astype(np.uint8)
+    fine = generator.integers(0, 64, (height, width, 3), np.uint8)
+    return np.asarray(smooth // 4 * 3 + fine, np.uint8)

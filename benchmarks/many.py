@@ -1,9 +1,9 @@
 """100,000 outputs of 1,000 inputs: images a second, peak memory, the wait after a kill, and a plain OpenCV loop beside.
 
 The loop is what one writes without us, on two threads: copy the originals, and for each output read its parent, operate
-and `cv2.imwrite`; a second loop reads each parent once, as we do. Ours checks, plans, hashes, writes by rename, keeps the
-ledger and the manifest. Each large build is a process of its own, whose peak is read from the kernel (Linux). Files go to
-memory where the system has a folder there, else to the temporary folder; they need 1 GB, and are removed.
+and `cv2.imwrite`; a second loop reads each parent once, as we do. Ours checks, plans, hashes, writes by rename, keeps
+the ledger and the manifest. Each large build is a process of its own, whose peak is read from the kernel (Linux). Files
+go to memory where the system has a folder there, else to the temporary folder; they need 1 GB, and are removed.
 """
 
 from __future__ import annotations

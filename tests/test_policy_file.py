@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -81,6 +82,13 @@ def test_a_policy_file_mixed_in_memory_equals_the_written_set(tiny_set, tmp_path
     dataset = build(plan, source, tmp_path / "out")
     for pixels, record in zip(mixture.pixels, dataset.records, strict=True):
         assert (pixels == decode((tmp_path / "out" / record.file_name).read_bytes(), record.file_name)).all()
+
+
+def test_the_example_in_the_documentation_works(tiny_set, tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "augment.md").read_text(encoding="utf-8")
+    path = written(tmp_path, page.partition("```yaml\n")[2].partition("```")[0])
+    plan = make_plan(open_source(tiny_set), str(path), count=10)
+    assert plan.counts == {"original": 12, "hflip": 2, "wobble": 4, "tilt.strong": 2, "either": 2}
 
 
 def test_a_changed_policy_file_is_another_plan(tiny_set, tmp_path):
