@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 BUSY_SHARE = 0.15
-GROUPS = ("augmenting", "many", "training")
+GROUPS = ("augmenting", "many", "training", "inception")
 
 
 def main() -> None:

@@ -1,0 +1,136 @@
+"""Features of image files by the TF-2015 Inception: ours against torch-fidelity, with the same weights, file to logits.
+
+The weights are random, because no benchmark may depend on a download: every batch norm gets the statistics of images,
+as training would give it, and the last layer is turned away from the mean of the features and scaled, so that the
+predictions differ from image to image and the Inception Score is well above 1.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.utils import extract_featuresdict_from_input_id
+
+from augment.sources import open_source
+from benchmarks.rows import Row, interleave
+from smallgan.metrics.features import FeatureNet, Features, extract
+from smallgan.metrics.networks import TF2015Inception, fold_batch_norms, to_bfloat16
+from smallgan.shipped import sample_set
+
+NUM_IMAGES = 100
+BATCH_SIZE = 16
+SPREAD = 3.0
+"""Standard deviation of a class's logits over images."""
+TARGETS = {"fp32": 1.4, "bf16": None}
+Tensors = dict[str, Tensor]
+
+
+def measure(rounds: int) -> list[Row]:
+    """Return images a second of ours over theirs in both precisions, from `rounds` rounds after one to warm up."""
+    names = [image.name for image in open_source(sample_set()).images[:NUM_IMAGES]]
+    tensors = random_inception(first_images(32))
+    theirs = their_inception(tensors)
+    ways = {"theirs": lambda: their_features(names, theirs)}
+    for precision in TARGETS:
+        net = our_inception(tensors, precision)
+        ways[precision] = lambda net=net: our_features(names, net)
+    with torch.inference_mode():
+        seconds = interleave(ways, rounds)
+    rows = []
+    for precision, target in TARGETS.items():
+        ratios = tuple(a / b for a, b in zip(seconds["theirs"], seconds[precision], strict=True))
+        rates = [len(names) / min(seconds[way]) for way in ("theirs", precision)]
+        best = f"torch-fidelity {rates[0]:.1f}/s, ours {rates[1]:.1f}/s"
+        note = f"{len(names)} PNGs, batch {BATCH_SIZE}; best rounds: {best}"
+        rows.append(Row(f"Inception features {precision}", target, ratios, note))
+    return rows
+
+
+def random_inception(images: Tensor, seed: int = 0) -> Tensors:
+    """Return weights for the TF-2015 Inception. `images` are uint8 N x 3 x H x W, 16 or more.
+
+    One pass in training mode with momentum 1 gives each batch norm the statistics of what reaches it.
+    """
+    torch.manual_seed(seed)
+    with patch.object(FeatureExtractorInceptionV3, "load_state_dict"), patch("torch.load"):
+        net = FeatureExtractorInceptionV3("random", ["2048"], "unused")
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.momentum = 1.0
+            norm.bias.fill_(1.0)  # keeps most units awake behind the ReLU, or rounding grows from layer to layer
+        net.train()
+        net(images)
+        net.eval()
+        features = net(images)[0]
+        mean = features.mean(0)
+        weight = net.fc.weight
+        weight -= torch.outer(weight @ mean, mean) / mean.dot(mean)
+        weight *= SPREAD / (features @ weight.T).std(0, keepdim=True).T
+    return net.state_dict()
+
+
+def their_inception(tensors: Tensors) -> FeatureExtractorInceptionV3:
+    """Return torch-fidelity's extractor as it comes."""
+    return FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=_saved(tensors)
+    )
+
+
+def our_inception(tensors: Tensors, precision: str = "fp32") -> FeatureNet:
+    """Return our network as `feature_net` makes it of a file."""
+    module = TF2015Inception(tensors).eval().requires_grad_(False)
+    fold_batch_norms(module)
+    if precision == "bf16":
+        to_bfloat16(module)
+    module.to(memory_format=torch.channels_last)
+    cpu = torch.device("cpu")
+    return FeatureNet("random Inception", "random", "0" * 64, "TF 1", precision, 2048, 1008, module, cpu)
+
+
+def their_features(names: list[str], net: FeatureExtractorInceptionV3) -> Tensors:
+    """Return `2048` and `logits_unbiased` as torch-fidelity's own pipeline extracts them from sample files."""
+    with _folder(names) as folder:
+        options = {"batch_size": BATCH_SIZE, "cuda": False, "save_cpu_ram": True, "verbose": False}
+        found: Tensors = extract_featuresdict_from_input_id(1, net, input1=str(folder), **options)
+        return found
+
+
+def our_features(names: list[str], net: FeatureNet) -> Features:
+    """Return what we extract from the same files, decoding included; nothing comes from the cache."""
+    source = open_source(sample_set())
+    wanted = [index for index, image in enumerate(source.images) if image.name in set(names)]
+    return extract((source.load(index).image.pixels for index in wanted), net, batch_size=BATCH_SIZE)
+
+
+@contextmanager
+def _folder(names: list[str]) -> Iterator[Path]:
+    """Give a folder with these images alone: torch-fidelity takes whole folders."""
+    source = open_source(sample_set())
+    with tempfile.TemporaryDirectory() as folder:
+        for index, image in enumerate(source.images):
+            if image.name in names:
+                (Path(folder) / image.name.replace("/", "_")).write_bytes(source.read(index))
+        yield Path(folder)
+
+
+def first_images(count: int) -> Tensor:
+    """Return the first images of the sample set, uint8 N x 3 x H x W."""
+    source = open_source(sample_set())
+    return torch.from_numpy(np.stack([source.load(index).image.pixels for index in range(count)])).permute(0, 3, 1, 2)
+
+
+def _saved(tensors: Tensors) -> io.BytesIO:
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    buffer.seek(0)
+    return buffer
