@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"augment"},
     {"smallgan", "recipe", "device", "memory", "shipped", "console", "small_net"},
-    {"models", "images", "weights", "run", "checkpoint"},
+    {"models", "images", "weights", "datasets", "run", "checkpoint"},
     {"training", "generators", "sampling", "metrics", "report", "journal"},
     {"study", "trainers", "training_data", "scoring", "gallery"},
     {"cli", "__main__"},

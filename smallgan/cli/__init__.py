@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from smallgan.cli import augment, inspect, recipes, report, sample, score, train, weights
+from smallgan.cli import augment, data, inspect, recipes, report, sample, score, train, weights
 
 INTERRUPTED = 130
 """How typer leaves after Ctrl-C; ours are 0, 1 and 2."""
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 for command in (augment, train, sample, score, report, inspect):
     command.register(app)
+app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.add_typer(recipes.app, name="recipes")
 

@@ -159,7 +159,7 @@ def make_dataset(
     """Check the source, plan and build, and return what was made, ready for JSON. Raises the errors of the parts."""
     from augment.advice import advice, advice_on_result
     from augment.build import build
-    from augment.classes import parse_per_class
+    from augment.classes import TOP_UP, parse_per_class
     from augment.combine import parse_further
     from augment.containers import check_container, pack
     from augment.door import against_symmetry
@@ -185,6 +185,8 @@ def make_dataset(
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
     workers = workers or default_workers()
     source, left_out, warnings, symmetries = _enter(source_path, further, out, rules, skip_bad, workers, seed)
+    if per_class or balance:
+        warnings = [warning for warning in warnings if TOP_UP not in warning]  # it is what is being done
     plan = make_plan(
         source,
         policy,
