@@ -61,6 +61,11 @@ class RunDir:
         """Return the path of the training images beside what a transfer makes of their codes at `step`."""
         return self.path / f"reconstructions-{step:06d}.png"
 
+    def reconstruction_steps(self) -> list[int]:
+        """Return the steps of the pictures of reconstructions that are there, ascending."""
+        found = (_PICTURE.fullmatch(path.name) for path in self.path.glob("reconstructions-*.png"))
+        return sorted(int(match[1]) for match in found if match)
+
     def grids(self) -> dict[int, Path]:
         """Return the grids that are there, by step."""
         found = ((_GRID.fullmatch(path.name), path) for path in self.path.glob("fakes-*.png"))

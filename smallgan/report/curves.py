@@ -19,6 +19,9 @@ _LARGEST = 1e30
 _STATS: tuple[tuple[str, str, dict[str, str], str], ...] = (
     ("loss-d", "Loss of the discriminator", {"loss_d": ""}, ""),
     ("loss-g", "Loss of the generator", {"loss_g": ""}, ""),
+    ("pixel", "Pixel error of reconstructions", {"pixel": ""}, "Mean absolute difference, images in [-1, 1]. "),
+    ("perceptual", "Perceptual error of reconstructions", {"perceptual": ""}, ""),
+    ("latent", "Distance of the codes to normal draws", {"latent": ""}, ""),
     (
         "raw",
         "Raw scores of the discriminator",
@@ -91,13 +94,18 @@ def _stats_lines(runs: Sequence[Run], keys: Mapping[str, str], to_x: ToX) -> tup
     lines, longest = [], 1
     for place, run in enumerate(runs):
         for name, word in keys.items():
-            points = [(to_x(run, line["step"]), line[name]) for line in run.stats if _drawable(line.get(name))]
+            points = [(to_x(run, line["step"]), line[name]) for line in run.stats if _shown(line, name)]
             chunk = max(1, math.ceil(len(points) / MAX_POINTS))
             longest = max(longest, chunk)
             label = f"{run.label}, {word}" if word else run.label
             if points:
                 lines.append(Line(label, place, _means(points, chunk), dashed=word != next(iter(keys.values()))))
     return tuple(lines), longest
+
+
+def _shown(line: Mapping[str, float], name: str) -> bool:
+    """Leave out the total loss of a transfer: divided by itself, it is a constant."""
+    return _drawable(line.get(name)) and not (name == "loss_g" and "pixel" in line)
 
 
 def _drawable(value: Any) -> bool:

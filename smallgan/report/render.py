@@ -97,13 +97,22 @@ def lede(report: Report) -> str:
     """Return what was compared, in a sentence or two."""
     first = report.runs[0]
     if len(report.runs) == 1:
-        model, size = first.recipe.get("train.model", "GAN"), first.recipe.get("data.size", "?")
-        return f"{str(model).upper()} at {size} px, {_steps(first)}, trained on {_images(first)}."
+        model, size = _model(first), first.recipe.get("data.size", "?")
+        return f"{model} at {size} px, {_steps(first)}, trained on {_images(first)}."
     names = list(report.differences)
     differ = f"Their recipes differ in {len(names)} keys, listed below."
     if len(names) <= 4:
         differ = f"They differ in {_listed(names)}." if names else "Their recipes are alike."
     return f"{len(report.runs)} runs{_originals(report.runs)}. {differ}"
+
+
+def _model(run: Run) -> str:
+    method = run.recipe.get("transfer.method")
+    if method:
+        names = {"apgc": "APGC on a pretrained BigGAN", "bsa": "BSA on a pretrained BigGAN"}
+        return names.get(str(method), "Fine-tuned BigGAN")
+    model = str(run.recipe.get("train.model", "GAN"))
+    return {"dcgan": "DCGAN", "biggan": "BigGAN"}.get(model, model)
 
 
 def _originals(runs: Sequence[Run]) -> str:

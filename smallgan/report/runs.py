@@ -60,6 +60,8 @@ class Run:
     """What made that checkpoint the best, in the words of best.json."""
     snapshots: tuple[Snapshot, ...]
     """At most MAX_SNAPSHOTS, the first and the last grid among them; the last one large, the others small."""
+    reconstructions: Picture | None
+    """Of a transfer, the training images above what their codes give, at the newest step that has such a picture."""
     reals: Picture | None
     mix: Picture | None
     problems: tuple[str, ...]
@@ -122,6 +124,7 @@ def read_run(folder: RunDir, label: str) -> Run:
         best_step=whole(best.get("step")),
         best_meaning=meaning if isinstance(meaning, str) else None,
         snapshots=_snapshots(parts, grids),
+        reconstructions=_newest_reconstructions(parts, folder),
         reals=parts.read(folder.reals, partial(read_picture, max_side=_LARGE), None),
         mix=parts.read(folder.mix, partial(read_picture, max_side=_LARGE), None),
         problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
@@ -219,6 +222,15 @@ def _snapshots(parts: _Parts, grids: Mapping[int, Path]) -> tuple[Snapshot, ...]
         if picture:
             snapshots.append(Snapshot(step, picture))
     return tuple(snapshots)
+
+
+def _newest_reconstructions(parts: _Parts, folder: RunDir) -> Picture | None:
+    steps = folder.reconstruction_steps()
+    if not steps:
+        return None
+    reader = partial(read_picture, max_side=_LARGE)
+    found: Picture | None = parts.read(folder.reconstructions(steps[-1]), reader, None)
+    return found
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
