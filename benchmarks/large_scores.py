@@ -1,0 +1,52 @@
+"""KMMD and KID of very many images: seconds, and peak memory above the features.
+
+    python -m benchmarks.large_scores [--count 50000] [--width 2048] [--metrics kmmd,kid]
+
+Features are random float32, made in place. Peak memory is read from the kernel (Linux): the process's high-water mark,
+set back before each metric. Work grows with the square of the number of images, memory does not grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from smallgan.metrics.kid import kid
+from smallgan.metrics.kmmd import kmmd
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_bytes() -> int:
+    """Return the process's largest resident size since the mark was set back."""
+    [line] = [line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Print a line for each metric."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=50_000)
+    parser.add_argument("--width", type=int, default=2048)
+    parser.add_argument("--metrics", default="kmmd,kid")
+    asked = parser.parse_args()
+    rng = np.random.default_rng(0)
+    fake, real = (rng.random((asked.count, asked.width), dtype=np.float32) for _ in range(2))
+    fake *= np.float32(1.05)
+    for name in asked.metrics.split(","):
+        CLEAR.write_text("5", encoding="ascii")
+        before, began = peak_bytes(), time.perf_counter()
+        found = {"kmmd": kmmd, "kid": kid}[name](fake, real)
+        seconds, extra = time.perf_counter() - began, peak_bytes() - before
+        print(
+            f"{name}: {found.value:.6g} [{found.interval}], {asked.count} x {asked.count} x {asked.width}: "
+            f"{seconds:.1f} s, {extra / 2**20:.0f} MiB above the features ({2 * fake.nbytes / 2**20:.0f} MiB)",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
