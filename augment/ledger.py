@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from augment.files import output_errors
 
 LEDGER = ".ledger"
@@ -96,10 +98,9 @@ class Ledger:
 
     def num_copies(self, first: int) -> int:
         """Number of files from position `first` on that equal one before them, byte for byte."""
-        starts = range(0, len(self._digests), _DIGEST_BYTES)
-        originals = {bytes(self._digests[start : start + 8]) for start in starts[:first]}
-        added = {bytes(self._digests[start : start + 8]) for start in starts[first:]}
-        return len(starts) - first - len(added - originals)
+        # the first 8 bytes of 32: two of a million different files share them once in 37 million builds
+        heads = np.frombuffer(self._digests, np.uint64)[:: _DIGEST_BYTES // 8]
+        return len(heads) - first - len(np.setdiff1d(heads[first:], heads[:first]))
 
     def remove(self) -> None:
         """Remove the file: the dataset is whole."""

@@ -36,8 +36,12 @@ class Namer:
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def name(self, label: str | None, stem: str, suffix: str) -> str:
-        """Return images/<label>/<stem><suffix>, made safe, with -2, -3 ... after the stem where that is taken."""
+    def name(self, label: str | None, stem: str, suffix: str, *, numbered: bool = False) -> str:
+        """Return images/<label>/<stem><suffix>, made safe, with -2, -3 ... after the stem where that is taken.
+
+        `numbered`: stem or suffix end in a number that no other name of this kind has. Such a name may meet one given
+        before it without a number, but no other numbered one, and so need not be remembered.
+        """
         folder = _folder(label or "")
         stem = safe(stem)
         number = 1
@@ -46,7 +50,8 @@ class Namer:
             path = f"{folder}/{stem}{tail}"
             key = path.casefold()
             if key not in self._taken:
-                self._taken.add(key)
+                if not numbered:
+                    self._taken.add(key)
                 return path
             number += 1
 

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from posixpath import basename, splitext
 from typing import Any
@@ -48,6 +48,29 @@ class Operation:
         return {"name": self.name, "params": json.dumps(self.params)}
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How the operations of a share's images are drawn: when asked for, as 100,000 of them would fill memory."""
+
+    share: Share
+    seed: int
+
+    def operations(self, k: int) -> tuple[Operation, ...]:
+        """Return what is done for added image `k`, the same each time."""
+        generator = image_generator(self.seed, k) if self._draws else None
+        made = [Operation(GAN)] if self.share.is_synthetic else []
+        drawn = [Operation(step.name, step.draw(generator) if step.draw and generator else {}) for step in self._steps]
+        return (*made, *drawn)
+
+    @cached_property
+    def _steps(self) -> tuple[Transform, ...]:
+        return self.share.steps
+
+    @cached_property
+    def _draws(self) -> bool:
+        return any(step.draw for step in self._steps)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One image of the mixed set."""
@@ -59,9 +82,14 @@ class Entry:
     """Index of the source image it is, or is made from; None: a generator makes it."""
     k: int | None = None
     """Its number among the added images: what its draws depend on, beside the seed."""
-    operations: tuple[Operation, ...] = ()
+    drawing: Drawing | None = None
     copied: bool = False
     """An original whose bytes are taken as they are."""
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What is done to make it, in order; drawn anew, and the same, each time."""
+        return () if self.drawing is None or self.k is None else self.drawing.operations(self.k)
 
 
 @dataclass(frozen=True)
@@ -270,20 +298,20 @@ def _added(
     amounts = [policy.counts(goal.num_added) for goal in goals]
     entries: list[Entry] = []
     for place, share in enumerate(policy.shares):
-        steps, called = share.steps, _short(share.name)
+        drawing, called = Drawing(share, seed), _short(share.name)
         for goal_number in range(len(goals)):
             for _ in range(amounts[goal_number][place]):
                 k = len(entries)
-                operations = _operations(steps, share.is_synthetic, seed, k)
                 if share.is_synthetic:
-                    name = namer.name(None, f"{share.name}-{k:05d}", suffix)
-                    entries.append(Entry(name, "synthetic", None, None, k, operations))
+                    name = namer.name(None, f"{share.name}-{k:05d}", suffix, numbered=True)
+                    entries.append(Entry(name, "synthetic", None, None, k, drawing))
                     continue
                 parent = next(walks[goal_number])
                 image = source.images[parent]
                 # the safe stem is short; the operation comes after it, whole
-                name = namer.name(image.label, _stem(image.name), f"__{called}-{k:05d}{suffix}")
-                entries.append(Entry(name, "augmented", image.label, parent, k, operations))
+                tail = f"__{called}-{k:05d}{suffix}"
+                name = namer.name(image.label, _stem(image.name), tail, numbered=True)
+                entries.append(Entry(name, "augmented", image.label, parent, k, drawing))
     return entries
 
 
@@ -291,13 +319,6 @@ def _walk(parents: Sequence[int], seed: int) -> Iterator[int]:
     """Yield the parents in their permutation, again and again."""
     order = parent_order(seed, len(parents))
     return (parents[at] for at in itertools.cycle(order))
-
-
-def _operations(steps: Sequence[Transform], is_synthetic: bool, seed: int, k: int) -> tuple[Operation, ...]:
-    generator = image_generator(seed, k) if any(step.draw for step in steps) else None
-    made = [Operation(GAN)] if is_synthetic else []
-    drawn = [Operation(step.name, step.draw(generator) if step.draw and generator else {}) for step in steps]
-    return (*made, *drawn)
 
 
 def _short(chain: str) -> str:
