@@ -54,10 +54,10 @@ def _translate(images: Tensor, draws: np.random.Generator) -> Tensor:
 
 
 def _cut_out(images: Tensor, draws: np.random.Generator) -> Tensor:
-    """Zero a square of half the side about a centre drawn anywhere, so that it may reach over the border."""
+    """Zero a square of half the side about a corner of pixels drawn anywhere, so that it may reach over the border."""
     side = images.shape[-1]
     half = side // 4
-    centres = torch.from_numpy(draws.integers(0, side, (2, len(images)))).to(images.device)
+    centres = torch.from_numpy(draws.integers(0, side + 1, (2, len(images)))).to(images.device)
     places = torch.arange(side, device=images.device)
     rows, columns = ((places >= centre[:, None] - half) & (places < centre[:, None] + half) for centre in centres)
     return images * ~(rows[:, None, :, None] & columns[:, None, None, :])

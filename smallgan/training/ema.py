@@ -37,7 +37,7 @@ def measure_statistics(average: nn.Module, inputs: Iterable[tuple[Tensor, ...]])
     norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d | StoredBatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.train()
+        norm.training = True  # not train(): that would reach the spectral norms of a conditional norm's own layers
     for number, batch in enumerate(inputs):
         for norm in norms:
             norm.momentum = 1 / (number + 1)  # each batch moves the mean of those before it: a plain mean in the end
