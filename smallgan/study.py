@@ -14,6 +14,7 @@ import torch
 from augment.errors import InputError, UsageError
 from augment.files import write_bytes, write_json, write_text
 from augment.pixels import encode_png
+from smallgan.checkpoint import read_state
 from smallgan.device import choose_device, describe_device
 from smallgan.generators import Model
 from smallgan.images import grid, pairs, to_pixels
@@ -25,7 +26,7 @@ from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
 from smallgan.sampling import sample_pixels
 from smallgan.scoring import default_num_fake, prepared
-from smallgan.trainers import adapter_table, open_pretrained, prepare
+from smallgan.trainers import Source, adapter_table, open_pretrained, prepare
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 from smallgan.training.transfer import TransferTrainer
 from smallgan.training_data import TrainingData, describe_data, load_data
@@ -59,6 +60,9 @@ def train(
         return run
     data = load_data(recipe, chosen)
     _refuse_other_data(run, data.summary)
+    _refuse_other_generator(run, source)
+    said: list[str] = []  # before there is a log
+    trainer, batches = prepare(recipe, data, chosen, source, said.append)
     if out is None and not run.exists():
         run = claim_run(root, recipe.name)
     with run.locked():
@@ -70,7 +74,8 @@ def train(
         say(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
         write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
         write_bytes(run.mix, encode_png(data.preview))
-        trainer, batches = prepare(recipe, data, chosen, source, say)
+        for line in said:
+            say(line)
         with TensorBoard(run) as record:
             evaluator = _evaluator(recipe, run, data, chosen, say)
             hooks = Hooks(say, evaluator, stop_requested, _pictures(run, data, trainer), record, advance)
@@ -129,7 +134,7 @@ def dry_run(
         **({"adapters": adapter_table(source)} if source and isinstance(trainer, TransferTrainer) else {}),
         "device": describe_device(chosen),
         "steps": steps,
-        "epochs": round(steps * recipe.train.batch_size / len(batches), 1),
+        "epochs": round(steps * batches.batch_size / len(batches), 1),
         "seconds_per_step": round(min(seconds), 4),
         "minutes": round(steps * min(seconds) / 60, 1),
         "recipe": recipe.model_dump(mode="json"),
@@ -151,6 +156,17 @@ def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
                 f"{run.path}: the images are not those that this run began with: {key} was {before[key]}, is "
                 f"{summary[key]}; restore them, or start another run with --new"
             )
+
+
+def _refuse_other_generator(run: RunDir, source: Source | None) -> None:
+    if source is None or not run.last_step():
+        return
+    before = read_state(run.checkpoint(run.last_step())).get("pretrained", {}).get("sha256")
+    if before and before != source.found.sha256:
+        raise UsageError(
+            f"{source.found.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
+            f"{source.found.sha256[:16]}); put that file back, or start another run with --new"
+        )
 
 
 def _pictures(run: RunDir, data: TrainingData, trainer: Trainer) -> Callable[[int], None]:

@@ -16,7 +16,7 @@ from smallgan.images import ImageBatches
 from smallgan.models.adapters import AdaptedGenerator, parameter_table, starting_class_vector
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
 from smallgan.models.pretrained import Pretrained
-from smallgan.models.spectral import spectral_layers
+from smallgan.models.spectral import SpectralEmbedding
 from smallgan.recipe import Recipe
 from smallgan.training.biggan import BigGANTrainer
 from smallgan.training.dcgan import DCGANTrainer
@@ -66,7 +66,8 @@ def prepare(
     pixels = data.mixture.pixels
     if recipe.transfer.method in ("bsa", "apgc"):
         assert source is not None
-        batches = ImageBatches(pixels, settings.batch_size, recipe.seed, device)
+        # A small set is one batch: an image twice in it would be twice the work for one code's gradient.
+        batches = ImageBatches(pixels, min(settings.batch_size, len(pixels)), recipe.seed, device)
         return _adapter_trainer(recipe, data, device, source, say), batches
     if settings.model == "dcgan":
         return DCGANTrainer(recipe, device), ImageBatches(pixels, settings.batch_size, recipe.seed, device)
@@ -141,6 +142,11 @@ def _to_fine_tune(
             f"{found.path}: finetune needs a BigGAN of the official layout; BigGAN-deep's discriminator was never "
             "released, so adapt it with --transfer apgc or bsa"
         )
+    if found.kind == "pytorch-bsa":
+        raise UsageError(
+            f"{found.path}: already adapted by the public BSA code, with a scale and a bias that a BigGAN has no place "
+            "for; finetune the generator that it came from, or adapt this one with --transfer apgc or bsa"
+        )
     generator = copy.deepcopy(found.generator)
     config = replace(found.config, num_classes=num_classes)
     if config.shared_dim:
@@ -158,10 +164,11 @@ def _to_fine_tune(
         return generator, None
     say("with the pretrained discriminator")
     critic = copy.deepcopy(critic)
-    fresh = BigGANDiscriminator(replace(critic.config, num_classes=num_classes)).embed
+    rows = _mean_rows(critic.embed.weight, num_classes)
+    fresh = SpectralEmbedding(*rows.shape, eps=critic.config.sn_eps)
     with torch.no_grad():
-        fresh.weight.copy_(_mean_rows(cast(Tensor, spectral_layers(critic)["embed"].weight), num_classes))
-        fresh.u0.fill_(1.0)
+        fresh.weight.copy_(rows)
+        fresh.u0.fill_(1.0)  # equal rows have this singular vector
     critic.embed, critic.config = fresh, replace(critic.config, num_classes=num_classes)
     return generator, critic
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from augment.errors import UsageError
 from smallgan.device import Stream, autocast, normal, rng
 from smallgan.images import Batch
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
@@ -166,7 +167,14 @@ def biggan_config(recipe: Recipe, num_classes: int) -> BigGANConfig:
         attention=own.attention,
         d_ch=own.d_width,
     )
-    slots = len(config.widths)
+    slots, sides = len(config.widths), [2**power for power in range(3, 10) if 2**power < config.size]
+    if settings.z_dim < slots:
+        raise UsageError(f"train.z_dim {settings.z_dim}: needed at least {slots}, one number a chunk of z")
+    if own.attention and own.attention not in sides:
+        raise UsageError(
+            f"biggan.attention {own.attention}: no maps of that side in both networks of {config.size} px; use one of "
+            f"{', '.join(map(str, sides))}, or 0 for none"
+        )
     return replace(config, z_dim=settings.z_dim // slots * slots)
 
 

@@ -117,14 +117,15 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
             seconds = clock.lap()
             clock.train_seconds += seconds
             _stop_unless_finite(means, recipe, run, first_of_report, step)
-            _report(recipe, run, hooks, clock, trainer.device, step, means, (step - first_of_report) / seconds)
+            rate = (step - first_of_report) / seconds
+            _report(recipe, run, hooks, clock, trainer.device, step, batches.batch_size, means, rate)
             sums, first_of_report = {}, step
             clock.other_seconds += clock.lap()
 
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
             trainer.settle()
-            _save(recipe, run, trainer, clock, step)
+            _save(run, trainer, clock, step, batches.batch_size)
             _snapshot(recipe, run, trainer, hooks, step)
             run.prune_checkpoints()
             clock.other_seconds += clock.lap()
@@ -151,13 +152,14 @@ def _report(
     clock: Clock,
     device: torch.device,
     step: int,
+    batch_size: int,
     means: Mapping[str, float],
     steps_per_second: float,
 ) -> None:
-    images_per_second = steps_per_second * recipe.train.batch_size
+    images_per_second = steps_per_second * batch_size
     line = {
         "step": step,
-        "kimg": round(step * recipe.train.batch_size / 1000, 3),
+        "kimg": round(step * batch_size / 1000, 3),
         **{name: round(value, 6) for name, value in means.items()},
         "train_seconds": round(clock.train_seconds, 3),
         "other_seconds": round(clock.other_seconds, 3),
@@ -188,10 +190,10 @@ def _losses(means: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {means[name]:.4f}" for name in ("pixel", "perceptual", "latent") if name in means)
 
 
-def _save(recipe: Recipe, run: RunDir, trainer: Trainer, clock: Clock, step: int) -> None:
+def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: int) -> None:
     state = {
         "step": step,
-        "kimg": round(step * recipe.train.batch_size / 1000, 3),
+        "kimg": round(step * batch_size / 1000, 3),
         "train_seconds": clock.train_seconds,
         "other_seconds": clock.other_seconds,
         **trainer.description,
