@@ -83,13 +83,16 @@ def train(
     }
     given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])
     if data is None and recipe is None and model is None:
-        recipe = f"quickstart-{transfer}" if transfer else "quickstart"
+        method = given.get("transfer.method")
+        recipe = f"quickstart-{method}" if method else "quickstart"
         if recipe not in shipped_recipes():
             recipe = "quickstart-apgc"
         say(f"no DATA given: the recipe {recipe} on the sample set of painted flowers that ships with smallgan")
-    elif pretrained is not None and transfer is None and "transfer.method" not in given:
-        raise UsageError("--pretrained: say how to adapt it, with --transfer apgc, bsa or finetune")
     resolved = load_recipe(recipe, given)
+    if pretrained is not None and resolved.transfer.method is None:
+        raise UsageError("--pretrained: say how to adapt it, with --transfer apgc, bsa or finetune")
+    if group_size is not None and resolved.transfer.method != "apgc":
+        raise UsageError("--group-size: only APGC has groups; give --transfer apgc, or leave it out")
     if dry_run:
         plan = plan_run(resolved, root=Path("runs"), out=out, new=new, device=device, say=say)
         typer.echo(json.dumps(plan, indent=2))
