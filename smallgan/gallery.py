@@ -1,4 +1,4 @@
-"""Samples on disk: single images, a grid, an interpolation strip and a GIF."""
+"""Samples on disk: single images, a grid, an interpolation strip and a GIF, reconstructions beside their originals."""
 
 from __future__ import annotations
 
@@ -6,78 +6,129 @@ import io
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from augment.errors import UsageError
 from augment.files import make_folder, write_bytes
 from augment.pixels import encode_png
 from smallgan.generators import Model
 from smallgan.images import Pixels, grid
-from smallgan.sampling import Address, generate, interpolate, latents
+from smallgan.reconstructions import Originals
+from smallgan.sampling import Inputs, generate, interpolate
 
 GRID_LIMIT = 100
 STRIP_TILES = 8
+PAIR_GAP = 8
+"""Pixels between two pairs of original and reconstruction; within a pair there are none."""
 _GIF_SECONDS_PER_FRAME = 0.05
 
-
-def samples_folder(model: Model, addresses: Sequence[Address], kind: str) -> Path:
-    """Return where samples of these addresses belong: samples/ of the model's run, else here."""
-    root = model.run.samples if model.run else Path("samples")
-    (first_seed, _), (last_seed, last_k) = addresses[0], addresses[-1]
-    which = f"seed{first_seed}-x{last_k + 1}" if first_seed == last_seed else f"seeds{first_seed}-{last_seed}"
-    return root / f"step-{model.step:06d}-{kind}-{which}"
+Advance = Callable[[int], None]
 
 
 def write_samples(
     model: Model,
-    addresses: Sequence[Address],
+    inputs: Inputs,
+    names: Sequence[str],
     folder: Path,
     *,
     singles: bool = True,
-    advance: Callable[[int], None] = lambda _done: None,
-) -> dict[str, Any]:
-    """Write one PNG an address and grid.png of the first 100; return what was made, the grid first in `files`.
+    advance: Advance = lambda _done: None,
+) -> list[Path]:
+    """Write a PNG under each of `names` and grid.png of the first 100; return the paths, the grid's first.
 
     Raises OutputError.
     """
     make_folder(folder)
-    files: list[str] = []
+    files: list[Path] = []
     tiles: list[Pixels] = []
-    one_seed = len({seed for seed, _ in addresses}) == 1
-    for number, pixels in enumerate(generate(model, latents(addresses, model.generator.z_dim))):
-        seed, k = addresses[number]
+    for number, pixels in enumerate(generate(model, inputs)):
         if singles:
-            path = folder / (f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png")
-            write_bytes(path, encode_png(pixels))
-            files.append(str(path))
+            files.append(_write(folder / names[number], pixels))
         if len(tiles) < GRID_LIMIT:
             tiles.append(pixels)
         advance(number + 1)
-    sheet = folder / "grid.png"
-    write_bytes(sheet, encode_png(grid(tiles)))
-    return {"model": str(model.path), "step": model.step, "count": len(addresses), "files": [str(sheet), *files]}
+    return [_write(folder / "grid.png", grid(tiles)), *files]
 
 
-def write_interpolation(model: Model, addresses: Sequence[Address], folder: Path, frames: int) -> dict[str, Any]:
+def write_interpolation(
+    model: Model,
+    ends: Inputs,
+    folder: Path,
+    frames: int,
+    *,
+    straight: bool = False,
+    truncation: float | None = None,
+    advance: Advance = lambda _done: None,
+) -> list[Path]:
     """Write strip.png, a row of 8 for each pair of neighbours, and loop.gif through all latents and back to the first.
 
-    Raises UsageError for fewer than two addresses, and OutputError.
+    All is of the first end's class. Where a path leaves `truncation`, it is cut there. Raises OutputError.
     """
-    if len(addresses) < 2:
-        raise UsageError("--interpolate: needed at least two latents; give --count 2 or more, or two --seeds")
     make_folder(folder)
-    ends = latents(addresses, model.generator.z_dim)
     rows: list[Pixels] = []
-    for pair in pairwise(ends):
-        rows.extend(generate(model, interpolate(np.stack(pair), STRIP_TILES - 1)))
-    strip, movie = folder / "strip.png", folder / "loop.gif"
-    write_bytes(strip, encode_png(grid(rows, columns=STRIP_TILES)))
-    closed = np.concatenate([ends, ends[:1]])
-    write_bytes(movie, _gif(list(generate(model, interpolate(closed, frames)))[:-1]))
-    return {"model": str(model.path), "step": model.step, "count": len(addresses), "files": [str(strip), str(movie)]}
+    for number, pair in enumerate(pairwise(ends.z), start=1):
+        way = interpolate(np.stack(pair), STRIP_TILES - 1, straight=straight)
+        rows.extend(generate(model, _along(way, ends, truncation)))
+        advance(number)
+    strip = _write(folder / "strip.png", grid(rows, columns=STRIP_TILES))
+    way = interpolate(np.concatenate([ends.z, ends.z[:1]]), frames, straight=straight)[:-1]
+    movie = folder / "loop.gif"
+    write_bytes(movie, _gif(list(generate(model, _along(way, ends, truncation)))))
+    advance(len(ends.z))
+    return [strip, movie]
+
+
+def write_reconstructions(
+    model: Model,
+    codes: Inputs,
+    originals: Originals,
+    folder: Path,
+    *,
+    singles: bool = True,
+    advance: Advance = lambda _done: None,
+) -> tuple[list[Path], list[float | None]]:
+    """Write grid.png, each original above the image of its code, and code-00000.png and so on, the images alone.
+
+    Returns the paths, the grid's first, and each image's mean absolute difference to its original in levels of 0 to
+    255, None where there is no original: its place stays white, and the grid has no places for originals at all where
+    there is none. Raises OutputError.
+    """
+    make_folder(folder)
+    files: list[Path] = []
+    tiles: list[Pixels] = []
+    differences: list[float | None] = []
+    for number, pixels in enumerate(generate(model, codes)):
+        original = originals.pixels.get(number)
+        differences.append(None if original is None else _difference(original, pixels))
+        above = np.full_like(pixels, 255) if original is None else original
+        tiles.append(np.concatenate([above, pixels]) if originals.pixels else pixels)
+        if singles:
+            files.append(_write(folder / f"code-{number:05d}.png", pixels))
+        advance(number + 1)
+    sheet = grid(tiles, columns=_columns(len(tiles)), gap=PAIR_GAP if originals.pixels else 2)
+    return [_write(folder / "grid.png", sheet), *files], differences
+
+
+def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> Inputs:
+    """Return the points of a way between `ends`, all of the first one's class, cut at `truncation`."""
+    z = way if truncation is None else np.clip(way, -truncation, truncation).astype(np.float32)
+    return Inputs(z, None if ends.labels is None else np.full(len(z), ends.labels[0], np.int64))
+
+
+def _difference(one: Pixels, other: Pixels) -> float:
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def _columns(count: int) -> int:
+    """Return how many pairs stand in a row: five of a small set, else ten or what makes the sheet square."""
+    return min(count, 5) if count <= 25 else max(10, round((2 * count) ** 0.5))
+
+
+def _write(path: Path, pixels: Pixels) -> Path:
+    write_bytes(path, encode_png(pixels))
+    return path
 
 
 def _gif(frames: Sequence[Pixels]) -> bytes:

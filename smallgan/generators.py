@@ -23,6 +23,9 @@ from smallgan.run import RunDir
 from smallgan.shipped import pretrained_generator
 from smallgan.training.transfer import build_adapter
 
+CLASS_NAMES = "classes.txt"
+"""Beside a pretrained file: the names of its classes in their order, one a line."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -49,21 +52,31 @@ class Model:
         return self.generator.size
 
 
-def load_model(model: Path, device: torch.device, checkpoint: str = "last", precision: str = "fp32") -> Model:
+def load_model(
+    model: Path,
+    device: torch.device,
+    checkpoint: str = "last",
+    precision: str = "fp32",
+    truncation: float | None = None,
+) -> Model:
     """Return the generator that samples come from: a run's or a checkpoint's averaged one, or a pretrained file's.
 
-    `checkpoint` chooses within a run: "last", "best" (lowest KMMD of the snapshots) or a step. Raises InputError when
+    `checkpoint` chooses within a run: "last", "best" (lowest KMMD of the snapshots) or a step. A BigGAN-deep uses its
+    moments of `truncation`, those of 1 beyond that; other generators have one set of moments. Raises InputError when
     `model` is none of them, and UsageError when the run lacks that checkpoint.
     """
-    if not _is_ours(model):
-        found = load_pretrained(model)
-        return Model(
-            _ready(found.generator, device), device, precision, found.path, None, 0, found.sha256, (), found.notes
-        )
+    if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):
+        model = model.parent
+    is_run = RunDir(model).exists()
+    if checkpoint != "last" and not is_run:
+        raise UsageError(f"--checkpoint {checkpoint}: {model} is no run; leave the option out, or name the run")
+    if not is_run and not _is_checkpoint(model):
+        return _load_pretrained(model, device, precision, truncation)
     folder, run = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
     try:
-        generator = _BUILDERS[state["model"]](state)
+        # Checkpoints of the first releases do not say what they are of: there were DCGANs only.
+        generator = _BUILDERS[state.get("model", "dcgan")](state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))
         step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
     except (KeyError, RuntimeError, TypeError) as error:
@@ -116,17 +129,45 @@ def _ready(generator: object, device: torch.device) -> Generator:
     return cast(Generator, network)
 
 
-def _is_ours(model: Path) -> bool:
-    return RunDir(model).exists() or ((model / STATE).is_file() and (model / TENSORS).is_file())
+def _load_pretrained(path: Path, device: torch.device, precision: str, truncation: float | None) -> Model:
+    found = load_pretrained(path)
+    if truncation is not None and found.kind == "hugging-face deep":
+        found = load_pretrained(path, min(truncation, 1.0))
+    if found.generator.class_dim and not found.generator.num_classes:
+        raise InputError(
+            f"{found.path}: it has no class embedding (shared.weight), so no image can be made of a class; use the "
+            "whole file (the official G_ema.pth has the embedding)"
+        )
+    names, notes = _class_names(found)
+    generator = _ready(found.generator, device)
+    return Model(generator, device, precision, found.path, None, 0, found.sha256, names, (*found.notes, *notes))
+
+
+def _class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names in the file classes.txt beside a pretrained one, a line each; and notes."""
+    beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
+    if not beside.is_file():
+        return (), ()
+    try:
+        names = tuple(line.strip() for line in beside.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{beside}: cannot be read as UTF-8 ({error}); one name a line is needed, or no file"
+        ) from error
+    if len(names) != count:
+        return (), (f"{beside}: {len(names)} names for {count} classes, so none is used",)
+    return names, ()
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / STATE).is_file() and (folder / TENSORS).is_file()
 
 
 def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None]:
-    if (model / STATE).is_file() and (model / TENSORS).is_file():
+    if _is_checkpoint(model):
         run = RunDir(model.parent.parent)
         return model, run if run.exists() else None
     run = RunDir(model)
-    if not run.exists():
-        raise InputError(f"{model}: neither a run folder nor a checkpoint; train one with `smallgan train`")
     steps = run.checkpoint_steps()
     if not steps:
         raise InputError(f"{model}: this run has no checkpoint yet; continue it with the same `smallgan train` command")

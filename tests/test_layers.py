@@ -17,8 +17,8 @@ LAYERS = (
     {"augment"},
     {"smallgan", "recipe", "device", "memory", "shipped", "console", "small_net"},
     {"models", "images", "weights", "datasets", "run", "checkpoint"},
-    {"training", "generators", "sampling", "metrics", "report", "journal"},
-    {"study", "trainers", "training_data", "scoring", "gallery"},
+    {"training", "generators", "sampling", "latent_files", "reconstructions", "metrics", "report", "journal"},
+    {"study", "trainers", "training_data", "scoring", "gallery", "sample_request"},
     {"cli", "__main__"},
 )
 # What a row of its own cannot say.

@@ -1,42 +1,45 @@
-"""Sampling: image k depends on (seed, k) only."""
+"""Sampling: image k depends on (seed, k) only, from generators of every kind."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pretrained_files import deep_folder
+from sampled_models import CPU, Z, biggan_run, dcgan_run, generator, pretrained_file, transfer_run
 
-from augment.errors import InputError, UsageError
-from smallgan.checkpoint import save_checkpoint
-from smallgan.gallery import samples_folder, write_interpolation, write_samples
-from smallgan.generators import load_model
-from smallgan.images import ImageBatches
-from smallgan.recipe import dump_recipe, load_recipe
-from smallgan.run import RunDir
+from augment.errors import FailedError, InputError, UsageError
+from smallgan.checkpoint import TENSORS
+from smallgan.gallery import write_interpolation, write_samples
+from smallgan.generators import load_codes, load_model
+from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
+from smallgan.models.pretrained import save_generator
 from smallgan.sampling import (
     GeneratorSource,
+    Inputs,
     addresses,
+    draw_inputs,
+    draw_labels,
+    find_class,
+    generate,
     interpolate,
     latents,
     parse_seeds,
     sample_pixels,
 )
-from smallgan.training.dcgan import DCGANTrainer
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    recipe = load_recipe(None, {"data.size": 32, "train.base_width": 8, "train.batch_size": 4})
-    trainer = DCGANTrainer(recipe, CPU)
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-    trainer.step(ImageBatches(pixels, 4, 0, CPU).batch(0), 0)
-    run = RunDir(tmp_path_factory.mktemp("runs") / "00000-train")
-    run.create()
-    run.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
-    state = {"step": 3, "size": 32, "z_dim": 100, "base_width": 8}
-    save_checkpoint(run.checkpoint(3), trainer, state)
-    return run
+    return dcgan_run(tmp_path_factory.mktemp("runs") / "00000-train")
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    return biggan_run(tmp_path_factory.mktemp("runs") / "00000-classes")
+
+
+def images(model, inputs):
+    return np.stack(list(generate(model, inputs)))
 
 
 def test_image_k_is_the_same_however_many_are_drawn(run):
@@ -67,7 +70,7 @@ def test_a_run_a_checkpoint_and_a_step_name_the_same_model(run):
 
 
 def test_what_is_no_model_is_refused(run, tmp_path):
-    with pytest.raises(InputError, match="neither a run folder nor a checkpoint"):
+    with pytest.raises(InputError, match="no file of weights in this folder"):
         load_model(tmp_path, CPU)
     with pytest.raises(UsageError, match="--checkpoint 9"):
         load_model(run.path, CPU, "9")
@@ -95,17 +98,155 @@ def test_interpolation_keeps_ends_length_and_a_known_middle():
 
 def test_files_of_samples_and_interpolation(run, tmp_path):
     model = load_model(run.path, CPU)
-    written = write_samples(model, addresses(5, 0, None), tmp_path / "s")
-    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["grid.png"] + [
-        f"sample-{k:05d}.png" for k in range(5)
-    ]
-    assert written["count"] == 5
-    np.testing.assert_array_equal(
-        np.asarray(Image.open(tmp_path / "s/sample-00004.png")), sample_pixels(model, 5, 0)[4]
-    )
-    write_interpolation(model, addresses(3, 0, None), tmp_path / "i", frames=4)
+    inputs, names = draw_inputs(model, addresses(5, 0, None)), [f"{k}.png" for k in range(5)]
+    written = write_samples(model, inputs, names, tmp_path / "s")
+    assert [path.name for path in written] == ["grid.png", *names]
+    assert all(path.is_file() for path in written)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "s/4.png")), sample_pixels(model, 5, 0)[4])
+    write_interpolation(model, draw_inputs(model, addresses(3, 0, None)), tmp_path / "i", frames=4)
     assert Image.open(tmp_path / "i/strip.png").size == (8 * 34 - 2, 2 * 34 - 2)
     assert Image.open(tmp_path / "i/loop.gif").n_frames == 3 * 4
-    assert samples_folder(model, addresses(5, 0, None), "images").name == "step-000003-images-seed0-x5"
-    with pytest.raises(UsageError, match="two latents"):
-        write_interpolation(model, addresses(1, 0, None), tmp_path / "j", frames=4)
+
+
+def test_truncation_draws_again_what_lies_beyond_and_nothing_else():
+    drawn = addresses(400, 3, None)
+    plain, cut = latents(drawn, 50), latents(drawn, 50, 0.7)
+    assert cut.dtype == np.float32
+    assert np.abs(cut).max() <= np.float32(0.7)
+    inside = np.abs(plain) <= 0.7
+    np.testing.assert_array_equal(cut[inside], plain[inside])
+    # What was drawn again lies within the bound, all over it, and not at the bound, where cutting would have put it.
+    again = cut[~inside]
+    assert np.abs(again).max() > 0.69
+    assert (np.abs(again) == np.float32(0.7)).mean() < 0.001
+    assert len(np.unique(again)) > 0.99 * len(again)
+    # Standard deviation of a standard normal truncated at 0.7: sqrt(1 - 2 T pdf(T) / (cdf(T) - cdf(-T))) = 0.3889.
+    assert cut.std() == pytest.approx(0.3889, abs=0.004)
+    assert again.std() == pytest.approx(0.3889, abs=0.006)
+    np.testing.assert_array_equal(latents(drawn, 50, 9.0), plain)
+    np.testing.assert_array_equal(latents(drawn[17:19], 50, 0.7), cut[17:19])
+    assert np.abs(latents(drawn[:2], 50, 1e-9)).max() <= 1e-9
+    for bad in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="above 0"):
+            latents(drawn[:1], 4, bad)
+
+
+def test_classes_are_drawn_by_address_or_named(classes, run):
+    model = load_model(classes.path, CPU)
+    assert model.classes == ("ape", "bee", "cat")
+    drawn = addresses(60, 1, None)
+    labels = draw_labels(model, drawn)
+    assert set(labels) == {0, 1, 2}
+    np.testing.assert_array_equal(draw_labels(model, drawn[7:9]), labels[7:9])
+    whole, bees = images(model, draw_inputs(model, drawn)), images(model, draw_inputs(model, drawn, label="bee"))
+    same = (whole == bees).all(axis=(1, 2, 3))
+    assert same[labels == 1].all()
+    assert not same[labels != 1].any()
+    assert [find_class(model, label) for label in ("cat", "0", "2")] == [2, 0, 2]
+    with pytest.raises(UsageError, match=r"did you mean 'ape'.*0 to 2: ape, bee, cat"):
+        find_class(model, "apes")
+    with pytest.raises(UsageError, match="no such class; there are 0 to 2"):
+        find_class(model, "3")
+    with pytest.raises(UsageError, match="no classes to choose from"):
+        find_class(load_model(run.path, CPU), "0")
+
+
+def test_only_classes_that_were_trained_are_drawn(tmp_path):
+    network = generator()
+    run = biggan_run(tmp_path / "r", classes=("left", "right"), generator=network)
+    model = load_model(run.path, CPU)
+    assert model.generator.num_classes == 3
+    assert set(draw_labels(model, addresses(50, 0, None))) == {0, 1}
+
+
+def test_interpolation_is_of_one_class_and_within_the_truncation(classes, tmp_path, monkeypatch):
+    model, seen = load_model(classes.path, CPU), []
+
+    def listen(model, inputs):
+        seen.append(inputs)
+        return generate(model, inputs)
+
+    monkeypatch.setattr("smallgan.gallery.generate", listen)
+    ends = draw_inputs(model, addresses(3, 8, None), truncation=0.2)
+    write_interpolation(model, ends, tmp_path, 3, truncation=0.2)
+    assert [len(each.z) for each in seen] == [8, 8, 9]
+    assert {label for each in seen for label in each.labels} == {ends.labels[0]}
+    assert max(np.abs(each.z).max() for each in seen) <= np.float32(0.2)
+    np.testing.assert_array_equal(seen[2].z[::3], ends.z)
+
+
+def test_codes_are_joined_by_straight_lines():
+    ends = np.array([[0.0, 4.0], [2.0, 0.0]], np.float32)
+    np.testing.assert_allclose(interpolate(ends, 4, straight=True)[1:3], [[0.5, 3.0], [1.0, 2.0]])
+    opposite = interpolate(np.array([[1.0], [-1.0]], np.float32), 2)
+    np.testing.assert_allclose(opposite, [[1], [0], [-1]], atol=1e-6)
+    np.testing.assert_allclose(interpolate(np.zeros((2, 3), np.float32), 2), np.zeros((3, 3)))
+
+
+def test_pretrained_files_are_sampled_as_they_are(tmp_path):
+    path = pretrained_file(tmp_path)
+    model = load_model(path, CPU)
+    drawn = draw_inputs(model, addresses(32, 0, None))
+    with torch.inference_mode():
+        wanted = generator()(torch.from_numpy(drawn.z), torch.from_numpy(drawn.labels))
+    wanted = wanted.clamp(-1, 1).add(1).mul(127.5).round().permute(0, 2, 3, 1).numpy()
+    assert np.abs(images(model, drawn) - wanted).max() <= 1
+    assert model.run is None
+    (tmp_path / "classes.txt").write_text("a\nbö\nc\n", encoding="utf-8")
+    assert load_model(path, CPU).classes == ("a", "bö", "c")
+    (tmp_path / "classes.txt").write_text("a\n", encoding="utf-8")
+    short = load_model(path, CPU)
+    assert short.classes == ()
+    assert "1 names for 3 classes" in short.notes[-1]
+
+
+def test_a_deep_biggan_takes_the_moments_of_the_truncation(tmp_path):
+    layers = ((True, 4, 4), (True, 4, 2), (True, 2, 1))
+    own = {"output_dim": 32, "z_dim": Z, "class_embed_dim": 4, "channel_width": 8, "num_classes": 3, "layers": layers}
+    network = BigGANDeepGenerator(BigGANDeepConfig(**own, attention_layer_position=2, n_stats=11))
+    with torch.no_grad():
+        for name, buffer in network.named_buffers():
+            if name.endswith("running_means"):
+                buffer.copy_(torch.linspace(0, 1, 11)[:, None].expand_as(buffer))
+    folder = deep_folder(tmp_path / "deep", network.eval())
+    inputs = Inputs(latents([(0, 0)], Z), np.array([1]))
+    found = {each: load_model(folder, CPU, truncation=each) for each in (None, 0.5, 3.0)}
+    made = {each: images(model, inputs) for each, model in found.items()}
+    assert "moments of truncation 0.5" in found[0.5].notes
+    np.testing.assert_array_equal(made[None], made[3.0])
+    assert not np.array_equal(made[None], made[0.5])
+
+
+@pytest.mark.parametrize("method", ["bsa", "apgc"])
+def test_adapters_are_sampled_on_the_generator_that_they_adapt(tmp_path, tiny_set, method):
+    pretrained = pretrained_file(tmp_path)
+    run, trainer = transfer_run(tmp_path / "r", tiny_set, pretrained, method)
+    for name in (run.path, run.checkpoint(2), run.checkpoint(2) / TENSORS):
+        model = load_model(name, CPU)
+        assert model.step == 2
+        z = latents(addresses(3, 0, None), Z)
+        with torch.no_grad():
+            wanted = trainer.generator_ema(torch.from_numpy(z)).add(1).mul(127.5).round().permute(0, 2, 3, 1)
+        assert np.abs(images(model, Inputs(z)) - wanted.numpy()).max() <= 1
+    assert load_codes(model).shape == (12, Z)
+    assert draw_labels(model, addresses(2, 0, None)) is None
+    save_generator(pretrained, generator(seed=1))
+    with pytest.raises(InputError, match=r"not the file that this run adapted"):
+        load_model(run.path, CPU)
+    pretrained.unlink()
+    with pytest.raises(InputError, match=r"that this run adapted cannot be loaded.*tiny\.safetensors"):
+        load_model(run.path, CPU)
+
+
+def test_models_without_codes_and_broken_weights_are_refused(run, tmp_path):
+    with pytest.raises(UsageError, match="no codes"):
+        load_codes(load_model(run.path, CPU))
+    path = pretrained_file(tmp_path)
+    with pytest.raises(UsageError, match="no codes"):
+        load_codes(load_model(path, CPU))
+    model = load_model(path, CPU)
+    model.generator.shared.weight.fill_(float("nan"))
+    with pytest.raises(FailedError, match="not finite"):
+        sample_pixels(model, 1, 0)
+    with pytest.raises(UsageError, match="is no run"):
+        load_model(path, CPU, "best")

@@ -14,46 +14,74 @@ def register(app: typer.Typer) -> None:
 
 
 def sample(
-    model: Annotated[Path, typer.Argument(help="A run folder or one of its checkpoints.")],
-    count: Annotated[int | None, typer.Option(help="Number of images of one seed; default 36.")] = None,
-    seed: Annotated[int, typer.Option(help="The seed that --count and --interpolate draw from.")] = 0,
+    model: Annotated[
+        Path, typer.Argument(help="A run, one of its checkpoints, or a pretrained BigGAN (file or folder).")
+    ],
+    count: Annotated[
+        int | None, typer.Option(help="Number of images of one seed, default 36; of latents to interpolate, 5.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed that images, latents and classes are drawn from.")] = 0,
     seeds: Annotated[str | None, typer.Option(help="One image for each of these seeds, such as 0-35 or 1,4-6.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; default: samples/ of the run, by step.")] = None,
-    checkpoint: Annotated[str, typer.Option(help="last, best or a step.")] = "last",
-    grid_only: Annotated[bool, typer.Option("--grid-only", help="Write the grid, not the single images.")] = False,
+    label: Annotated[
+        str | None, typer.Option(help="One class for all, by name or number; default: drawn for each image.")
+    ] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="Draw again what lies further from 0 than this; default: no truncation.")
+    ] = None,
+    latents: Annotated[Path | None, typer.Option(help="Your own latents: a .npy of float32, N x Z.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Classes of --latents: a .npy of int64, N.")] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="Write this .npy instead of pictures: float32, N x 3 x H x W in [-1, 1].")
+    ] = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help="A strip and a GIF instead.")] = False,
+    codes: Annotated[
+        str | None, typer.Option(help="With --interpolate: between the codes of these training images, such as 0,7,12.")
+    ] = None,
     frames: Annotated[int, typer.Option(help="Frames of the GIF from one latent to the next.", min=2, max=240)] = 24,
+    reconstruct: Annotated[
+        bool, typer.Option("--reconstruct", help="The training images above the images of their learned codes.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: samples/ of the run, else here, by step.")] = None,
+    grid_only: Annotated[bool, typer.Option("--grid-only", help="Write the grid, not the single images.")] = False,
+    checkpoint: Annotated[str, typer.Option(help="Of a run: last, best or a step.")] = "last",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Make images with a trained generator: single PNGs and a grid, or an interpolation strip and GIF.
+    """Make images with a generator: single PNGs and a grid, an interpolation, reconstructions, or a raw array.
 
     Example: smallgan sample runs/00000-train --seeds 0-35
     """
     import json
 
-    from augment.errors import UsageError
-    from smallgan.console import progress
-    from smallgan.device import choose_device
-    from smallgan.gallery import samples_folder, write_interpolation, write_samples
-    from smallgan.generators import load_model
-    from smallgan.sampling import addresses, parse_seeds
+    from smallgan.sample_request import Request
+    from smallgan.sample_request import sample as carry_out
 
-    if seeds is not None and count is not None:
-        raise UsageError("--seeds and --count: give one; --seeds 0-35 is 36 seeds, --count 36 --seed 0 is one seed")
-    if count is not None and count < 1:
-        raise UsageError(f"--count {count}: needed at least 1")
-    loaded = load_model(model, choose_device(device), checkpoint)
-    default_count = 5 if interpolate else 36
-    drawn = addresses(count or default_count, seed, parse_seeds(seeds) if seeds is not None else None)
-    folder = out or samples_folder(loaded, drawn, "interpolation" if interpolate else "images")
-    with progress("sampling", len(drawn)) as advance:
-        if interpolate:
-            result = write_interpolation(loaded, drawn, folder, frames)
-        else:
-            result = write_samples(loaded, drawn, folder, singles=not grid_only, advance=advance)
+    result = carry_out(
+        Request(
+            model=model,
+            count=count,
+            seed=seed,
+            seeds=seeds,
+            label=label,
+            truncation=truncation,
+            latents=latents,
+            labels=labels,
+            raw=raw,
+            interpolate=interpolate,
+            codes=codes,
+            frames=frames,
+            reconstruct=reconstruct,
+            out=out,
+            grid_only=grid_only,
+            checkpoint=checkpoint,
+            device=device,
+        )
+    )
     if json_output:
         typer.echo(json.dumps(result, indent=2))
-    else:
-        for path in result["files"][:2]:
-            typer.echo(path)
+        return
+    for path in result["files"][:2]:
+        typer.echo(path)
+    if result.get("num_compared"):
+        error, compared = result["mean_abs_error_levels"], result["num_compared"]
+        typer.echo(f"mean absolute error {error:g} of 255 levels over {compared} images")

@@ -1,0 +1,79 @@
+"""Tiny generators of every kind that `smallgan sample` takes, as the tests use them."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from augment.files import write_json
+from smallgan.checkpoint import save_checkpoint
+from smallgan.images import ImageBatches
+from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
+from smallgan.models.pretrained import load_pretrained, save_generator
+from smallgan.recipe import dump_recipe, load_recipe
+from smallgan.run import RunDir
+from smallgan.training.biggan import BigGANTrainer
+from smallgan.training.dcgan import DCGANTrainer
+from smallgan.training.transfer import TransferTrainer, build_adapter
+from smallgan.training_data import load_data
+
+CPU = torch.device("cpu")
+SIZE, Z = 32, 16
+TINY = BigGANConfig(size=SIZE, ch=4, z_dim=Z, num_classes=3, shared_dim=8)
+
+
+def generator(config=TINY, seed=0):
+    network = BigGANGenerator(config)
+    initialize(network, torch.Generator().manual_seed(seed))
+    return network.eval()
+
+
+def pretrained_file(folder, **changes):
+    path = folder / "tiny.safetensors"
+    save_generator(path, generator(replace(TINY, **changes)))
+    return path
+
+
+def run_of(trainer, recipe, path, step, summary=None, **state):
+    run = RunDir(path)
+    run.create()
+    run.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+    if summary is not None:
+        write_json(run.data, summary)
+    save_checkpoint(run.checkpoint(step), trainer, {"step": step, **trainer.description, **state})
+    return run
+
+
+def pixels(count=8, size=SIZE):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def dcgan_run(path):
+    recipe = load_recipe(None, {"data.size": SIZE, "train.base_width": 8, "train.batch_size": 4})
+    trainer = DCGANTrainer(recipe, CPU)
+    trainer.step(ImageBatches(pixels(), 4, 0, CPU).batch(0), 0)
+    return run_of(trainer, recipe, path, 3)
+
+
+def biggan_run(path, classes=("ape", "bee", "cat"), **networks):
+    own = {"biggan.shared_dim": 8, "train.base_width": 8, "train.z_dim": Z, "train.batch_size": 4}
+    recipe = load_recipe(None, {"train.model": "biggan", "data.size": SIZE, **own})
+    trainer = BigGANTrainer(recipe, CPU, classes, **networks)
+    labels = np.arange(8) % max(len(classes), 1)
+    trainer.step(ImageBatches(pixels(), 4, 0, CPU, labels).batch(0), 0)
+    return run_of(trainer, recipe, path, 2)
+
+
+def transfer_run(path, source, pretrained, method="apgc", policy="none", steps=2):
+    overrides = {"data.source": str(source), "data.size": SIZE, "augment.policy": policy, "transfer.method": method}
+    own = {"transfer.group_size": 4, "transfer.codes": "normal", "train.batch_size": 4}
+    recipe = load_recipe(None, overrides | own)
+    data = load_data(recipe, CPU)
+    found = load_pretrained(pretrained)
+    adapter = build_adapter(recipe.transfer, 0, found.generator, CPU)
+    origin = {"path": str(pretrained), "sha256": found.sha256, "kind": found.kind}
+    trainer = TransferTrainer(recipe, adapter, data.mixture.pixels, CPU, None, origin)
+    batches = ImageBatches(data.mixture.pixels, 4, 0, CPU)
+    for step in range(steps):
+        trainer.step(batches.batch(step), step)
+    return run_of(trainer, recipe, path, steps, data.summary), trainer
