@@ -1,4 +1,4 @@
-"""`make demo`: augment, train, sample, score and report on the sample set, as a new user would type it."""
+"""`make demo`: augment, train from scratch and by transfer, sample, score and report, as a new user would type it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ import time
 from pathlib import Path
 
 FOLDER = Path("demo")
-MIXED, RUN, REPORT = FOLDER / "mixed", FOLDER / "run", FOLDER / "report.html"
+MIXED, REPORT = FOLDER / "mixed", FOLDER / "report.html"
+RUN, ADAPTED = FOLDER / "dcgan", FOLDER / "apgc"
 
 COMMANDS = [
     f"augment --policy hflip+contrast --out {MIXED}",
     f"train {MIXED} --recipe quickstart --out {RUN}",
     f"sample {RUN} --seeds 0-35",
     f"sample {RUN} --interpolate",
-    f"score {RUN} --checkpoint best",
-    f"report {RUN} --out {REPORT}",
+    f"train --transfer apgc --out {ADAPTED}",
+    f"sample {ADAPTED} --seeds 0-35",
+    f"sample {ADAPTED} --interpolate --codes 0,1,2,3",
+    f"score {RUN}",
+    f"score {ADAPTED}",
+    f"report {RUN} {ADAPTED} --out {REPORT}",
 ]
 
 

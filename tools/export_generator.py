@@ -1,6 +1,6 @@
 """Write a run's averaged generator as the file that ships: `python tools/export_generator.py RUN --out FOLDER`.
 
-FOLDER gets weights.safetensors (bfloat16 weights in the official layout) and card.json: what it was trained on, by which
+FOLDER gets weights.safetensors (bfloat16 weights in the official layout) and card.md: what it was trained on, by which
 recipe, for how long, on what, and the file's hash.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from augment.files import make_folder, sha256_file, write_json
+from augment.files import make_folder, sha256_file, write_text
 from smallgan.checkpoint import read_state
 from smallgan.models.biggan import BigGANGenerator
 from smallgan.models.pretrained import load_pretrained, save_generator
@@ -37,28 +37,43 @@ def main() -> None:
     environment = json.loads(run.environment.read_text(encoding="utf-8"))
     data = json.loads(run.data.read_text(encoding="utf-8"))
     scores = [line for line in read_jsonl(run.scores) if line["step"] == step] if run.scores.is_file() else []
-    card = {
-        "about": "A class-conditional BigGAN generator, the averaged weights alone, for smallgan train --transfer.",
-        "licence": "CC-BY-4.0",
-        "data": "Caltech-101 (CC BY 4.0) and classes of pictures drawn by tools/drawn_classes.py",
-        "attribution": "Caltech 101 (1.0), F.-F. Li, M. Andreeto, M. Ranzato and P. Perona, CaltechDATA 2022",
-        "num_images": data["num_images"],
-        "fingerprint": data["fingerprint"],
-        "classes": state["classes"],
-        "config": state["config"],
-        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
-        "recipe": read_recipe(run.recipe).model_dump(mode="json", exclude={"data": {"source"}}),
-        "steps": step,
-        "images_seen": round(state["kimg"] * 1000),
-        "training_minutes": round(state["train_seconds"] / 60, 1),
-        "hardware": environment.get("device"),
-        "versions": state["versions"],
-        "scores": [{key: line[key] for key in ("label", "value")} for line in scores],
-        "sha256": sha256_file(path),
-        "bytes": path.stat().st_size,
+    facts = {
+        "file": f"`{path.name}`, bfloat16 weights in the official layout, {path.stat().st_size:,} bytes",
+        "sha256": f"`{sha256_file(path)}`",
+        "network": f"`{json.dumps(state['config'])}`",
+        "parameters": f"{sum(parameter.numel() for parameter in generator.parameters()):,}",
+        "licence": "CC BY 4.0, as the photographs; the code is MIT",
+        "data": f"{data['num_images']:,} images, {len(state['classes'])} classes; `{data['fingerprint'][:16]}`",
+        "training": f"{step:,} steps, {state['kimg']:,.0f} thousand images, {state['train_seconds'] / 60:.0f} minutes",
+        "hardware": f"{environment.get('device')}; torch {state['versions']['torch']}",
+        "scores at the end": "; ".join(f"{line['label']} {line['value']:.3f}" for line in scores) or "none",
     }
-    write_json(args.out / "card.json", card)
-    print(f"{path}: {card['bytes']:,} bytes, sha256 {card['sha256']}")
+    table = "\n".join(f"| {name} | {fact} |" for name, fact in facts.items())
+    classes = ", ".join(f"{number} {name}" for number, name in enumerate(state["classes"]))
+    text = _CARD.format(name=args.out.name, table=table, recipe=read_recipe(run.recipe).name, classes=classes)
+    write_text(args.out / "card.md", text)
+    print(text)
+
+
+_CARD = """# {name}
+
+The pretrained generator that ships with smallgan: a class-conditional BigGAN, its averaged weights alone, for
+`smallgan train --transfer`. It is small, and was trained for minutes rather than weeks: a place to start from, not a
+source of pictures.
+
+| | |
+|---|---|
+{table}
+
+**Data.** Caltech-101 without its background class: photographs of 101 classes at 64 x 64 pixels, halved. Li, F.-F.,
+Andreeto, M., Ranzato, M., Perona, P. (2022): *Caltech 101* (1.0), CaltechDATA, CC BY 4.0. Beside them 28 classes of 100
+pictures each that `tools/drawn_classes.py` draws. `tools/pretraining_set.py` builds the set. No picture of the sample
+set is among them, none drawn by its program, and no drawn flower; of the photographs, three classes are flowers.
+
+**Training.** `smallgan train FOLDER --recipe {recipe}`, then `tools/export_generator.py`. Classes were drawn evenly.
+
+**Classes**, by index: {classes}.
+"""
 
 
 if __name__ == "__main__":
