@@ -1,6 +1,7 @@
 """Recipes: every mistake told at once, each by its path."""
 
 import pytest
+import yaml
 
 from augment.errors import InputError, UsageError
 from smallgan.recipe import Recipe, differences, dump_recipe, load_recipe, parse_overrides, read_recipe, shipped_recipes
@@ -65,3 +66,49 @@ def test_differences_name_paths_and_both_values():
     one = Recipe()
     other = load_recipe(None, {"train.steps": 7, "data.fit": "pad"})
     assert differences(one, other) == {"train.steps": (5000, 7), "data.fit": ("crop", "pad")}
+
+
+def test_defaults_are_those_of_the_model_and_of_the_method():
+    dcgan = load_recipe(None).train
+    assert (dcgan.model, dcgan.loss, dcgan.lr_g, dcgan.lr_d, dcgan.beta1) == ("dcgan", "nonsaturating", 2e-4, 2e-4, 0.5)
+    biggan = load_recipe(None, {"train.model": "biggan"}).train
+    assert (biggan.loss, biggan.lr_g, biggan.lr_d, biggan.beta1, biggan.beta2) == ("hinge", 1e-4, 4e-4, 0.0, 0.999)
+    assert (biggan.z_dim, biggan.ema_decay, biggan.steps) == (120, 0.9999, 5000)
+    for method in ("bsa", "apgc"):
+        adapter = load_recipe(None, {"transfer.method": method})
+        assert (adapter.train.model, adapter.train.steps, adapter.train.batch_size) == ("biggan", 10_000, 25)
+        assert (adapter.train.beta1, adapter.train.beta2) == (0.9, 0.999)
+        rates = adapter.transfer
+        assert (rates.lr_codes, rates.lr_class, rates.lr_adapter, rates.lr_first) == (0.05, 0.001, 0.0005, 1e-7)
+        assert (rates.group_size, rates.init, rates.code_noise, rates.codes) == (16, "pretrained", 0.01, "zero")
+        assert (rates.latent_weight, rates.class_weight, rates.lr_decay_every) == (0.1, 0.02, 3000)
+    tuned = load_recipe(None, {"transfer.method": "finetune"}).train
+    assert (tuned.model, tuned.loss, tuned.steps, tuned.beta1) == ("biggan", "hinge", 2000, 0.0)
+
+
+def test_what_a_recipe_says_stands_above_the_defaults_of_model_and_method():
+    train = load_recipe(None, {"transfer.method": "apgc", "train.beta1": 0.3, "train.steps": 7}).train
+    assert (train.beta1, train.steps, train.batch_size) == (0.3, 7, 25)
+    train = load_recipe(None, {"train.model": "biggan", "train.loss": "nonsaturating"}).train
+    assert (train.loss, train.lr_d) == ("nonsaturating", 4e-4)
+
+
+def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    for overrides in ({"transfer.method": "bsa"}, {"train.model": "biggan", "train.z_dim": 20}):
+        recipe = load_recipe(None, overrides)
+        path.write_text(dump_recipe(recipe), encoding="utf-8")
+        assert differences(read_recipe(path), recipe) == {}
+
+
+def test_a_transfer_of_a_dcgan_is_refused():
+    with pytest.raises(UsageError, match="a transfer adapts a BigGAN"):
+        load_recipe(None, {"train.model": "dcgan", "transfer.method": "apgc"})
+
+
+@pytest.mark.parametrize("values", [{"train": None}, {"train": 3}, {"transfer": "apgc"}, {"transfer": {"method": 7}}])
+def test_a_section_that_is_none_is_one_mistake_and_no_traceback(tmp_path, values):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"1 mistake\(s\)\n  (train|transfer)"):
+        read_recipe(path)
