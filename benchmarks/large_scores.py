@@ -39,7 +39,7 @@ def main() -> None:
     for name in asked.metrics.split(","):
         CLEAR.write_text("5", encoding="ascii")
         before, began = peak_bytes(), time.perf_counter()
-        found = {"kmmd": kmmd, "kid": kid}[name](fake, real)
+        found = kmmd(fake, real) if name == "kmmd" else kid(fake, real)
         seconds, extra = time.perf_counter() - began, peak_bytes() - before
         print(
             f"{name}: {found.value:.6g} [{found.interval}], {asked.count} x {asked.count} x {asked.width}: "

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from augment.errors import InputError, UsageError
+from augment.files import write_bytes, write_text
+from augment.pixels import Pixels, encode_png
 from augment.sources import ImageSet, open_source
 from smallgan.checkpoint import STATE
 from smallgan.console import say
 from smallgan.device import choose_device
 from smallgan.generators import Model, load_model
 from smallgan.metrics import METRICS, check_metrics, evaluate
+from smallgan.metrics.closer import Pictures, as_csv, rows_of, worst_sheet
 from smallgan.metrics.features import FeatureNet, Features, feature_net
 from smallgan.metrics.given import given_net, is_given, read_given
 from smallgan.metrics.image_features import Fitted, readable, sample_features, set_features
@@ -55,6 +58,10 @@ class Settings:
     floors: bool = False
     """Also score reals against reals."""
     intervals: bool = True
+    per_image: Path | None = None
+    """Write what is known of each fake to this CSV file."""
+    worst: Path | None = None
+    """Write a picture of the fakes nearest to a real, beside it, to this PNG file."""
 
 
 def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
@@ -139,8 +146,10 @@ def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNe
     num_fake = settings.num_fake or default_num_fake(num_real)
     against = f", against {len(reals)} reals" if reals else ""
     say(f"{path}: {num_fake} samples of step {model.step}, seed {settings.seed}{against}")
-    fake_features = sample_features(sample_pixels(model, num_fake, settings.seed), net, "features of samples")
-    scores = _compare(fake_features, reals, (model.size, fit), trained_on, settings, net)
+    samples = sample_pixels(model, num_fake, settings.seed)
+    fake_features = sample_features(samples, net, "features of samples")
+    pictures = Pictures([f"sample {k}" for k in range(num_fake)], lambda k: samples[k])
+    scores = _compare(fake_features, pictures, reals, (model.size, fit), trained_on, settings, net)
     if model.run is None:
         return [replace(score, step=model.step) for score in scores], fake_features
     scores = [replace(score, step=model.step, run=model.run.name) for score in scores]
@@ -169,13 +178,14 @@ def _reals_of_run(model: Model, real: Path | None, settings: Settings) -> tuple[
 
 def _score_images(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> tuple[list[Score], Features]:
     fakes, reals = _fakes_and_reals(path, real)
+    if settings.skip_bad and (settings.num_fake is not None or _looks_closer(settings)):
+        # else the draw would fall short of the number, and rows would not be those of the names
+        fakes = readable(fakes, skip_bad=True)
     if settings.num_fake is not None:
-        if settings.skip_bad:
-            fakes = readable(fakes, skip_bad=True)  # else the draw would fall short of the number
         fakes = fakes.subset(_drawn(len(fakes), settings, fakes.path))
     found = set_features(fakes, net, "features of fakes", skip_bad=settings.skip_bad)
     fitted = None if found.side is None else (found.side, settings.fit)
-    return _compare(found.features, reals, fitted, None, settings, net), found.features
+    return _compare(found.features, _pictures(fakes), reals, fitted, None, settings, net), found.features
 
 
 def _score_given(path: Path, real: Path | None, settings: Settings) -> tuple[list[Score], Features]:
@@ -184,6 +194,8 @@ def _score_given(path: Path, real: Path | None, settings: Settings) -> tuple[lis
         raise UsageError(f"--features {settings.features}: {path} holds features already; leave the option out")
     if settings.augmented is not None:
         raise UsageError(f"--augmented {settings.augmented}: {path} holds features, and has no network for images")
+    if settings.worst is not None:
+        raise UsageError(f"--worst {settings.worst}: {path} holds features, and no images to show")
     if real is not None and not is_given(real):
         raise UsageError(f"--real {real}: {path} holds features, so the reals must be features too (.npz)")
     fakes, reals = read_given(path), read_given(real) if real else None
@@ -199,7 +211,18 @@ def _score_given(path: Path, real: Path | None, settings: Settings) -> tuple[lis
         metrics=_metrics(settings, net, has_real=reals is not None),
         **_options(settings),
     )
+    real_features = reals.features if reals else None
+    _look_closer(settings, features, _numbered(features), real_features, _numbered(real_features))
     return scores, features
+
+
+def _numbered(features: Features | None) -> Pictures:
+    """Return names for features without images. Its pixels are never asked for, as --worst was refused."""
+
+    def none(_index: int) -> Pixels:
+        raise UsageError("features have no images to show")
+
+    return Pictures([f"row {row}" for row in range(len(features) if features else 0)], none)
 
 
 def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet | None]:
@@ -219,6 +242,7 @@ def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet 
 
 def _compare(
     fake: Features,
+    pictures: Pictures,
     reals: ImageSet | None,
     fitted: Fitted | None,
     expected: str | None,
@@ -233,10 +257,14 @@ def _compare(
             _added(settings.augmented), net, "features of augmented images", fitted=fitted, skip_bad=settings.skip_bad
         )
         options["augmented"] = augmented.features
-    if reals is None or not (settings.floors or any(METRICS[name].needs_real for name in metrics)):
+    wanted = settings.floors or _looks_closer(settings) or any(METRICS[name].uses_real for name in metrics)
+    if reals is None or not wanted:
+        _look_closer(settings, fake, pictures, None, None)
         return evaluate(fake, None, net, metrics=metrics, **options)
+    if settings.skip_bad and _looks_closer(settings):
+        reals = readable(reals, skip_bad=True)
     found = set_features(reals, net, "features of reals", fitted=fitted, expected=expected, skip_bad=settings.skip_bad)
-    return evaluate(
+    scores = evaluate(
         fake,
         found.features,
         net,
@@ -245,6 +273,27 @@ def _compare(
         metrics=metrics,
         **options,
     )
+    _look_closer(settings, fake, pictures, found.features, _pictures(reals))
+    return scores
+
+
+def _looks_closer(settings: Settings) -> bool:
+    return settings.per_image is not None or settings.worst is not None
+
+
+def _look_closer(
+    settings: Settings, fake: Features, fakes: Pictures, real: Features | None, reals: Pictures | None
+) -> None:
+    """Write the table of all fakes and the picture of the most copied, where they are asked for."""
+    if settings.worst is not None:
+        write_bytes(settings.worst, encode_png(worst_sheet(fake, fakes, real, reals)))
+    if settings.per_image is not None:
+        rows = rows_of(fake, fakes.names, real, reals.names if reals else (), settings.target)
+        write_text(settings.per_image, as_csv(rows))
+
+
+def _pictures(images: ImageSet) -> Pictures:
+    return Pictures([image.name for image in images.images], lambda index: images.load(index).image.pixels)
 
 
 def _metrics(settings: Settings, net: FeatureNet, *, has_real: bool) -> tuple[str, ...]:

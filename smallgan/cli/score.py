@@ -55,6 +55,12 @@ def score(
         str | None,
         typer.Option(help="For the metric target: class and neighbours, as 207,208; default: what most reals get."),
     ] = None,
+    per_image: Annotated[
+        Path | None, typer.Option(help="CSV file of each fake: nearest real, distance, copy or not, class.")
+    ] = None,
+    worst: Annotated[
+        Path | None, typer.Option(help="PNG file of the fakes nearest to a real, that real below each.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="No intervals, and no scores of reals against reals.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Score made-up features whose answers are known, and say pass or fail.")
@@ -99,9 +105,13 @@ def score(
         skip_bad=skip_bad,
         augmented=augmented,
         target=_classes(target),
+        per_image=per_image,
+        worst=worst,
         floors=not quick,
         intervals=not quick,
     )
+    if versus is not None and (per_image or worst):
+        raise UsageError("--per-image and --worst look at one set; leave out --versus")
     path = fake or scoring.newest_run(Path("runs"))
     if versus is None:
         scores = scoring.score(path, real, settings)

@@ -79,8 +79,15 @@ class Metric:
     compute: Callable[[Sets, Ask], Measured]
     needs_augmented: bool = False
     needs_logits: bool = False
+    asks_real: bool = False
+    """Whether reals have a say where there are any, though it can do without."""
     has_floor: bool = True
     """Whether reals scored against other reals say what the best value is."""
+
+    @property
+    def uses_real(self) -> bool:
+        """Whether reals must be extracted for it."""
+        return self.needs_real or self.asks_real
 
 
 def _inception_score(sets: Sets, ask: Ask) -> Measured:
@@ -218,16 +225,24 @@ def _leak(sets: Sets, ask: Ask) -> Measured:
 
 
 def _target(sets: Sets, ask: Ask) -> Measured:
-    assert sets.real is not None
-    classes = ask.target or concentration.classes_of_reals(sets.real.logits)
+    if ask.target is None and sets.real is None:
+        raise UsageError("--metrics target: needs --target CLASS, or reals (--real) to take the class from")
+    classes = ask.target or concentration.classes_of_reals(_reals(sets).logits)
     found = concentration.concentration(sets.fake.logits, classes)
-    of_reals = concentration.concentration(sets.real.logits, classes)
+    parts = {"mean_probability": float(found.probability.mean())}
+    if sets.real is not None:
+        parts["of_reals"] = concentration.concentration(sets.real.logits, classes).share
     return Measured(
         found.share,
-        parts={"of_reals": of_reals.share, "mean_probability": float(found.probability.mean())},
+        parts=parts,
         interval=wilson(found.share, len(sets.fake)) if ask.intervals else None,
         estimator=f"share with the top class among {', '.join(map(str, found.classes))}",
     )
+
+
+def _reals(sets: Sets) -> Features:
+    assert sets.real is not None
+    return sets.real
 
 
 def _biased(measured: Measured, sets: Sets, name: str) -> Measured:
@@ -303,6 +318,8 @@ METRICS: dict[str, Metric] = {
         needs_augmented=True,
         has_floor=False,
     ),
-    "target": Metric("target-class share", "top class", True, _target, needs_logits=True, has_floor=False),
+    "target": Metric(
+        "target-class share", "top class", False, _target, needs_logits=True, asks_real=True, has_floor=False
+    ),
 }
 """All metrics by the name that `--metrics` takes."""
