@@ -12,7 +12,19 @@ from PIL import Image, ImageCms
 
 from augment.errors import InputError, UsageError
 from augment.geometry import fit_square
-from augment.pixels import MAX_PIXELS, decode, decode_noted, encode_jpeg, encode_png
+from augment.pixels import (
+    MAX_PIXELS,
+    WHITE,
+    Rules,
+    decode,
+    decode_noted,
+    encode_jpeg,
+    encode_png,
+    ground_name,
+    parse_ground,
+    parse_mode,
+    to_gray,
+)
 
 GROUND = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
 PHOTO = np.asarray(Image.fromarray(GROUND).resize((90, 61), Image.Resampling.BICUBIC))
@@ -231,3 +243,74 @@ def test_fit_takes_any_shape(shape, fit):
 def test_unknown_fit_is_refused():
     with pytest.raises(UsageError, match="crop, pad, stretch"):
         fit_square(PHOTO, 8, "cover")
+
+
+def test_the_ground_is_a_colour_or_a_refusal():
+    rgba = np.array([[[255, 0, 255, 0], [1, 2, 3, 255]]], np.uint8)
+    data = file_of(rgba)
+    found = decode_noted(data, "a.png", Rules(ground=(0, 0, 255)))
+    assert found.pixels.tolist() == [[[0, 0, 255], [1, 2, 3]]]
+    assert "transparent parts lie on #0000ff" in found.notes
+    assert not found.plain
+    with pytest.raises(InputError, match=r"a\.png: it has transparent parts.*--ground white"):
+        decode_noted(data, "a.png", Rules(ground=None))
+    opaque = file_of(np.full((2, 2, 4), 255, np.uint8))
+    assert decode_noted(opaque, "a.png", Rules(ground=None)).pixels.min() == 255
+
+
+@pytest.mark.parametrize(("text", "colour"), [("white", WHITE), ("Black", (0, 0, 0)), ("#102030", (16, 32, 48))])
+def test_grounds_are_named_and_read_back(text, colour):
+    assert parse_ground(text) == colour
+    assert parse_ground(ground_name(colour)) == colour
+    assert parse_ground(ground_name(None)) is None
+    with pytest.raises(UsageError, match="such as white"):
+        parse_ground("whit")
+    with pytest.raises(UsageError, match="rgb, gray"):
+        parse_mode("grey")
+
+
+def test_gray_stays_gray_and_colour_becomes_gray_when_asked():
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for format_ in ("PNG", "BMP"):
+        found = decode_noted(file_of(grey, format_), f"g.{format_.lower()}", Rules(gray=True))
+        assert (found.pixels == grey[..., None]).all()
+        assert found.plain
+        assert not found.notes
+    same = np.repeat(grey[..., None], 3, axis=2)
+    assert (to_gray(same) == same).all()
+    assert (decode(encode_png(same, gray=True), "g.png") == same).all()
+    with Image.open(io.BytesIO(encode_png(same, gray=True))) as image:
+        assert image.mode == "L"
+    with Image.open(io.BytesIO(encode_jpeg(same, gray=True))) as image:
+        assert image.mode == "L"
+    for format_ in ("PNG", "JPEG"):
+        found = decode_noted(file_of(PHOTO, format_), f"c.{format_.lower()}", Rules(gray=True))
+        assert (found.pixels == found.pixels[..., :1]).all()
+        assert found.notes == ("its colours are made gray",) if format_ == "PNG" else found.notes
+        assert not found.plain
+
+
+@pytest.mark.parametrize(("suffix", "alpha"), [(".png", False), (".png", True), (".tiff", False)])
+def test_sixteen_bits_of_colour_are_scaled_and_rounded(suffix, alpha):
+    cv2 = pytest.importorskip("cv2")
+    values = np.array([[[0, 128, 129], [32768, 65406, 65407], [257, 65535, 256]]], np.uint16)
+    expected = (values.astype(np.uint32) + 128) // 257
+    stored = values[..., ::-1]
+    if alpha:
+        stored = np.dstack([stored, np.full(values.shape[:2], 65535, np.uint16)])
+    found = decode_noted(cv2.imencode(suffix, np.ascontiguousarray(stored))[1].tobytes(), f"deep{suffix}")
+    assert found.pixels.tolist() == expected.tolist()
+    assert "16-bit colour, scaled to 8 bits" in found.notes
+    assert not found.plain
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG"])
+def test_only_files_that_any_reader_sees_alike_are_plain(format_):
+    name = f"a.{format_.lower()}"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    assert decode_noted(file_of(PHOTO, format_), name).plain
+    assert not decode_noted(file_of(PHOTO, format_, exif=exif), name).plain
+    assert decode_noted(file_of(PHOTO, format_, exif=exif), name).orientation == 3
+    assert not decode_noted(file_of(PHOTO[..., 0], format_), name).plain
+    assert not decode_noted(file_of(PHOTO, format_), "a.webp").plain
