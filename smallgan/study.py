@@ -150,11 +150,11 @@ def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
     if not run.data.is_file():
         return
     before = json.loads(run.data.read_text(encoding="utf-8"))
-    for key in ("num_images", "num_real", "fingerprint"):
-        if before[key] != summary[key]:
+    for key in ("num_images", "num_real", "fingerprint", "kinds"):
+        if before.get(key) != summary.get(key):
             raise UsageError(
-                f"{run.path}: the images are not those that this run began with: {key} was {before[key]}, is "
-                f"{summary[key]}; restore them, or start another run with --new"
+                f"{run.path}: the images are not those that this run began with: {key} was {before.get(key)}, is "
+                f"{summary.get(key)}; restore them, or start another run with --new"
             )
 
 

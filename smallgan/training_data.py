@@ -87,6 +87,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "num_images": len(mixture.images),
         "origins": dict(Counter(image.origin for image in mixture.images)),
         "policy": policy,
+        **({"kinds": plan.policy.own} if plan.policy.own else {}),
         "fingerprint": fingerprint([str(hashes[name]) for name in names]),
         "skipped": sorted(set(hashes) - {image.name for image in source.images}),
         "names": names,
