@@ -63,9 +63,10 @@ def _described(of: Mapping[str, Any]) -> str:
     overrides = "".join(f", {path} {value}" for path, value in of["overrides"].items())
     return (
         f"{of['set']}, {of['num_train']} training and {of['num_held_out']} held-out images at {of['size']} px; "
-        f"generator {of['pretrained']} (sha256 {of['pretrained_sha256'][:8]}); {of['minutes']:g} minutes ({of['clock']}) of "
-        f"training a run, batches of {of['batch_size']}{overrides}; {of['device']}, torch {of['torch']}. {of['num_fake']} "
-        f"samples of standard normal latents; features {of['features']} (sha256 {of['features_sha256'][:8]}). "
+        f"generator {of['pretrained']} (sha256 {of['pretrained_sha256'][:8]}); "
+        f"{of['minutes']:g} minutes of {of['clock']} time of training a run, batches of {of['batch_size']}{overrides}; "
+        f"{of['device']}, torch {of['torch']}. {of['num_fake']} samples of standard normal latents; features "
+        f"{of['features']} (sha256 {of['features_sha256'][:8]}). "
         "Reconstruction: mean absolute difference in [-1, 1]. Mean over seeds, least to greatest in brackets."
     )
 

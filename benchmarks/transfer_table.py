@@ -19,8 +19,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +27,17 @@ from augment.files import make_folder, write_bytes, write_json, write_text
 from benchmarks.transfer_rows import markdown, read_rows
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from smallgan.generators import Model
-    from smallgan.metrics.features import Features
     from smallgan.recipe import Recipe
-    from smallgan.run import RunDir
 
-BATCH_SIZE, NUM_FAKE, SAMPLE_SEED = 25, 200, 0
+BATCH_SIZE = 25
 ENDLESS = 10_000_000
 """Steps of a run that its time ends; also the steps between snapshots, which then take none of it."""
 LAST_SECONDS = 20
 """Of a piece, kept for the last checkpoint and its measuring."""
 FEWEST_HELD_OUT = 10
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
-"""What a minute of training is; processor time, of all threads together, does not run while a neighbour has the core."""
+"""What a minute of training is. Processor time, of all threads, does not run while a neighbour has the core."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,20 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@dataclass(frozen=True)
-class Reals:
-    """Real images at the generator's side, and their features."""
-
-    folder: Path
-    pixels: NDArray[np.uint8]
-    fingerprint: str
-    features: Features
-
-
 class Table:
     """The work behind the table: runs below `out`, a file of each run's row, and pictures."""
 
     def __init__(self, args: argparse.Namespace, out: Path) -> None:
+        from benchmarks.transfer_measure import load_reals
         from smallgan.device import choose_device
         from smallgan.generators import pretrained_origin
         from smallgan.metrics.features import feature_net
@@ -119,13 +103,14 @@ class Table:
         self.size = found.generator.size
         self.net, _ = feature_net(args.features or SHIPPED_FEATURES, self.device)
         chosen, rest = _split(args.folder, args.count, args.held_out)
-        self.train = self._reals(_copy(chosen, out / "images"))
-        self.held_out = self._reals(_copy(rest, out / "held-out")) if rest else None
+        self.train = load_reals(_copy(chosen, out / "images"), self.size, self.net)
+        self.held_out = load_reals(_copy(rest, out / "held-out"), self.size, self.net) if rest else None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
 
     def work(self) -> bool:
         """Train and measure what is not yet; tell whether all of it is done."""
+        self._refuse_other_clock()
         write_json(self.out / "conditions.json", self._conditions())
         self._measure_reals()
         for seed in self.seeds:  # all methods of a seed first: an early stop leaves a table of fewer seeds
@@ -134,6 +119,14 @@ class Table:
                     return False
                 self._measure(method, seed)
         return True
+
+    def _refuse_other_clock(self) -> None:
+        path = self.out / "conditions.json"
+        clock = json.loads(path.read_text(encoding="utf-8"))["clock"] if path.is_file() else self.args.clock
+        if clock != self.args.clock:
+            raise UsageError(
+                f"--clock {self.args.clock}: runs by --clock {clock} stand in {self.out}; name another --out"
+            )
 
     def _trained(self, method: str, seed: int) -> bool:
         """Train one run to the end of its time; tell whether it got there."""
@@ -181,6 +174,7 @@ class Table:
 
     def _measure(self, method: str, seed: int) -> None:
         """Write the row of a trained run, unless it stands there with equal conditions."""
+        from benchmarks import transfer_measure as measure
         from smallgan.checkpoint import read_state
         from smallgan.generators import load_model
         from smallgan.run import RunDir
@@ -188,93 +182,49 @@ class Table:
         run = RunDir(self._run_folder(method, seed))
         step = run.last_step()
         of = {**self._identity(), "step": step}
-        if self._stands(f"{method}-seed{seed}", of):
+        if self._stands(run.name, of):
             return
-        model = load_model(run.path, self.device)
+        model, picture = load_model(run.path, self.device), self.out / "pictures" / f"{run.name}-reconstructions.png"
+        has_codes = method.startswith(("bsa", "apgc"))
         row = {
             "method": method,
             "seed": seed,
             "step": step,
             "train_seconds": round(read_state(run.checkpoint(step))["train_seconds"], 1),
-            "reconstruction": self._reconstruction(model, run) if method.startswith(("bsa", "apgc")) else None,
-            **self._scores(model, f"{method}-seed{seed}"),
-            "losses": _last_losses(run),
+            "reconstruction": measure.reconstruction_error(model, self.train, picture) if has_codes else None,
+            **self._sampled(model, run.name),
+            "losses": measure.last_losses(run),
             "of": of,
         }
-        write_json(self._row(f"{method}-seed{seed}"), row)
+        write_json(self._row(run.name), row)
 
     def _measure_reals(self) -> None:
         """Write the rows to compare with: held-out reals in the place of samples, and the adapter at step 0."""
+        from benchmarks import transfer_measure as measure
         from smallgan.generators import Model, pretrained_origin
-        from smallgan.metrics.nearest import nearest_distance
         from smallgan.training.transfer import build_adapter
 
-        of = self._identity()
-        if self.held_out is not None and not self._stands("held-out reals", of):
-            row = {
-                "method": "held-out reals",
-                "seed": None,
-                "train": _distances(self.held_out.features, self.train.features),
-                "nearest": float(
-                    nearest_distance(self.held_out.features.features, self.train.features.features).mean()
-                ),
-                "of": of,
-            }
-            write_json(self._row("held-out reals"), row)
-        if not self._stands("step 0", of):
+        row: dict[str, Any] = {"seed": None, "of": self._identity()}
+        if self.held_out is not None and not self._stands("held-out reals", row["of"]):
+            found = measure.distances(self.held_out.features, self.train, None)
+            write_json(self._row("held-out reals"), {**row, "method": "held-out reals", **found})
+        if not self._stands("step 0", row["of"]):
             generator = pretrained_origin(self.args.pretrained)[0].generator
             adapter: Any = build_adapter(self._recipe("bsa", 0).transfer, 0, generator, self.device).eval()
             model = Model(adapter, self.device, "fp32", self.out, None, 0, "")
-            write_json(
-                self._row("step 0"),
-                {"method": "step 0", "seed": None, "step": 0, **self._scores(model, "step-0"), "of": of},
-            )
+            found = self._sampled(model, "step-0")
+            write_json(self._row("step 0"), {**row, "method": "step 0", "step": 0, **found})
 
-    def _scores(self, model: Model, name: str) -> dict[str, Any]:
-        """Return what 200 samples of the model measure, and draw the first 100 of them."""
-        from augment.pixels import encode_png
-        from smallgan.images import grid
-        from smallgan.metrics.features import extract
-        from smallgan.metrics.nearest import nearest_distance
-        from smallgan.sampling import sample_pixels
+    def _sampled(self, model: Model, name: str) -> dict[str, Any]:
+        from benchmarks import transfer_measure as measure
 
-        pixels = sample_pixels(model, NUM_FAKE, SAMPLE_SEED)
-        write_bytes(make_folder(self.out / "pictures") / f"{name}-samples.png", encode_png(grid(pixels[:100])))
-        fake, real = extract(pixels, self.net), self.train.features
-        return {
-            "train": _distances(fake, real),
-            "held_out": _distances(fake, self.held_out.features) if self.held_out else None,
-            "nearest": float(nearest_distance(fake.features, real.features).mean()),
-        }
-
-    def _reconstruction(self, model: Model, run: RunDir) -> float:
-        """Return mean |x - y| of training images and the images of their codes, in [-1, 1], and draw both."""
-        import torch
-
-        from augment.pixels import encode_png
-        from smallgan.checkpoint import read_tensors
-        from smallgan.images import pairs, to_images, to_pixels
-
-        codes = read_tensors(model.path, "codes.")["weight"]
-        generator: Any = model.generator
-        with torch.inference_mode():
-            made = torch.cat([generator(part.to(self.device)).float() for part in codes.split(BATCH_SIZE)])
-        real = to_images(torch.from_numpy(self.train.pixels).to(self.device))
-        picture = encode_png(pairs(self.train.pixels, to_pixels(made)))
-        write_bytes(make_folder(self.out / "pictures") / f"{run.name}-reconstructions.png", picture)
-        return float((made - real).abs().mean())
-
-    def _reals(self, folder: Path) -> Reals:
-        from smallgan.metrics.features import extract
-        from smallgan.recipe import load_recipe
-        from smallgan.training_data import load_data
-
-        data = load_data(load_recipe(None, {"data.source": str(folder), "data.size": self.size}), self.device)
-        return Reals(folder, data.originals, data.summary["fingerprint"], extract(data.originals, self.net))
+        fake = measure.sample_features(model, self.net, self.out / "pictures" / f"{name}-samples.png")
+        return measure.distances(fake, self.train, self.held_out)
 
     def _conditions(self) -> dict[str, Any]:
         import torch
 
+        from benchmarks.transfer_measure import NUM_FAKE
         from smallgan.device import describe_device
 
         return {
@@ -303,7 +253,7 @@ class Table:
             "pretrained_sha256": self.origin["sha256"],
             "train": self.train.fingerprint,
             "held_out": self.held_out.fingerprint if self.held_out else None,
-            "num_fake": NUM_FAKE,
+            "minutes": self.args.minutes,
         }
 
     def _stands(self, name: str, of: Mapping[str, Any]) -> bool:
@@ -369,28 +319,6 @@ def _copy(images: Sequence[tuple[str, bytes]], folder: Path) -> Path:
         if name not in there:
             write_bytes(folder / name, data)
     return folder
-
-
-def _distances(fake: Features, real: Features) -> dict[str, float]:
-    from smallgan.metrics.kid import kid
-    from smallgan.metrics.kmmd import kmmd
-
-    return {"kmmd": kmmd(fake.features, real.features).value, "kid": kid(fake.features, real.features).value}
-
-
-def _last_losses(run: RunDir) -> dict[str, float]:
-    """Return the losses of the last two reports, the last of which may be short, averaged over their steps."""
-    from smallgan.run import read_jsonl
-
-    lines = read_jsonl(run.stats)
-    weights = [after - before for before, after in pairwise([0, *(line["step"] for line in lines)])][-2:]
-    lines = lines[-2:]
-    named = ("loss_d", "loss_g", "pixel", "perceptual", "latent")
-    return {
-        name: sum(line[name] * weight for line, weight in zip(lines, weights, strict=True)) / sum(weights)
-        for name in named
-        if all(name in line for line in lines)
-    }
 
 
 def _say(what: str) -> Callable[[str], None]:
