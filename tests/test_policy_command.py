@@ -54,6 +54,15 @@ def test_a_preview_writes_the_sheet_and_nothing_else(tiny_set, tmp_path):
     assert sheet.shape[0] > policy_sheet("hflip", source, size=32).shape[0] > 250
 
 
+def test_a_preview_of_a_gray_set_is_gray_on_the_ground_asked_for(tiny_set, tmp_path):
+    options = ["--size", 32, "--fit", "pad", "--mode", "gray", "--ground", "black", "--preview", "look.png"]
+    assert call(tiny_set, "--policy", "RGBShift+ColorJitter", *options).exit_code == 0
+    tiles = decode((tmp_path / "look.png").read_bytes(), "look.png")[100:, 24 : 24 + 112]
+    dark = tiles[tiles.max(axis=2) < 200]
+    assert len(dark) > 1000
+    assert (dark.max(axis=1) - dark.min(axis=1) < 13).all(), "the captions' ink is the only colour"
+
+
 def test_the_first_rows_show_originals_and_what_became_of_them(tiny_set):
     sheet = policy_sheet("hflip", open_source(tiny_set), size=56)
     tiles = [sheet[top : top + 112, 24 : 24 + 112] for top in (24 + 44 + 30, 24 + 44 + 30 + 112 + 4 + 30)]

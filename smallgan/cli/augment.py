@@ -106,7 +106,8 @@ def augment(
         )
     if preview is not None:
         images = _image_source(generator, device) if generator else None
-        typer.echo(write_policy_sheet(source, policy, preview, size=size, fit=fit, seed=seed, generator=images))
+        look: dict[str, Any] = {"size": size, "fit": fit, "ground": ground, "mode": mode, "seed": seed}
+        typer.echo(write_policy_sheet(source, policy, preview, **look, generator=images))
         return
     result = make_dataset(
         source,

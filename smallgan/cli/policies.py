@@ -23,13 +23,15 @@ def write_policy_sheet(
     *,
     size: int | None,
     fit: str,
+    ground: str,
+    mode: str,
     seed: int,
     generator: ImageSource | None,
 ) -> str:
     """Write a contact sheet of what a policy does to ten of the images, and return what was done."""
     from augment.errors import UsageError
     from augment.files import make_folder, write_bytes
-    from augment.pixels import encode_png
+    from augment.pixels import Rules, encode_png, parse_ground, parse_mode
     from augment.policy_file import load_policy
     from augment.preview import policy_sheet
     from augment.sources import open_source
@@ -41,7 +43,7 @@ def write_policy_sheet(
     policy = load_policy(policy_text)
     for note in policy.notes:
         say(note)
-    source = open_source(source_path or sample_set())
+    source = open_source(source_path or sample_set(), rules=Rules(parse_ground(ground), parse_mode(mode)))
     sheet = policy_sheet(policy, source, size=size, fit=fit, seed=seed, generator=generator)
     make_folder(file.parent)
     write_bytes(file, encode_png(sheet))
