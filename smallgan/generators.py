@@ -65,6 +65,10 @@ def load_model(
     moments of `truncation`, those of 1 beyond that; other generators have one set of moments. Raises InputError when
     `model` is none of them, and UsageError when the run lacks that checkpoint.
     """
+    if not model.exists():
+        raise InputError(
+            f"{model}: no such file or folder; needed a run or a checkpoint of smallgan, or a pretrained BigGAN"
+        )
     if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):
         model = model.parent
     is_run = RunDir(model).exists()

@@ -228,8 +228,10 @@ def _folder(request: Request, model: Model, kind: str) -> Path:
     """Return where pictures go: --out, else a folder of their own in samples/ of the model's run, or of this place."""
     if request.out:
         return request.out
-    root = model.run.samples if model.run else Path("samples")
-    origin = f"step-{model.step:06d}" if model.path.is_dir() else model.path.stem
+    if model.run:
+        root, origin = model.run.samples, f"step-{model.step:06d}"
+    else:  # files of many models have the same name
+        root, origin = Path("samples"), f"{model.path.stem}-{model.sha256[:8]}"
     parts = [origin, kind]
     if request.truncation is not None:
         parts.append(f"t{request.truncation:g}")

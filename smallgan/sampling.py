@@ -54,14 +54,10 @@ def check_truncation(truncation: float) -> None:
 
 
 def draw_labels(model: Model, addresses: Sequence[Address]) -> NDArray[np.int64] | None:
-    """Return a class for each address, all equally likely; None where the generator has one class or none.
-
-    Of a generator that was trained on fewer classes than it has, those are drawn that it was trained on.
-    """
+    """Return a class for each address, all equally likely; None where the generator has one class or none."""
     count = model.generator.num_classes
     if count < 2:
         return None
-    count = len(model.classes) or count
     return np.array([rng(seed, Stream.LABELS, k).integers(count) for seed, k in addresses], np.int64)
 
 

@@ -55,10 +55,10 @@ def dcgan_run(path):
     return run_of(trainer, recipe, path, 3)
 
 
-def biggan_run(path, classes=("ape", "bee", "cat"), **networks):
+def biggan_run(path, classes=("ape", "bee", "cat")):
     own = {"biggan.shared_dim": 8, "train.base_width": 8, "train.z_dim": Z, "train.batch_size": 4}
     recipe = load_recipe(None, {"train.model": "biggan", "data.size": SIZE, **own})
-    trainer = BigGANTrainer(recipe, CPU, classes, **networks)
+    trainer = BigGANTrainer(recipe, CPU, classes)
     labels = np.arange(8) % max(len(classes), 1)
     trainer.step(ImageBatches(pixels(), 4, 0, CPU, labels).batch(0), 0)
     return run_of(trainer, recipe, path, 2)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from sampled_models import CPU, SIZE, Z, biggan_run, dcgan_run, generator, pretrained_file, transfer_run
 
+from augment.files import sha256_file
 from augment.geometry import fit_square
 from augment.sources import open_source
 from smallgan.cli import main
@@ -76,15 +77,16 @@ def test_every_kind_of_model_is_sampled(sample, made, model):
     assert (found["labels"] is None) == (loaded.generator.num_classes < 2)
 
 
-def test_settings_that_differ_go_to_folders_that_differ(sample, tmp_path):
+def test_settings_that_differ_go_to_folders_that_differ(sample, made, tmp_path):
     two = ["--count", 2]
     for arguments in (two, [*two, "--truncation", 0.5], [*two, "--label", 2, "--seed", 1], ["--seeds", "3-4"]):
         result(sample, "tiny.safetensors", *arguments)
+    digest = sha256_file(made / "tiny.safetensors")[:8]
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
-        "tiny-images-seed0-x2",
-        "tiny-images-seed0-x2-t0.5",
-        "tiny-images-seed1-x2-class-2",
-        "tiny-images-seeds3-4",
+        f"tiny-{digest}-images-seed0-x2",
+        f"tiny-{digest}-images-seed0-x2-t0.5",
+        f"tiny-{digest}-images-seed1-x2-class-2",
+        f"tiny-{digest}-images-seeds3-4",
     ]
 
 
@@ -226,6 +228,9 @@ def test_reconstructions_without_originals(sample, made, tmp_path):
     [
         (["dcgan", "--seeds", "0-3", "--count", "3"], "--seeds and --count: give one"),
         (["dcgan", "--seeds", "0-3", "--seed", "3"], "--seeds and --seed: give one"),
+        (["absent"], "absent: no such file or folder; needed a run"),
+        (["images"], "no file of weights in this folder"),
+        (["images/image-0.png"], "image-0.png"),
         (["dcgan", "--count", "0"], "--count 0: needed at least 1"),
         (["dcgan", "--truncation", "0"], "--truncation 0: needed a number above 0"),
         (["dcgan", "--truncation", "nan"], "--truncation nan"),

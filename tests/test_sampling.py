@@ -151,14 +151,6 @@ def test_classes_are_drawn_by_address_or_named(classes, run):
         find_class(load_model(run.path, CPU), "0")
 
 
-def test_only_classes_that_were_trained_are_drawn(tmp_path):
-    network = generator()
-    run = biggan_run(tmp_path / "r", classes=("left", "right"), generator=network)
-    model = load_model(run.path, CPU)
-    assert model.generator.num_classes == 3
-    assert set(draw_labels(model, addresses(50, 0, None))) == {0, 1}
-
-
 def test_interpolation_is_of_one_class_and_within_the_truncation(classes, tmp_path, monkeypatch):
     model, seen = load_model(classes.path, CPU), []
 
