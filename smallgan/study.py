@@ -14,6 +14,7 @@ import torch
 from augment.errors import InputError, UsageError
 from augment.files import write_bytes, write_json, write_text
 from augment.pixels import encode_png
+from augment.verdict import SCRATCH, by_number
 from smallgan.checkpoint import read_state
 from smallgan.device import choose_device, describe_device
 from smallgan.generators import Model
@@ -72,6 +73,8 @@ def train(
         write_environment(run, chosen, command)
         say = logged(run, say)
         say(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
+        for note in [*data.notes, *_advice_on_number(data, from_scratch=source is None)]:
+            say(f"note: {note}")
         write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
         write_bytes(run.mix, encode_png(data.preview))
         for line in said:
@@ -83,6 +86,12 @@ def train(
         if step < recipe.train.steps:
             say(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
     return run
+
+
+def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
+    """What `smallgan inspect` says of so few images, where they are to be trained on from scratch."""
+    number = data.summary["num_real"]
+    return [by_number(number)] if from_scratch and number < SCRATCH else []
 
 
 def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunDir:

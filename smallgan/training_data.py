@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from augment.build import Mixture, mix
 from augment.dataset import MixedDataset
+from augment.door import against_symmetry, enter
 from augment.errors import InputError
-from augment.inspect import check, sound
 from augment.pixels import decode
 from augment.plan import make_plan
 from augment.policy import NONE
 from augment.shares import default_workers
-from augment.sources import fingerprint, holds_plan, open_source
+from augment.sources import fingerprint, holds_plan
 from smallgan.generators import load_model
 from smallgan.images import Pixels
 from smallgan.recipe import Recipe
@@ -39,6 +39,8 @@ class TrainingData:
     """The originals alone, num_real x S x S x 3: what scores compare with."""
     summary: dict[str, Any]
     """data.json"""
+    notes: tuple[str, ...] = ()
+    """What to know of the set, a line each, as `smallgan inspect` says it."""
 
     @property
     def classes(self) -> list[str]:
@@ -55,11 +57,10 @@ class TrainingData:
 def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     """Read, check, fit to squares and mix the images of a recipe in memory. Raises InputError and UsageError."""
     path = Path(recipe.data.source) if recipe.data.source else sample_set()
-    source = open_source(path)
     workers = default_workers()
-    records = check(source, workers=workers)
-    source = sound(source, records, skip_bad=recipe.data.skip_bad)
-    hashes = {record.name: record.sha256 for record in records}
+    entered = enter(path, skip_bad=recipe.data.skip_bad, workers=workers)
+    source = entered.source
+    hashes = {record.name: record.sha256 for record in entered.records}
     settings = recipe.augment
     generator = GeneratorSource(load_model(Path(settings.generator), device)) if settings.generator else None
     plan = make_plan(
@@ -92,7 +93,9 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "skipped": sorted(set(hashes) - {image.name for image in source.images}),
         "names": names,
     }
-    return TrainingData(mixture, preview, mixture.pixels[is_original], summary)
+    kinds = {step.name for share in plan.policy.shares for step in share.steps}
+    notes = [*entered.notes, *against_symmetry(entered.symmetries, kinds)]
+    return TrainingData(mixture, preview, mixture.pixels[is_original], summary, tuple(notes))
 
 
 def _what_was_mixed(path: Path, policy: str, mixture: Mixture) -> tuple[str, Pixels]:
