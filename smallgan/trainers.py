@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from augment.errors import UsageError
 from smallgan.generators import pretrained_origin
 from smallgan.images import ImageBatches
-from smallgan.models.adapters import AdaptedGenerator, parameter_table, starting_class_vector
+from smallgan.models.adapters import AdaptedGenerator, parameter_table, parse_class_vector, starting_class_vector
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
 from smallgan.models.pretrained import Pretrained
 from smallgan.models.spectral import SpectralEmbedding
@@ -142,21 +142,21 @@ def _to_fine_tune(
             f"{found.path}: finetune needs a BigGAN of the official layout; BigGAN-deep's discriminator was never "
             "released, so adapt it with --transfer apgc or bsa"
         )
-    if found.kind == "pytorch-bsa":
+    if hasattr(found.generator, "bsa_linear_scale"):
         raise UsageError(
             f"{found.path}: already adapted by the public BSA code, with a scale and a bias that a BigGAN has no place "
             "for; finetune the generator that it came from, or adapt this one with --transfer apgc or bsa"
         )
     generator = copy.deepcopy(found.generator)
-    config = replace(found.config, num_classes=num_classes)
+    config, start = replace(found.config, num_classes=num_classes), recipe.transfer.class_vector
     if config.shared_dim:
-        vector = starting_class_vector(found.generator, recipe.transfer.class_vector)
+        vector = starting_class_vector(found.generator, start)
         generator.shared = nn.Embedding.from_pretrained(vector.repeat(num_classes, 1), freeze=False)
     else:
         for norm in generator.norms:
             for name in ("gain", "bias"):
                 table = cast(nn.Embedding, getattr(norm, name)).weight
-                setattr(norm, name, nn.Embedding.from_pretrained(_mean_rows(table, num_classes), freeze=False))
+                setattr(norm, name, nn.Embedding.from_pretrained(_start_rows(table, start, num_classes), freeze=False))
     generator.config, generator.num_classes = config, num_classes
     critic = found.discriminator
     if not isinstance(critic, BigGANDiscriminator):
@@ -164,7 +164,7 @@ def _to_fine_tune(
         return generator, None
     say("with the pretrained discriminator")
     critic = copy.deepcopy(critic)
-    rows = _mean_rows(critic.embed.weight, num_classes)
+    rows = _start_rows(critic.embed.weight, start, num_classes)
     fresh = SpectralEmbedding(*rows.shape, eps=critic.config.sn_eps)
     with torch.no_grad():
         fresh.weight.copy_(rows)
@@ -173,5 +173,8 @@ def _to_fine_tune(
     return generator, critic
 
 
-def _mean_rows(table: Tensor, count: int) -> Tensor:
-    return table.detach().mean(dim=0).repeat(count, 1)
+def _start_rows(table: Tensor, start: str, count: int) -> Tensor:
+    """Return `count` equal rows: the mean of a table's, or of those that `transfer.class_vector` names."""
+    shares = parse_class_vector(start, len(table)) or dict.fromkeys(range(len(table)), 1.0)
+    weights = torch.tensor(list(shares.values()), device=table.device)
+    return (weights / weights.sum() @ table.detach()[list(shares)]).repeat(count, 1)

@@ -54,8 +54,7 @@ class AdaptedGenerator(nn.Module, ABC):
 
     def __init__(self, pretrained: Adaptable, class_vector: Tensor, *, train_first: bool = True) -> None:
         super().__init__()
-        if not pretrained.class_dim:
-            raise UsageError("this generator has no shared class vector, and BSA and APGC learn one; use finetune")
+        _check_class_vectors(pretrained)
         network = cast(nn.Module, pretrained)
         freeze(network)
         self._outside = (pretrained,)  # in a tuple, where torch does not register it
@@ -233,6 +232,12 @@ def starting_class_vector(generator: Adaptable, start: str) -> Tensor:
 
     Weights are shares of their sum, and 1 where none is given. Raises UsageError.
     """
+    _check_class_vectors(generator)
+    if not generator.num_classes:
+        raise UsageError(
+            "this generator's file has no class embedding (shared.weight), so no class vector to start from; use the "
+            "whole file (the official G_ema.pth has the embedding)"
+        )
     shares = parse_class_vector(start, generator.num_classes)
     device = next(cast(nn.Module, generator).parameters()).device
     with torch.no_grad():
@@ -263,6 +268,11 @@ def parse_class_vector(start: str, num_classes: int) -> dict[int, float] | None:
             )
         shares[label] = share
     return shares
+
+
+def _check_class_vectors(generator: Adaptable) -> None:
+    if not generator.class_dim:
+        raise UsageError("this generator has no shared class vector, and BSA and APGC learn one; use finetune")
 
 
 @contextmanager
