@@ -181,8 +181,8 @@ def _complete(config: Mapping[str, Any], where: str) -> tuple[Config, tuple[str,
 
 def _make(config: Mapping[str, Any], where: str) -> Any:
     """Return an instance of what `config` describes, pipelines with all their parts."""
-    if CLASS not in config:
-        raise UsageError(f"{where}: needed a transform of albumentations, found {dict(config)!r}")
+    if not isinstance(config, Mapping) or CLASS not in config:
+        raise UsageError(f"{where}: needed a transform of albumentations, found {config!r}")
     name = str(config[CLASS])
     cls = _class(name, where)
     given = {key: value for key, value in config.items() if key != CLASS and key not in _FOR_OTHERS}
@@ -192,12 +192,14 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
     for key in given:
         if key not in known:
             raise UsageError(
-                f"{where}: {name} has no parameter {key!r}; did you mean {nearest(key, known)!r}? "
+                f"{where}: {name} has no parameter {key!r}; did you mean {nearest(str(key), known)!r}? "
                 f"Its parameters: {', '.join(known)}"
             )
     missing = [key for key, default in _defaults(cls).items() if default is Parameter.empty and key not in given]
     if missing:
         raise UsageError(f"{where}: {name} needs {', '.join(missing)}; give it as in {name}: {{{missing[0]}: ...}}")
+    if "transforms" in given and not isinstance(given["transforms"], list):
+        raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; needed a list of transforms")
     if "transforms" in given:
         given["transforms"] = [_make(part, f"{where}, in {name}") for part in given["transforms"]]
     try:

@@ -27,6 +27,7 @@ from augment.transforms import TRANSFORMS, Transform, draw_contrast
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FACTOR = 100.0
 
+_MERGE = "tag:yaml.org,2002:merge"  # <<, which takes keys over from elsewhere
 _KEYS = ("kinds", "policy")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -94,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error}") from error
     try:
         values = json.loads(text) if path.suffix.lower() == ".json" else yaml.load(text, _loader())
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: not {path.suffix[1:].upper()}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path}: holds {type(values).__name__}, no mapping; needed kinds and policy")
@@ -107,7 +108,7 @@ def _loader() -> Any:
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
             for key in keys:
                 if keys.count(key) > 1:
                     raise yaml.constructor.ConstructorError(

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -207,6 +208,47 @@ def test_what_cannot_work_is_told_before_anything_is_planned(tiny_set, tmp_path,
     with pytest.raises(UsageError, match="kind 'a'") as caught:
         make_plan(open_source(tiny_set), str(written(tmp_path, text)), size=32)
     assert says in str(caught.value)
+
+
+WORDS = st.sampled_from(
+    "kinds policy transform __class_fullname__ transforms p OneOf Compose Blur Affine Rotate blur_limit rotate "
+    "hflip contrast factor gan none a a.b always_apply Lambda".split()
+)
+SCALARS = WORDS | st.none() | st.booleans() | st.integers(-3, 300) | st.floats(allow_nan=False)
+VALUES = st.recursive(
+    SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(WORDS, below, max_size=3), max_leaves=12
+)
+KIND = st.dictionaries(st.sampled_from(["Blur", "OneOf", "Affine", "contrast", "Compose"]), VALUES, max_size=1) | VALUES
+FILES = st.one_of(
+    VALUES,
+    st.fixed_dictionaries({"kinds": st.dictionaries(WORDS, KIND, max_size=3)}, optional={"policy": WORDS}),
+    st.fixed_dictionaries({"transform": st.dictionaries(WORDS, VALUES, max_size=4)}),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values=FILES, as_json=st.booleans())
+def test_whatever_a_file_holds_it_is_read_or_refused_in_words(tmp_path_factory, values, as_json):
+    folder = tmp_path_factory.getbasetemp()
+    text = json.dumps(values) if as_json else yaml.safe_dump(values)
+    path = written(folder, text, "any.json" if as_json else "any.yaml")
+    said = None
+    try:
+        policy = load_policy(str(path))
+    except UsageError as error:
+        said = str(error)
+    assert str(path) in said if said else policy.shares or str(policy) == "none"
+
+
+def test_keys_may_be_taken_over_from_elsewhere_in_the_file(tmp_path):
+    text = "kinds:\n  a: {Blur: &blur {blur_limit: 5}}\n  b: {MedianBlur: {<<: *blur}}\n"
+    own = read_policy_file(written(tmp_path, text)).own
+    assert own["b"][0]["transform"]["blur_limit"] == own["a"][0]["transform"]["blur_limit"] == [3, 5]
+
+
+def test_a_file_nested_without_end_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="not JSON"):
+        load_policy(str(written(tmp_path, "[" * 100_000, "deep.json")))
 
 
 @pytest.fixture(scope="module")
