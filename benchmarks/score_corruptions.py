@@ -67,9 +67,9 @@ def spoilt_sets(reals: ImageSet, others: ImageSet, count: int) -> dict[str, Call
         "25 % negatives": changed(negative, 0.25),
         "50 % negatives": changed(negative, 0.50),
         "upside down": changed(upside_down),
-        "blurred, sigma 1 px": changed(blurred),
+        "blurred by 1 px": changed(blurred),
         "JPEG quality 20": lambda: ((f"{at:04d}.jpg", encode_jpeg(pixels(at), 20)) for at in range(count)),
-        "a tenth, ten times each": lambda: files(others, list(range(count // 10)) * 10),
+        "a tenth repeated ten times": lambda: files(others, list(range(count // 10)) * 10),
         "a tenth copies of reals": with_copies,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -221,6 +222,7 @@ def _leak(sets: Sets, ask: Ask) -> Measured:
         parts={"num_augmented": float(len(augmented))},
         notes=tuple(notes),
         interval=_share_interval(value, memorisation.leak_rate, (fake, real, augmented), ask, 1),
+        estimator=f"nearer to one of {len(augmented)} augmented images ({_digest(augmented)}) than to any original",
     )
 
 
@@ -238,6 +240,11 @@ def _target(sets: Sets, ask: Ask) -> Measured:
         interval=wilson(found.share, len(sets.fake)) if ask.intervals else None,
         estimator=f"share with the top class among {', '.join(map(str, found.classes))}",
     )
+
+
+def _digest(features: Vectors) -> str:
+    """Return a name for a set of images that is in no other place of a score's identity."""
+    return hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()[:12]
 
 
 def _reals(sets: Sets) -> Features:
