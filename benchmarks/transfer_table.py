@@ -141,7 +141,7 @@ class Table:
             return True
         if self._seconds_left() <= 0 or self.stopped:
             return False
-        ends = _Deadline(budget - spent, CLOCKS[self.args.clock])
+        ends = Deadline(budget - spent, CLOCKS[self.args.clock])
         train(
             self._recipe(method, seed),
             out=run.path,
@@ -275,7 +275,7 @@ class Table:
         self.stopped = True
 
 
-class _Deadline:
+class Deadline:
     """Counts from the first question on, which comes after the first step: what is before it is no training."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
