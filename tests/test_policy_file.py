@@ -211,8 +211,30 @@ def test_what_cannot_work_is_told_before_anything_is_planned(tiny_set, tmp_path,
 
 
 WORDS = st.sampled_from(
-    "kinds policy transform __class_fullname__ transforms p OneOf Compose Blur Affine Rotate blur_limit rotate "
-    "hflip contrast factor gan none a a.b always_apply Lambda".split()
+    [
+        "kinds",
+        "policy",
+        "transform",
+        "__class_fullname__",
+        "transforms",
+        "p",
+        "OneOf",
+        "Compose",
+        "Blur",
+        "Affine",
+        "Rotate",
+        "blur_limit",
+        "rotate",
+        "hflip",
+        "contrast",
+        "factor",
+        "gan",
+        "none",
+        "a",
+        "a.b",
+        "always_apply",
+        "Lambda",
+    ]
 )
 SCALARS = WORDS | st.none() | st.booleans() | st.integers(-3, 300) | st.floats(allow_nan=False)
 VALUES = st.recursive(
@@ -259,7 +281,7 @@ def thirty(tmp_path_factory):
     return open_source(folder)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     number=st.integers(1, 30),
     weights=st.lists(st.integers(1, 9), min_size=1, max_size=4),
