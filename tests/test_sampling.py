@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pretrained_files import deep_folder
-from sampled_models import CPU, Z, biggan_run, dcgan_run, generator, pretrained_file, transfer_run
+from pretrained_files import deep_folder, saved, state
+from sampled_models import CPU, TINY, Z, biggan_run, dcgan_run, generator, pretrained_file, transfer_run
 
 from augment.errors import FailedError, InputError, UsageError
 from smallgan.checkpoint import TENSORS
 from smallgan.gallery import write_interpolation, write_samples
 from smallgan.generators import load_codes, load_model
+from smallgan.models.biggan import BigGANDiscriminator
 from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
 from smallgan.models.pretrained import save_generator
 from smallgan.sampling import (
@@ -242,3 +243,21 @@ def test_models_without_codes_and_broken_weights_are_refused(run, tmp_path):
         sample_pixels(model, 1, 0)
     with pytest.raises(UsageError, match="is no run"):
         load_model(path, CPU, "best")
+
+
+def test_an_official_folder_is_sampled_by_its_averaged_generator_and_a_discriminator_is_refused(tmp_path):
+    saved(tmp_path / "G_ema.pth", state(generator()), old=True)
+    saved(tmp_path / "G.pth", state(generator(seed=1)))
+    inputs = Inputs(latents([(0, 0), (0, 1)], Z), np.array([0, 2]))
+    (tmp_path / "own").mkdir()
+    wanted = images(load_model(pretrained_file(tmp_path / "own"), CPU), inputs)
+    for path in (tmp_path, tmp_path / "G_ema.pth"):
+        model = load_model(path, CPU)
+        assert model.path == tmp_path / "G_ema.pth"
+        np.testing.assert_array_equal(images(model, inputs), wanted)
+    plain = load_model(tmp_path / "G.pth", CPU)
+    assert "plain weights" in plain.notes[0]
+    assert not np.array_equal(images(plain, inputs), wanted)
+    saved(tmp_path / "D.pth", state(BigGANDiscriminator(TINY)))
+    with pytest.raises(InputError, match="discriminator"):
+        load_model(tmp_path / "D.pth", CPU)
