@@ -52,7 +52,7 @@ class Card:
     source: str
     """Origin, with attribution."""
     kind: str = "features"
-    """What it is for: "features" for the networks of `smallgan score --features`."""
+    """What it is for: "features" (the networks of `smallgan score --features`), "perceptual" (the loss of transfer)."""
     shipped: bool = False
     """Whether it is part of the package."""
     url: str | None = None

@@ -25,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep tests away from the cache of whoever runs them: neither its weights nor its features may decide a test."""
+    os.environ["SMALLGAN_CACHE"] = str(tmp_path_factory.mktemp("smallgan-cache"))
+
+
 @pytest.fixture(autouse=True)
 def _torch_threads() -> Iterator[None]:
     """Give a test the thread count it found back to the next one, if torch was loaded meanwhile."""

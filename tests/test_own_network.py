@@ -89,6 +89,7 @@ def test_features_and_logits_are_the_networks(net):
     assert (own.name, own.label, note) == ("mine", "mine", None)
     assert (own.num_features, own.num_logits) == (6, 4)
     assert own.sha256 == hashlib.sha256(net.read_bytes()).hexdigest()
+    assert own.forward._session.get_session_options().intra_op_num_threads == torch.get_num_threads()
     images = photos(7)
     found = extract(images, own, batch_size=3)
     features, logits = known(as_floats(images))

@@ -37,7 +37,10 @@ def score(
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(help="Feature network (smallgan weights list); default: the published Inception if it is here."),
+        typer.Option(
+            help="Feature network (smallgan weights list), or your own: an .onnx file with a card, or the card; "
+            "default: the published Inception if it is here."
+        ),
     ] = None,
     num_fake: Annotated[
         int | None, typer.Option(help="Images scored; default: all, and of a run as many as reals, 100 to 1000.")

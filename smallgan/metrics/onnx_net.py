@@ -51,7 +51,8 @@ class OnnxNet:
         if self.card is None:
             raise MissingError(
                 f"{path}: no card beside it (looked for {', '.join(each.name for each in looked)}), and an ONNX file "
-                f"does not say how images reach it. Save this as {looked[0].name} and correct it:\n\n"
+                f"does not say how images reach it. Save this as {looked[0].name} and correct it (kept elsewhere, with "
+                "the whole path as `file`, it is named itself: --features CARD.yaml):\n\n"
                 f"{starting_card(self.path.name, self.inputs, self.outputs)}"
             )
         self._element = _ELEMENTS.get(self._session.get_inputs()[0].type)
