@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"augment"},
     {"smallgan", "recipe", "device", "memory", "shipped", "console", "small_net"},
-    {"models", "images", "weights", "datasets", "run", "checkpoint"},
+    {"models", "images", "weights", "datasets", "run", "study_dir", "checkpoint"},
     {"training", "generators", "sampling", "latent_files", "reconstructions", "metrics", "report", "journal"},
     {"study", "trainers", "training_data", "scoring", "gallery", "sample_request"},
     {"cli", "__main__"},
@@ -28,7 +28,14 @@ STRANGERS = {
     "report": {"models", "training", "sampling", "images"},
     "training": {"metrics", "sampling", "report"},
 }
-TORCH_FREE = ("smallgan.recipe", "smallgan.run", "smallgan.report", "smallgan.metrics.score", "augment")
+TORCH_FREE = (
+    "smallgan.recipe",
+    "smallgan.run",
+    "smallgan.study_dir",
+    "smallgan.report",
+    "smallgan.metrics.score",
+    "augment",
+)
 HEAVY = {"albumentations", "cv2", "matplotlib", "numpy", "PIL", "pydantic", "scipy", "yaml"}
 TORCH = {"torch", "torchvision", "torch_fidelity"}
 
