@@ -17,9 +17,9 @@ from augment.advice import NEAR_COPY_LEVELS, mean_difference
 from augment.dataset import PREVIEW, MixedDataset, Record, write_metadata
 from augment.errors import InputError, OutputError, UsageError
 from augment.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
-from augment.geometry import fit_square, plan_fit
+from augment.geometry import fit_by, plan_fit
 from augment.ledger import LEDGER, Ledger
-from augment.pixels import WHITE, Pixels, decode, encode_jpeg, encode_png, to_gray
+from augment.pixels import Pixels, decode, encode_jpeg, encode_png, to_gray
 from augment.plan import Entry, Operation, Plan
 from augment.policy import GAN
 from augment.preview import contact_sheet
@@ -328,8 +328,7 @@ def _load(plan: Plan, source: ImageSet, index: int) -> Loaded:
 
 def _fitted(plan: Plan, loaded: Loaded) -> Pixels:
     """Fit first, then operate: a mirrored image is then the exact mirror of the original in the set."""
-    pixels = loaded.image.pixels
-    return pixels if plan.size is None else fit_square(pixels, plan.size, plan.fit, plan.rules.ground or WHITE)
+    return fit_by(loaded.image.pixels, plan.size, plan.fit, plan.rules)
 
 
 def _operated(plan: Plan, pixels: Pixels, operations: Sequence[Operation]) -> Pixels:
@@ -362,5 +361,5 @@ def _generated(
         raise UsageError("this plan has images of the kind 'gan': name a trained run with --generator")
     numbers = [plan.entries[at].k or 0 for at in positions]
     for at, (drawn, params) in zip(positions, generator.draw(numbers, plan.seed), strict=True):
-        pixels = drawn if plan.size is None else fit_square(drawn, plan.size, plan.fit, plan.rules.ground or WHITE)
+        pixels = fit_by(drawn, plan.size, plan.fit, plan.rules)
         yield at, _operated(plan, pixels, plan.entries[at].operations[1:]), params

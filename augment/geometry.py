@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from augment.errors import UsageError
-from augment.pixels import WHITE, Colour, Pixels
+from augment.pixels import WHITE, Colour, Pixels, Rules, to_gray
 
 FITS = ("crop", "pad", "stretch")
 
@@ -97,6 +97,16 @@ def fit_square(pixels: Pixels, size: int, fit: str, ground: Colour = WHITE) -> P
     square[:] = ground
     square[top : top + placed_height, left : left + placed_width] = resized
     return square
+
+
+def fit_by(pixels: Pixels, size: int | None, fit: str, rules: Rules) -> Pixels:
+    """Return `pixels` as they are before any operation: square where there is a `size`, and gray where `rules` say so.
+
+    What was read by the same rules is gray already, but for the border that "pad" lays around it.
+    """
+    if size is not None:
+        pixels = fit_square(pixels, size, fit, rules.ground or WHITE)
+    return to_gray(pixels) if rules.gray else pixels
 
 
 def unfit(pixels: Pixels, fit: Fit) -> Pixels:

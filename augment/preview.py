@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from augment.errors import InputError, UsageError
-from augment.geometry import fit_square
-from augment.pixels import WHITE, Pixels, to_gray
+from augment.geometry import fit_by, fit_square
+from augment.pixels import Pixels, to_gray
 from augment.plan import Entry, Plan, image_generator, parent_order
 from augment.policy import Policy, Share
 from augment.policy_file import load_policy
@@ -66,8 +66,7 @@ def policy_sheet(
         raise InputError(f"{source.path}: no original image in it, so there is nothing to show a policy on")
     chosen = [originals[at] for at in parent_order(seed, len(originals))[:_SHOWN]]
     parents = [source.load(index).image.pixels for index in chosen]
-    ground = source.rules.ground or WHITE
-    parents = [pixels if size is None else fit_square(pixels, size, fit, ground) for pixels in parents]
+    parents = [fit_by(pixels, size, fit, source.rules) for pixels in parents]
     rehearse(policy, [(pixels.shape[1], pixels.shape[0]) for pixels in parents])
     rows = [("originals", parents)]
     for number, share in enumerate(policy.shares):
@@ -75,7 +74,7 @@ def policy_sheet(
         starts = parents
         if share.is_synthetic and generator is not None:
             drawn = [pixels for pixels, _ in generator.draw(list(addresses), seed)]
-            starts = [pixels if size is None else fit_square(pixels, size, fit, ground) for pixels in drawn]
+            starts = [fit_by(pixels, size, fit, source.rules) for pixels in drawn]
         caption = f"{share.name}  ({', '.join(dict.fromkeys(_described(step) for step in share.steps)) or 'generator'})"
         made = [_changed(start, share, seed, k) for start, k in zip(starts, addresses, strict=True)]
         rows.append((caption, [to_gray(pixels) for pixels in made] if source.rules.gray else made))

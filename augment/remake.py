@@ -18,8 +18,8 @@ import cv2
 from augment.dataset import Record, read_records
 from augment.errors import FailedError, InputError, UsageError
 from augment.files import sha256_bytes
-from augment.geometry import FITS, fit_square
-from augment.pixels import WHITE, Pixels, Rules, decode, encode_jpeg, encode_png, parse_ground, to_gray
+from augment.geometry import FITS, fit_by
+from augment.pixels import Pixels, Rules, decode, encode_jpeg, encode_png, parse_ground, to_gray
 from augment.policy import GAN
 from augment.sources import METADATA, PLAN, ImageSource, open_source
 from augment.transforms import operate
@@ -89,7 +89,7 @@ def _starts(
     rules, size, fit = rules_of(plan), plan.get("size"), plan.get("fit") or FITS[0]
 
     def fitted(pixels: Pixels) -> Pixels:
-        return fit_square(pixels, size, fit, rules.ground or WHITE) if size else pixels
+        return fit_by(pixels, size, fit, rules)
 
     if record.parent is None:
         address = json.loads(record.operations[0]["params"])

@@ -205,7 +205,7 @@ def _read(found: PublicSet, root: Path, *, offline: bool) -> list[Item]:
     try:
         return list(found.read(root, not offline))
     except (RuntimeError, OSError, ImportError, ValueError, IndexError) as error:
-        told = re.sub(r"\s+", " ", str(error)).split(" You can use download=True")[0][:300]
+        told = re.sub(r"\s+", " ", str(error)).split(" You can use download=True")[0][:300].rstrip(".")
         tried = "it was not to be downloaded (--offline)" if offline else "and the download failed"
         raise MissingError(
             f"{found.name}: not whole below {root}, {tried}: {told}. Put its files there as torchvision lays them out, "

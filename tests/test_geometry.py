@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment.build import build
+from augment.build import build, mix
 from augment.dataset import MixedDataset
 from augment.errors import UsageError
 from augment.geometry import FITS, Fit, fit_square, plan_fit, unfit
 from augment.pixels import Rules, decode
 from augment.plan import make_plan
+from augment.remake import remake
 from augment.sources import open_source
 
 
@@ -86,3 +87,15 @@ def test_the_fit_stands_in_the_metadata_and_undoes_every_image_of_the_set(tmp_pa
             assert unfit(pixels, Fit.from_json(record.fit)).shape == (60, 90, 3)
     plan = json.loads((tmp_path / "out" / "plan.json").read_text("utf-8"))
     assert (plan["fit"], plan["ground"]) == ("pad", "#ff0000")
+
+
+def test_a_gray_set_on_a_coloured_ground_is_made_again_from_its_own_originals(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(smooth(90, 60)).save(tmp_path / "in" / "wide.png")
+    source = open_source(tmp_path / "in", rules=Rules(ground=(255, 0, 0), gray=True))
+    dataset = build(make_plan(source, "contrast", size=32, fit="pad"), source, tmp_path / "out")
+    made = dataset.records[1]
+    data, _ = remake(tmp_path / "out" / made.file_name)
+    assert data == (tmp_path / "out" / made.file_name).read_bytes()
+    mixture = mix(make_plan(source, "contrast", size=32, fit="pad"), source)
+    assert (mixture.pixels[1] == decode(data, "x")).all()
