@@ -107,6 +107,13 @@ def test_latent_kmmd_reads_what_simulation_gave_elsewhere(batch, spread, expecte
     assert latent_kmmd.latent_kmmd(codes, 0, batch).value == pytest.approx(expected, abs=0.02)
 
 
+def test_a_batch_of_codes_is_compared_as_images_are():
+    rng = np.random.default_rng(4)
+    codes, normal = rng.normal(size=(9, 5)) * 0.4, rng.normal(size=(9, 5))
+    expected = rbf_multi.mmd2_rbf_multi(codes, normal).value
+    assert latent_kmmd._of_batch(np.concatenate([codes, normal])) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("source", [intervals, fid, precision_recall, nearest, rbf_multi, latent_kmmd])
 def test_doctests(source):
     assert doctest.testmod(source).failed == 0

@@ -19,7 +19,7 @@ from smallgan.metrics.intervals import LEAST_IMAGES, Matrix, group_labels, jackk
 Kernel = Callable[[Matrix, Matrix], Matrix]
 """n x F and m x F in float64 to the n x m values of a kernel, which the caller may overwrite."""
 
-_SLOPE_IMAGES = 1000
+_SLOPE_IMAGES = 300
 _STEP = 0.01
 
 
@@ -125,7 +125,7 @@ def mmd2_interval(
 
 
 def slope_of_width(fake: Vectors, real: Vectors, kernel_of: Callable[[float], Kernel], width: float) -> float:
-    """Return how fast the squared discrepancy changes with the kernel's width, from at most 1,000 images a side.
+    """Return how fast the squared discrepancy changes with the kernel's width, from at most 300 images a side.
 
     It only serves the interval, so a difference quotient over some images is near enough.
     """
