@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from augment.errors import InputError, UsageError
 from smallgan.shipped import shipped_folder
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1:2 is the text that it looks like, a ratio, not 62 (1 and 2 to the base of 60)."""
+
+
+_PAIRS = ("tag:yaml.org,2002:str", re.compile(r"[0-9]+(:[0-9.]+)+$"))
+_Loader.yaml_implicit_resolvers = {
+    first: [_PAIRS, *resolvers] for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class _Section(BaseModel):
@@ -130,7 +141,7 @@ class TransferSection(_Section):
     """APGC: channels a group; 0: ungrouped."""
     init: Literal["pretrained", "identity"] = "pretrained"
     """APGC: start as the pretrained generator, or as the published code does, at the identity plus noise."""
-    class_vector: str = "mean"
+    class_vector: str = Field(default="mean", coerce_numbers_to_str=True)
     """Start of the class vector: mean of all classes, a class index, or a weighted set such as 3:0.5+17:0.5."""
     codes: Literal["zero", "normal"] = "zero"
     """Start of the code of each training image."""
@@ -241,7 +252,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
         if not sign or not path:
             raise UsageError(f"--set {text}: found no PATH=VALUE; write for example --set train.steps=300")
         try:
-            overrides[path] = yaml.safe_load(value)
+            overrides[path] = yaml.load(value, _Loader)
         except yaml.YAMLError:
             overrides[path] = value
     return overrides
@@ -271,7 +282,7 @@ def _find(name_or_file: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise InputError(f"{path}: cannot read this recipe ({error.strerror}); name an existing YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -58,6 +58,13 @@ def test_overrides_are_read_as_yaml():
         "seeds": [1, 2],
         "name": "a",
     }
+    assert parse_overrides(["a=1:2", "b=3:0.5+17:0.5", "c=[1:1, 7]", "d=1.5", "e=12:30:45"]) == {
+        "a": "1:2",
+        "b": "3:0.5+17:0.5",
+        "c": ["1:1", 7],
+        "d": 1.5,
+        "e": "12:30:45",
+    }
     with pytest.raises(UsageError, match="PATH=VALUE"):
         parse_overrides(["train.steps"])
 
@@ -99,6 +106,15 @@ def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
         recipe = load_recipe(None, overrides)
         path.write_text(dump_recipe(recipe), encoding="utf-8")
         assert differences(read_recipe(path), recipe) == {}
+
+
+def test_a_ratio_and_a_class_are_read_as_they_are_written(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("augment: {ratio: 1:2}\ntransfer: {method: bsa, class_vector: 3}\n", encoding="utf-8")
+    recipe = read_recipe(path)
+    assert (recipe.augment.ratio, recipe.transfer.class_vector) == ("1:2", "3")
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert read_recipe(path) == recipe
 
 
 def test_a_transfer_of_a_dcgan_is_refused():
