@@ -141,7 +141,8 @@ def _export(run: RunDir, out: Path) -> Path:
 def _print_table(run: RunDir, zips: Sequence[str], file: Path | None) -> None:
     step = run.last_step()
     lines = [line for line in read_jsonl(run.stats) if line["step"] <= step]
-    scores = {line["step"]: line["value"] for line in read_jsonl(run.scores)} if run.scores.is_file() else {}
+    scored = read_jsonl(run.scores) if run.scores.is_file() else []
+    scores = {line["step"]: line["value"] for line in scored if line["metric"] == "kmmd"}
     environment = json.loads(run.environment.read_text(encoding="utf-8"))
     print(f"set of {', '.join(zips)}; {environment.get('device')}, torch {torch.__version__}")
     print("| step | thousand images | minutes | images/s | loss D | loss G | KMMD |")
