@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from augment.inspect import ImageRecord, check, duplicates, found_symmetries, near_duplicate_names, sound
 from augment.pixels import RULES, Rules
 from augment.sources import ImageSet, open_source
-from augment.symmetry import Symmetry
+from augment.symmetry import KINDS
 from augment.verdict import by_class, by_duplicates
 
 
@@ -25,7 +26,14 @@ class Entered:
     """The problems of what was left out."""
     notes: list[str]
     """What to know of it, a line each."""
-    symmetries: list[Symmetry]
+
+    def against_symmetry(self, kinds: Set[str]) -> list[str]:
+        """Return which of the kinds of a policy make images unlike the set, a line each."""
+        if kinds.isdisjoint(KINDS):
+            return []
+        found = found_symmetries([record for record in self.records if not record.problem])
+        unlike = [one for one in found if one.kind in kinds and one.fits is False]
+        return [f"{one.text}; the policy adds such by {one.kind}" for one in unlike]
 
 
 def enter(
@@ -55,11 +63,4 @@ def enter(
     classes = Counter(record.label for record in originals if record.label is not None)
     notes += by_class(classes, sum(record.label is None for record in originals) if classes else 0)
     left_out = [record.problem for record in records if record.problem]
-    return Entered(source, records, left_out, notes, found_symmetries(originals))
-
-
-def against_symmetry(found: list[Symmetry], kinds: set[str]) -> list[str]:
-    """Return which of the kinds of a policy make images unlike the set, a line each."""
-    return [
-        f"{one.text}; the policy adds such by {one.kind}" for one in found if one.kind in kinds and one.fits is False
-    ]
+    return Entered(source, records, left_out, notes)

@@ -43,8 +43,8 @@ def look_at(pixels: Pixels, *, keep_grey: bool = False) -> Look:
     The hash says which of the lowest frequencies of the grey image (32 x 32, cosine transform, the first 8 x 8 without
     the mean) are above their median, the usual choice.
     """
-    thumb = cv2.resize(pixels, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA)
     small = cv2.resize(pixels, (GREY_SIDE, GREY_SIDE), interpolation=cv2.INTER_AREA)
+    thumb = cv2.resize(small, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     low = cv2.dct(grey.astype(np.float32))[:_KEPT, :_KEPT].reshape(64)
     low[0] = 0

@@ -47,7 +47,7 @@ def check(
 
     `looks` adds what near duplicates and symmetry are found by: about 0.1 ms an image.
     """
-    step = max(1, len(source) // MAX_IMAGES)
+    step = max(1, -(-len(source) // MAX_IMAGES))  # spread over the set, which may be sorted by class
 
     def look(index: int) -> ImageRecord:
         return _look(source, index, looks=looks, keep_grey=index % step == 0)

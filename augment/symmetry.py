@@ -20,7 +20,8 @@ from augment.hashing import GREY_SIDE
 
 MIN_IMAGES = 20
 """Fewer say nothing either way."""
-MAX_IMAGES = 1000
+MAX_IMAGES = 500
+"""More are not compared: the time grows with the square of the number, and the answer is clear by then."""
 MIN_SHARE = 0.56
 """Share of turned images that are farther, below which a difference is too small to matter, however sure."""
 MIN_Z = 3.0
@@ -29,7 +30,7 @@ MIN_Z = 3.0
 Greys = NDArray[np.float32]
 """N x 32 x 32, 0 to 255."""
 
-_KINDS: dict[str, tuple[str, Callable[[Greys], Greys]]] = {
+KINDS: dict[str, tuple[str, Callable[[Greys], Greys]]] = {
     "hflip": ("mirrored left to right", lambda greys: greys[:, :, ::-1]),
     "vflip": ("upside down", lambda greys: greys[:, ::-1]),
     "quarter turn": ("turned by a quarter", lambda greys: np.rot90(greys, axes=(1, 2))),
@@ -54,7 +55,7 @@ def symmetries(greys: Sequence[bytes]) -> list[Symmetry]:
     if len(greys) < MIN_IMAGES:
         return [
             Symmetry(kind, None, None, f"{words}: {len(greys)} images are too few to tell")
-            for kind, (words, _) in _KINDS.items()
+            for kind, (words, _) in KINDS.items()
         ]
     numbers = np.frombuffer(b"".join(greys[:MAX_IMAGES]), np.uint8).reshape(-1, GREY_SIDE, GREY_SIDE)
     images = numbers.astype(np.float32)
@@ -62,7 +63,7 @@ def symmetries(greys: Sequence[bytes]) -> list[Symmetry]:
     known = [feature(images) for feature in features]
     own = [_nearest(each, each) for each in known]
     found = []
-    for kind, (words, turn) in _KINDS.items():
+    for kind, (words, turn) in KINDS.items():
         turned = np.ascontiguousarray(turn(images))
         share = max(
             _share_farther(_nearest(feature(turned), each), mine)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augment.build import Mixture, mix
 from augment.dataset import MixedDataset
-from augment.door import against_symmetry, enter
+from augment.door import enter
 from augment.errors import InputError
 from augment.pixels import decode
 from augment.plan import make_plan
@@ -94,7 +94,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "names": names,
     }
     kinds = {step.name for share in plan.policy.shares for step in share.steps}
-    notes = [*entered.notes, *against_symmetry(entered.symmetries, kinds)]
+    notes = [*entered.notes, *entered.against_symmetry(kinds)]
     return TrainingData(mixture, preview, mixture.pixels[is_original], summary, tuple(notes))
 
 

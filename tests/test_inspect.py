@@ -10,7 +10,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from augment.door import against_symmetry, enter
+from augment.door import enter
 from augment.errors import InputError
 from augment.hashing import look_at, near_duplicates
 from augment.inspect import check, summarise, what_is_done
@@ -92,7 +92,7 @@ def test_a_set_with_all_its_mirrored_copies_is_symmetric():
 
 def test_few_images_say_nothing():
     assert set(hints([letter(seed) for seed in range(MIN_IMAGES - 1)]).values()) == {None}
-    assert against_symmetry(symmetries([]), {"hflip"}) == []
+    assert {each.fits for each in symmetries([])} == {None}
 
 
 @pytest.fixture
@@ -174,6 +174,15 @@ def test_the_door_makes_the_same_checks(folder):
     assert len(entered.source) == 8
     assert len(entered.left_out) == 1
     assert [note.split(" ")[1:4] for note in entered.notes] == [["files", "are", "equal"], ["images", "look", "the"]]
+
+
+def test_the_door_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_path):
+    for seed in range(60):
+        Image.fromarray(letter(seed)).save(tmp_path / f"{seed:02}.png")
+    entered = enter(tmp_path)
+    [line] = entered.against_symmetry({"hflip", "contrast"})
+    assert line.startswith("mirrored left to right: copies differ from the set")
+    assert entered.against_symmetry({"contrast"}) == []
 
 
 ADVICE = {

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from augment.combine import Further
     from augment.dataset import MixedDataset
+    from augment.door import Entered
     from augment.pixels import Rules
     from augment.plan import Plan
     from augment.sources import ImageSet, ImageSource
-    from augment.symmetry import Symmetry
 
 
 def register(app: typer.Typer) -> None:
@@ -163,7 +163,6 @@ def make_dataset(
     from augment.classes import TOP_UP, parse_per_class
     from augment.combine import parse_further
     from augment.containers import check_container, pack
-    from augment.door import against_symmetry
     from augment.errors import UsageError
     from augment.pixels import Rules, parse_ground, parse_mode
     from augment.plan import make_plan, num_added
@@ -185,7 +184,7 @@ def make_dataset(
     if source_path is None:
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
     workers = workers or default_workers()
-    source, left_out, warnings, symmetries = _enter(source_path, further, out, rules, skip_bad, workers, seed)
+    source, left_out, warnings, first = _enter(source_path, further, out, rules, skip_bad, workers, seed)
     if per_class or balance:
         warnings = [warning for warning in warnings if TOP_UP not in warning]  # it is what is being done
     plan = make_plan(
@@ -204,7 +203,7 @@ def make_dataset(
     if plan.settings["ratio"] and ratio is None and policy.shares:
         say(f"no --ratio or --count given: 1:1, {plan.settings['num_added']} added to {plan.settings['num_original']}")
     kinds = {step.name for share in policy.shares for step in share.steps}
-    warnings += [*policy.notes, *advice(plan), *against_symmetry(symmetries, kinds)]
+    warnings += [*policy.notes, *advice(plan), *first.against_symmetry(kinds)]
     for warning in warnings:
         say(f"note: {warning}")
     folder = out or default_folder(plan)
@@ -228,8 +227,8 @@ def _enter(
     skip_bad: bool,
     workers: int,
     seed: int,
-) -> tuple[ImageSet, list[str], list[str], list[Symmetry]]:
-    """Let the source in, and the further ones after it: one set, what was left out, what to know, its symmetries."""
+) -> tuple[ImageSet, list[str], list[str], Entered]:
+    """Let the source in, and the further ones after it: one set, what was left out, what to know, the first."""
     from augment.combine import joined
     from augment.door import enter
     from smallgan.console import say
@@ -246,7 +245,7 @@ def _enter(
         notes += [f"{one.path}: {note}" for note in more.notes]
     for problem in left_out:
         say(f"left out: {problem}")
-    return source, left_out, notes, first.symmetries
+    return source, left_out, notes, first
 
 
 def default_folder(plan: Plan) -> Path:
