@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from augment.build import build
@@ -16,10 +17,13 @@ from augment.errors import InputError, UsageError
 from augment.pixels import decode
 from augment.plan import make_plan
 from augment.sources import open_source
+from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.recipe import load_recipe
 from smallgan.run import RunDir, read_jsonl
 from smallgan.scoring import Settings, score
 from smallgan.study import dry_run, find_run, train
+from smallgan.training.biggan import BigGANTrainer
+from smallgan.training.transfer import TransferTrainer
 from smallgan.training_data import load_data
 
 TINY = {
@@ -171,3 +175,60 @@ def test_a_killed_training_goes_on_to_the_same_weights(tiny_set, tmp_path, signa
     assert steps == sorted(set(steps))
     if reached < 60:
         assert f"resumed from step {reached}" in cut.log.read_text(encoding="utf-8")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def pretrained(folder):
+    """Write a tiny BigGAN with its discriminator, as the official files are."""
+    config = BigGANConfig(size=32, ch=8, z_dim=8, num_classes=3, shared_dim=4)
+    folder.mkdir()
+    for seed, (name, kind) in enumerate((("G_ema.pth", BigGANGenerator), ("D.pth", BigGANDiscriminator))):
+        network = kind(config)
+        initialize(network, torch.Generator().manual_seed(seed))
+        torch.save(network.state_dict(), folder / name)
+    return str(folder)
+
+
+BIGGAN = {"train.model": "biggan", "train.z_dim": 8, "biggan.shared_dim": 4, "biggan.diffaugment": "color,cutout"}
+TRANSFER = {"transfer.perceptual": "none", "transfer.group_size": 8}
+TRAINERS = {
+    "biggan": (BIGGAN | {"biggan.d_steps": 2, "biggan.ema_start": 2}, BigGANTrainer),
+    "finetune": (TRANSFER | {"transfer.method": "finetune"}, BigGANTrainer),
+    "apgc": (TRANSFER | {"transfer.method": "apgc", "transfer.lr_decay_every": 3}, TransferTrainer),
+}
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_every_trainer_killed_and_resumed_equals_uninterrupted(tiny_set, tmp_path, monkeypatch, name):
+    settings, kind = TRAINERS[name]
+    monkeypatch.setattr("smallgan.training.biggan.STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
+    short = {"train.steps": 4, "train.snapshot_every": 2, "train.report_every": 1, "score.metrics": []}
+    if "transfer.method" in settings:
+        settings = settings | {"transfer.pretrained": pretrained(tmp_path / "138k")}
+    recipe = tiny(tiny_set, **settings, **short)
+    whole = start(recipe, tmp_path, out=tmp_path / "whole")
+    step = kind.step
+
+    def doomed(self, batch, number):
+        if number == 3:
+            raise Killed
+        return step(self, batch, number)
+
+    monkeypatch.setattr(kind, "step", doomed)
+    with pytest.raises(Killed):
+        start(recipe, tmp_path, out=tmp_path / "cut")
+    monkeypatch.setattr(kind, "step", step)
+    assert RunDir(tmp_path / "cut").last_step() == 2
+    cut = start(recipe, tmp_path, out=tmp_path / "cut")
+    assert "resumed from step 2" in cut.log.read_text(encoding="utf-8")
+    one, other = (load_file(run.checkpoint(4) / "tensors.safetensors") for run in (whole, cut))
+    assert one.keys() == other.keys()
+    assert [key for key in one if not np.array_equal(one[key], other[key])] == []
+    for at in (0, 2, 4):
+        assert whole.fakes(at).read_bytes() == cut.fakes(at).read_bytes()
+    losses = [[line["loss_g"] for line in read_jsonl(run.stats)] for run in (whole, cut)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 4
