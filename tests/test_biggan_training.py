@@ -16,7 +16,7 @@ from smallgan.recipe import load_recipe
 from smallgan.training import biggan
 from smallgan.training.biggan import BigGANTrainer, biggan_config
 from smallgan.training.diffaugment import diffaugment
-from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
+from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES
 from smallgan.training.frozen import without_gradients
 
 CPU = torch.device("cpu")
@@ -145,16 +145,6 @@ def test_settling_measures_the_moments_and_touches_nothing_else():
     torch.testing.assert_close(norm.stored_var, within.mean(dim=0), rtol=1e-4, atol=1e-6)
 
 
-def test_measured_statistics_are_the_plain_mean_of_the_batches():
-    norm = torch.nn.BatchNorm2d(1)
-    levels = [[0.0, 2.0], [10.0, 10.0], [3.0, 11.0]]  # means 1, 10, 7; unbiased variances 2, 0, 32
-    measure_statistics(norm, ((torch.tensor(level).view(2, 1, 1, 1),) for level in levels))
-    assert norm.running_mean.item() == pytest.approx(6)
-    assert norm.running_var.item() == pytest.approx(34 / 3)
-    assert norm.momentum == 0.1
-    assert not norm.training
-
-
 def test_the_average_is_a_copy_before_its_start_and_warms_up_after_it():
     settings = recipe(biggan__ema_start=2)
     one = trainer(settings)
@@ -168,15 +158,6 @@ def test_the_average_is_a_copy_before_its_start_and_warms_up_after_it():
         torch.testing.assert_close(dict(one.generator_ema.named_parameters())[name], expected)
     for name, value in one.generator.named_buffers():
         assert torch.equal(dict(one.generator_ema.named_buffers())[name], value)
-
-
-def test_the_average_by_hand():
-    average, network = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    with torch.no_grad():
-        for parameter, level in ((average.weight, 1.0), (network.weight, 3.0)):
-            parameter.fill_(level)
-    update_ema(average, network, 0.75, 10_000)
-    assert average.weight.item() == pytest.approx(0.75 * 1 + 0.25 * 3)
 
 
 def test_half_of_the_reals_are_mirrored_exactly(monkeypatch):

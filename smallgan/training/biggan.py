@@ -87,7 +87,8 @@ class BigGANTrainer:
         images = _mirror(batch.images, mirrored) if self.own.mirror else batch.images
         parts = zip(images.split(self.batch_size), batch.labels.split(self.batch_size), strict=True)
         for part, (real, labels) in enumerate(parts):
-            fake = self._fakes(labels, number * self.own.d_steps + part)
+            with torch.set_grad_enabled(part == self.own.d_steps - 1):  # the generator learns from the last alone
+                fake = self._fakes(labels, number * self.own.d_steps + part)
             loss_d, real_scores, fake_scores = self._discriminator_step(
                 real, fake, labels, number * self.own.d_steps + part
             )
