@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from augment.errors import InputError, UsageError
+from smallgan import weights
 from smallgan.checkpoint import STATE, TENSORS, read_state, read_tensors
 from smallgan.models import BigGANConfig, BigGANGenerator, DCGANGenerator
 from smallgan.models.base import Generator
@@ -98,8 +99,19 @@ def load_codes(model: Model) -> NDArray[np.float32]:
 
 
 def pretrained_origin(path: str | None) -> tuple[Pretrained, dict[str, Any]]:
-    """Return the generator that a transfer starts from (None: the shipped one), and what a checkpoint says of it."""
-    found = load_pretrained(Path(path) if path else pretrained_generator())
+    """Return the generator that a transfer starts from, and what a checkpoint says of it.
+
+    `path` is a file, a folder, or the name of a BigGAN among `smallgan weights list`; None is the shipped one.
+    """
+    card = weights.cards().get(path or "")
+    if path is None:
+        place = pretrained_generator()
+    elif card is not None and card.kind == "biggan":
+        place, _ = weights.find(card.name)
+    else:
+        place = Path(path).resolve()  # a checkpoint must find it from wherever it is sampled
+        path = str(place)
+    found = load_pretrained(place)
     return found, {"path": path, "sha256": found.sha256, "kind": found.kind}
 
 

@@ -72,6 +72,10 @@ def import_weights(
     """
     from smallgan import weights
 
+    if weights.card(name).kind == "biggan" and file.is_file():
+        from smallgan.models.pretrained import load_pretrained
+
+        load_pretrained(file)  # their publishers give no hash, so a file is known by what is in it
     typer.echo(weights.import_file(name, file))
 
 

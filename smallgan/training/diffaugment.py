@@ -60,7 +60,8 @@ def _cut_out(images: Tensor, draws: np.random.Generator) -> Tensor:
     centres = torch.from_numpy(draws.integers(0, side + 1, (2, len(images)))).to(images.device)
     places = torch.arange(side, device=images.device)
     rows, columns = ((places >= centre[:, None] - half) & (places < centre[:, None] + half) for centre in centres)
-    return images * ~(rows[:, None, :, None] & columns[:, None, None, :])
+    kept: Tensor = images * ~(rows[:, None, :, None] & columns[:, None, None, :])
+    return kept
 
 
 def _uniform(images: Tensor, draws: np.random.Generator, low: float, high: float) -> Tensor:
