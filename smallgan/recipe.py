@@ -1,18 +1,39 @@
-"""Recipes: the settings of a run as pydantic models; load, override, check, dump. Torch-free."""
+"""Recipes: the settings of a run or of a grid of runs; load, override, check, dump. Torch-free.
+
+The sections are in `smallgan.sections`, what a `grid` means in `smallgan.grid`.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from augment.errors import InputError, UsageError
+from smallgan.grid import GridCell, flat, grid_cells, merged, put
+from smallgan.sections import (
+    AugmentSection,
+    BigGANSection,
+    DataSection,
+    ReportSection,
+    SampleSection,
+    ScoreSection,
+    Section,
+    TrainSection,
+    TransferSection,
+    with_defaults,
+)
 from smallgan.shipped import shipped_folder
+
+__all__ = ["Recipe", "TransferSection", "dump_recipe", "load_recipe", "parse_overrides", "read_recipe"]
+
+SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Loader(yaml.SafeLoader):
@@ -25,189 +46,39 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class DataSection(_Section):
-    """Which images, and how they become squares."""
-
-    source: str | None = None
-    """A folder, a zip or a mixed dataset; None is the sample set that ships with smallgan."""
-    size: Literal[32, 64, 128, 256, 512] = 64
-    """Side of the square training images in pixels; in a transfer it is the pretrained generator's."""
-    fit: Literal["crop", "pad", "stretch"] = "crop"
-    """How an image that is not square becomes one."""
-    skip_bad: bool = False
-    """Leave unreadable files out and list them, instead of stopping."""
-
-
-class AugmentSection(_Section):
-    """What is mixed into the originals before training; pixel-equal to what `smallgan augment` writes."""
-
-    policy: str = "none"
-    """A policy expression such as hflip+contrast."""
-    ratio: str | None = None
-    """Originals to added images as A:B; None with `count` None means 1:1."""
-    count: int | None = Field(default=None, ge=0)
-    """Number of added images."""
-    generator: str | None = None
-    """Run or checkpoint that makes the images of the kind `gan`."""
-
-    @model_validator(mode="after")
-    def _one_amount(self) -> AugmentSection:
-        if self.ratio is not None and self.count is not None:
-            raise ValueError("give ratio or count, not both")
-        return self
-
-
-_BIGGAN = {
-    "loss": "hinge",
-    "lr_g": 1e-4,
-    "lr_d": 4e-4,
-    "beta1": 0.0,
-    "z_dim": 120,
-    "base_width": 16,
-    "ema_decay": 0.9999,
-}
-_ADAPTER = {"steps": 10_000, "batch_size": 25, "beta1": 0.9, "snapshot_every": 1000}
-_FINETUNE = {"steps": 2000, "batch_size": 25, "snapshot_every": 250, "ema_decay": 0.999}
-
-
-class TrainSection(_Section):
-    """The trainer's settings. Defaults follow the model's paper where it says something; these are DCGAN's.
-
-    For `model: biggan` they are Brock et al.'s and SAGAN's, in a transfer those of the method; see `_defaults`.
-    """
-
-    model: Literal["dcgan", "biggan"] = "dcgan"
-    loss: Literal["nonsaturating", "hinge"] = "nonsaturating"
-    steps: int = Field(default=5000, ge=1)
-    """Optimiser steps of each network."""
-    batch_size: int = Field(default=64, ge=2)
-    """Images a step; batch norm needs at least two."""
-    lr_g: float = Field(default=2e-4, gt=0)
-    lr_d: float = Field(default=2e-4, gt=0)
-    beta1: float = Field(default=0.5, ge=0, lt=1)
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    z_dim: int = Field(default=100, ge=1)
-    """Length of z; BigGAN rounds it down to whole chunks."""
-    base_width: int = Field(default=64, ge=8, multiple_of=8)
-    """DCGAN: channels at the highest resolution; they double with each halving of the side. BigGAN: ch, its unit."""
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Decay a step of the averaged generator that samples and scores come from."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 runs convolutions in bfloat16 (autocast); weights and optimiser stay float32."""
-    report_every: int = Field(default=50, ge=1)
-    """Steps between two lines of stats.jsonl."""
-    snapshot_every: int = Field(default=500, ge=1)
-    """Steps between two snapshots: checkpoint, grid, scores."""
-
-
-class BigGANSection(_Section):
-    """What only a BigGAN trained from scratch or fine-tuned reads."""
-
-    conditional: bool = True
-    """Learn the classes that the source's sub-folders name; one class where it has none, or when false."""
-    class_balanced: bool = True
-    """Draw each batch's classes evenly, then an image of each, instead of walking all images."""
-    shared_dim: int = Field(default=128, ge=1)
-    """Length of the shared class vector."""
-    attention: int = Field(default=0, ge=0)
-    """Side of the maps that self-attention follows; 0: none. The paper's 128 px model has it at 64."""
-    d_width: int | None = Field(default=None, ge=8, multiple_of=8)
-    """Unit of width of the discriminator; None: as the generator's."""
-    init: Literal["orthogonal", "N02"] = "orthogonal"
-    d_steps: int = Field(default=1, ge=1)
-    """Discriminator steps a generator step."""
-    orthogonal: float = Field(default=1e-4, ge=0)
-    """beta of beta |W'W * (1 - I)|^2 over the generator's weights; 0: none."""
-    diffaugment: str = "none"
-    """Augmentations of reals and fakes in the discriminator, of color, translation, cutout, joined by commas."""
-    mirror: bool = True
-    """Mirror half of the real images of each batch."""
-    ema_start: int = Field(default=0, ge=0)
-    """Step from which the generator is averaged; before it the average is a copy."""
-
-
-class TransferSection(_Section):
-    """How a pretrained generator is adapted."""
-
-    method: Literal["bsa", "apgc", "finetune"] | None = None
-    """None: from scratch."""
-    pretrained: str | None = None
-    """A checkpoint, a folder or a run; None is the generator that ships with smallgan."""
-    group_size: int = Field(default=16, ge=0)
-    """APGC: channels a group; 0: ungrouped."""
-    init: Literal["pretrained", "identity"] = "pretrained"
-    """APGC: start as the pretrained generator, or as the published code does, at the identity plus noise."""
-    class_vector: str = Field(default="mean", coerce_numbers_to_str=True)
-    """Start of the class vector: mean of all classes, a class index, or a weighted set such as 3:0.5+17:0.5."""
-    codes: Literal["zero", "normal"] = "zero"
-    """Start of the code of each training image."""
-    code_noise: float = Field(default=0.01, ge=0)
-    """Standard deviation of the noise on a code, drawn anew in each step."""
-    lr_codes: float = Field(default=0.05, ge=0)
-    lr_class: float = Field(default=0.001, ge=0)
-    lr_adapter: float = Field(default=0.0005, ge=0)
-    """Rate of the adapter's layers and of scale and bias after the first layer."""
-    lr_first: float = Field(default=1e-7, ge=0)
-    """Rate of the first layer's weight; 0: frozen."""
-    lr_decay: float = Field(default=0.1, gt=0, le=1)
-    lr_decay_every: int = Field(default=3000, ge=1)
-    """Optimiser steps after which all rates are multiplied by `lr_decay`."""
-    variant: Literal["normalized", "raw"] = "normalized"
-    """Loss: the PyTorch port's (squared perceptual terms, each divided by its own value), or the original's (L1)."""
-    perceptual: str = "auto"
-    """vgg16, squeezenet1_1, shipped or none; auto: the first of the three whose weights are on this machine."""
-    perceptual_weight: float | None = Field(default=None, ge=0)
-    """None: 0.1 (normalized) or 0.001 (raw)."""
-    latent_weight: float = Field(default=0.1, ge=0)
-    class_weight: float = Field(default=0.02, ge=0)
-    """Weight of the mean square of the class vector."""
-
-
-class ScoreSection(_Section):
-    """The scores at each snapshot: the very ones that `smallgan score RUN` gives afterwards with its defaults."""
-
-    metrics: tuple[Literal["is", "kmmd"], ...] = ("is", "kmmd")
-    """Empty: no scores while training, and no best checkpoint."""
-    features: str | None = None
-    """Feature network; None is the published Inception where its weights are in the cache, else the shipped network."""
-    num_fake: int | None = Field(default=None, ge=2)
-    """Samples scored; None is as many as there are originals, within 100 to 1,000."""
-    splits: int | None = Field(default=None, ge=1)
-    """Parts of the Inception Score; None is ten from 1,000 images on, else one."""
-
-
-class Recipe(_Section):
-    """All that decides what a run computes."""
+class Recipe(Section):
+    """All that decides what a run, or a study of several, computes."""
 
     name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Its run or study folder is called after it."""
     data: DataSection = DataSection()
     augment: AugmentSection = AugmentSection()
     train: TrainSection = TrainSection()
     biggan: BigGANSection = BigGANSection()
     transfer: TransferSection = TransferSection()
+    sample: SampleSection = SampleSection()
     score: ScoreSection = ScoreSection()
+    report: ReportSection = ReportSection()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    """Seeds of the runs; a single run uses the first."""
+    """Seeds of the runs: the repeats of each cell; `smallgan train` uses the first."""
+    budget: Literal["steps", "epochs"] = "steps"
+    """What the cells of a grid have alike: images seen and checkpoints, or passes over their own set, as published."""
+    grid: dict[str, list[Any]] | list[dict[str, Any]] | None = None
+    """Lists of values by dotted key, whose product is run, or a list of cells: a name and the keys each changes."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _defaults(cls, values: Any) -> Any:
-        """Fill in the defaults of the model and the method, where the recipe leaves a key of `train` out."""
+    def _defaults(cls, values: Any, handler: ModelWrapValidatorHandler[Recipe]) -> Recipe:
+        """Fill in the defaults of the model and the method, where the recipe leaves a key of `train` out.
+
+        What was filled in does not count as set: a cell of a grid may choose another method, and gets its defaults.
+        """
         if not isinstance(values, Mapping):
-            return values
-        train, transfer = values.get("train", {}), values.get("transfer", {})
-        if not isinstance(train, Mapping) or not isinstance(transfer, Mapping):
-            return values
-        method = transfer.get("method")
-        filled: dict[str, Any] = {}
-        if method or train.get("model") == "biggan":
-            filled |= {"model": "biggan", **_BIGGAN}
-        filled |= {"bsa": _ADAPTER, "apgc": _ADAPTER, "finetune": _FINETUNE}.get(str(method), {})
-        return {**values, "train": {**filled, **train}}
+            return handler(values)
+        recipe = handler(with_defaults(values))
+        if isinstance(values.get("train", {}), Mapping):
+            recipe.train.model_fields_set.intersection_update(values.get("train", {}))
+        return recipe
 
     @model_validator(mode="after")
     def _transfer_is_biggan(self) -> Recipe:
@@ -215,22 +86,35 @@ class Recipe(_Section):
             raise ValueError("a transfer adapts a BigGAN: leave train.model out, or give biggan")
         return self
 
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Recipe:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} names one twice, which would be the same run twice")
+        return self
+
     @property
     def seed(self) -> int:
         """Seed of a single run."""
         return self.seeds[0]
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it asks for what `smallgan run` alone does."""
+        return self.grid is not None or self.train.epochs is not None
 
 
 def load_recipe(name_or_file: str | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe from a YAML file, the name of a shipped recipe, or the defaults (None), with overrides applied.
 
     `overrides` maps dotted paths to values, {"train.steps": 300}. Raises InputError (no such recipe, not YAML) and
-    UsageError, which lists all mistakes at once, each by its path.
+    UsageError, which lists all mistakes at once, those in the cells of its grid too, each by its path.
     """
     values = _read(_find(name_or_file)) if name_or_file else {}
     origin = name_or_file or "recipe"
     for path, value in (overrides or {}).items():
-        _put(values, path, value)
+        section = put(values, path, value)
+        if section is not None:
+            raise UsageError(f"{path}: {section!r} is a value, not a section")
     return _check(values, origin)
 
 
@@ -240,8 +124,44 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """Return the recipe as YAML with every key in it."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """Return the recipe as YAML with every key in it; those of a study only where it is one."""
+    values = recipe.model_dump(mode="json")
+    if not recipe.is_study and recipe.budget == "steps":
+        for section, key in ((values, "grid"), (values, "budget"), (values["train"], "epochs")):
+            del section[key]
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def dump_study(recipe: Recipe) -> str:
+    """Return the recipe of a study as YAML: what it was given, as the defaults of its cells depend on what they choose.
+
+    The recipe of each run has every key in it.
+    """
+    return yaml.safe_dump({"name": recipe.name, **given(recipe)}, sort_keys=False, allow_unicode=True)
+
+
+def given(recipe: Recipe) -> dict[str, Any]:
+    """Return the values that a recipe was given, without the defaults."""
+    return recipe.model_dump(mode="json", exclude_unset=True)
+
+
+def cells_of(recipe: Recipe) -> list[GridCell]:
+    """Return the cells of a checked recipe; one, called after the recipe's policy or method, where it has no grid."""
+    if recipe.grid is None:
+        return [GridCell(recipe.transfer.method or recipe.augment.policy)]
+    return grid_cells(recipe.grid)[0]
+
+
+def cell_recipe(recipe: Recipe, cell: GridCell, seed: int) -> Recipe:
+    """Return what one cell of a checked recipe asks for under one seed: a recipe without a grid."""
+    values, _ = merged(given(recipe), cell.overrides)
+    return Recipe.model_validate({**values, "seeds": [seed]})
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of a recipe, for editors that check YAML while one types."""
+    schema = Recipe.model_json_schema()
+    return json.dumps({"$schema": SCHEMA, **schema, "title": "A recipe of smallgan"}, indent=2) + "\n"
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
@@ -260,7 +180,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return the dotted paths at which two recipes differ, with both values."""
-    left, right = _flat(one.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+    left, right = flat(one.model_dump(mode="json")), flat(other.model_dump(mode="json"))
     return {path: (left.get(path), right.get(path)) for path in left if left.get(path) != right.get(path)}
 
 
@@ -294,30 +214,50 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _put(values: dict[str, Any], path: str, value: Any) -> None:
-    *sections, key = path.split(".")
-    for section in sections:
-        inner = values.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise UsageError(f"{path}: {section!r} is a value, not a section")
-        values = inner
-    values[key] = value
-
-
 def _check(values: dict[str, Any], origin: str) -> Recipe:
+    recipe, mistakes = _validated(values)
+    cells, wrong = grid_cells(values.get("grid"))
+    if not any(mistake.startswith("grid") for mistake in mistakes):
+        mistakes += wrong
+    for cell in cells if values.get("grid") is not None else []:
+        own, wrong = merged(values, cell.overrides)
+        wrong += _validated(own)[1]
+        mistakes += [f"{cell.where}: {mistake}" for mistake in wrong if mistake not in mistakes]
+    if mistakes or recipe is None:
+        raise UsageError(f"{origin}: {len(mistakes)} mistake(s)\n  " + "\n  ".join(mistakes))
+    return recipe
+
+
+def _validated(values: dict[str, Any]) -> tuple[Recipe | None, list[str]]:
+    """Return the recipe, None where something is wrong with it, and what is, a line each."""
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        mistakes = [_mistake(item["loc"], item["type"], item["msg"], item.get("input")) for item in error.errors()]
-        raise UsageError(f"{origin}: {len(mistakes)} mistake(s)\n  " + "\n  ".join(mistakes)) from error
+        items = error.errors()
+        return None, list(
+            dict.fromkeys(_mistake(item["loc"], item["type"], item["msg"], item.get("input")) for item in items)
+        )
+    return recipe, []
 
 
 def _mistake(location: tuple[int | str, ...], kind: str, message: str, found: Any) -> str:
-    path = ".".join(str(part) for part in location)
+    path = ".".join(str(part) for part in location if part not in _BRANCHES)
     if kind == "extra_forbidden":
-        known = list(_flat(Recipe().model_dump(mode="json"), sections=True))
-        return f"{path}: no such key{_nearest(path, known)}"
+        return f"{path}: no such key, found {found!r}{_nearest_key(path)}"
+    if kind == "value_error":
+        return f"{path or 'recipe'}: {message.removeprefix('Value error, ')}"
     return f"{path or 'recipe'}: {message[0].lower()}{message[1:]}, found {found!r}"
+
+
+_BRANCHES = ("dict[str,list[any]]", "list[dict[str,any]]")
+"""What pydantic puts into the path of a mistake where a key takes one of two forms."""
+
+
+def _nearest_key(path: str) -> str:
+    known = _keys(Recipe().model_dump(mode="json"))
+    last = path.rsplit(".", 1)[-1]
+    same = [key for key in known if key.rsplit(".", 1)[-1] == last]  # the right key in the wrong section
+    return f"; did you mean {same[0]!r}?" if same else _nearest(path, known)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
@@ -325,13 +265,11 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "", *, sections: bool = False) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return all dotted keys, those of sections too."""
+    keys = []
     for key, value in values.items():
+        keys.append(f"{prefix}{key}")
         if isinstance(value, Mapping):
-            if sections:
-                flat[f"{prefix}{key}"] = value
-            flat |= _flat(value, f"{prefix}{key}.", sections=sections)
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            keys += _keys(value, f"{prefix}{key}.")
+    return keys

@@ -29,6 +29,8 @@ from smallgan.sampling import sample_pixels
 from smallgan.shipped import sample_set
 
 DEFAULT_METRICS = ("is", "kmmd")
+COPY_METRICS = ("nn", "copies", "repeats")
+"""Metrics that compare a run with the originals it was trained on, also where others are held out."""
 FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
 
 
@@ -141,15 +143,22 @@ def prepared(size: int, fit: str) -> str:
 
 def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> tuple[list[Score], Features]:
     model = load_model(path, choose_device(settings.device), settings.checkpoint)
-    reals, fit, trained_on = _reals_of_run(model, real, settings)
+    sides = _sides_of_run(model, real, settings, net)
+    reals = sides[0].reals
     num_real = len(reals) if reals else MOST_SAMPLES
     num_fake = settings.num_fake or default_num_fake(num_real)
-    against = f", against {len(reals)} reals" if reals else ""
+    against = f", against {len(reals)} {sides[0].what}" if reals else ""
     say(f"{path}: {num_fake} samples of step {model.step}, seed {settings.seed}{against}")
     samples = sample_pixels(model, num_fake, settings.seed)
     fake_features = sample_features(samples, net, "features of samples")
     pictures = Pictures([f"sample {k}" for k in range(num_fake)], lambda k: samples[k])
-    scores = _compare(fake_features, pictures, reals, (model.size, fit), trained_on, settings, net)
+    scores = [
+        score
+        for side in sides
+        for score in _compare(
+            fake_features, pictures, side.reals, (model.size, side.fit), side.fingerprint, side.settings, net
+        )
+    ]
     if model.run is None:
         return [replace(score, step=model.step) for score in scores], fake_features
     scores = [replace(score, step=model.step, run=model.run.name) for score in scores]
@@ -158,22 +167,51 @@ def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNe
     return scores, fake_features
 
 
-def _reals_of_run(model: Model, real: Path | None, settings: Settings) -> tuple[ImageSet | None, str, str | None]:
-    """Return the reals, how they are fitted, and the fingerprint they must have (None where any will do)."""
+@dataclass(frozen=True)
+class _Side:
+    """Reals to score a run against, and what of it."""
+
+    reals: ImageSet | None
+    fit: str
+    fingerprint: str | None
+    """What the reals must have; None: any will do."""
+    settings: Settings
+    what: str = "reals"
+
+
+def _sides_of_run(model: Model, real: Path | None, settings: Settings, net: FeatureNet) -> list[_Side]:
+    """Return what a run is scored against: its originals, or those held out and, for copies, those trained on."""
     if real is not None:
-        return _originals(real), settings.fit, None
+        return [_Side(_originals(real), settings.fit, None, settings)]
     if model.run is None or not model.run.data.is_file():
-        return None, settings.fit, None
+        return [_Side(None, settings.fit, None, settings)]
     summary: dict[str, Any] = json.loads(model.run.data.read_text(encoding="utf-8"))
     source = open_source(Path(summary["source"]) if summary["source"] else sample_set())
+    trained_on = _named(source, summary["names"], model.run)
+    held = summary.get("holdout")
+    if not held:
+        return [_Side(trained_on, summary["fit"], summary["fingerprint"], settings)]
+    metrics = _metrics(settings, net, has_real=True)
+    copies = tuple(name for name in metrics if name in COPY_METRICS)
+    rest = replace(settings, metrics=tuple(name for name in metrics if name not in copies), worst=None, per_image=None)
+    held_out = _named(source, held["names"], model.run)
+    sides = [_Side(held_out, summary["fit"], held["fingerprint"], rest, "originals that were held out")]
+    if copies or _looks_closer(settings):
+        own = replace(settings, metrics=copies)
+        sides.append(_Side(trained_on, summary["fit"], summary["fingerprint"], own))
+    return sides
+
+
+def _named(source: ImageSet, names: list[str], run: RunDir) -> ImageSet:
+    """Return the images of a run by their names. Raises InputError when some are gone."""
     places = {image.name: index for index, image in enumerate(source.images)}
-    absent = [name for name in summary["names"] if name not in places]
+    absent = [name for name in names if name not in places]
     if absent:
         raise InputError(
-            f"{source.path}: {len(absent)} of the {len(summary['names'])} images that {model.run.path} was trained on "
+            f"{source.path}: {len(absent)} of the {len(names)} images that {run.path} was trained on "
             f"are gone, {absent[0]} first; put them back, or name reals with --real"
         )
-    return source.subset([places[name] for name in summary["names"]]), summary["fit"], summary["fingerprint"]
+    return source.subset([places[name] for name in names])
 
 
 def _score_images(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> tuple[list[Score], Features]:
@@ -260,19 +298,12 @@ def _compare(
     wanted = settings.floors or _looks_closer(settings) or any(METRICS[name].uses_real for name in metrics)
     if reals is None or not wanted:
         _look_closer(settings, fake, pictures, None, None)
-        return evaluate(fake, None, net, metrics=metrics, **options)
+        return evaluate(fake, None, net, metrics=metrics, **options) if metrics else []
     if settings.skip_bad and _looks_closer(settings):
         reals = readable(reals, skip_bad=True)
     found = set_features(reals, net, "features of reals", fitted=fitted, expected=expected, skip_bad=settings.skip_bad)
-    scores = evaluate(
-        fake,
-        found.features,
-        net,
-        reals_fingerprint=found.fingerprint,
-        reals_prepared=prepared(*fitted) if fitted else None,
-        metrics=metrics,
-        **options,
-    )
+    conditions = {"reals_fingerprint": found.fingerprint, "reals_prepared": prepared(*fitted) if fitted else None}
+    scores = evaluate(fake, found.features, net, metrics=metrics, **conditions, **options) if metrics else []
     _look_closer(settings, fake, pictures, found.features, _pictures(reals))
     return scores
 

@@ -22,11 +22,12 @@ from smallgan.images import grid, pairs, to_pixels
 from smallgan.journal import Say, TensorBoard, logged, write_environment
 from smallgan.metrics import evaluate
 from smallgan.metrics.features import extract, feature_net
+from smallgan.metrics.image_features import sample_features
 from smallgan.models.base import Generator
 from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
 from smallgan.sampling import sample_pixels
-from smallgan.scoring import default_num_fake, prepared
+from smallgan.scoring import COPY_METRICS, default_num_fake, prepared
 from smallgan.trainers import Source, adapter_table, open_pretrained, prepare
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 from smallgan.training.transfer import TransferTrainer
@@ -159,12 +160,18 @@ def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
     if not run.data.is_file():
         return
     before = json.loads(run.data.read_text(encoding="utf-8"))
-    for key in ("num_images", "num_real", "fingerprint", "kinds"):
-        if before.get(key) != summary.get(key):
+    for key in ("num_images", "num_real", "fingerprint", "kinds", "holdout"):
+        then, now = (_mark(each.get(key)) for each in (before, summary))
+        if then != now:
             raise UsageError(
-                f"{run.path}: the images are not those that this run began with: {key} was {before.get(key)}, is "
-                f"{summary.get(key)}; restore them, or start another run with --new"
+                f"{run.path}: the images are not those that this run began with: {key} was {then}, is {now}; restore "
+                "them, or start another run with --new"
             )
+
+
+def _mark(value: Any) -> Any:
+    """Return what tells one value of data.json from another: of images, their fingerprint."""
+    return value["fingerprint"] if isinstance(value, Mapping) and "fingerprint" in value else value
 
 
 def _refuse_other_generator(run: RunDir, source: Source | None) -> None:
@@ -201,15 +208,17 @@ def _evaluator(
     net, note = feature_net(settings.features, device)
     if note:
         say(note)
-    real = extract(data.originals, net)
-    count = settings.num_fake or default_num_fake(len(data.originals))
+    count = settings.num_fake or default_num_fake(len(data.reals))
     options: dict[str, Any] = {
-        "reals_fingerprint": data.summary["fingerprint"],
         "reals_prepared": prepared(recipe.data.size, recipe.data.fit),
-        "metrics": settings.metrics,
         "splits": settings.splits,
         "seed": recipe.seed,
     }
+    # Copies are copies of what was trained on; all else is a question of what was not.
+    of_copies = tuple(name for name in settings.metrics if name in COPY_METRICS)
+    against = [(tuple(name for name in settings.metrics if name not in of_copies), data.reals, data.reals_fingerprint)]
+    against.append((of_copies, data.originals, data.summary["fingerprint"]))
+    sides = [(names, sample_features(reals, net, "features of reals"), mark) for names, reals, mark in against if names]
 
     def evaluate_step(generator: Generator, step: int) -> float | None:
         started = time.perf_counter()
@@ -217,7 +226,11 @@ def _evaluator(
         fake = extract(sample_pixels(model, count, recipe.seed), net)
         merit = None
         try:
-            scores = evaluate(fake, real, net, **options)
+            scores = [
+                score
+                for names, real, mark in sides
+                for score in evaluate(fake, real, net, metrics=names, reals_fingerprint=mark, **options)
+            ]
         except InputError as error:  # one real, say: no reason not to train
             say(f"not scored: {error}")
             return None

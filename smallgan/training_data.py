@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from augment.build import Mixture, mix
 from augment.dataset import MixedDataset
 from augment.door import enter
-from augment.errors import InputError
+from augment.errors import InputError, UsageError
 from augment.pixels import decode
-from augment.plan import make_plan
+from augment.plan import Plan, make_plan
 from augment.policy import NONE
 from augment.shares import default_workers
-from augment.sources import fingerprint, holds_plan
+from augment.sources import ImageSet, fingerprint, holds_plan
 from smallgan.generators import load_model
 from smallgan.images import Pixels
 from smallgan.recipe import Recipe
 from smallgan.sampling import GeneratorSource
 from smallgan.shipped import sample_set
+from smallgan.split import split
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,19 @@ class TrainingData:
     preview: Pixels
     """Contact sheet of what was mixed, H x W x 3."""
     originals: Pixels
-    """The originals alone, num_real x S x S x 3: what scores compare with."""
+    """The originals that are trained on, num_real x S x S x 3."""
+    reals: Pixels
+    """What scores compare with: the originals held out, R x S x S x 3, or those trained on where none is."""
     summary: dict[str, Any]
     """data.json"""
     notes: tuple[str, ...] = ()
     """What to know of the set, a line each, as `smallgan inspect` says it."""
+
+    @property
+    def reals_fingerprint(self) -> str:
+        """Of the files of `reals`."""
+        held = self.summary.get("holdout")
+        return str(held["fingerprint"] if held else self.summary["fingerprint"])
 
     @property
     def classes(self) -> list[str]:
@@ -55,12 +64,15 @@ class TrainingData:
 
 
 def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
-    """Read, check, fit to squares and mix the images of a recipe in memory. Raises InputError and UsageError."""
+    """Read, check, hold out, fit to squares and mix the images of a recipe in memory.
+
+    Raises InputError and UsageError.
+    """
     path = Path(recipe.data.source) if recipe.data.source else sample_set()
     workers = default_workers()
     entered = enter(path, skip_bad=recipe.data.skip_bad, workers=workers)
-    source = entered.source
-    hashes = {record.name: record.sha256 for record in entered.records}
+    hashes = {record.name: str(record.sha256) for record in entered.records}
+    source, held = _divided(recipe, entered.source, hashes)
     settings = recipe.augment
     generator = GeneratorSource(load_model(Path(settings.generator), device)) if settings.generator else None
     plan = make_plan(
@@ -89,13 +101,42 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "origins": dict(Counter(image.origin for image in mixture.images)),
         "policy": policy,
         **({"kinds": plan.policy.own} if plan.policy.own else {}),
-        "fingerprint": fingerprint([str(hashes[name]) for name in names]),
-        "skipped": sorted(set(hashes) - {image.name for image in source.images}),
+        "fingerprint": fingerprint([hashes[name] for name in names]),
+        "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
         "names": names,
     }
+    reals = originals = mixture.pixels[is_original]
+    if len(held):
+        reals = mix(_plain(held, recipe), held, workers=workers).pixels
+        held_names = [image.name for image in held.images]
+        summary["holdout"] = {
+            "num": len(held),
+            "names": held_names,
+            "fingerprint": fingerprint([hashes[name] for name in held_names]),
+        }
     kinds = {step.name for share in plan.policy.shares for step in share.steps}
     notes = [*entered.notes, *entered.against_symmetry(kinds)]
-    return TrainingData(mixture, preview, mixture.pixels[is_original], summary, tuple(notes))
+    return TrainingData(mixture, preview, originals, reals, summary, tuple(notes))
+
+
+def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tuple[ImageSet, ImageSet]:
+    """Return what is trained on, and the originals held out. Raises UsageError."""
+    holdout, limit = recipe.data.holdout, recipe.data.limit
+    if source.is_mixed:
+        if holdout or limit:
+            key, value = ("holdout", holdout) if holdout else ("limit", limit)
+            raise UsageError(
+                f"data.{key} {value}: {source.path} is a mixed dataset, whose added images are made from any of its "
+                "originals; name the originals instead, and mix with augment.policy"
+            )
+        return source, source.subset([])
+    parts = split([hashes[image.name] for image in source.images], holdout, limit)
+    return source.subset(parts.train), source.subset(parts.held)
+
+
+def _plain(images: ImageSet, recipe: Recipe) -> Plan:
+    """Return the plan that makes squares of images and adds nothing."""
+    return make_plan(images, NONE, size=recipe.data.size, fit=recipe.data.fit, format="png")
 
 
 def _what_was_mixed(path: Path, policy: str, mixture: Mixture) -> tuple[str, Pixels]:
@@ -116,4 +157,5 @@ def describe_data(summary: Mapping[str, Any]) -> str:
     parts = ", ".join(f"{count} {origin}" for origin, count in summary["origins"].items())
     left_out = f", {len(summary['skipped'])} unreadable left out" if summary["skipped"] else ""
     origin = summary["source"] or "the sample set"
-    return f"{summary['num_images']} images of {summary['size']} px ({parts}{left_out}) from {origin}"
+    held = f", {summary['holdout']['num']} originals held out" if "holdout" in summary else ""
+    return f"{summary['num_images']} images of {summary['size']} px ({parts}{left_out}{held}) from {origin}"

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom up; a module imports from its own row or from a lower one. A new module needs a place here.
 LAYERS = (
     {"augment"},
-    {"smallgan", "recipe", "device", "memory", "shipped", "console", "small_net"},
+    {"smallgan", "recipe", "sections", "grid", "split", "device", "memory", "shipped", "console", "small_net"},
     {"models", "images", "weights", "datasets", "run", "study_dir", "checkpoint"},
     {"training", "generators", "sampling", "latent_files", "reconstructions", "metrics", "report", "journal"},
     {"study", "trainers", "training_data", "scoring", "gallery", "sample_request"},
@@ -30,6 +30,8 @@ STRANGERS = {
 }
 TORCH_FREE = (
     "smallgan.recipe",
+    "smallgan.sections",
+    "smallgan.grid",
     "smallgan.run",
     "smallgan.study_dir",
     "smallgan.report",

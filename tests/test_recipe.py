@@ -26,7 +26,7 @@ def test_all_mistakes_are_told_at_once_by_path_with_the_nearest_key():
         load_recipe(None, {"train.step": 3, "train.batch_size": 1, "data.size": 48})
     message = str(caught.value)
     assert "3 mistake(s)" in message
-    assert "train.step: no such key; did you mean 'train.steps'" in message
+    assert "train.step: no such key, found 3; did you mean 'train.steps'" in message
     assert "train.batch_size" in message
     assert "found 1" in message
     assert "data.size" in message
