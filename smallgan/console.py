@@ -18,10 +18,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place that talks
 
 
+def is_terminal() -> bool:
+    """Tell whether a person sees stderr as it comes."""
+    return sys.stderr.isatty()
+
+
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Give a function that takes the number done so far and moves a bar on a terminal; elsewhere it does nothing."""
-    if not sys.stderr.isatty():
+    if not is_terminal():
         yield lambda _done: None
         return
     from rich.console import Console
@@ -42,7 +47,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
             nonlocal last
             move(done)
             now = time.monotonic()
-            if not sys.stderr.isatty() and now - last >= PLAIN_SECONDS:
+            if not is_terminal() and now - last >= PLAIN_SECONDS:
                 last = now
                 rate = done / max(now - started, 1e-9)
                 left = f", {rate:,.3g} a second, {duration((total - done) / rate)} left" if 0 < done < total else ""

@@ -95,6 +95,10 @@ class RunDir:
         """Return the step of the newest checkpoint, 0 when there is none."""
         return max(self.checkpoint_steps(), default=0)
 
+    def reached(self, step: int) -> bool:
+        """Tell whether training came to `step`, and the scores and the grid of its last snapshot are there too."""
+        return self.last_step() >= step and self.fakes(self.last_step()).is_file()
+
     def cut_after(self, step: int) -> None:
         """Forget what was logged, scored, drawn or saved after `step`, so that a resumed run equals a whole one."""
         for path in (self.stats, self.scores):

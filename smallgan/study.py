@@ -57,7 +57,7 @@ def train(
     chosen = choose_device(device)
     recipe, source = open_pretrained(recipe)
     run = find_run(recipe, root, out, new=new)
-    if run.last_step() >= recipe.train.steps:
+    if run.reached(recipe.train.steps):
         say(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
         return run
     data = load_data(recipe, chosen)
@@ -116,7 +116,7 @@ def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunD
             )
         return run
     for _, run in [] if new else reversed(numbered_runs(root)):
-        if run.exists() and run.last_step() < recipe.train.steps and not _changes(recipe, run):
+        if run.exists() and not run.reached(recipe.train.steps) and not _changes(recipe, run):
             return run
     return next_run(root, recipe.name)
 
@@ -153,7 +153,9 @@ def dry_run(
 
 def _changes(recipe: Recipe, run: RunDir) -> dict[str, tuple[Any, Any]]:
     found = differences(read_recipe(run.recipe), recipe)
-    return {path: values for path, values in found.items() if path != "train.steps"}
+    # What is drawn of a run, and the page it stands on, change nothing in it.
+    free = ("train.steps", "sample.", "report.")
+    return {path: values for path, values in found.items() if not path.startswith(free)}
 
 
 def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from augment.errors import InputError
 from augment.files import make_folder, output_errors, write_json, write_text
@@ -45,7 +45,7 @@ class StudyDir:
         self.path = path
         self.recipe = path / "recipe.yaml"
         self.cells_file = path / "cells.json"
-        self.stages = path / "stages.json"
+        self.stages = path / "stages"
         self.runs = path / "runs"
         self.shared = path / "shared"
         """Runs that several cells need and that are no cell."""
@@ -62,11 +62,19 @@ class StudyDir:
         return self.cells_file.is_file()
 
     def create(self, recipe: str, cells: Sequence[Cell]) -> None:
-        """Make the folders, and write the recipe (YAML, every key, the grid included) and the cells. OutputError."""
+        """Make the folders, and write the recipe (YAML, the grid included) and the cells.
+
+        Cells that stand there already, in the same run folders, keep their states. Raises InputError, OutputError.
+        """
         make_folder(self.runs)
-        write_text(self.recipe, recipe)
         with self.locked():
-            self._write(cells)
+            before = {cell.run: cell for cell in self.cells()} if self.exists() else {}
+            kept = [
+                replace(cell, state=old.state, problem=old.problem) if (old := before.get(cell.run)) else cell
+                for cell in cells
+            ]
+            write_text(self.recipe, recipe)
+            self._write(kept)
 
     def cells(self) -> list[Cell]:
         """Return the cells in the order of their numbers.
@@ -92,6 +100,26 @@ class StudyDir:
                 f"{broken[0].run!r}; states are {', '.join(get_args(State))}, a run is a path"
             )
         return sorted(cells, key=lambda cell: cell.index)
+
+    def stage_file(self, run: Path) -> Path:
+        """Return the file that tells which stages of a run are done, and from which inputs."""
+        return self.stages / f"{run.parent.name}-{run.name}.json"
+
+    @contextmanager
+    def claimed(self, run: Path) -> Iterator[bool]:
+        """Hold a run for this process: gives False where another has it. A kill leaves no stale claim."""
+        make_folder(self.stages)
+        lock = FileLock(self.stages / f".{run.parent.name}-{run.name}.lock")
+        with output_errors(self.stages):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                yield False
+                return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def run_of(self, cell: Cell) -> Path:
         """Return the run folder of a cell."""

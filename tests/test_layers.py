@@ -18,7 +18,8 @@ LAYERS = (
     {"smallgan", "recipe", "sections", "grid", "split", "device", "memory", "shipped", "console", "small_net"},
     {"models", "images", "weights", "datasets", "run", "study_dir", "checkpoint"},
     {"training", "generators", "sampling", "latent_files", "reconstructions", "metrics", "report", "journal"},
-    {"study", "trainers", "training_data", "scoring", "gallery", "sample_request"},
+    {"study", "trainers", "training_data", "scoring", "gallery", "sample_request", "cell_plan", "study_table"},
+    {"stages", "run_study", "study_start"},
     {"cli", "__main__"},
 )
 # What a row of its own cannot say.
@@ -34,6 +35,8 @@ TORCH_FREE = (
     "smallgan.grid",
     "smallgan.run",
     "smallgan.study_dir",
+    "smallgan.study_table",
+    "smallgan.cell_plan",
     "smallgan.report",
     "smallgan.metrics.score",
     "augment",

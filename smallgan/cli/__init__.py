@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from smallgan.cli import augment, data, inspect, recipes, report, sample, score, train, weights
+from smallgan.cli import augment, data, inspect, recipes, report, run, sample, score, train, weights
 
 INTERRUPTED = 130
 """How typer leaves after Ctrl-C; ours are 0, 1 and 2."""
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (augment, train, sample, score, report, inspect):
+for command in (augment, train, sample, score, report, run, inspect):
     command.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

@@ -89,6 +89,9 @@ def train(
             recipe = "quickstart-apgc"
         say(f"no DATA given: the recipe {recipe} on the sample set of painted flowers that ships with smallgan")
     resolved = load_recipe(recipe, given)
+    if resolved.is_study:
+        what = "a grid" if resolved.grid is not None else "train.epochs"
+        raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {recipe or 'RECIPE'}")
     if pretrained is not None and resolved.transfer.method is None:
         raise UsageError("--pretrained: say how to adapt it, with --transfer apgc, bsa or finetune")
     if group_size is not None and resolved.transfer.method != "apgc":
