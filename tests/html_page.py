@@ -21,7 +21,10 @@ class Page(HTMLParser):
         ids = [attributes["id"] for _, attributes in self.tags if "id" in attributes]
         assert len(ids) == len(set(ids))
         targets = {attributes["href"] for tag, attributes in self.tags if tag == "a"}
-        assert targets <= {f"#{name}" for name in ids}
+        self.files = {target for target in targets if not target.startswith(("#", "data:"))}
+        """Where the page links to, beside itself: never to a network, nor to a place of this machine alone."""
+        assert not [file for file in self.files if ":" in file or file.startswith("/")]
+        assert {target for target in targets if target.startswith("#")} <= {f"#{name}" for name in ids}
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -35,7 +38,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.words.append(data)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -24,6 +25,7 @@ def make_run(
     level: float = 0.0,
     name: str = "train",
     grid_side: int = 96,
+    seed: int = 0,
 ) -> Path:
     """Write a run of known scores: at step s, IS = 2 + s / 1000 + level, KMMD = 0.9 - s / 2000 - level / 10."""
     folder.mkdir(parents=True)
@@ -34,7 +36,7 @@ def make_run(
         "augment": {"policy": policy, "ratio": None, "count": None, "generator": None},
         "train": {"model": "dcgan", "loss": "nonsaturating", "steps": steps, "batch_size": batch_size, "lr_g": 0.0002},
         "score": {"metrics": ["is", "kmmd"], "features": None, "num_fake": 100, "splits": 10},
-        "seeds": [0],
+        "seeds": [seed],
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True), encoding="utf-8")
     added = 0 if policy == "none" else 100
@@ -57,6 +59,34 @@ def make_run(
     best = done // every * every
     meaning = "lowest kmmd of the scores at snapshots"
     write_json(folder / "checkpoints" / "best.json", {"step": best, "merit": 0.4, "meaning": meaning})
+    return folder
+
+
+def make_study(
+    folder: Path,
+    levels: dict[str, list[float]],
+    *,
+    states: dict[tuple[str, int], str] | None = None,
+    **of_runs: Any,
+) -> Path:
+    """Write a study with a cell for each policy, a seed for each of its levels, as `smallgan run` leaves it.
+
+    The cells in `states` are in that state instead of done; a pending one has no run. `none` is the reference.
+    """
+    cells = []
+    pairs = [(policy, seed) for policy in levels for seed in range(len(levels[policy]))]
+    for index, (policy, seed) in enumerate(pairs):
+        state = (states or {}).get((policy, seed), "done")
+        name = f"runs/{index:05d}-{policy}-s{seed}"
+        if state != "pending":
+            done = {"done": 100} if state == "failed" else {}
+            make_run(folder / name, policy, level=levels[policy][seed], seed=seed, **{"steps": 300, **of_runs, **done})
+        cell = {"index": index, "cell": policy, "overrides": {"augment.policy": policy}, "seed": seed, "run": name}
+        problem = "loss_g is not finite at step 130" if state == "failed" else None
+        cells.append({**cell, "state": state, "problem": problem, "reference": policy == "none"})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "cells.json", cells)
+    (folder / "recipe.yaml").write_text("name: which\ngrid: {augment.policy: [none, hflip]}\n", encoding="utf-8")
     return folder
 
 

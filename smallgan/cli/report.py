@@ -14,27 +14,40 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders, or folders of runs; default: runs/.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, studies, or folders of runs; default: runs/.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The page; default: report.html in the one run, or here for several.")
+        Path | None, typer.Option(help="The page; default: report.html in the one run or study, or here for several.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Also write numbers (CSV, JSON) and figures (SVG) into this folder.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Policy to compare with; default: the study's own, or the one named none.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Measure of the verdict, such as kid; default: kmmd where it was scored.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the numbers of the page as JSON.")] = False,
 ) -> None:
-    """Write one self-contained HTML page that compares runs: scores, curves, samples, data and conditions.
+    """Write one self-contained HTML page that compares runs: verdict, scores, curves, samples, data and conditions.
 
-    Example: smallgan report runs/00000-none runs/00001-hflip --out comparison.html
+    Runs whose recipes differ in the seed only are one policy. Example: smallgan report runs --out comparison.html
     """
     import json
 
     from smallgan.console import say
-    from smallgan.report import collect, find_runs, write_report
+    from smallgan.report import collect, find_runs, write_export, write_report
     from smallgan.report.runs import printable
 
     folders = find_runs(runs or [Path("runs")])
-    found = collect(folders)
+    found = collect(folders, reference=reference, metric=metric)
     for label, problem in found.problems:
         say(f"{label}: {problem}")
     page = write_report(found, folders, out)
+    if export:
+        say(f"{export}: {len(write_export(found, export))} files with the numbers and figures of the page")
     if json_output:
         typer.echo(json.dumps({"report": str(page), **found.to_json()}, indent=2))
     else:

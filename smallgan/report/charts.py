@@ -16,6 +16,8 @@ from smallgan.report.runs import finite, spread
 
 NUM_COLOURS = 8
 _MAX_MARKED = 24
+MAX_BANDS = 4
+"""Of more than so many, bands over one another hide everything; they are drawn as strokes."""
 _TABLE_ROWS = 24
 _WIDTH, _HEIGHT = 480, 290
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 26, 14, 46
@@ -27,13 +29,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart; `run` is the number of its run, which decides colour and marker."""
+    """One line of a chart."""
 
     label: str
-    run: int
+    number: int
+    """Of its run or policy, which decides colour and marker."""
     points: tuple[Point, ...]
     band: tuple[tuple[float, float, float], ...] = ()
-    """(x, low, high) of the uncertainty around the line; empty where there is none."""
+    """(x, low, high) of the range or uncertainty around the line; empty where there is none."""
     dashed: bool = False
 
 
@@ -93,21 +96,31 @@ def svg(chart: Chart) -> Markup:
         return round(across, 1), round(_HEIGHT - _BOTTOM - (y - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
 
     parts = [_axes(chart, (left, right), (low, high), at)]
-    parts += [_band(line, at) for line in chart.lines if line.band]
+    banded = [line for line in chart.lines if line.band]
+    if len(banded) <= MAX_BANDS:
+        parts += [_band(line, at) for line in banded]
+    else:
+        parts += [_whiskers(line, place - len(banded) / 2, at) for place, line in enumerate(banded)]
     parts += [_line(line, chart.x_name, at) for line in chart.lines]
     return Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-desc">'
+        '<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {} {}" role="img"'
+        ' aria-labelledby="{}-title {}-desc">'
         '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'
     ).format(_WIDTH, _HEIGHT, *[chart.name] * 3, chart.title, chart.name, chart.description, Markup("").join(parts))
 
 
-def key(run: int, *, dashed: bool = False) -> Markup:
-    """Return the small sample of a run's line that stands beside its name."""
+def key(number: int, *, dashed: bool = False) -> Markup:
+    """Return the small sample of a line that stands beside the name of its run or policy."""
     dash = " dashed" if dashed else ""
     return Markup(
         '<svg class="key" viewBox="0 0 24 12" aria-hidden="true"><g class="c{}"><path class="line{}" d="M0 6H24"/>'
         '<path class="mark" transform="translate(12 6)" d="{}"/></g></svg>'
-    ).format(run % NUM_COLOURS, dash, _MARKS[run % len(_MARKS)])
+    ).format(number % NUM_COLOURS, dash, mark(number))
+
+
+def mark(number: int) -> str:
+    """Return the path of the marker of a run or policy; the eight colours come with another marker each time around."""
+    return _MARKS[(number + number // NUM_COLOURS) % len(_MARKS)]
 
 
 def _ranges(lines: Sequence[Line]) -> tuple[float, float, float, float]:
@@ -122,12 +135,12 @@ def _ranges(lines: Sequence[Line]) -> tuple[float, float, float, float]:
 def _axes(chart: Chart, across: Point, up: Point, at: Callable[[float, float], Point]) -> Markup:
     parts = []
     y_ticks, x_ticks = ticks(*up), ticks(*across)
-    for value, text in zip(y_ticks, _tick_texts(y_ticks), strict=True):
+    for value, text in zip(y_ticks, tick_texts(y_ticks), strict=True):
         _, y = at(across[0], value)
         parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_LEFT, y, _WIDTH - _RIGHT))
         parts.append(Markup('<text class="y" x="{}" y="{}">{}</text>').format(_LEFT - 8, y, text))
     base = _HEIGHT - _BOTTOM
-    for value, text in zip(x_ticks, _tick_texts(x_ticks), strict=True):
+    for value, text in zip(x_ticks, tick_texts(x_ticks), strict=True):
         x, _ = at(value, up[0])
         parts.append(Markup('<path class="axis" d="M{} {}v5"/>').format(x, base))
         parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x, base + 18, text))
@@ -137,8 +150,8 @@ def _axes(chart: Chart, across: Point, up: Point, at: Callable[[float, float], P
     return Markup("").join(parts)
 
 
-def _tick_texts(values: Sequence[float]) -> list[str]:
-    """Return the ticks with as many decimals as their distance needs, all alike."""
+def tick_texts(values: Sequence[float]) -> list[str]:
+    """Return the texts of ticks with as many decimals as their distance needs, all alike."""
     distance = values[1] - values[0] if len(values) > 1 else 1.0
     decimals = max(0, -math.floor(math.log10(distance) + 1e-9))
     return [f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values]
@@ -147,7 +160,14 @@ def _tick_texts(values: Sequence[float]) -> list[str]:
 def _band(line: Line, at: Callable[[float, float], Point]) -> Markup:
     outline = [at(x, high) for x, _, high in line.band] + [at(x, low) for x, low, _ in reversed(line.band)]
     path = "L".join(f"{x} {y}" for x, y in outline)
-    return Markup('<path class="band c{}" d="M{}Z"/>').format(line.run % NUM_COLOURS, path)
+    return Markup('<path class="band c{}" d="M{}Z"/>').format(line.number % NUM_COLOURS, path)
+
+
+def _whiskers(line: Line, shift: float, at: Callable[[float, float], Point]) -> Markup:
+    """Draw the band as upright strokes beside those of the other lines."""
+    ends = [(at(x, low), at(x, high)) for x, low, high in line.band]
+    path = "".join(f"M{round(x + shift * 2, 1)} {bottom}V{top}" for (x, bottom), (_, top) in ends)
+    return Markup('<path class="whisker c{}" d="{}"/>').format(line.number % NUM_COLOURS, path)
 
 
 def _line(line: Line, x_name: str, at: Callable[[float, float], Point]) -> Markup:
@@ -155,12 +175,12 @@ def _line(line: Line, x_name: str, at: Callable[[float, float], Point]) -> Marku
     path = "L".join(f"{x} {y}" for x, y in places)
     marks = [
         Markup('<path class="mark" transform="translate({} {})" d="{}"><title>{}, {} {:,g}: {}</title></path>').format(
-            *place, _MARKS[line.run % len(_MARKS)], line.label, x_name, x, number(y)
+            *place, _MARKS[line.number % len(_MARKS)], line.label, x_name, x, number(y)
         )
         for place, (x, y) in zip(places, line.points, strict=True)
         if len(places) <= _MAX_MARKED
     ]
     dash = " dashed" if line.dashed else ""
     return Markup('<g class="c{}"><path class="line{}" d="M{}"/>{}</g>').format(
-        line.run % NUM_COLOURS, dash, path, Markup("").join(marks)
+        line.number % NUM_COLOURS, dash, path, Markup("").join(marks)
     )

@@ -1,4 +1,4 @@
-"""Run folders -> Report: the runs, their scores sorted by identity, and what differs. Plain data, no HTML, no torch."""
+"""Run folders -> Report: runs and policies, scores sorted by identity, verdicts, what differs. No HTML, no torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 
 from augment.errors import InputError
 from smallgan.metrics.score import Score
-from smallgan.report.runs import Run, finite, printable, read_run, readable
+from smallgan.report.groups import Group, group_runs, started_runs, study_at
+from smallgan.report.pictures import BUDGET_BYTES, Sizes, sizes_for
+from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, printable, read_run, readable
+from smallgan.report.standings import Standing, headline, standings
 from smallgan.run import RunDir, runs_below
+from smallgan.study_dir import StudyDir
 
 _METRIC_ORDER = ("is", "kmmd")
 
@@ -52,7 +56,23 @@ class Report:
     differences: Mapping[str, tuple[Any, ...]]
     """Recipe keys whose values differ, with the value in each run (None where the key is absent)."""
     left_out: tuple[tuple[str, str], ...]
-    """Runs that could not be read at all: label and reason."""
+    """Runs that could not be read at all, and cells of a study that are no finished run: label and reason."""
+    folders: tuple[Path, ...]
+    """Where each run lies."""
+    groups: tuple[Group, ...]
+    """The policies: runs with equal recipes but for the seed."""
+    is_replicated: bool
+    """Whether the page speaks of policies; else each run stands for itself."""
+    standings: tuple[Standing, ...]
+    """How the policies stand in each column."""
+    headline: tuple[Standing, ...]
+    """Those that the verdict speaks of."""
+    studies: tuple[StudyDir, ...]
+
+    @property
+    def reference(self) -> str:
+        """Name of the policy that the others are compared with."""
+        return next(group.name for group in self.groups if group.is_reference)
 
     @property
     def problems(self) -> tuple[tuple[str, str], ...]:
@@ -75,15 +95,21 @@ class Report:
                 }
                 for number, run in enumerate(self.runs)
             ],
+            "policies": [
+                {"policy": group.name, "reference": group.is_reference}
+                | {"runs": [self.runs[number].label for number in group.runs], "seeds": list(group.seeds)}
+                for group in self.groups
+            ],
+            "verdicts": [record for standing in self.standings for record in standing.records(self.groups)],
             "differences": {key: [str(value) for value in row] for key, row in self.differences.items()},
             "problems": [{"run": label, "problem": problem} for label, problem in self.problems],
         }
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """Return the run folders that `paths` name: runs, or folders of runs; each run once, in that order.
+    """Return the run folders that `paths` name: runs, studies, or folders of runs; each run once, in that order.
 
-    Raises InputError for a path that is neither.
+    Raises InputError for a path that is none of them, and for a study that has not begun.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -92,24 +118,76 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def collect(folders: Sequence[Path]) -> Report:
-    """Read run folders. Raises InputError when not one of them can be read."""
-    runs, left_out = [], []
-    for folder, label in zip(folders, _labels(folders), strict=True):
-        try:
-            runs.append(read_run(RunDir(folder), label))
-        except InputError as error:
-            left_out.append((label, f"left out: {error}"))
+def collect(folders: Sequence[Path], *, reference: str | None = None, metric: str | None = None) -> Report:
+    """Read run folders; those of a study are known by the study's cells.json.
+
+    Args:
+        folders: of runs, as `find_runs` returns them.
+        reference: policy to compare with; None takes the study's own, or the policy `none`.
+        metric: measure of the verdict; None takes the first of `standings.HEADLINE` that was scored.
+
+    Raises:
+        InputError: not one of the runs can be read, or there is no such reference or metric.
+    """
+    runs, left_out, read_from = _read_all(folders)
     if not runs:
         reasons = "; ".join(f"{label}, {reason}" for label, reason in left_out[:5])
         raise InputError(f"found no run that can be read, needed at least one: {reasons or 'none was named'}")
-    return Report(tuple(runs), _columns(runs), _differences(runs), tuple(left_out))
+    columns = _columns(runs)
+    if metric is not None and metric not in {column.metric for column in columns}:
+        known = ", ".join(dict.fromkeys(column.metric for column in columns)) or "none at all"
+        raise InputError(f"--metric {metric}: no run has such a score; there are {known}")
+    grouping = group_runs(runs, read_from, reference=reference)
+    found = standings(runs, columns, grouping.groups)
+    return Report(
+        runs=tuple(runs),
+        columns=columns,
+        differences=_differences(runs, without=("name", "seeds") if grouping.is_replicated else ("name",)),
+        left_out=(*left_out, *grouping.problems),
+        folders=tuple(read_from),
+        groups=grouping.groups,
+        is_replicated=grouping.is_replicated,
+        standings=found,
+        headline=headline(found, metric),
+        studies=grouping.studies,
+    )
+
+
+def _read_all(folders: Sequence[Path]) -> tuple[list[Run], list[tuple[str, str]], list[Path]]:
+    """Return the runs, those that cannot be read with the reason, and the folders of the former.
+
+    Pictures are read at sizes that should fit the page, and once more, smaller, where they do not.
+    """
+    num_grids = [len(RunDir(folder).grids()) for folder in folders]
+    sizes = sizes_for(4 * len(folders), sum(min(count, MAX_SNAPSHOTS) for count in num_grids))
+    while True:
+        runs, left_out, read_from = [], [], []
+        for folder, label in zip(folders, _labels(folders), strict=True):
+            try:
+                runs.append(read_run(RunDir(folder), label, sizes))
+                read_from.append(folder)
+            except InputError as error:
+                left_out.append((label, f"left out: {error}"))
+        smaller = _smaller(sizes, runs)
+        if smaller is None:
+            return runs, left_out, read_from
+        sizes = smaller
+
+
+def _smaller(sizes: Sizes, runs: Sequence[Run]) -> Sizes | None:
+    """Return smaller sizes where the pictures are too much for one page; None where they fit or cannot shrink."""
+    total = sum(len(data) for data in {picture.data for run in runs for picture in run.pictures})
+    shrunk = sizes.shrunk(0.9 * BUDGET_BYTES / total) if total > BUDGET_BYTES else sizes
+    return None if shrunk == sizes else shrunk
 
 
 def _runs_at(path: Path) -> list[Path]:
     advice = "name a run folder or a folder of runs, or make a run with: smallgan train"
     if not path.is_dir():
         raise InputError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}; {advice}")
+    study = study_at(path)
+    if study:
+        return started_runs(study)
     run = RunDir(path)
     if any(file.is_file() for file in (run.recipe, run.stats, run.scores, run.environment)):
         return [path]
@@ -152,8 +230,8 @@ def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]]) -> Colum
     return Column(example.metric, example.label, example.identity, ascending, bests)
 
 
-def _differences(runs: Sequence[Run]) -> dict[str, tuple[Any, ...]]:
-    keys = dict.fromkeys(key for run in runs for key in run.recipe if key != "name")
+def _differences(runs: Sequence[Run], *, without: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    keys = dict.fromkeys(key for run in runs for key in run.recipe if key not in without)
     values = {key: tuple(run.recipe.get(key) for run in runs) for key in keys}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 

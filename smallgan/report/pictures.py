@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,37 @@ from augment.errors import InputError
 _KEEP_BYTES = 48 << 10
 """A PNG up to this size is inlined byte for byte; above it WebP is many times smaller."""
 _QUALITY = 82
+_LARGE, _SMALL, _LEAST = 1024, 512, 96
+BUDGET_BYTES = 13 << 20
+"""Of all pictures of a page: base64 makes it 18 MB, and texts, charts and numbers stay below 2."""
+_BYTES_A_PIXEL = 0.3
+"""Of WebP at that quality on grids of early fakes, which are close to noise."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large pictures may be, so that all of them fit into one page."""
+
+    large: int = _LARGE
+    """Longest side in pixels of a picture that is looked at closely."""
+    small: int = _SMALL
+    """Of one in a strip of many."""
+    keep_bytes: int = _KEEP_BYTES
+    """A PNG up to this size is kept as it is."""
+
+    def shrunk(self, factor: float) -> Sizes:
+        """Return sizes for about `factor` times the bytes, 0 to 1; 96 pixels at least."""
+        side = math.sqrt(factor)
+        return Sizes(
+            max(_LEAST, int(self.large * side)), max(_LEAST, int(self.small * side)), int(self.keep_bytes * factor)
+        )
+
+
+def sizes_for(num_large: int, num_small: int) -> Sizes:
+    """Return sizes at which so many pictures should fit the budget of a page."""
+    sizes = Sizes()
+    expected = (num_large * sizes.large**2 + num_small * sizes.small**2) * _BYTES_A_PIXEL
+    return sizes.shrunk(BUDGET_BYTES / expected) if expected > BUDGET_BYTES else sizes
 
 
 @dataclass(frozen=True)
@@ -32,10 +64,11 @@ class Picture:
         return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
-def read_picture(path: Path, max_side: int) -> Picture:
+def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Picture:
     """Return an image file ready to inline, no side longer than `max_side` pixels; it is never enlarged.
 
-    The same file gives the same bytes with the same Pillow. Raises InputError naming a file that is no sound image.
+    A PNG of up to `keep_bytes` that is small enough stays as it is. The same file gives the same bytes with the same
+    Pillow. Raises InputError naming a file that is no sound image.
     """
     try:
         data = path.read_bytes()
@@ -43,7 +76,7 @@ def read_picture(path: Path, max_side: int) -> Picture:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
                 image.load()
-                if image.format == "PNG" and len(data) <= _KEEP_BYTES and max(image.size) <= max_side:
+                if image.format == "PNG" and len(data) <= keep_bytes and max(image.size) <= max_side:
                     return Picture(data, "image/png", *image.size)
                 return _shrink(image.convert("RGB"), max_side)
     except OSError as error:

@@ -1,12 +1,16 @@
-"""Report -> one self-contained HTML page: no network, no script, the same bytes for the same input."""
+"""Report -> one self-contained HTML page: no network, the same bytes for the same input, whole without its script."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,10 +18,15 @@ from markupsafe import Markup
 from augment.files import make_folder, write_bytes
 from smallgan import __version__
 from smallgan.report import charts
+from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.collect import Column, Report
 from smallgan.report.curves import score_charts, stats_charts
+from smallgan.report.export import data_uri, export_files, figures
+from smallgan.report.pictures import Picture
 from smallgan.report.runs import Run, finite
+from smallgan.report.words import call_words, verdicts
 from smallgan.run import RunDir
+from smallgan.study_dir import StudyDir
 
 _FOLDER = Path(__file__).parent
 _CONDITIONS = {
@@ -33,6 +42,12 @@ _CONDITIONS = {
 }
 _PARTS = {"h_y": "diversity H(y)", "h_y_given_x": "confidence H(y|x)"}
 _HASH_LETTERS = 12
+_SHEETS = (
+    ("Reconstructions", "Training images, each above what its learned code gives.", "reconstructions"),
+    ("Walks between latents", "Smooth steps speak against a generator that has learnt images by heart.", "strip"),
+    ("Nearest to the training images", "The fakes most like a real image, beside it: copies show here first.", "worst"),
+)
+"""Title, what to see in it, and attribute of a run."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +63,12 @@ class Row:
         return len(set(self.cells)) > 1
 
 
-def render(report: Report) -> str:
-    """Return the page as HTML. Every text of the report is escaped."""
+def render(report: Report, page_folder: Path | None = None) -> str:
+    """Return the page as HTML. Every text of the report is escaped.
+
+    Args:
+        page_folder: where the page will lie; with it, the page links to the pictures that it shows small or not at all.
+    """
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -58,38 +77,145 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=charts.number, count=_count, plain=_plain)
+    environment.filters.update(
+        number=charts.number, count=_count, plain=_plain, change=_change, chance=_chance, run_at=report.runs.__getitem__
+    )
+    facts = _machine(report.runs)
     return environment.get_template("report.html.j2").render(
         report=report,
         title=title(report),
         lede=lede(report),
-        charts=[group for group in (score_charts(report), stats_charts(report)) if group],
-        svg=charts.svg,
+        verdicts=verdicts(report),
+        call_words=call_words,
+        **_figures(report),
+        **_pictures(report, page_folder),
         key=charts.key,
         metrics={column.metric for column in report.columns},
+        measures=[one for one in report.standings if one not in report.headline and one.order],
         conditions=_conditions(report.columns),
         notes=_notes(report.columns),
         identities=[(column, _pretty(column.identity)) for column in report.columns],
         part_names=_PARTS,
-        machine=_machine(report.runs),
+        shared=[row for row in facts if not row.differs] if len(report.runs) > 1 else [],
+        machine=[row for row in facts if row.differs or len(report.runs) == 1],
+        commands=_commands(report.runs),
+        study_recipes=[(study.name, text) for study in report.studies if (text := _recipe_of(study))],
+        downloads=_downloads(report),
         style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
         version=__version__,
+        **_script(),
     )
 
 
 def write_report(report: Report, folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Write the page and return where: `out`, else report.html in the one folder, or here when there are several.
+    """Write the page and return where: `out`, else report.html in the one study or run, or here for several runs.
 
     Raises OutputError.
     """
-    page = out or (RunDir(folders[0]).report if len(folders) == 1 else Path("report.html"))
+    page = out or _usual_place(report, folders)
     make_folder(page.parent)
-    write_bytes(page, render(report).encode("utf-8", errors="replace"))  # a lone surrogate in a JSON text is no UTF-8
+    # a lone surrogate in a JSON text is no UTF-8
+    write_bytes(page, render(report, page.parent).encode("utf-8", errors="replace"))
     return page
+
+
+def _usual_place(report: Report, folders: Sequence[Path]) -> Path:
+    if len(report.studies) == 1:
+        study = report.studies[0]
+        runs = {study.run_of(cell).resolve() for cell in study.cells()}
+        if all(folder.resolve() in runs for folder in folders):
+            return study.report
+    return RunDir(folders[0]).report if len(folders) == 1 else Path("report.html")
+
+
+def _script() -> dict[str, Any]:
+    """Return the script, and its hash, by which the page's policy lets it run and no other."""
+    text = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return {"script": Markup(text), "script_hash": f"sha256-{digest}"}
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    differences, means = all_bar_charts(report)
+    return {
+        "charts": [group for group in (score_charts(report), stats_charts(report)) if group],
+        "differences": differences,
+        "means": means,
+        "svg": charts.svg,
+        "bar_svg": bar_svg,
+        "drawings": {name: data_uri(drawing, "image/svg+xml") for name, drawing in figures(report).items()},
+    }
+
+
+def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
+    """Return what the parts with pictures need: steps of the slider, owners, links, and sheets that some run has."""
+    owners: dict[Picture, list[str]] = {}
+    for group in report.groups:
+        picture = report.runs[group.runs[0]].reals
+        if picture:
+            owners.setdefault(picture, []).append(group.name)
+    group_of = {number: place for place, group in enumerate(report.groups) for number in group.runs}
+    seed_of = {number: seed for group in report.groups for number, seed in zip(group.runs, group.seeds, strict=True)}
+    shown = [report.runs[number] for number in seed_of]
+    return {
+        "reals": [(picture, _listed(names)) for picture, names in owners.items()],
+        "group_of": group_of,
+        "seed_of": seed_of,
+        "steps": sorted({snapshot.step for run in shown for snapshot in run.snapshots}),
+        "sheets": [sheet for sheet in _SHEETS if any(getattr(run, sheet[2]) for run in shown)],
+        "links": lambda number: _links(report, number, page_folder),
+    }
+
+
+def _links(report: Report, number: int, page_folder: Path | None) -> list[tuple[int, str]]:
+    """Return step and relative link of each grid of a run; [] where no link can lead there, as to another drive."""
+    if page_folder is None:
+        return []
+    run = RunDir(report.folders[number].resolve())
+    try:
+        between = Path(os.path.relpath(run.path, page_folder.resolve())).as_posix()
+    except ValueError:
+        return []
+    return [(step, quote(f"{between}/{run.fakes(step).name}")) for step in report.runs[number].grid_steps]
+
+
+def _downloads(report: Report) -> dict[str, str]:
+    kinds = {".csv": "text/csv", ".json": "application/json"}
+    files = export_files(report).items()
+    return {name: data_uri(content, kinds[Path(name).suffix]) for name, content in files if Path(name).suffix in kinds}
+
+
+def _commands(runs: Iterable[Run]) -> dict[str, list[int]]:
+    """Return each command with the numbers of the runs that it made; "" for those that do not tell."""
+    found: dict[str, list[int]] = {}
+    for number, run in enumerate(runs):
+        found.setdefault(run.command or "", []).append(number)
+    return found
+
+
+def _recipe_of(study: StudyDir) -> str:
+    try:
+        return study.recipe.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _change(value: float) -> str:
+    """Return a difference with its sign."""
+    text = charts.number(abs(value))
+    return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}" if value < 0 else text
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def title(report: Report) -> str:
     """Return the heading of the page."""
+    if report.is_replicated and report.studies:
+        return _listed([study.name for study in report.studies])
+    if report.is_replicated:
+        return f"{len(report.groups)} policies compared"
     return report.runs[0].label if len(report.runs) == 1 else f"{len(report.runs)} runs compared"
 
 
@@ -103,6 +229,12 @@ def lede(report: Report) -> str:
     differ = f"Their recipes differ in {len(names)} keys, listed below."
     if len(names) <= 4:
         differ = f"They differ in {_listed(names)}." if names else "Their recipes are alike."
+    if report.is_replicated:
+        counts = sorted({len(group.runs) for group in report.groups})
+        seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        what = f"{len(report.groups)} policies under {seeds} seed{'s' if seeds != '1' else ''} each"
+        differ = f"They differ in {_listed(names)}." if 0 < len(names) <= 4 else "What differs stands below."
+        return f"{what}, {len(report.runs)} runs{_originals(report.runs)}. {differ}"
     return f"{len(report.runs)} runs{_originals(report.runs)}. {differ}"
 
 

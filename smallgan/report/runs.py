@@ -20,12 +20,13 @@ import yaml
 
 from augment.errors import InputError, SmallganError
 from smallgan.metrics.score import Score
-from smallgan.report.pictures import Picture, read_picture
+from smallgan.report.pictures import Picture, Sizes, read_picture
 from smallgan.run import RunDir, read_jsonl
 
 MAX_SNAPSHOTS = 8
-_LARGE, _SMALL = 1024, 512
+_SIZES = Sizes()
 _T = TypeVar("_T")
+_Reader = Callable[[Path], Picture]
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,16 @@ class Run:
     """What made that checkpoint the best, in the words of best.json."""
     snapshots: tuple[Snapshot, ...]
     """At most MAX_SNAPSHOTS, the first and the last grid among them; the last one large, the others small."""
+    grid_steps: tuple[int, ...]
+    """Steps of all grids that are there, shown or not, ascending."""
     reconstructions: Picture | None
     """Of a transfer, the training images above what their codes give, at the newest step that has such a picture."""
     reals: Picture | None
     mix: Picture | None
+    strip: Picture | None
+    """A walk between latents, where one was drawn into samples/."""
+    worst: Picture | None
+    """The fakes nearest to real images beside them, where such a sheet lies in samples/."""
     problems: tuple[str, ...]
     """What is missing, broken or unfinished in the folder, a sentence each."""
 
@@ -76,6 +83,12 @@ class Run:
     def batch_size(self) -> int | None:
         """Images a step, None when the recipe does not say."""
         return whole(self.recipe.get("train.batch_size"))
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All pictures of the run."""
+        single = (self.reconstructions, self.reals, self.mix, self.strip, self.worst)
+        return [*(snapshot.picture for snapshot in self.snapshots), *(one for one in single if one)]
 
     @property
     def policy(self) -> str:
@@ -101,9 +114,14 @@ class Run:
         return [str(name) for name in found] if isinstance(found, list) else []
 
 
-def read_run(folder: RunDir, label: str) -> Run:
-    """Read one run. Raises InputError when its recipe cannot be read; of the rest, what cannot becomes a problem."""
+def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
+    """Read one run, its pictures no larger than `sizes`.
+
+    Raises InputError when its recipe cannot be read; of the rest, what cannot be read becomes a problem.
+    """
     parts = _Parts(folder)
+    large = partial(read_picture, max_side=sizes.large, keep_bytes=sizes.keep_bytes)
+    small = partial(read_picture, max_side=sizes.small, keep_bytes=sizes.keep_bytes)
     with readable(folder.path):
         recipe_text, recipe = _read_recipe(folder)
         grids, last_checkpoint = folder.grids(), folder.last_step()
@@ -123,10 +141,13 @@ def read_run(folder: RunDir, label: str) -> Run:
         last_step=last_step,
         best_step=whole(best.get("step")),
         best_meaning=meaning if isinstance(meaning, str) else None,
-        snapshots=_snapshots(parts, grids),
-        reconstructions=_newest_reconstructions(parts, folder),
-        reals=parts.read(folder.reals, partial(read_picture, max_side=_LARGE), None),
-        mix=parts.read(folder.mix, partial(read_picture, max_side=_LARGE), None),
+        snapshots=_snapshots(parts, grids, large, small),
+        grid_steps=tuple(grids),
+        reconstructions=_newest(parts, [folder.reconstructions(step) for step in folder.reconstruction_steps()], large),
+        reals=parts.read(folder.reals, large, None),
+        mix=parts.read(folder.mix, large, None),
+        strip=_newest(parts, sorted(folder.samples.glob("interpolation-*/strip.png")), large),
+        worst=_newest(parts, sorted(folder.samples.glob("**/worst*.png")), large),
         problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
     )
 
@@ -213,23 +234,19 @@ def _progress(last_step: int, asked: int | None) -> list[str]:
     return [f"unfinished: {last_step:,} of {asked:,} steps; what is there is shown"]
 
 
-def _snapshots(parts: _Parts, grids: Mapping[int, Path]) -> tuple[Snapshot, ...]:
+def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: _Reader) -> tuple[Snapshot, ...]:
     shown = spread(list(grids), MAX_SNAPSHOTS)
     snapshots = []
     for step in shown:
-        side = _LARGE if step == shown[-1] else _SMALL
-        picture = parts.read(grids[step], partial(read_picture, max_side=side), None)
+        picture = parts.read(grids[step], large if step == shown[-1] else small, None)
         if picture:
             snapshots.append(Snapshot(step, picture))
     return tuple(snapshots)
 
 
-def _newest_reconstructions(parts: _Parts, folder: RunDir) -> Picture | None:
-    steps = folder.reconstruction_steps()
-    if not steps:
-        return None
-    reader = partial(read_picture, max_side=_LARGE)
-    found: Picture | None = parts.read(folder.reconstructions(steps[-1]), reader, None)
+def _newest(parts: _Parts, files: Sequence[Path], reader: _Reader) -> Picture | None:
+    """Return the last of some pictures, None where there is none."""
+    found: Picture | None = parts.read(files[-1], reader, None) if files else None
     return found
 
 

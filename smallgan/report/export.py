@@ -1,0 +1,139 @@
+"""The numbers and figures of a page as files of their own: CSV, JSON and SVG."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from augment.files import make_folder, write_bytes
+from smallgan.report.bars import all_bar_charts, bar_svg
+from smallgan.report.charts import key, svg
+from smallgan.report.collect import Report
+from smallgan.report.curves import score_charts, stats_charts
+from smallgan.report.runs import finite
+
+_PAINT = (
+    ".line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}.dashed{stroke-dasharray:5 4}"
+    ".mark,.bar-fill,.seed{fill:var(--c)}.bar-fill{opacity:.35}.hollow{fill:#fff;stroke:var(--c);stroke-width:1.6}"
+    ".band{fill:var(--c);opacity:.13}.whisker{fill:none;stroke:var(--c);opacity:.6}"
+    ".grid{stroke:#dde2e1}.axis,.reference{stroke:#5b676c;fill:none}.reference{stroke-dasharray:3 3}"
+    "text{fill:#333;font:12.5px sans-serif}.x{text-anchor:middle}.y{text-anchor:end;dominant-baseline:central}"
+)
+_COLOURS = ("#0b7285", "#c2541b", "#5f3dc4", "#2b8a3e", "#b0276f", "#1864ab", "#7a6200", "#495057")
+"""Those of the page in light mode (report.css)."""
+
+
+def export_files(report: Report) -> dict[str, bytes]:
+    """Return all files by name: scores.csv, verdicts.csv, report.json, and figures as SVG."""
+    verdicts = [record for standing in report.standings for record in standing.records(report.groups)]
+    files = {
+        "scores.csv": as_csv(_score_rows(report)),
+        "verdicts.csv": as_csv(verdicts),
+        "report.json": as_json(report),
+    }
+    return files | {f"{name}.svg": drawing for name, drawing in figures(report).items()}
+
+
+def write_export(report: Report, folder: Path) -> list[Path]:
+    """Write the files into a folder and return their paths. Raises OutputError."""
+    make_folder(folder)
+    paths = []
+    for name, content in export_files(report).items():
+        write_bytes(folder / name, content)
+        paths.append(folder / name)
+    return paths
+
+
+def figures(report: Report) -> dict[str, bytes]:
+    """Return each chart of the page as an SVG file that needs no style from outside, with a key where it has lines."""
+    differences, means = all_bar_charts(report)
+    drawn = {chart.name: _standalone(bar_svg(chart), ()) for chart in (*differences, *means)}
+    for chart in (*score_charts(report), *stats_charts(report)):
+        names = dict.fromkeys((line.number, report.groups[line.number].name) for line in chart.lines)
+        drawn[chart.name] = _standalone(svg(chart), list(names))
+    return drawn
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return rows as CSV with the names of the first in a header line; UTF-8, empty where a value is None."""
+    rows = list(rows)
+    if not rows:
+        return b""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8", errors="replace")
+
+
+def as_json(report: Report) -> bytes:
+    """Return the numbers of the page as JSON."""
+    return json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace")
+
+
+def data_uri(content: bytes, mime: str) -> str:
+    """Return a data: URI, for a link that saves a file out of the page."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
+    """Yield every score of every run: policy, seed, run, step, value, the interval over images, and the column."""
+    for place, column in enumerate(report.columns):
+        for group in report.groups:
+            for number, seed in zip(group.runs, group.seeds, strict=True):
+                for score in column.curves[number]:
+                    low, high = score.interval or (None, None)
+                    yield {
+                        "policy": group.name,
+                        "seed": seed,
+                        "run": report.runs[number].label,
+                        "step": score.step,
+                        "metric": score.metric,
+                        "column": place,
+                        "label": score.label,
+                        "value": finite(score.value),
+                        "image_level_low": finite(low),
+                        "image_level_high": finite(high),
+                        "std_over_splits": score.std,
+                    }
+
+
+def _standalone(drawing: str, names: Sequence[tuple[int, str]]) -> bytes:
+    """Return a chart of the page with its style inside, and the names of its lines below it."""
+    start, _, rest = drawing.partition('viewBox="')
+    box, _, body = rest.partition('"')
+    width, height = (int(part) for part in box.split()[2:])
+    head, _, inner = body.partition(">")
+    rows = [
+        Markup('<g transform="translate(20 {})">{}<text x="32" y="10">{}</text></g>').format(
+            height + 8 + 18 * place, Markup(key(number)), name
+        )
+        for place, (number, name) in enumerate(names)
+    ]
+    full = height + 18 * len(rows) + (10 if rows else 0)
+    sized = f'{start}width="{width}" height="{full}" viewBox="0 0 {width} {full}"{head}>'
+    legend = "".join(row.replace('viewBox="0 0 24 12"', 'width="24" height="12" viewBox="0 0 24 12"') for row in rows)
+    ground = f'<rect width="{width}" height="{full}" fill="#fff"/>'
+    closed = inner.removesuffix("</svg>")
+    return f"{sized}<style>{_resolved()}</style>{ground}{closed}{legend}</svg>".encode("utf-8", errors="replace")
+
+
+def _resolved() -> str:
+    """Return the style with its colours written out, as editors of drawings know no variables."""
+    rules = []
+    for rule in filter(None, _PAINT.split("}")):
+        names, _, style = rule.partition("{")
+        if "var(--c)" not in style:
+            rules.append(f"{rule}}}")
+            continue
+        for number, colour in enumerate(_COLOURS):
+            owners = ",".join(f".c{number} {name},{name}.c{number}" for name in names.split(","))
+            rules.append(f"{owners}{{{style.replace('var(--c)', colour)}}}")
+    return "".join(rules)

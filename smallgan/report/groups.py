@@ -1,0 +1,193 @@
+"""Which runs are one policy under several seeds: the cells of a study, or runs with equal recipes but for the seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from augment.errors import InputError
+from smallgan.report.runs import Run, printable, whole
+from smallgan.study_dir import Cell, StudyDir
+
+_NOT_THE_POLICY = ("seeds", "name")
+"""Keys of a recipe in which the runs of one group may differ."""
+_MOST_KEYS = 3
+_NAME_LETTERS = 60
+_Place = tuple[StudyDir, Cell]
+_LEVELS_UP = 4
+"""How far above a run folder its study is looked for."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one policy: of one cell of a study, or of one recipe."""
+
+    name: str
+    runs: tuple[int, ...]
+    """Numbers of its runs in the report, ascending in seed, one a seed."""
+    seeds: tuple[int, ...]
+    """The seed of each of them."""
+    is_reference: bool = False
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """All runs of a report in groups."""
+
+    groups: tuple[Group, ...]
+    studies: tuple[StudyDir, ...]
+    problems: tuple[tuple[str, str], ...]
+    """Cells that are no finished run, and runs that do not count: label and a sentence."""
+
+    @property
+    def is_replicated(self) -> bool:
+        """Tell whether the page speaks of policies; else every run stands for itself."""
+        return bool(self.studies) or any(len(group.runs) > 1 for group in self.groups)
+
+
+def study_at(path: Path) -> StudyDir | None:
+    """Return the study that a folder is, None when it is none."""
+    study = StudyDir(path)
+    return study if study.exists() else None
+
+
+def started_runs(study: StudyDir) -> list[Path]:
+    """Return the run folders that a study has begun, in the order of its cells. Raises InputError when it has none."""
+    folders = [study.run_of(cell) for cell in study.cells() if cell.run]
+    started = [folder for folder in folders if (folder / "recipe.yaml").is_file()]
+    if not started:
+        raise InputError(
+            f"{study.path}: a study of {len(folders)} run(s), none of which has begun; start it with: smallgan run"
+        )
+    return list(dict.fromkeys(started))
+
+
+def group_runs(runs: Sequence[Run], folders: Sequence[Path], *, reference: str | None = None) -> Grouping:
+    """Sort runs into groups.
+
+    Args:
+        runs, folders: what was read, and where.
+        reference: name of the group to compare with; None takes the study's own, or the one with the policy `none`.
+
+    Raises:
+        InputError: cells.json of a study is broken, or no group has that name.
+    """
+    cells, studies, problems = _cells_of(folders)
+    members: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    names: dict[tuple[str, str], str] = {}
+    marked: set[tuple[str, str]] = set()
+    for number, (run, folder) in enumerate(zip(runs, folders, strict=True)):
+        cell = cells.get(folder.resolve())
+        if cell:
+            study, found = cell
+            key, seed = (str(study.path.resolve()), found.cell), found.seed
+            names[key] = f"{study.path.resolve().name}: {found.cell}" if len(studies) > 1 else found.cell
+            marked |= {key} if found.reference else set()
+        else:
+            key, seed = ("", _policy_key(run)), _seed(run)
+        members.setdefault(key, []).append((seed, number))
+    names |= _plain_names({key: runs[of[0][1]] for key, of in members.items() if key not in names})
+    if not studies and all(len(dict(of)) == 1 for of in members.values()):
+        alone = [Group(run.label, (number,), (_seed(run),)) for number, run in enumerate(runs)]
+        return Grouping(tuple(_with_reference(alone, runs, reference)), (), ())
+    groups = []
+    for key, of in members.items():
+        latest = dict(of)  # of two runs with one seed the later counts
+        problems += [
+            (runs[number].label, f"not counted: {runs[latest[seed]].label} has the same recipe and seed ({seed})")
+            for seed, number in of
+            if latest[seed] != number
+        ]
+        seeds = tuple(sorted(latest))
+        groups.append(Group(printable(names[key]), tuple(latest[seed] for seed in seeds), seeds, key in marked))
+    groups = _with_reference(_told_apart(groups, runs), runs, reference)
+    return Grouping(tuple(groups), tuple(studies), tuple(problems))
+
+
+def _cells_of(
+    folders: Sequence[Path],
+) -> tuple[dict[Path, tuple[StudyDir, Cell]], list[StudyDir], list[tuple[str, str]]]:
+    """Return the cell of each run folder that belongs to a study, the studies, and what is wrong with their cells."""
+    studies: dict[Path, StudyDir] = {}
+    for folder in folders:
+        for above in list(folder.resolve().parents)[:_LEVELS_UP]:
+            if above not in studies and (study := study_at(above)):
+                studies[above] = study
+    cells: dict[Path, _Place] = {}
+    problems = []
+    wanted = {folder.resolve() for folder in folders}
+    used = []
+    for study in studies.values():
+        found = {study.run_of(cell).resolve(): (study, cell) for cell in study.cells() if cell.run}
+        if not wanted & found.keys():
+            continue
+        used.append(study)
+        cells |= found
+        for cell in study.cells():
+            label = printable(f"{cell.cell}, seed {cell.seed}")
+            if cell.state == "failed":
+                problems.append(
+                    (label, f"failed: {printable(' '.join(str(cell.problem or 'no reason was kept').split()))}")
+                )
+            elif study.run_of(cell).resolve() not in wanted:
+                problems.append((label, "not begun" if cell.state == "pending" else "not among the runs shown"))
+    return cells, used, problems
+
+
+def _policy_key(run: Run) -> str:
+    kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_POLICY}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _seed(run: Run) -> int:
+    seeds = run.recipe.get("seeds")
+    return (whole(seeds[0]) or 0) if isinstance(seeds, list) and seeds else 0
+
+
+def _plain_names(firsts: Mapping[tuple[str, str], Run]) -> dict[tuple[str, str], str]:
+    """Name groups of plain runs by their policy and the other keys that tell them apart."""
+    keys = dict.fromkeys(key for run in firsts.values() for key in run.recipe if key not in _NOT_THE_POLICY)
+    telling = [key for key in keys if len({_text(run.recipe.get(key)) for run in firsts.values()}) > 1]
+    others = [key for key in telling if key != "augment.policy"]
+    names = {}
+    for key, run in firsts.items():
+        parts = [run.policy] if "augment.policy" in telling or not telling else []
+        parts += [f"{other.rpartition('.')[2]} {_text(run.recipe.get(other))}" for other in others[:_MOST_KEYS]]
+        names[key] = ", ".join(parts)[:_NAME_LETTERS]
+    return names
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _told_apart(groups: Sequence[Group], runs: Sequence[Run]) -> list[Group]:
+    """Give a group whose name another has too the label of its first run as well."""
+    names = [group.name for group in groups]
+    return [
+        Group(f"{group.name} ({runs[group.runs[0]].label})", group.runs, group.seeds, group.is_reference)
+        if names.count(group.name) > 1
+        else group
+        for group in groups
+    ]
+
+
+def _with_reference(groups: Sequence[Group], runs: Sequence[Run], name: str | None) -> list[Group]:
+    """Mark one group as the reference."""
+    if name is not None:
+        chosen = next((place for place, group in enumerate(groups) if _is_called(group, name, runs)), None)
+        if chosen is None:
+            known = ", ".join(group.name for group in groups)
+            raise InputError(f"--reference {name}: no policy here has that name; there are {known}")
+    else:
+        marked = [place for place, group in enumerate(groups) if group.is_reference]
+        plain = [place for place, group in enumerate(groups) if runs[group.runs[0]].policy == "none"]
+        chosen = next(iter(marked + plain), 0)
+    return [Group(group.name, group.runs, group.seeds, place == chosen) for place, group in enumerate(groups)]
+
+
+def _is_called(group: Group, name: str, runs: Sequence[Run]) -> bool:
+    return name == group.name or any(name == runs[number].label for number in group.runs)
