@@ -12,6 +12,7 @@ from typing import Any
 SHARED = ("grid", "name", "seeds", "budget", "report")
 """Keys that a cell cannot change: they are the study's."""
 MOST_CELLS = 500
+_AMOUNTS = ("augment.ratio", "augment.count", "augment.generator")
 _LONGEST_NAME = 60
 
 
@@ -113,9 +114,6 @@ def _product(grid: Mapping[Any, Any]) -> tuple[list[GridCell], list[str]]:
     return list(cells.values()), []
 
 
-_AMOUNTS = ("augment.ratio", "augment.count", "augment.generator")
-
-
 def _listed(grid: list[Any]) -> tuple[list[GridCell], list[str]]:
     cells: list[GridCell] = []
     mistakes: list[str] = []
@@ -131,9 +129,9 @@ def _listed(grid: list[Any]) -> tuple[list[GridCell], list[str]]:
             continue
         where = f"grid[{number}] ({name})"
         overrides = flat({str(key): value for key, value in entry.items() if key != "name"})
-        for key in overrides:
-            if key.split(".")[0] in SHARED:
-                mistakes.append(_not_a_cells(f"{where}.{key}", key))
+        for key in [key for key in overrides if key.split(".")[0] in SHARED]:
+            mistakes.append(_not_a_cells(f"{where}.{key}", key))
+            del overrides[key]
         for other in cells:
             if slug(other.name).lower() == slug(name).lower():
                 mistakes.append(f"{where}: {other.where} has that name already; needed one of its own")

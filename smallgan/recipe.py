@@ -217,8 +217,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _check(values: dict[str, Any], origin: str) -> Recipe:
     recipe, mistakes = _validated(values)
     cells, wrong = grid_cells(values.get("grid"))
-    if not any(mistake.startswith("grid") for mistake in mistakes):
-        mistakes += wrong
+    if wrong:  # said better than by the model, which only sees that it is neither of two forms
+        mistakes = [mistake for mistake in mistakes if not mistake.startswith(("grid:", "grid."))] + wrong
     for cell in cells if values.get("grid") is not None else []:
         own, wrong = merged(values, cell.overrides)
         wrong += _validated(own)[1]

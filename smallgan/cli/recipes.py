@@ -37,3 +37,15 @@ def show_recipe(name: Annotated[str, typer.Argument(help="A shipped name, or a Y
     from smallgan.recipe import dump_recipe, load_recipe
 
     typer.echo(dump_recipe(load_recipe(name)), nl=False)
+
+
+@app.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of a recipe, with which editors complete and check YAML while you type.
+
+    Example: smallgan recipes schema > recipe.schema.json, and in the recipe's first line
+    "# yaml-language-server: $schema=recipe.schema.json"
+    """
+    from smallgan.recipe import json_schema
+
+    typer.echo(json_schema(), nl=False)
