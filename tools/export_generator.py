@@ -1,6 +1,6 @@
 """Write a run's averaged generator as the file that ships: `python tools/export_generator.py RUN --out FOLDER`.
 
-FOLDER gets weights.safetensors (bfloat16 weights in the official layout) and card.md: what it was trained on, by which
+FOLDER gets weights.safetensors (bfloat16 weights in the official layout), classes.txt and card.md: what it was trained on, by which
 recipe, for how long, on what, and the file's hash.
 """
 
@@ -49,8 +49,8 @@ def main() -> None:
         "scores at the end": "; ".join(f"{line['label']} {line['value']:.3f}" for line in scores) or "none",
     }
     table = "\n".join(f"| {name} | {fact} |" for name, fact in facts.items())
-    classes = ", ".join(f"{number} {name}" for number, name in enumerate(state["classes"]))
-    text = _CARD.format(name=args.out.name, table=table, recipe=read_recipe(run.recipe).name, classes=classes)
+    write_text(args.out / "classes.txt", "".join(f"{name}\n" for name in state["classes"]))
+    text = _CARD.format(name=args.out.name, table=table, recipe=read_recipe(run.recipe).name)
     write_text(args.out / "card.md", text)
     print(text)
 
@@ -72,7 +72,7 @@ set is among them, none drawn by its program, and no drawn flower; of the photog
 
 **Training.** `smallgan train FOLDER --recipe {recipe}`, then `tools/export_generator.py`. Classes were drawn evenly.
 
-**Classes**, by index: {classes}.
+**Classes**: `classes.txt`, a name a line, in the order of their indices.
 """
 
 
