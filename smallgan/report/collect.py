@@ -10,7 +10,7 @@ from typing import Any
 from augment.errors import InputError
 from smallgan.metrics.score import Score
 from smallgan.report.groups import Group, group_runs, started_runs, study_at
-from smallgan.report.pictures import BUDGET_BYTES, Sizes, sizes_for
+from smallgan.report.pictures import sizes_for
 from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, printable, read_run, readable
 from smallgan.report.standings import Standing, headline, standings
 from smallgan.run import RunDir, runs_below
@@ -168,17 +168,11 @@ def _read_all(folders: Sequence[Path]) -> tuple[list[Run], list[tuple[str, str]]
                 read_from.append(folder)
             except InputError as error:
                 left_out.append((label, f"left out: {error}"))
-        smaller = _smaller(sizes, runs)
+        num_bytes = sum(len(data) for data in {picture.data for run in runs for picture in run.pictures})
+        smaller = sizes.smaller(num_bytes)
         if smaller is None:
             return runs, left_out, read_from
         sizes = smaller
-
-
-def _smaller(sizes: Sizes, runs: Sequence[Run]) -> Sizes | None:
-    """Return smaller sizes where the pictures are too much for one page; None where they fit or cannot shrink."""
-    total = sum(len(data) for data in {picture.data for run in runs for picture in run.pictures})
-    shrunk = sizes.shrunk(0.9 * BUDGET_BYTES / total) if total > BUDGET_BYTES else sizes
-    return None if shrunk == sizes else shrunk
 
 
 def _runs_at(path: Path) -> list[Path]:

@@ -119,7 +119,9 @@ def _standalone(drawing: str, names: Sequence[tuple[int, str]]) -> bytes:
     ]
     full = height + 18 * len(rows) + (10 if rows else 0)
     sized = f'{start}width="{width}" height="{full}" viewBox="0 0 {width} {full}"{head}>'
-    legend = "".join(row.replace('viewBox="0 0 24 12"', 'width="24" height="12" viewBox="0 0 24 12"') for row in rows)
+    legend = "".join(
+        str(row).replace('viewBox="0 0 24 12"', 'width="24" height="12" viewBox="0 0 24 12"') for row in rows
+    )
     ground = f'<rect width="{width}" height="{full}" fill="#fff"/>'
     closed = inner.removesuffix("</svg>")
     return f"{sized}<style>{_resolved()}</style>{ground}{closed}{legend}</svg>".encode("utf-8", errors="replace")

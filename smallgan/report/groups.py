@@ -113,9 +113,9 @@ def _cells_of(
     """Return the cell of each run folder that belongs to a study, the studies, and what is wrong with their cells."""
     studies: dict[Path, StudyDir] = {}
     for folder in folders:
-        for above in list(folder.resolve().parents)[:_LEVELS_UP]:
-            if above not in studies and (study := study_at(above)):
-                studies[above] = study
+        for above in (*list(folder.parents)[:_LEVELS_UP], *list(folder.resolve().parents)[:_LEVELS_UP]):
+            if above.resolve() not in studies and (study := study_at(above)):
+                studies[above.resolve()] = study
     cells: dict[Path, _Place] = {}
     problems = []
     wanted = {folder.resolve() for folder in folders}

@@ -41,6 +41,11 @@ class Sizes:
             max(_LEAST, int(self.large * side)), max(_LEAST, int(self.small * side)), int(self.keep_bytes * factor)
         )
 
+    def smaller(self, num_bytes: int) -> Sizes | None:
+        """Return smaller sizes where pictures of these take too many bytes for a page; None where they fit or cannot."""
+        shrunk = self.shrunk(0.9 * BUDGET_BYTES / num_bytes) if num_bytes > BUDGET_BYTES else self
+        return None if shrunk == self else shrunk
+
 
 def sizes_for(num_large: int, num_small: int) -> Sizes:
     """Return sizes at which so many pictures should fit the budget of a page."""
