@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -98,8 +97,7 @@ def _in_turn(
         job = _next(left, outcome)
         if job is None:
             break
-        if _blocked(job, outcome):
-            outcome.failed[job.run] = _fail(study, job, _blocked(job, outcome) or "")
+        if _cannot(study, job, outcome):
             left.remove(job)
             continue
         with study.claimed(job.run) as mine:
@@ -165,16 +163,15 @@ def _by_processes(
     stop_requested: Callable[[], bool],
     show: Callable[[], None],
 ) -> Outcome:
-    context = get_context("spawn")
+    context, threads = get_context("spawn"), max(torch.get_num_threads() // number, 1)
     outcome, left = Outcome(), list(jobs)
     running: dict[Path, tuple[Job, SpawnProcess]] = {}
     while left or running:
         while len(running) < number and not outcome.stopped and (job := _next(left, outcome)) is not None:
             left.remove(job)
-            if _blocked(job, outcome):
-                outcome.failed[job.run] = _fail(study, job, _blocked(job, outcome) or "")
+            if _cannot(study, job, outcome):
                 continue
-            process = context.Process(target=_child, args=(study.path, job, way, number), name=job.label)
+            process = context.Process(target=_child, args=(study.path, job, way, threads), name=job.label)
             process.start()
             tell(f"[{job.label}] begun by process {process.pid}")
             running[job.run] = (job, process)
@@ -212,9 +209,9 @@ def _note_end(study: StudyDir, job: Job, code: int, outcome: Outcome, tell: Say)
         tell(f"[{job.label}] failed: {problem}")
 
 
-def _child(folder: Path, job: Job, way: Way, number: int) -> None:
+def _child(folder: Path, job: Job, way: Way, threads: int) -> None:
     """Carry one run out in a process of its own, which ends with a code that says how it went."""
-    torch.set_num_threads(max((os.cpu_count() or 1) // number, 1))
+    torch.set_num_threads(threads)
     study, outcome, parent = StudyDir(folder), Outcome(), parent_process()
     with (
         study.log.open("a", encoding="utf-8", newline="\n") as log,
@@ -240,13 +237,14 @@ def _next(left: Sequence[Job], outcome: Outcome) -> Job | None:
     return next((job for job in left if job.needs is None or job.needs in ended), None)
 
 
-def _blocked(job: Job, outcome: Outcome) -> str | None:
-    """Return why a run cannot be made now, None where it can."""
+def _cannot(study: StudyDir, job: Job, outcome: Outcome) -> bool:
+    """Tell whether a run cannot be made now, as the one that it needs failed or is another process's; and note it."""
     if job.needs in outcome.failed:
-        return f"the run that makes its gan images failed ({job.needs}): {outcome.failed[job.needs]}"
-    if job.needs in outcome.elsewhere:
-        return f"another process is at the run that makes its gan images ({job.needs}); the same command goes on"
-    return None
+        reason = f"the run that makes its gan images failed ({job.needs}): {outcome.failed[job.needs]}"
+        outcome.failed[job.run] = _fail(study, job, reason)
+    elif job.needs in outcome.elsewhere:
+        outcome.elsewhere.add(job.run)
+    return job.run in outcome.failed or job.run in outcome.elsewhere
 
 
 def _fail(study: StudyDir, job: Job, problem: str) -> str:
