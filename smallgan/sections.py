@@ -79,7 +79,9 @@ class TrainSection(Section):
     """
 
     model: Literal["dcgan", "biggan"] = "dcgan"
+    """What is trained; a transfer is of a BigGAN."""
     loss: Literal["nonsaturating", "hinge"] = "nonsaturating"
+    """What the two networks minimise."""
     steps: int = Field(default=5000, ge=1)
     """Optimiser steps of each network."""
     epochs: float | None = Field(default=None, gt=0)
@@ -90,9 +92,13 @@ class TrainSection(Section):
     batch_size: int = Field(default=64, ge=2)
     """Images a step; batch norm needs at least two."""
     lr_g: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate of the generator."""
     lr_d: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate of the discriminator."""
     beta1: float = Field(default=0.5, ge=0, lt=1)
+    """Adam's decay of the mean gradient."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient."""
     z_dim: int = Field(default=100, ge=1)
     """Length of z; BigGAN rounds it down to whole chunks."""
     base_width: int = Field(default=64, ge=8, multiple_of=8)
@@ -121,6 +127,7 @@ class BigGANSection(Section):
     d_width: int | None = Field(default=None, ge=8, multiple_of=8)
     """Unit of width of the discriminator; None: as the generator's."""
     init: Literal["orthogonal", "N02"] = "orthogonal"
+    """How weights start: orthogonal, or drawn with a standard deviation of 0.02."""
     d_steps: int = Field(default=1, ge=1)
     """Discriminator steps a generator step."""
     orthogonal: float = Field(default=1e-4, ge=0)
@@ -151,12 +158,15 @@ class TransferSection(Section):
     code_noise: float = Field(default=0.01, ge=0)
     """Standard deviation of the noise on a code, drawn anew in each step."""
     lr_codes: float = Field(default=0.05, ge=0)
+    """Rate of the codes of the training images."""
     lr_class: float = Field(default=0.001, ge=0)
+    """Rate of the class vector."""
     lr_adapter: float = Field(default=0.0005, ge=0)
     """Rate of the adapter's layers and of scale and bias after the first layer."""
     lr_first: float = Field(default=1e-7, ge=0)
     """Rate of the first layer's weight; 0: frozen."""
     lr_decay: float = Field(default=0.1, gt=0, le=1)
+    """What all rates are multiplied by every `lr_decay_every` steps."""
     lr_decay_every: int = Field(default=3000, ge=1)
     """Optimiser steps after which all rates are multiplied by `lr_decay`."""
     variant: Literal["normalized", "raw"] = "normalized"
@@ -166,6 +176,7 @@ class TransferSection(Section):
     perceptual_weight: float | None = Field(default=None, ge=0)
     """None: 0.1 (normalized) or 0.001 (raw)."""
     latent_weight: float = Field(default=0.1, ge=0)
+    """Weight of the distance between the codes and normal noise."""
     class_weight: float = Field(default=0.02, ge=0)
     """Weight of the mean square of the class vector."""
 
@@ -193,6 +204,7 @@ class SampleSection(Section):
     truncation: float | None = Field(default=None, gt=0)
     """Draw again what lies further from 0 than this; None: no truncation."""
     checkpoint: Literal["last", "best"] = "last"
+    """Which checkpoint of the run; best: lowest KMMD of the snapshots."""
 
 
 class ReportSection(Section):
