@@ -146,6 +146,17 @@ def test_unfinished_and_failed_runs_are_named_and_do_not_count(tmp_path):
     assert any("hflip (4 of 5)" in text and "flatter" in text for text in verdict.details)
 
 
+def test_the_order_is_that_of_paired_differences_not_of_whose_seeds_are_there(tmp_path):
+    # of gan only seed 1 is done, which is good for every policy: by its mean alone it would be the best
+    states = {("gan", seed): "failed" for seed in (0, 2)}
+    levels = {"none": [0.0, 1.0, -1.0], "hflip": [0.3, 1.2, -0.6], "gan": [0.0, 1.1, -1.0]}
+    report = collect(find_runs([made.make_study(tmp_path / "s", levels, states=states)]))
+    (standing,) = report.headline
+    assert standing.mean(2) < standing.mean(1)
+    assert [report.groups[place].name for place in standing.order] == ["hflip", "gan", "none"]
+    assert "one seed cannot be told from luck" in Page(render(report)).text
+
+
 def test_a_study_without_a_finished_reference_has_no_verdict_yet(tmp_path):
     states = {("none", seed): "failed" for seed in range(5)}
     report = collect(find_runs([made.make_study(tmp_path / "s", LEVELS, states=states)]))

@@ -13,8 +13,8 @@ from smallgan.report.collect import Report
 from smallgan.report.standings import Standing
 from smallgan.report.verdict import Interval
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 560, 168, 30, 16, 44, 28
-_NAME_LETTERS = 24
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 460, 146, 26, 16, 46, 28
+_NAME_LETTERS = 18
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def mean_chart(report: Report, standing: Standing) -> BarChart | None:
     return BarChart(
         f"mean-{standing.column}",
         standing.label,
-        f"{standing.label}, end of training{way}",
+        f"end of training{way}",
         "Bars: mean over seeds. Strokes: its 95 % interval over seeds. Dots: each seed.",
         tuple(bars),
         reference,

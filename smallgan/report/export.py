@@ -30,6 +30,9 @@ _COLOURS = ("#0b7285", "#c2541b", "#5f3dc4", "#2b8a3e", "#b0276f", "#1864ab", "#
 """Those of the page in light mode (report.css)."""
 
 
+_TITLE_HEIGHT = 26
+
+
 def export_files(report: Report) -> dict[str, bytes]:
     """Return all files by name: scores.csv, verdicts.csv, report.json, and figures as SVG."""
     verdicts = [record for standing in report.standings for record in standing.records(report.groups)]
@@ -54,10 +57,10 @@ def write_export(report: Report, folder: Path) -> list[Path]:
 def figures(report: Report) -> dict[str, bytes]:
     """Return each chart of the page as an SVG file that needs no style from outside, with a key where it has lines."""
     differences, means = all_bar_charts(report)
-    drawn = {chart.name: _standalone(bar_svg(chart), ()) for chart in (*differences, *means)}
+    drawn = {chart.name: _standalone(bar_svg(chart), chart.title, ()) for chart in (*differences, *means)}
     for chart in (*score_charts(report), *stats_charts(report)):
         names = dict.fromkeys((line.number, report.groups[line.number].name) for line in chart.lines)
-        drawn[chart.name] = _standalone(svg(chart), list(names))
+        drawn[chart.name] = _standalone(svg(chart), chart.title, list(names))
     return drawn
 
 
@@ -105,26 +108,29 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
                     }
 
 
-def _standalone(drawing: str, names: Sequence[tuple[int, str]]) -> bytes:
-    """Return a chart of the page with its style inside, and the names of its lines below it."""
+def _standalone(drawing: str, title: str, names: Sequence[tuple[int, str]]) -> bytes:
+    """Return a chart of the page with its style inside, its title above and the names of its lines below it."""
     start, _, rest = drawing.partition('viewBox="')
     box, _, body = rest.partition('"')
     width, height = (int(part) for part in box.split()[2:])
     head, _, inner = body.partition(">")
     rows = [
         Markup('<g transform="translate(20 {})">{}<text x="32" y="10">{}</text></g>').format(
-            height + 8 + 18 * place, Markup(key(number)), name
+            _TITLE_HEIGHT + height + 8 + 18 * place, Markup(key(number)), name
         )
         for place, (number, name) in enumerate(names)
     ]
-    full = height + 18 * len(rows) + (10 if rows else 0)
-    sized = f'{start}width="{width}" height="{full}" viewBox="0 0 {width} {full}"{head}>'
+    heading = Markup('<text x="12" y="18" font-weight="600">{}</text>').format(title)
+    full = _TITLE_HEIGHT + height + 18 * len(rows) + (10 if rows else 0)
     legend = "".join(
         str(row).replace('viewBox="0 0 24 12"', 'width="24" height="12" viewBox="0 0 24 12"') for row in rows
     )
-    ground = f'<rect width="{width}" height="{full}" fill="#fff"/>'
-    closed = inner.removesuffix("</svg>")
-    return f"{sized}<style>{_resolved()}</style>{ground}{closed}{legend}</svg>".encode("utf-8", errors="replace")
+    return (
+        f'{start}width="{width}" height="{full}" viewBox="0 0 {width} {full}"{head}><style>{_resolved()}</style>'
+        f'<rect width="{width}" height="{full}" fill="#fff"/>'
+        f"{heading}"
+        f'<g transform="translate(0 {_TITLE_HEIGHT})">{inner.removesuffix("</svg>")}</g>{legend}</svg>'
+    ).encode("utf-8", errors="replace")
 
 
 def _resolved() -> str:

@@ -42,7 +42,7 @@ class Sizes:
         )
 
     def smaller(self, num_bytes: int) -> Sizes | None:
-        """Return smaller sizes where pictures of these take too many bytes for a page; None where they fit or cannot."""
+        """Return smaller sizes where pictures of these take too many bytes for a page, None where no need or no way."""
         shrunk = self.shrunk(0.9 * BUDGET_BYTES / num_bytes) if num_bytes > BUDGET_BYTES else self
         return None if shrunk == self else shrunk
 

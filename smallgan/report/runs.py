@@ -146,7 +146,7 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
         reconstructions=_newest(parts, [folder.reconstructions(step) for step in folder.reconstruction_steps()], large),
         reals=parts.read(folder.reals, large, None),
         mix=parts.read(folder.mix, large, None),
-        strip=_newest(parts, sorted(folder.samples.glob("interpolation-*/strip.png")), large),
+        strip=_newest(parts, sorted(folder.samples.glob("**/strip.png")), large),
         worst=_newest(parts, sorted(folder.samples.glob("**/worst*.png")), large),
         problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
     )

@@ -41,7 +41,7 @@ class Standing:
     differences: tuple[Difference | None, ...]
     """For each group its verdict; None for the reference and for a group without a final score."""
     order: tuple[int, ...]
-    """Numbers of the groups with scores, the best first; where neither way is better, the lowest first."""
+    """Numbers of the groups with scores, by paired difference: the best first, or the lowest."""
 
     def mean(self, group: int) -> float | None:
         """Return the mean over seeds, None without a score."""
@@ -132,13 +132,31 @@ def _standing(runs: Sequence[Run], column: Column, place: int, groups: Sequence[
         for one in judge(by_name, str(reference)):
             differences[int(one.policy)] = _renamed(one, groups)
     better = BETTER.get(column.metric)
-    sign = -1 if better == "higher" else 1
-
-    def mean(number: int) -> float:
-        return sign * math.fsum(scores[number].values()) / len(scores[number])
-
-    order = tuple(sorted(with_scores, key=mean))
+    order = _order(scores, differences, reference, sign=-1 if better == "higher" else 1)
     return Standing(place, column.metric, column.label, better, reference, scores, tuple(differences), order)
+
+
+def _order(
+    scores: Sequence[Mapping[int, float]], differences: Sequence[Difference | None], reference: int | None, *, sign: int
+) -> tuple[int, ...]:
+    """Return the groups with scores, the lowest first (the highest with sign -1), by their paired differences.
+
+    Means over unlike seeds would place a policy by which of its seeds happen to be there. Those without a common seed
+    with the reference come last, and where there is no reference, means must do.
+    """
+    keys: dict[int, tuple[bool, float]] = {}
+    for number, of_group in enumerate(scores):
+        one = differences[number]
+        if not of_group:
+            continue
+        if reference is None:
+            keys[number] = (False, sign * math.fsum(of_group.values()) / len(of_group))
+        elif number == reference:
+            keys[number] = (False, 0.0)
+        else:
+            paired = one.mean if one else None
+            keys[number] = (paired is None, sign * (paired or 0.0))
+    return tuple(sorted(keys, key=keys.__getitem__))
 
 
 def _final_scores(runs: Sequence[Run], column: Column, group: Group) -> dict[int, float]:

@@ -58,7 +58,7 @@ def _verdict(report: Report, standing: Standing) -> Verdict:
     if not standing.tested:
         return _untested(others, caveats)
     called = [one for one in standing.tested if one.is_called]
-    num_seeds = sorted({len(one.seeds) for one in standing.tested})
+    num_seeds = sorted({len(one.seeds) for one in called or standing.tested})
     is_hint = any(one.only_suggests for one in called or standing.tested)
     sentence = _sentence(standing, called, reference, num_seeds, is_hint=is_hint)
     return Verdict(sentence, (*_details(standing, called, reference, num_seeds, is_hint=is_hint), *caveats))
