@@ -302,7 +302,10 @@ def _compare(
     if settings.skip_bad and _looks_closer(settings):
         reals = readable(reals, skip_bad=True)
     found = set_features(reals, net, "features of reals", fitted=fitted, expected=expected, skip_bad=settings.skip_bad)
-    conditions = {"reals_fingerprint": found.fingerprint, "reals_prepared": prepared(*fitted) if fitted else None}
+    conditions: dict[str, Any] = {
+        "reals_fingerprint": found.fingerprint,
+        "reals_prepared": prepared(*fitted) if fitted else None,
+    }
     scores = evaluate(fake, found.features, net, metrics=metrics, **conditions, **options) if metrics else []
     _look_closer(settings, fake, pictures, found.features, _pictures(reals))
     return scores

@@ -116,7 +116,7 @@ def estimate(
     recipe = named(recipe, smoke=smoke)
     jobs = planned(recipe, study, smoke=smoke)
     measured: dict[str, tuple[float, float]] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for job in jobs:
         settings, run = job.recipe, RunDir(job.run)
         key = _cost_key(settings)
@@ -153,7 +153,7 @@ def estimate(
         "budget": recipe.budget,
         "num_runs": len(jobs),
         "seconds_per_step": [round(seconds, 4) for seconds, _ in measured.values()],
-        "minutes": round(sum(float(row["minutes"]) for row in rows), 1),
+        "minutes": round(sum(row["minutes"] for row in rows), 1),
         "notes": sorted({note for job in jobs for note in job.data.notes}),
         "cells": rows,
     }

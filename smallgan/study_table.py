@@ -162,10 +162,11 @@ def _say_running(study: StudyDir) -> None:
 
 def _rich(found: Sequence[Row]) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=counted(found), title_justify="left")
     for heading in _HEADINGS:
         table.add_column(heading, justify="right" if heading in ("no.", "seed", "step", "left", "KMMD") else "left")
     for row in found:
-        table.add_row(*_words(row), style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))
+        table.add_row(*map(Text, _words(row)), style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))
     return table

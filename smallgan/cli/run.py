@@ -91,8 +91,8 @@ def run(
         if row.problem:
             say(f"failed: {row.cell}, seed {row.seed}: {row.problem}")
     if json_output:
-        plain = {"study": str(study.path), "report": page and str(page), "runs": [row.to_json() for row in found]}
-        typer.echo(json.dumps(plain, indent=2))
+        made = {"study": str(study.path), "report": page and str(page), "runs": [row.to_json() for row in found]}
+        typer.echo(json.dumps(made, indent=2))
     else:
         typer.echo(printable(str(page or study.path)))
     if outcome.failed or outcome.stopped:
