@@ -168,5 +168,6 @@ def _rich(found: Sequence[Row]) -> Any:
     for heading in _HEADINGS:
         table.add_column(heading, justify="right" if heading in ("no.", "seed", "step", "left", "KMMD") else "left")
     for row in found:
-        table.add_row(*map(Text, _words(row)), style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))
+        words = map(Text, _words(row))  # a name in brackets is no markup
+        table.add_row(*words, style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))
     return table
