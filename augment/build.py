@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,10 @@ def build(
     with job.ledger.opened():
         in_shares(job.from_source, groups, workers, report)
         job.from_generator(generator)
-    names = [entry.file_name for entry in plan.entries]
-    sheet = contact_sheet(plan, lambda at: decode((out / names[at]).read_bytes(), names[at]))
-    write_bytes(out / PREVIEW, encode_png(sheet))
-    write_metadata(out, (job.record(at) for at in range(len(plan.entries))))
+        names = [entry.file_name for entry in plan.entries]
+        sheet = contact_sheet(plan, lambda at: decode((out / names[at]).read_bytes(), names[at]))
+        write_bytes(out / PREVIEW, encode_png(sheet))
+        write_metadata(out, job.ledger.records())
     job.ledger.remove()
     dataset = MixedDataset(out, num_images=len(plan.entries))
     dataset.num_kept = job.ledger.num_kept
@@ -124,15 +125,23 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
     return Mixture(pixels, tuple(images), plan)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a record says of an image beside its plan: how it is made, and its size in pixels."""
+
+    at: int
+    operations: tuple[Operation, ...]
+    width: int
+    height: int
+
+
 class _Job:
-    """One build: what its workers share. Nothing is kept of an image but its hash and, from a generator, its draws."""
+    """One build: what its workers share. Nothing is kept of an image but what the ledger has of it."""
 
     def __init__(self, plan: Plan, source: ImageSet, out: Path, there: set[str]) -> None:
         self.plan, self.source, self.out, self.there = plan, source, out, there
         self.parents = _parents(plan)
         self.ledger = Ledger(out, len(plan.entries))
-        self.drawn: dict[int, tuple[tuple[Operation, ...], int, int]] = {}
-        """Operations, width and height of the images that the generator made."""
 
     def from_source(self, group: tuple[int, list[int]]) -> None:
         """Make what comes of one source image: itself and some of its added images, decoding it once at most."""
@@ -143,16 +152,19 @@ class _Job:
         fitted: Pixels | None = None
         for at in positions:
             entry = self.plan.entries[at]
-            if self._is_there(at, width, height):
+            if self.ledger.find(at, self._path(at)):
+                continue
+            made = _Made(at, entry.operations, width, height)
+            if self._is_whole(made):
                 continue
             loaded = loaded or _load(self.plan, self.source, index)
             if entry.copied:
-                self._write(at, loaded.data, fact.sha256)
+                self._write(made, loaded.data, fact.sha256)
                 continue
             fitted = _fitted(self.plan, loaded) if fitted is None else fitted
-            pixels = _operated(self.plan, fitted, entry.operations)
+            pixels = _operated(self.plan, fitted, made.operations)
             near_copy = entry.k is not None and mean_difference(pixels, fitted) < NEAR_COPY_LEVELS
-            self._write(at, _encoded(self.plan, pixels), near_copy=near_copy)
+            self._write(made, _encoded(self.plan, pixels), near_copy=near_copy)
 
     def from_generator(self, generator: ImageSource | None) -> None:
         """Make the images of the kind gan.
@@ -165,42 +177,39 @@ class _Job:
         step = _batch_size(generator)
         for first in range(0, len(positions), step):
             batch = positions[first : first + step]
+            missing = {at for at in batch if not self.ledger.find(at, self._path(at))}
+            if not missing:
+                continue
             for at, pixels, params in _generated(self.plan, generator, batch):
                 height, width = pixels.shape[:2]
-                self.drawn[at] = (Operation(GAN, params), *self.plan.entries[at].operations[1:]), width, height
-                if not self._is_there(at, width, height):
-                    self._write(at, _encoded(self.plan, pixels))
+                operations = (Operation(GAN, params), *self.plan.entries[at].operations[1:])
+                made = _Made(at, operations, width, height)
+                if at in missing and not self._is_whole(made):
+                    self._write(made, _encoded(self.plan, pixels))
 
-    def record(self, at: int) -> Record:
-        """Return the line of metadata.jsonl of an image that was made."""
-        entry = self.plan.entries[at]
-        if at in self.drawn:
-            operations, width, height = self.drawn[at]
-        else:
-            fact = self.plan.facts[entry.source or 0]
-            operations, (width, height) = entry.operations, self._size(fact.width, fact.height)
-        listed = tuple(operation.to_json() for operation in operations)
-        sha256 = self.ledger.sha256(at)
+    def _record(self, made: _Made, sha256: str) -> str:
+        """Return the line of metadata.jsonl of an image."""
+        entry = self.plan.entries[made.at]
         source = self.source.images[entry.source].name if entry.k is None and entry.source is not None else None
         return Record(
             entry.file_name,
             entry.origin,
-            self.parents[at],
-            listed,
+            self.parents[made.at],
+            tuple([operation.to_json() for operation in made.operations]),
             entry.label,
-            width,
-            height,
+            made.width,
+            made.height,
             sha256,
             source,
             self._fit(entry),
-        )
+        ).to_line()
 
     def _fit(self, entry: Entry) -> str | None:
         size = self.plan.size
         fact = None if entry.source is None else self.plan.facts[entry.source]
         if size is None or fact is None or (fact.width, fact.height) == (size, size):
             return None
-        return plan_fit(fact.width, fact.height, size, self.plan.fit).to_json()
+        return _fit_text(fact.width, fact.height, size, self.plan.fit)
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         return (self.plan.size or width), (self.plan.size or height)
@@ -208,23 +217,19 @@ class _Job:
     def _path(self, at: int) -> str:
         return f"{self.out}/{self.plan.entries[at].file_name}"
 
-    def _write(self, at: int, data: bytes, sha256: str | None = None, *, near_copy: bool = False) -> None:
-        write_bytes(self._path(at), data)
-        self.ledger.add(at, len(data), sha256 or sha256_bytes(data), near_copy=near_copy)
+    def _write(self, made: _Made, data: bytes, sha256: str | None = None, *, near_copy: bool = False) -> None:
+        write_bytes(self._path(made.at), data)
+        sha256 = sha256 or sha256_bytes(data)
+        self.ledger.add(made.at, len(data), sha256, self._record(made, sha256), near_copy=near_copy)
 
-    def _is_there(self, at: int, width: int, height: int) -> bool:
-        """Tell whether an earlier try wrote the file of image `at`: by the ledger, else by reading the file."""
-        if self.ledger.find(at, self._path(at)):
-            return True
-        sha256 = self._whole(self.plan.entries[at], width, height)
-        if sha256:
-            self.ledger.keep(at, sha256)
-        return sha256 is not None
+    def _is_whole(self, made: _Made) -> bool:
+        """Tell whether the file of an image that the ledger does not have is there and whole, and note it if so.
 
-    def _whole(self, entry: Entry, width: int, height: int) -> str | None:
-        """Return the hash of the entry's file if it is whole: equal to the source's, or decoding at its size."""
+        It is when it equals the source's file, or decodes at its size.
+        """
+        entry = self.plan.entries[made.at]
         if entry.file_name not in self.there:
-            return None
+            return False
         path = self.out / entry.file_name
         try:
             data = path.read_bytes()
@@ -232,11 +237,15 @@ class _Job:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
         sha256 = sha256_bytes(data)
         if entry.copied and entry.source is not None:
-            return sha256 if sha256 == self.plan.facts[entry.source].sha256 else None
-        try:
-            return sha256 if decode(data, entry.file_name).shape == (height, width, 3) else None
-        except InputError:
-            return None
+            whole = sha256 == self.plan.facts[entry.source].sha256
+        else:
+            try:
+                whole = decode(data, entry.file_name).shape == (made.height, made.width, 3)
+            except InputError:
+                whole = False
+        if whole:
+            self.ledger.keep(made.at, len(data), sha256, self._record(made, sha256))
+        return whole
 
 
 def _find(plan: Plan, out: Path) -> MixedDataset | None:
@@ -317,6 +326,11 @@ def _groups(plan: Plan) -> list[tuple[int, list[int]]]:
 def _parents(plan: Plan) -> list[str | None]:
     original = {entry.source: entry.file_name for entry in plan.entries if entry.k is None}
     return [original[e.source] if e.k is not None and e.source is not None else None for e in plan.entries]
+
+
+@lru_cache(maxsize=4096)
+def _fit_text(width: int, height: int, size: int, fit: str) -> str:
+    return plan_fit(width, height, size, fit).to_json()
 
 
 def _load(plan: Plan, source: ImageSet, index: int) -> Loaded:

@@ -15,6 +15,8 @@ from augment.sources import METADATA, PLAN, Origin
 
 PREVIEW = "preview.png"
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make one a line
+
 
 @dataclass(frozen=True)
 class Record:
@@ -35,6 +37,10 @@ class Record:
     """Of what was taken over: its name in the source, after the source's own name where there are several."""
     fit: str | None = None
     """How it, or its parent, became a square: the JSON text of `augment.geometry.Fit`. None: it had that shape."""
+
+    def to_line(self) -> str:
+        """Return its line of metadata.jsonl, without the end of the line."""
+        return _ENCODER.encode(vars(self))
 
 
 class MixedDataset:
@@ -97,10 +103,9 @@ def read_records(path: Path) -> Iterator[Record]:
         raise InputError(f"{file}: cannot be read: {error}") from error
 
 
-def write_metadata(path: Path, records: Iterable[Record]) -> None:
-    """Write metadata.jsonl, the mark that the dataset in `path` is whole. Raises OutputError."""
-    encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make one a line
-    write_lines(path / METADATA, (encode(vars(record)) for record in records))
+def write_metadata(path: Path, lines: Iterable[bytes]) -> None:
+    """Write the lines of metadata.jsonl, the mark that the dataset in `path` is whole. Raises OutputError."""
+    write_lines(path / METADATA, lines)
 
 
 def _record(line: str, where: str) -> Record:

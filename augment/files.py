@@ -74,13 +74,13 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
     write_bytes(path, text.encode(), sync=sync)
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    r"""Write lines of UTF-8 ending in \n as they come, with a temporary name and a rename. Raises OutputError."""
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    r"""Write lines that end in \n as they come, with a temporary name and a rename. Raises OutputError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     with output_errors(path):
         try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{line}\n" for line in lines)
+            with temporary.open("wb") as file:
+                file.writelines(lines)
             temporary.replace(path)
         except BaseException:
             with suppress(OSError):

@@ -1,9 +1,12 @@
 """The ledger of a build: a line for each image that is written, so that a build that was killed goes on in seconds.
 
 Without it every file that is there would have to be read and decoded to know that it is whole. A line holds the
-position in the plan, the file's hash and size, when it was noted, and whether the image came out nearly as its parent;
-it counts only while the file has that size and was not changed after it was noted. A few lines at a time are written:
-what a kill takes of them is read again. The ledger is gone once metadata.jsonl is there.
+position in the plan, the file's hash and size, when it was noted, whether the image came out nearly as its parent, and
+last the image's line of metadata.jsonl: what was drawn is known while the image is made, and is kept here instead of
+in memory. At the end metadata.jsonl is read from here in the order of the plan.
+
+A line counts only while the file has that size and was not changed after it was noted. A few lines at a time are
+written: what a kill takes of them is looked at again. The ledger is gone once metadata.jsonl is there.
 """
 
 from __future__ import annotations
@@ -15,76 +18,100 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from augment.errors import OutputError
 from augment.files import output_errors
 
 LEDGER = ".ledger"
 
 _DIGEST_BYTES = 32
-_LINE_PARTS = 5
+_LINE_PARTS = 6
 _LINES_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An image that the ledger vouches for."""
+    """A line: an image that the ledger vouches for."""
 
+    at: int
     sha256: str
     num_bytes: int
     noted_ns: int
     near_copy: bool
+    record: bytes
+    r"""Its line of metadata.jsonl, ending in \n."""
 
 
 class Ledger:
-    """What is known of each image of a plan by its position: 34 bytes an image, and the lines of an earlier try."""
+    """What is known of each image of a plan by its position: 47 bytes an image, whatever the lines hold.
+
+    `find`, `keep`, `add` and `records` work while it is `opened`; the first three from any thread.
+    """
 
     def __init__(self, path: Path, num_images: int) -> None:
         self._path = path / LEDGER
         self._digests = bytearray(_DIGEST_BYTES * num_images)
         self._is_near = bytearray(num_images)
         self._is_kept = bytearray(num_images)
-        self._lines: list[str] = []
+        self._is_earlier = bytearray(num_images)
+        self._starts = np.zeros(num_images, np.int64)
+        self._lengths = np.zeros(num_images, np.int32)
+        self._waiting: list[tuple[int, bytes]] = []
         self._lock = threading.Lock()
-        self._earlier = _read(self._path, num_images)
+        self._end = 0
+        self._read_earlier()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Write what is still to be written when the work ends, in whichever way. Raises OutputError."""
-        try:
-            yield
-        finally:
-            self._flush()
+        """Open the file, and write what is still to be written at the end, whichever it is. Raises OutputError."""
+        with output_errors(self._path):
+            self._out: BinaryIO = self._path.open("ab")
+            self._out.truncate(self._end)  # what a kill cut short
+        with self._out, self._path.open("rb", buffering=0) as self._in:
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._flush()
 
     def find(self, at: int, path: str) -> str | None:
         """Return the hash of the file of image `at` if an earlier try wrote it and nobody touched it since."""
-        written = self._earlier.pop(at, None)
-        if written is None:
+        if not self._is_earlier[at]:
             return None
+        self._is_earlier[at] = False
         try:
             status = os.stat(path)  # noqa: PTH116 - pathlib would cost more than the rest, 100,000 times
         except OSError:
             return None
-        if status.st_size != written.num_bytes or status.st_mtime_ns > written.noted_ns:
+        written = _parsed(self._line(at))
+        if written is None or status.st_size != written.num_bytes or status.st_mtime_ns > written.noted_ns:
             return None
         self._set(at, written.sha256, near_copy=written.near_copy, kept=True)
         return written.sha256
 
-    def keep(self, at: int, sha256: str) -> None:
-        """Note that the file of image `at` was there and whole."""
-        self._set(at, sha256, near_copy=False, kept=True)
+    def keep(self, at: int, num_bytes: int, sha256: str, record: str) -> None:
+        """Note that the file of image `at` was there and whole. Raises OutputError."""
+        self._note(at, num_bytes, sha256, record, near_copy=False, kept=True)
 
-    def add(self, at: int, num_bytes: int, sha256: str, *, near_copy: bool) -> None:
-        """Note that the file of image `at` was written now. Raises OutputError."""
-        self._set(at, sha256, near_copy=near_copy, kept=False)
-        self._lines.append(f"{at} {sha256} {num_bytes} {time.time_ns()} {near_copy:d}\n")
-        if len(self._lines) >= _LINES_AT_ONCE:
+    def add(self, at: int, num_bytes: int, sha256: str, record: str, *, near_copy: bool) -> None:
+        """Note that the file of image `at` was written now; `record` is its line of metadata. Raises OutputError."""
+        self._note(at, num_bytes, sha256, record, near_copy=near_copy, kept=False)
+
+    def records(self) -> Iterator[bytes]:
+        r"""Yield the lines of metadata.jsonl of all images, in the order of the plan, each ending in \n.
+
+        Raises OutputError when the file was changed by others.
+        """
+        with self._lock:
             self._flush()
-
-    def sha256(self, at: int) -> str:
-        """Return the hash of image `at`."""
-        return self._digests[at * _DIGEST_BYTES : (at + 1) * _DIGEST_BYTES].hex()
+        for at in range(len(self._starts)):
+            written = _parsed(self._line(at))
+            if written is None or written.at != at:
+                raise OutputError(f"{self._path}: was changed while it was in use; run the same command again")
+            yield written.record
 
     @property
     def num_kept(self) -> int:
@@ -107,34 +134,60 @@ class Ledger:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def _flush(self) -> None:
+    def _note(self, at: int, num_bytes: int, sha256: str, record: str, *, near_copy: bool, kept: bool) -> None:
+        self._set(at, sha256, near_copy=near_copy, kept=kept)
+        line = f"{at} {sha256} {num_bytes} {time.time_ns()} {near_copy:d} {record}\n".encode()
         with self._lock:
-            lines, self._lines = self._lines, []
-            if lines:
-                with output_errors(self._path), self._path.open("a", encoding="ascii", newline="\n") as file:
-                    file.write("".join(lines))
+            self._waiting.append((at, line))
+            if len(self._waiting) >= _LINES_AT_ONCE:
+                self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        with output_errors(self._path):
+            self._out.write(b"".join(line for _, line in waiting))
+            self._out.flush()
+        for at, line in waiting:
+            self._place(at, line)
+
+    def _place(self, at: int, line: bytes) -> None:
+        self._starts[at], self._lengths[at] = self._end, len(line)
+        self._end += len(line)
+
+    def _line(self, at: int) -> bytes:
+        with self._lock:
+            self._in.seek(int(self._starts[at]))
+            return self._in.read(int(self._lengths[at]))
 
     def _set(self, at: int, sha256: str, *, near_copy: bool, kept: bool) -> None:
         self._digests[at * _DIGEST_BYTES : (at + 1) * _DIGEST_BYTES] = bytes.fromhex(sha256)
         self._is_near[at], self._is_kept[at] = near_copy, kept
 
+    def _read_earlier(self) -> None:
+        """Remember where the lines of an earlier try are, the last of equals. Strange ones are left out."""
+        try:
+            with self._path.open("rb") as file:
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    written = _parsed(line)
+                    if written is None or not 0 <= written.at < len(self._starts):
+                        self._end += len(line)
+                        continue
+                    self._is_earlier[written.at] = True
+                    self._place(written.at, line)
+        except OSError:
+            return
 
-def _read(path: Path, num_images: int) -> dict[int, Written]:
-    """Return the lines of an earlier try by position, the last of equals; lines that a kill cut short are left out."""
-    found: dict[int, Written] = {}
+
+def _parsed(line: bytes) -> Written | None:
+    """Return what a line says, or None for one that a kill cut short or others wrote."""
+    parts = line.split(b" ", _LINE_PARTS - 1)
+    if len(parts) != _LINE_PARTS or len(parts[1]) != 2 * _DIGEST_BYTES or not parts[5].endswith(b"}\n"):
+        return None
     try:
-        with path.open("rb") as file:
-            for line in file:
-                parts = line.split()
-                if not line.endswith(b"\n") or len(parts) != _LINE_PARTS or len(parts[1]) != 2 * _DIGEST_BYTES:
-                    continue
-                try:
-                    at, num_bytes, noted, near = (int(parts[index]) for index in (0, 2, 3, 4))
-                    bytes.fromhex(parts[1].decode())
-                except ValueError:
-                    continue
-                if 0 <= at < num_images:
-                    found[at] = Written(parts[1].decode(), num_bytes, noted, bool(near))
-    except OSError:
-        return {}
-    return found
+        at, num_bytes, noted, near = int(parts[0]), int(parts[2]), int(parts[3]), int(parts[4])
+        bytes.fromhex(parts[1].decode())
+    except ValueError:
+        return None
+    return Written(at, parts[1].decode(), num_bytes, noted, bool(near), parts[5])

@@ -8,44 +8,82 @@ import pytest
 
 from augment import build as build_module
 from augment.build import build
+from augment.errors import OutputError
 from augment.files import sha256_bytes
 from augment.ledger import LEDGER, Ledger
 from augment.plan import make_plan
 from augment.sources import open_source
 
 
+def _found(folder, num_images, at, path):
+    """What a ledger opened anew finds of an image: its hash, how many were kept and were near copies."""
+    ledger = Ledger(folder, num_images)
+    with ledger.opened():
+        return ledger.find(at, str(path)), ledger.num_kept, ledger.num_near_copies
+
+
 def test_a_line_counts_while_the_file_is_as_it_was(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"picture")
+    sha256 = sha256_bytes(b"picture")
     first = Ledger(tmp_path, 3)
     with first.opened():
-        first.add(1, 7, sha256_bytes(b"picture"), near_copy=True)
-    assert first.sha256(1) == sha256_bytes(b"picture")
+        first.add(1, 7, sha256, '{"a": 1}', near_copy=True)
     assert (first.num_kept, first.num_near_copies) == (0, 1)
-    again = Ledger(tmp_path, 3)
-    assert again.find(0, str(path)) is None
-    assert again.find(1, str(path)) == sha256_bytes(b"picture")
-    assert (again.num_kept, again.num_near_copies) == (1, 1)
+    assert _found(tmp_path, 3, 0, path) == (None, 0, 0)
+    assert _found(tmp_path, 3, 1, path) == (sha256, 1, 1)
     path.write_bytes(b"pictures")
-    assert Ledger(tmp_path, 3).find(1, str(path)) is None
+    assert _found(tmp_path, 3, 1, path) == (None, 0, 0)
     path.write_bytes(b"erutcip")
     os.utime(path, ns=(0, time.time_ns() + 10**9))
-    assert Ledger(tmp_path, 3).find(1, str(path)) is None, "the size is the same, but it was changed later"
+    assert _found(tmp_path, 3, 1, path) == (None, 0, 0), "the size is the same, but it was changed later"
     path.unlink()
-    assert Ledger(tmp_path, 3).find(1, str(path)) is None
+    assert _found(tmp_path, 3, 1, path) == (None, 0, 0)
 
 
-@pytest.mark.parametrize("torn", [b"1 ab", b"x y z 1 2\n", b"\xff\xfe\n", b"7 " + b"a" * 64 + b" 1 1 0\n", b""])
+def test_records_come_in_the_order_of_the_plan_with_those_of_an_earlier_try(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"picture")
+    first = Ledger(tmp_path, 100)
+    with first.opened():
+        first.add(70, 7, sha256_bytes(b"picture"), '{"at": "70, früher"}', near_copy=False)
+        first.add(71, 7, sha256_bytes(b"picture"), '{"at": "of a file that is gone"}', near_copy=False)
+    with (tmp_path / LEDGER).open("ab") as file:
+        file.write(b"72 cut sho")
+    ledger = Ledger(tmp_path, 100)
+    with ledger.opened():
+        assert ledger.find(70, str(path))
+        assert not ledger.find(71, str(tmp_path / "gone.png"))
+        for at in reversed([at for at in range(100) if at != 70]):
+            ledger.add(at, 1, sha256_bytes(b"%d" % at), json.dumps({"at": at}), near_copy=False)
+        found = [json.loads(line)["at"] for line in ledger.records()]
+    assert found == [*range(70), "70, früher", *range(71, 100)]
+    third = Ledger(tmp_path, 100)
+    assert sum(third._is_earlier) == 100, "the line that was cut short did not spoil the one after it"
+
+
+def test_a_ledger_that_others_change_is_told(tmp_path):
+    ledger = Ledger(tmp_path, 1)
+    with ledger.opened():
+        ledger.add(0, 1, sha256_bytes(b"0"), "{}", near_copy=False)
+        list(ledger.records())
+        (tmp_path / LEDGER).write_bytes(b"else")
+        with pytest.raises(OutputError, match="changed while it was in use"):
+            list(ledger.records())
+
+
+@pytest.mark.parametrize("torn", [b"1 ab", b"x y z 1 2 {}\n", b"\xff\xfe\n", b"7 " + b"a" * 64 + b" 1 1 0 {}\n", b""])
 def test_torn_and_strange_lines_are_left_out(tmp_path, torn):
-    whole = b"0 " + b"b" * 64 + b" 7 1 0\n"  # hash, size, time noted, near copy
+    whole = b"0 " + b"b" * 64 + b" 7 1 0 {}\n"  # hash, size, time noted, near copy, line of metadata.jsonl
     (tmp_path / LEDGER).write_bytes(whole + torn)
-    assert list(Ledger(tmp_path, 3)._earlier) == [0]
+    assert list(Ledger(tmp_path, 3)._is_earlier) == [True, False, False]
 
 
 def test_copies_are_counted_among_what_was_added(tmp_path):
     ledger = Ledger(tmp_path, 6)
-    for at, content in enumerate("ab" + "acdc"):  # two originals; added: one repeats an original, one an added one
-        ledger.keep(at, sha256_bytes(content.encode()))
+    with ledger.opened():
+        for at, content in enumerate("ab" + "acdc"):  # two originals; one repeats an original, one an added one
+            ledger.keep(at, 1, sha256_bytes(content.encode()), "{}")
     assert ledger.num_copies(first=2) == 2
 
 
