@@ -154,7 +154,9 @@ def test_the_order_is_that_of_paired_differences_not_of_whose_seeds_are_there(tm
     (standing,) = report.headline
     assert standing.mean(2) < standing.mean(1)
     assert [report.groups[place].name for place in standing.order] == ["hflip", "gan", "none"]
-    assert "one seed cannot be told from luck" in Page(render(report)).text
+    text = Page(render(report)).text
+    assert "No verdict on gan: one seed cannot be told from luck." in text
+    assert "no verdict (one seed)" in text
 
 
 def test_a_study_without_a_finished_reference_has_no_verdict_yet(tmp_path):

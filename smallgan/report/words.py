@@ -35,7 +35,7 @@ def call_words(standing: Standing, one: Difference | None) -> str:
     if one is None:
         return "reference" if standing.reference is not None else "no reference"
     if one.call == "untested":
-        return f"no verdict: {one.why}"
+        return "no verdict (one seed)" if len(one.seeds) == 1 else f"no verdict: {one.why}"
     if one.call == "no evidence":
         return "no evidence"
     word = one.call if standing.better is None else "better" if one.call == standing.better else "worse"
@@ -87,7 +87,7 @@ def _sentence(
         policies = [one.policy for one in standing.tested]
         which = f"{policies[0]} changes" if len(policies) == 1 else f"any of the {len(policies)} policies changes"
         return f"No evidence that {which} {standing.label} against {reference} ({seeds})."
-    parts = []
+    parts: list[str] = []
     if standing.better is None:
         for call, verb in (("lower", "lower"), ("higher", "raise")):
             of_call = [one for one in called if one.call == call]
