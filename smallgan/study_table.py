@@ -29,7 +29,7 @@ class Row:
     cell: str
     seed: int
     state: str
-    """As in cells.json, or "stopped": begun, and no process is at it."""
+    """As in cells.json, or "stopped": begun, not finished, and no process is at it."""
     step: int
     steps: int | None
     """Asked for; None before the run has begun."""
@@ -106,6 +106,8 @@ def _row(study: StudyDir, cell: Cell) -> Row:
     if state == "running":
         with study.claimed(run.path) as free:
             state = "stopped" if free else state
+    elif state == "pending" and step:
+        state = "stopped"
     return Row(cell.index, cell.cell, cell.seed, state, step, steps, left, _kmmd(run), cell.problem)
 
 

@@ -175,6 +175,8 @@ def test_a_stop_leaves_the_study_to_go_on_from(tiny_set, tmp_path):
     study, outcome, _ = run(tiny(tiny_set), tmp_path / "study", stop_requested=lambda: next(asked))
     assert outcome.stopped
     assert "pending" in states(study).values()
+    stopped = [row for row in rows(study) if row.state == "stopped"]
+    assert [(row.step > 0, row.step < row.steps) for row in stopped] == [(True, True)]
     _, outcome, _ = run(tiny(tiny_set), tmp_path / "study")
     assert (outcome.stopped, len(outcome.done)) == (False, 3)
 

@@ -58,3 +58,22 @@ def test_an_absent_study_is_named(tmp_path):
 
 def test_studies_are_numbered(tmp_path):
     assert [claim_study(tmp_path, "a").name, claim_study(tmp_path, "b").name] == ["00000-a", "00001-b"]
+
+
+def test_written_anew_cells_keep_their_states(tmp_path):
+    study = StudyDir(tmp_path / "study")
+    study.create("name: a\n", two_cells())
+    study.update(0, "done")
+    more = [*two_cells(), Cell(2, "vflip", {"augment.policy": "vflip"}, 1, "runs/02-vflip-seed1")]
+    study.create("name: b\n", more)
+    assert [cell.state for cell in study.cells()] == ["done", "pending", "pending"]
+    assert study.recipe.read_text(encoding="utf-8") == "name: b\n"
+
+
+def test_one_process_has_a_run_at_a_time(tmp_path):
+    study = StudyDir(tmp_path / "study")
+    run = study.runs / "00-none-seed1"
+    with study.claimed(run) as first, study.claimed(run) as second, study.claimed(study.shared / run.name) as other:
+        assert (first, second, other) == (True, False, True)
+    with study.claimed(run) as again:
+        assert again

@@ -86,7 +86,7 @@ def run(
         page = write_page(study, say)
     if outcome.elsewhere:
         say(f"{len(outcome.elsewhere)} run(s) are held by other processes")
-    say(counted(found))
+    say(f"{counted(found)}{'; the same command goes on from there' if outcome.stopped else ''}")
     for row in found:
         if row.problem:
             say(f"failed: {row.cell}, seed {row.seed}: {row.problem}")
