@@ -116,7 +116,7 @@ def bar_svg(chart: BarChart) -> Markup:
         inside = min(max(value, low), high)
         return round(_LEFT + (inside - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
 
-    places = ticks(low, high)
+    places = ticks(low, high, 4)
     base = height - _BOTTOM + 4
     parts = []
     for value, text in zip(places, tick_texts(places), strict=True):
