@@ -34,6 +34,8 @@ from smallgan.models.spectral import freeze, thaw
 Init = Literal["pretrained", "identity"]
 BYTES_A_PARAMETER = {True: 16, False: 4}
 """In training a float32 weight, its gradient and Adam's two moments; else the weight."""
+MEMORY_SHARE = 0.75
+"""Most of the free memory that an adapter's layers may take."""
 
 
 class AdaptedGenerator(nn.Module, ABC):
@@ -172,10 +174,14 @@ def check_group_size(generator: Adaptable, group_size: int) -> None:
 
 
 def check_memory(generator: Adaptable, group_size: int, available: int | None, *, training: bool = True) -> None:
-    """Raise UsageError when APGC's layers at this group size cannot fit into `available` bytes (None: unknown)."""
+    """Raise UsageError when APGC's layers at this group size cannot fit into `available` bytes (None: unknown).
+
+    They may take `MEMORY_SHARE` of it: what else a step needs would otherwise bring the machine to a standstill, which
+    is worse than a refusal (measured: 19.2 GiB of 20 free, ungrouped at 128 px).
+    """
     parameters = _size(generator, group_size).layer_parameters
     needed = parameters * BYTES_A_PARAMETER[training]
-    if available is not None and needed > available:
+    if available is not None and needed > MEMORY_SHARE * available:
         what = "weights, gradients and Adam's two moments" if training else "weights"
         raise UsageError(
             f"--group-size {group_size}: {parameters:,} parameters need {needed / 2**30:.1f} GiB ({what}, float32), "
