@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,33 @@ def claim_run(root: Path, name: str) -> RunDir:
         with output_errors(run.path), suppress(FileExistsError):
             run.path.mkdir()
             return run
+
+
+def check_out(
+    out: Path,
+    kind: str,
+    *,
+    exists: bool,
+    new: bool,
+    ours: Container[str],
+    changes: Callable[[], Mapping[str, tuple[Any, Any]]],
+) -> None:
+    """Raise UsageError unless `out` is free, or holds a `kind` ("run", "study") of the same recipe to go on with.
+
+    `ours` are names of files that may lie in a free folder; `changes` gives what differs from the recipe there.
+    """
+    if not exists:
+        if out.exists() and any(path.name not in ours for path in out.iterdir()):
+            raise UsageError(f"--out {out}: this folder holds other files; name a new or an empty one")
+        return
+    if new:
+        raise UsageError(f"--out {out}: a {kind} stands there already; with --new name another folder")
+    changed = changes()
+    if changed:
+        listed = "; ".join(f"{path} is {old!r} there, {now!r} now" for path, (old, now) in changed.items())
+        raise UsageError(
+            f"--out {out}: a {kind} of another recipe stands there: {listed}. Use its values, or another --out"
+        )
 
 
 def numbered_runs(root: Path) -> list[tuple[int, RunDir]]:

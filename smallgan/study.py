@@ -25,7 +25,7 @@ from smallgan.metrics.features import extract, feature_net
 from smallgan.metrics.image_features import sample_features
 from smallgan.models.base import Generator
 from smallgan.recipe import Recipe, differences, dump_recipe, read_recipe
-from smallgan.run import RunDir, append_jsonl, claim_run, next_run, numbered_runs
+from smallgan.run import RunDir, append_jsonl, check_out, claim_run, next_run, numbered_runs
 from smallgan.sampling import sample_pixels
 from smallgan.scoring import COPY_METRICS, default_num_fake, prepared
 from smallgan.trainers import Source, adapter_table, open_pretrained, prepare
@@ -102,18 +102,7 @@ def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunD
     """
     if out is not None:
         run = RunDir(out)
-        if not run.exists():
-            if out.exists() and any(path.name != ".lock" for path in out.iterdir()):
-                raise UsageError(f"--out {out}: this folder holds other files; name a new or an empty one")
-            return run
-        if new:
-            raise UsageError(f"--out {out}: a run stands there already; with --new name another folder")
-        changed = _changes(recipe, run)
-        if changed:
-            listed = "; ".join(f"{path} is {old!r} there, {now!r} now" for path, (old, now) in changed.items())
-            raise UsageError(
-                f"--out {out}: a run of another recipe stands there: {listed}. Use its values, or another --out"
-            )
+        check_out(out, "run", exists=run.exists(), new=new, ours=(".lock",), changes=lambda: _changes(recipe, run))
         return run
     for _, run in [] if new else reversed(numbered_runs(root)):
         if run.exists() and not run.reached(recipe.train.steps) and not _changes(recipe, run):

@@ -16,7 +16,7 @@ from smallgan.device import choose_device, describe_device
 from smallgan.generators import Model
 from smallgan.metrics.features import extract, feature_net
 from smallgan.recipe import Recipe, differences, dump_study, read_recipe
-from smallgan.run import RunDir, next_run, numbered_runs
+from smallgan.run import RunDir, check_out, next_run, numbered_runs
 from smallgan.sampling import sample_pixels
 from smallgan.scoring import default_num_fake
 from smallgan.stages import is_trained, refuse_other_inputs
@@ -86,18 +86,14 @@ def find_study(recipe: Recipe, *, out: Path | None, new: bool, root: Path = ROOT
     """Return the study to go on with, or one that is not there yet. Raises UsageError and InputError."""
     if out is not None:
         study = StudyDir(out)
-        if not study.exists():
-            if out.exists() and any(path.name not in (".cells.lock", "stages") for path in out.iterdir()):
-                raise UsageError(f"--out {out}: this folder holds other files; name a new or an empty one")
-            return study
-        if new:
-            raise UsageError(f"--out {out}: a study stands there already; with --new name another folder")
-        changed = _changes(recipe, study)
-        if changed:
-            listed = "; ".join(f"{path} is {old!r} there, {now!r} now" for path, (old, now) in changed.items())
-            raise UsageError(
-                f"--out {out}: a study of another recipe stands there: {listed}. Use its values, or another --out"
-            )
+        check_out(
+            out,
+            "study",
+            exists=study.exists(),
+            new=new,
+            ours=(".cells.lock", "stages"),
+            changes=lambda: _changes(recipe, study),
+        )
         return study
     for _, run in [] if new else reversed(numbered_runs(root)):
         study = StudyDir(run.path)

@@ -72,7 +72,7 @@ def prepare(
     if settings.model == "dcgan":
         return DCGANTrainer(recipe, device), ImageBatches(pixels, settings.batch_size, recipe.seed, device)
     classes = data.classes if own.conditional else []
-    if settings.model == "biggan" and not classes:
+    if not classes:
         say("one class: the images are in no sub-folders" if own.conditional else "one class, as the recipe says")
     labels = data.labels if classes else None
     size = settings.batch_size * own.d_steps
@@ -93,7 +93,7 @@ def _adapter_trainer(
     return TransferTrainer(recipe, adapter, data.mixture.pixels, device, network, source.origin)
 
 
-def describe_adapter(recipe: Recipe, source: Source, adapter: AdaptedGenerator | None = None) -> str:
+def describe_adapter(recipe: Recipe, source: Source, adapter: AdaptedGenerator) -> str:
     """Return a line that says how many parameters the adapter has, beside BSA on the same generator."""
     settings = recipe.transfer
     wanted = None if settings.method == "bsa" else settings.group_size
@@ -104,7 +104,7 @@ def describe_adapter(recipe: Recipe, source: Source, adapter: AdaptedGenerator |
         f"{row.name}: {row.weights:,} weights after the batch norms, {row.weights_ratio:.2f} times BSA's; "
         f"{row.layer_parameters:,} with biases ({row.layer_ratio:.2f} times)"
     )
-    trained = sum(parameter.numel() for parameter in adapter.parameters()) if adapter else row.trained
+    trained = sum(parameter.numel() for parameter in adapter.parameters())
     return f"{line}; {trained:,} trained in all, beside a code for each image"
 
 

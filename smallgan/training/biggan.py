@@ -100,10 +100,8 @@ class BigGANTrainer:
             total = loss_g + self.own.orthogonal * orthogonal_penalty(self.regular)
         self._descend("g", total)
 
-        if number < self.own.ema_start:
-            update_ema(self.generator_ema, self.generator, 0.0, number)
-        else:
-            update_ema(self.generator_ema, self.generator, self.ema_decay, number - self.own.ema_start)
+        averaged = number - self.own.ema_start  # before its start the average is a copy
+        update_ema(self.generator_ema, self.generator, self.ema_decay if averaged >= 0 else 0.0, max(averaged, 0))
         return {
             "loss_d": loss_d.detach(),
             "loss_g": loss_g.detach(),
