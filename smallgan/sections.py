@@ -12,6 +12,7 @@ MetricName = Literal[
     "repeats", "target",
 ]  # fmt: skip
 """The metrics that need no more than fakes and originals; `smallgan.metrics.METRICS` says what they are."""
+Side = Literal[32, 64, 128, 256, 512]
 
 
 class Section(BaseModel):
@@ -25,7 +26,7 @@ class DataSection(Section):
 
     source: str | None = None
     """A folder, a zip or a mixed dataset; None is the sample set that ships with smallgan."""
-    size: Literal[32, 64, 128, 256, 512] = 64
+    size: Side = 64
     """Side of the square training images in pixels; in a transfer it is the pretrained generator's."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How an image that is not square becomes one."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from augment.errors import UsageError
+from augment.errors import InputError, UsageError
 from smallgan.generators import pretrained_origin
 from smallgan.images import ImageBatches
 from smallgan.models.adapters import AdaptedGenerator, parameter_table, parse_class_vector, starting_class_vector
@@ -18,6 +18,7 @@ from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGene
 from smallgan.models.pretrained import Pretrained
 from smallgan.models.spectral import SpectralEmbedding
 from smallgan.recipe import Recipe
+from smallgan.sections import Side
 from smallgan.training.biggan import BigGANTrainer
 from smallgan.training.dcgan import DCGANTrainer
 from smallgan.training.loop import Trainer
@@ -26,6 +27,7 @@ from smallgan.training.transfer import TransferTrainer, build_adapter
 from smallgan.training_data import TrainingData
 
 Say = Callable[[str], None]
+SIDES = get_args(Side)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ def open_pretrained(recipe: Recipe) -> tuple[Recipe, Source | None]:
         return recipe, None
     found, origin = pretrained_origin(recipe.transfer.pretrained)
     size = found.generator.size
+    if size not in SIDES:
+        raise InputError(f"{found.path}: it makes images of {size} px; needed one of {', '.join(map(str, SIDES))} px")
     if "size" in recipe.data.model_fields_set and recipe.data.size != size:
         raise UsageError(
             f"data.size {recipe.data.size}: the pretrained generator makes {size} px ({found.path}); leave the size out"

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from pretrained_files import deep_folder, saved, state
 
-from augment.errors import UsageError
+from augment.errors import InputError, UsageError
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
 from smallgan.models.pretrained import save_generator
@@ -263,6 +263,23 @@ def test_fine_tuning_a_biggan_deep_is_refused(classes_set, tmp_path):
     folder = deep_folder(tmp_path / "deep", BigGANDeepGenerator(config).eval())
     with pytest.raises(UsageError, match=r"finetune needs a BigGAN of the official layout.*--transfer apgc or bsa"):
         prepared(classes_set, folder, "finetune")
+
+
+def test_a_generator_of_a_side_that_no_recipe_has_is_refused(classes_set, tmp_path):
+    layers = ((True, 4, 2), (False, 2, 2), (True, 2, 1))
+    config = BigGANDeepConfig(
+        output_dim=16,
+        z_dim=9,
+        class_embed_dim=10,
+        channel_width=4,
+        num_classes=6,
+        layers=layers,
+        attention_layer_position=2,
+        n_stats=5,
+    )
+    folder = deep_folder(tmp_path / "deep", BigGANDeepGenerator(config).eval())
+    with pytest.raises(InputError, match="images of 16 px; needed one of 32, 64, 128, 256, 512 px"):
+        prepared(classes_set, folder, "apgc")
 
 
 def test_fine_tuning_what_the_public_bsa_code_adapted_is_refused(classes_set, tmp_path):
