@@ -1,4 +1,7 @@
-"""The stages of one run of a study: train, then sample. What was done from the same inputs is not done again."""
+"""The stages of one run of a study: train, sample, and show what is nearest to the training images.
+
+What was done from the same inputs is not done again.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from augment.errors import UsageError
 from augment.files import make_folder, sha256_bytes, sha256_file, write_json
 from smallgan.cell_plan import Job
 from smallgan.checkpoint import TENSORS
+from smallgan.nearest_sheet import sheet_of, write_nearest
 from smallgan.run import RunDir
 from smallgan.sample_request import Request, sample
 from smallgan.study import train
@@ -52,6 +56,12 @@ def carry_out(
     if stages.inputs("sample") != drawn:
         _sample(job, run, device)
         stages.note("sample", drawn)
+    if job.cell is not None and job.recipe.score.metrics:  # whoever scores nothing waits for no feature network
+        checkpoint, step = _checkpoint(job, run)
+        compared = sha256_bytes(f"{inputs}{sha256_file(run.checkpoint(step) / TENSORS)}".encode())
+        if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
+            write_nearest(run, checkpoint, device)
+            stages.note("nearest", compared)
     return True
 
 
@@ -91,14 +101,19 @@ def _digest(generator: Path) -> str:
 
 def _sampling_inputs(job: Job, run: RunDir) -> str:
     settings = job.recipe.sample
-    step = run.best_step() if settings.checkpoint == "best" else run.last_step()
-    tensors = run.checkpoint(step or run.last_step()) / TENSORS
+    tensors = run.checkpoint(_checkpoint(job, run)[1]) / TENSORS
     return sha256_bytes(json.dumps([settings.model_dump(mode="json"), job.recipe.seed, sha256_file(tensors)]).encode())
+
+
+def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
+    """Return which checkpoint is sampled, by name and by step: the last one where no best was chosen."""
+    best = run.best_step() if job.recipe.sample.checkpoint == "best" else None
+    return ("best", best) if best else ("last", run.last_step())
 
 
 def _sample(job: Job, run: RunDir, device: str) -> None:
     settings, seed = job.recipe.sample, job.recipe.seed
-    checkpoint = settings.checkpoint if settings.checkpoint == "last" or run.best_step() else "last"
+    checkpoint, _ = _checkpoint(job, run)
     for count, interpolate in ((settings.count, False), (settings.interpolate, True)):
         if count > interpolate:  # one latent leads nowhere
             sample(

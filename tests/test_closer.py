@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from augment.errors import UsageError
 from smallgan.metrics.closer import Row, as_csv, rows_of
 from smallgan.metrics.features import Features
+from smallgan.metrics.sheet import TILE
 
 
 def run(*args):
@@ -44,9 +45,9 @@ def test_a_copied_image_is_named_and_shown_above_its_original(tmp_path):
     assert all(0 < float(row["top_probability"]) <= 1 and row["target_probability"] for row in rows)
     with Image.open(sheet) as picture:
         pixels = np.asarray(picture)
-    assert pixels.shape == (2 * 130 - 2, 6 * 130 - 2, 3)
-    assert (pixels[:128, :128] == pixels[130:, :128]).all()
-    assert not (pixels[:128, 130:258] == pixels[130:, 130:258]).all()
+    fakes_row, reals_row = (pixels[top : top + TILE, -6 * (TILE + 2) :] for top in (0, TILE + 2))
+    assert (fakes_row[:, :TILE] == reals_row[:, :TILE]).all()
+    assert not (fakes_row[:, TILE + 2 : 2 * TILE] == reals_row[:, TILE + 2 : 2 * TILE]).all()
 
 
 def test_rows_of_bad_files_are_not_mixed_up(tmp_path):

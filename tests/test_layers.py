@@ -18,7 +18,8 @@ LAYERS = (
     {"smallgan", "recipe", "sections", "grid", "split", "device", "memory", "shipped", "console", "small_net"},
     {"models", "images", "weights", "datasets", "run", "study_dir", "checkpoint"},
     {"training", "generators", "sampling", "latent_files", "reconstructions", "metrics", "report", "journal"},
-    {"study", "trainers", "training_data", "scoring", "gallery", "sample_request", "cell_plan", "study_table"},
+    {"study", "trainers", "training_data", "scoring", "gallery", "sample_request", "cell_plan", "study_table"}
+    | {"nearest_sheet"},
     {"stages", "run_study", "study_start"},
     {"cli", "__main__"},
 )

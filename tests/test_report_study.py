@@ -280,6 +280,49 @@ def test_walks_and_the_most_copied_are_shown_where_they_are(study):
     assert "Reconstructions" not in text
 
 
+def sheet_of(run: Path, seed: int, distances: list[float]) -> Path:
+    """Write a sheet and its numbers, as `smallgan run` does."""
+    folder = run / "samples" / f"step-000300-nearest-seed{seed}"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 32), (9 * seed, 90, 90)).save(folder / "worst.png")
+    added = {"added": "a__hflip.png", "added_distance": 0.125}
+    rows = [
+        {"sample": number, "original": f"{number}.png", "distance": distance, "added": None, "added_distance": None}
+        for number, distance in enumerate(distances)
+    ]
+    facts = {"features": "net", "num_fake": 1000, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]]}
+    (folder / "worst.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder / "worst.json"
+
+
+def test_the_sheet_of_the_first_seed_is_shown_and_the_others_are_linked(study):
+    for seed in range(5):
+        sheet_of(study / "runs" / f"{5 + seed:05d}-hflip-s{seed}", seed, [0.25, 0.375, 0.75])
+    page = Page(render(collect(find_runs([study])), study))
+    alts = [tag["alt"] for name, tag in page.tags if name == "img" and "Nearest" in str(tag["alt"])]
+    assert alts == ["Nearest to the training images of 00005-hflip-s0: fakes above what they are most like, 3 in all"]
+    assert (
+        "3 of 1,000 samples, the nearest first, each above the original nearest to it: distances to the nearest "
+        "training image 0.125 to 0.750 in the features of net. 1 of them is nearer to an image that was added, shown below. A "
+        "sample nearer than 0.500 to an original counts as a copy: 2 of these do."
+    ) in page.text
+    sheets = {file for file in page.files if "worst" in file}
+    assert sheets == {
+        f"runs/{5 + seed:05d}-hflip-s{seed}/samples/step-000300-nearest-seed{seed}/worst.png" for seed in range(5)
+    }
+    assert all((study / file).is_file() for file in sheets)
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"nearest": []}', '{"nearest": [{"sample": 1}]}'])
+def test_a_sheet_whose_numbers_are_broken_is_shown_without_them_and_named(study, text):
+    sheet_of(study / "runs" / "00005-hflip-s0", 0, [0.25]).write_text(text, encoding="utf-8")
+    report = collect(find_runs([study]))
+    ((label, problem),) = report.problems
+    assert label == "00005-hflip-s0"
+    assert problem.startswith("samples/step-000300-nearest-seed0/worst.json: ")
+    assert 'alt="Nearest to the training images of 00005-hflip-s0"' in render(report)
+
+
 def test_a_page_of_a_study_is_the_same_every_time(study):
     report = collect(find_runs([study]))
     assert render(report) == render(collect(find_runs([study])))

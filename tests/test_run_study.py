@@ -59,6 +59,7 @@ def test_a_study_trains_scores_and_samples_every_cell(tiny_set, tmp_path):
         assert {path.name for path in folder.samples.iterdir()} == {
             f"step-000004-images-seed{cell.seed}-x2",
             f"step-000004-interpolation-seed{cell.seed}-x2",
+            f"step-000004-nearest-seed{cell.seed}",
         }
     data = json.loads((study.path / "runs/02-gan-seed1/data.json").read_text(encoding="utf-8"))
     assert data["origins"] == {"original": 12, "synthetic": 12}
@@ -70,6 +71,51 @@ def test_what_is_unchanged_is_not_done_again(tiny_set, tmp_path):
     _, outcome, said = run(tiny(tiny_set), tmp_path / "study")
     assert (len(outcome.done), said) == (3, [])
     assert {path: path.stat().st_mtime_ns for path in study.runs.rglob("*") if path.is_file()} == before
+
+
+def test_each_cell_shows_its_fakes_beside_the_nearest_training_images(tiny_set, tmp_path):
+    study, _, _ = run(tiny(tiny_set), tmp_path / "study")
+    facts = {}
+    for cell in study.cells():
+        (path,) = (RunDir(study.run_of(cell)).samples / "step-000004-nearest-seed0").glob("*.json")
+        facts[cell.cell] = json.loads(path.read_text(encoding="utf-8"))
+        with Image.open(path.with_suffix(".png")) as picture:
+            assert picture.width < 700
+    originals = set(json.loads((study.path / "runs/00-none-seed0/data.json").read_text(encoding="utf-8"))["names"])
+    for found in facts.values():
+        assert (found["num_fake"], found["num_originals"], len(found["nearest"])) == (8, 12, 8)
+        least = [min(row["distance"], row["added_distance"] or np.inf) for row in found["nearest"]]
+        assert least == sorted(least)
+        assert {row["original"] for row in found["nearest"]} <= originals
+        assert {row["sample"] for row in found["nearest"]} == set(range(8))
+    assert {row["added"] for row in facts["none"]["nearest"]} == {None}
+    # early fakes are like other early fakes, which the gan images are, and like nothing else
+    assert all("gan" in row["added"] for row in facts["gan"]["nearest"])
+
+
+def test_a_sheet_that_is_missing_is_made_again_and_nothing_else(tiny_set, tmp_path):
+    study, _, _ = run(tiny(tiny_set), tmp_path / "study")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in study.runs.rglob("*") if path.is_file()}
+    sheet = study.path / "runs/01-hflip-seed0/samples/step-000004-nearest-seed0/worst.png"
+    sheet.unlink()
+    # as a study made before there were sheets has it
+    stages = study.stage_file(study.path / "runs/00-none-seed0")
+    done = json.loads(stages.read_text(encoding="utf-8"))
+    stages.write_text(json.dumps({stage: done[stage] for stage in ("train", "sample")}), encoding="utf-8")
+    _, outcome, _ = run(tiny(tiny_set), tmp_path / "study")
+    assert len(outcome.done) == 3
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in study.runs.rglob("*") if path.is_file()}
+    assert {path: data for path, (_, data) in after.items()} == {path: data for path, (_, data) in before.items()}
+    made = {path.relative_to(study.path).as_posix() for path in after if after[path][0] != before[path][0]}
+    assert {name.rpartition("/")[0].rpartition("/")[2] for name in made} == {"step-000004-nearest-seed0"}
+    assert {name.split("/")[1] for name in made} == {"00-none-seed0", "01-hflip-seed0"}
+    assert json.loads(stages.read_text(encoding="utf-8")) == done
+
+
+def test_a_study_that_scores_nothing_compares_nothing(tiny_set, tmp_path):
+    study, outcome, _ = run(tiny(tiny_set, **{"score.metrics": []}), tmp_path / "study")
+    assert len(outcome.done) == 3
+    assert not list(study.path.rglob("worst.*"))
 
 
 def test_other_samples_are_drawn_without_training_again(tiny_set, tmp_path):
@@ -252,7 +298,10 @@ def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
     assert "no study of this recipe has begun" in command(*words, "--status").output
     result = command(*words, "--json")
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "study/report.html").stat().st_size > 10_000
+    page = (tmp_path / "study/report.html").read_text(encoding="utf-8")
+    assert (
+        'alt="Nearest to the training images of 01-hflip-seed0: fakes above what they are most like, 8 in all"' in page
+    )
     shown = json.loads(command(*words, "--status", "--json").stdout)
     assert [(row["cell"], row["state"], row["step"], row["steps"]) for row in shown["runs"]] == [
         ("none", "done", 4, 4),

@@ -9,20 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from augment.errors import InputError, UsageError
-from augment.geometry import fit_square
 from augment.pixels import Pixels
-from smallgan.images import pairs
 from smallgan.metrics.concentration import classes_of_reals, concentration
 from smallgan.metrics.memorisation import near_threshold
 from smallgan.metrics.nearest import nearest
+from smallgan.metrics.sheet import most_alike, sheet
 
 if TYPE_CHECKING:
     from smallgan.metrics.features import Features
 
-_TILE = 128
 _MOST_TILES = 40
 
 
@@ -94,14 +90,11 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def worst_sheet(fake: Features, fakes: Pictures, real: Features | None, reals: Pictures | None) -> Pixels:
-    """Return the 40 fakes that lie nearest to a real, the nearest first, each above that real.
+    """Return the 40 fakes that lie nearest to a real, the nearest first, each above that real, with the distances.
 
     Raises UsageError when there are no reals.
     """
     if real is None or reals is None:
         raise UsageError("--worst: shows fakes beside their nearest reals, and there are none; name some with --real")
-    distances, which = nearest(fake.features, real.features)
-    worst = np.argsort(distances, kind="stable")[:_MOST_TILES]
-    above = [fit_square(fakes.pixels_of(int(row)), _TILE, "pad") for row in worst]
-    below = [fit_square(reals.pixels_of(int(which[row])), _TILE, "pad") for row in worst]
-    return pairs(np.stack(above), np.stack(below))
+    found = most_alike(fake.features, real.features, None, _MOST_TILES)
+    return sheet(found, fakes.pixels_of, reals.pixels_of, reals.pixels_of)

@@ -24,7 +24,7 @@ from smallgan.report.curves import score_charts, stats_charts
 from smallgan.report.export import data_uri, export_files, figures
 from smallgan.report.pictures import Picture
 from smallgan.report.runs import Run, finite
-from smallgan.report.words import call_words, verdicts
+from smallgan.report.words import call_words, nearest_words, verdicts
 from smallgan.run import RunDir
 from smallgan.study_dir import StudyDir
 
@@ -45,7 +45,7 @@ _HASH_LETTERS = 12
 _SHEETS = (
     ("Reconstructions", "Training images, each above what its learned code gives.", "reconstructions"),
     ("Walks between latents", "Smooth steps speak against a generator that has learnt images by heart.", "strip"),
-    ("Nearest to the training images", "The fakes most like a real image, beside it: copies show here first.", "worst"),
+    ("Nearest to the training images", "The fakes most like a training image: copies show here first.", "worst"),
 )
 """Title, what to see in it, and attribute of a run."""
 
@@ -164,19 +164,38 @@ def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
         "steps": sorted({snapshot.step for run in shown for snapshot in run.snapshots}),
         "sheets": [sheet for sheet in _SHEETS if any(getattr(run, sheet[2]) for run in shown)],
         "links": lambda number: _links(report, number, page_folder),
+        "sheet_links": lambda numbers, name: _sheet_links(report, numbers, name, page_folder),
+        "nearest_words": nearest_words,
     }
 
 
 def _links(report: Report, number: int, page_folder: Path | None) -> list[tuple[int, str]]:
     """Return step and relative link of each grid of a run; [] where no link can lead there, as to another drive."""
-    if page_folder is None:
+    between = _way_to(report.folders[number], page_folder)
+    if between is None:
         return []
-    run = RunDir(report.folders[number].resolve())
-    try:
-        between = Path(os.path.relpath(run.path, page_folder.resolve())).as_posix()
-    except ValueError:
-        return []
+    run = RunDir(report.folders[number])
     return [(step, quote(f"{between}/{run.fakes(step).name}")) for step in report.runs[number].grid_steps]
+
+
+def _sheet_links(report: Report, numbers: Sequence[int], name: str, page_folder: Path | None) -> list[tuple[int, str]]:
+    """Return the number of each of these runs that has a sheet, and the relative link to it."""
+    found = []
+    for number in numbers:
+        between, file = _way_to(report.folders[number], page_folder), report.runs[number].sheet_files.get(name)
+        if between is not None and file is not None:
+            found.append((number, quote(f"{between}/{file}")))
+    return found
+
+
+def _way_to(folder: Path, page_folder: Path | None) -> str | None:
+    """Return the relative way from the page to a run folder, None where there is none."""
+    if page_folder is None:
+        return None
+    try:
+        return Path(os.path.relpath(folder.resolve(), page_folder.resolve())).as_posix()
+    except ValueError:
+        return None
 
 
 def _downloads(report: Report) -> dict[str, str]:

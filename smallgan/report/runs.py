@@ -20,6 +20,7 @@ import yaml
 
 from augment.errors import InputError, SmallganError
 from smallgan.metrics.score import Score
+from smallgan.report.copies import FACTS, Nearest, read_nearest
 from smallgan.report.pictures import Picture, Sizes, read_picture
 from smallgan.run import RunDir, read_jsonl
 
@@ -71,6 +72,10 @@ class Run:
     """A walk between latents, where one was drawn into samples/."""
     worst: Picture | None
     """The fakes nearest to real images beside them, where such a sheet lies in samples/."""
+    nearest: Nearest | None
+    """That sheet in numbers."""
+    sheet_files: Mapping[str, str]
+    """Where the files of `reconstructions`, `strip` and `worst` lie in the run folder, with '/', as far as they are."""
     problems: tuple[str, ...]
     """What is missing, broken or unfinished in the folder, a sentence each."""
 
@@ -130,6 +135,8 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
     environment = parts.read(folder.environment, _read_mapping, {})
     best = parts.read(folder.best, _read_mapping, {})
     meaning = best.get("meaning")
+    files = _sheet_files(folder)
+    worst = files.get("worst")
     return Run(
         label=label,
         recipe=recipe,
@@ -143,11 +150,13 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
         best_meaning=meaning if isinstance(meaning, str) else None,
         snapshots=_snapshots(parts, grids, large, small),
         grid_steps=tuple(grids),
-        reconstructions=_newest(parts, [folder.reconstructions(step) for step in folder.reconstruction_steps()], large),
+        reconstructions=_sheet(parts, files.get("reconstructions"), large),
         reals=parts.read(folder.reals, large, None),
         mix=parts.read(folder.mix, large, None),
-        strip=_newest(parts, sorted(folder.samples.glob("**/strip.png")), large),
-        worst=_newest(parts, sorted(folder.samples.glob("**/worst*.png")), large),
+        strip=_sheet(parts, files.get("strip"), large),
+        worst=_sheet(parts, worst, large),
+        nearest=parts.read(worst.with_name(FACTS), _read_nearest, None) if worst else None,
+        sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
         problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
     )
 
@@ -244,10 +253,23 @@ def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: 
     return tuple(snapshots)
 
 
-def _newest(parts: _Parts, files: Sequence[Path], reader: _Reader) -> Picture | None:
-    """Return the last of some pictures, None where there is none."""
-    found: Picture | None = parts.read(files[-1], reader, None) if files else None
+def _sheet_files(folder: RunDir) -> dict[str, Path]:
+    """Return the newest file of each kind of sheet that there is."""
+    found = {
+        "reconstructions": [folder.reconstructions(step) for step in folder.reconstruction_steps()],
+        "strip": sorted(folder.samples.glob("**/strip.png")),
+        "worst": sorted(folder.samples.glob("**/worst*.png")),
+    }
+    return {name: files[-1] for name, files in found.items() if files}
+
+
+def _sheet(parts: _Parts, file: Path | None, reader: _Reader) -> Picture | None:
+    found: Picture | None = parts.read(file, reader, None) if file else None
     return found
+
+
+def _read_nearest(path: Path) -> Nearest | None:
+    return read_nearest(_read_mapping(path))
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

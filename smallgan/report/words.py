@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from smallgan.report.charts import number
 from smallgan.report.collect import Report
+from smallgan.report.copies import Nearest
 from smallgan.report.standings import Standing, unequal_images
 from smallgan.report.verdict import FEW_SEEDS, Difference
 
@@ -40,6 +41,23 @@ def call_words(standing: Standing, one: Difference | None) -> str:
         return "no evidence"
     word = one.call if standing.better is None else "better" if one.call == standing.better else "worse"
     return f"suggests {word}" if one.only_suggests else word
+
+
+def nearest_words(found: Nearest) -> str:
+    """Return what the sheet of the fakes nearest to training images shows, in a few sentences."""
+    rows, copies, of_added = found.rows, found.num_copies, found.num_of_added
+    text = (
+        f"{len(rows)} of {found.num_fake:,} samples, the nearest first, each above the original nearest to it: distances "
+        f"to the nearest training image {number(rows[0].least)} to {number(rows[-1].least)} in the features of "
+        f"{found.features}."
+    )
+    if of_added:
+        which = "1 of them is" if of_added == 1 else f"{of_added} of them are"
+        text += f" {which} nearer to an image that was added, shown below."
+    if copies is None:
+        return f"{text} There are too few originals to say how near a copy lies."
+    counted = "none of these does" if not copies else f"{copies} of these {'does' if copies == 1 else 'do'}"
+    return f"{text} A sample nearer than {number(found.copy_distance or 0)} to an original counts as a copy: {counted}."
 
 
 def listed(words: Sequence[str]) -> str:
