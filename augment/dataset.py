@@ -38,9 +38,9 @@ class Record:
     fit: str | None = None
     """How it, or its parent, became a square: the JSON text of `augment.geometry.Fit`. None: it had that shape."""
 
-    def to_line(self) -> str:
-        """Return its line of metadata.jsonl, without the end of the line."""
-        return _ENCODER.encode(vars(self))
+    def to_line(self) -> bytes:
+        r"""Return its line of metadata.jsonl, ending in \n."""
+        return f"{_ENCODER.encode(vars(self))}\n".encode()
 
 
 class MixedDataset:

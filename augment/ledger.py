@@ -5,18 +5,17 @@ position in the plan, the file's hash and size, when it was noted, whether the i
 last the image's line of metadata.jsonl: what was drawn is known while the image is made, and is kept here instead of
 in memory. At the end metadata.jsonl is read from here in the order of the plan.
 
-A line counts only while the file has that size and was not changed after it was noted. A few lines at a time are
-written: what a kill takes of them is looked at again. The ledger is gone once metadata.jsonl is there.
+A line counts only while the file has that size and was not changed after it was noted. The lines of a batch are
+written together: what a kill takes of them is looked at again. The ledger is gone once metadata.jsonl is there.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +28,6 @@ LEDGER = ".ledger"
 
 _DIGEST_BYTES = 32
 _LINE_PARTS = 6
-_LINES_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +41,25 @@ class Written:
     near_copy: bool
     record: bytes
     r"""Its line of metadata.jsonl, ending in \n."""
+    kept: bool = False
+    """Whether an earlier try wrote the file. The line does not say so."""
+
+    def to_line(self) -> bytes:
+        """Return the line."""
+        return b"%d %s %d %d %d %s" % (
+            self.at,
+            self.sha256.encode(),
+            self.num_bytes,
+            self.noted_ns,
+            self.near_copy,
+            self.record,
+        )
 
 
 class Ledger:
     """What is known of each image of a plan by its position: 47 bytes an image, whatever the lines hold.
 
-    `find`, `keep`, `add` and `records` work while it is `opened`; the first three from any thread.
+    `find`, `note` and `records` work while it is `opened`; the first two from any thread.
     """
 
     def __init__(self, path: Path, num_images: int) -> None:
@@ -59,23 +70,18 @@ class Ledger:
         self._is_earlier = bytearray(num_images)
         self._starts = np.zeros(num_images, np.int64)
         self._lengths = np.zeros(num_images, np.int32)
-        self._waiting: list[tuple[int, bytes]] = []
         self._lock = threading.Lock()
         self._end = 0
         self._read_earlier()
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Open the file, and write what is still to be written at the end, whichever it is. Raises OutputError."""
+        """Open the file. Raises OutputError."""
         with output_errors(self._path):
             self._out: BinaryIO = self._path.open("ab")
             self._out.truncate(self._end)  # what a kill cut short
         with self._out, self._path.open("rb", buffering=0) as self._in:
-            try:
-                yield
-            finally:
-                with self._lock:
-                    self._flush()
+            yield
 
     def find(self, at: int, path: str) -> str | None:
         """Return the hash of the file of image `at` if an earlier try wrote it and nobody touched it since."""
@@ -89,24 +95,27 @@ class Ledger:
         written = _parsed(self._line(at))
         if written is None or status.st_size != written.num_bytes or status.st_mtime_ns > written.noted_ns:
             return None
-        self._set(at, written.sha256, near_copy=written.near_copy, kept=True)
+        self._set(replace(written, kept=True))
         return written.sha256
 
-    def keep(self, at: int, num_bytes: int, sha256: str, record: str) -> None:
-        """Note that the file of image `at` was there and whole. Raises OutputError."""
-        self._note(at, num_bytes, sha256, record, near_copy=False, kept=True)
-
-    def add(self, at: int, num_bytes: int, sha256: str, record: str, *, near_copy: bool) -> None:
-        """Note that the file of image `at` was written now; `record` is its line of metadata. Raises OutputError."""
-        self._note(at, num_bytes, sha256, record, near_copy=near_copy, kept=False)
+    def note(self, images: Iterable[Written]) -> None:
+        """Write the lines of images that are there and whole now. Raises OutputError."""
+        lines = []
+        for image in images:
+            self._set(image)
+            lines.append((image.at, image.to_line()))
+        with self._lock:
+            with output_errors(self._path):
+                self._out.write(b"".join([line for _, line in lines]))
+                self._out.flush()
+            for at, line in lines:
+                self._place(at, line)
 
     def records(self) -> Iterator[bytes]:
         r"""Yield the lines of metadata.jsonl of all images, in the order of the plan, each ending in \n.
 
         Raises OutputError when the file was changed by others.
         """
-        with self._lock:
-            self._flush()
         for at in range(len(self._starts)):
             written = _parsed(self._line(at))
             if written is None or written.at != at:
@@ -134,22 +143,6 @@ class Ledger:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def _note(self, at: int, num_bytes: int, sha256: str, record: str, *, near_copy: bool, kept: bool) -> None:
-        self._set(at, sha256, near_copy=near_copy, kept=kept)
-        line = f"{at} {sha256} {num_bytes} {time.time_ns()} {near_copy:d} {record}\n".encode()
-        with self._lock:
-            self._waiting.append((at, line))
-            if len(self._waiting) >= _LINES_AT_ONCE:
-                self._flush()
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        with output_errors(self._path):
-            self._out.write(b"".join(line for _, line in waiting))
-            self._out.flush()
-        for at, line in waiting:
-            self._place(at, line)
-
     def _place(self, at: int, line: bytes) -> None:
         self._starts[at], self._lengths[at] = self._end, len(line)
         self._end += len(line)
@@ -159,9 +152,10 @@ class Ledger:
             self._in.seek(int(self._starts[at]))
             return self._in.read(int(self._lengths[at]))
 
-    def _set(self, at: int, sha256: str, *, near_copy: bool, kept: bool) -> None:
-        self._digests[at * _DIGEST_BYTES : (at + 1) * _DIGEST_BYTES] = bytes.fromhex(sha256)
-        self._is_near[at], self._is_kept[at] = near_copy, kept
+    def _set(self, image: Written) -> None:
+        start = image.at * _DIGEST_BYTES
+        self._digests[start : start + _DIGEST_BYTES] = bytes.fromhex(image.sha256)
+        self._is_near[image.at], self._is_kept[image.at] = image.near_copy, image.kept
 
     def _read_earlier(self) -> None:
         """Remember where the lines of an earlier try are, the last of equals. Strange ones are left out."""

@@ -283,12 +283,12 @@ def test_a_full_disk_names_the_file_leaves_nothing_half_and_goes_on_later(tiny_s
 KILLED = """
 import sys, time
 from pathlib import Path
-from augment import build, files
+from augment import build, files, making
 from augment.plan import make_plan
 from augment.sources import open_source
 def slow(path, data, **options):
     files.write_bytes(path, data, **options); time.sleep(0.02)
-build.write_bytes = slow
+making.write_bytes = slow
 source = open_source(Path(sys.argv[1]))
 build.build(make_plan(source, "hflip+contrast", ratio="1:2", size=24), source, Path(sys.argv[2]), workers=2)
 """

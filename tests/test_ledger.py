@@ -7,12 +7,18 @@ import time
 import pytest
 
 from augment import build as build_module
+from augment import making
 from augment.build import build
 from augment.errors import OutputError
 from augment.files import sha256_bytes
-from augment.ledger import LEDGER, Ledger
+from augment.ledger import LEDGER, Ledger, Written
 from augment.plan import make_plan
 from augment.sources import open_source
+
+
+def _image(at, content, record, *, near_copy=False):
+    """The line of an image whose file was written just now."""
+    return Written(at, sha256_bytes(content), len(content), time.time_ns(), near_copy, f"{record}\n".encode())
 
 
 def _found(folder, num_images, at, path):
@@ -28,7 +34,7 @@ def test_a_line_counts_while_the_file_is_as_it_was(tmp_path):
     sha256 = sha256_bytes(b"picture")
     first = Ledger(tmp_path, 3)
     with first.opened():
-        first.add(1, 7, sha256, '{"a": 1}', near_copy=True)
+        first.note([_image(1, b"picture", '{"a": 1}', near_copy=True)])
     assert (first.num_kept, first.num_near_copies) == (0, 1)
     assert _found(tmp_path, 3, 0, path) == (None, 0, 0)
     assert _found(tmp_path, 3, 1, path) == (sha256, 1, 1)
@@ -46,16 +52,18 @@ def test_records_come_in_the_order_of_the_plan_with_those_of_an_earlier_try(tmp_
     path.write_bytes(b"picture")
     first = Ledger(tmp_path, 100)
     with first.opened():
-        first.add(70, 7, sha256_bytes(b"picture"), '{"at": "70, früher"}', near_copy=False)
-        first.add(71, 7, sha256_bytes(b"picture"), '{"at": "of a file that is gone"}', near_copy=False)
+        first.note([_image(70, b"picture", '{"at": "70, früher"}')])
+        first.note([_image(71, b"picture", '{"at": "of a file that is gone"}')])
     with (tmp_path / LEDGER).open("ab") as file:
         file.write(b"72 cut sho")
     ledger = Ledger(tmp_path, 100)
     with ledger.opened():
         assert ledger.find(70, str(path))
         assert not ledger.find(71, str(tmp_path / "gone.png"))
-        for at in reversed([at for at in range(100) if at != 70]):
-            ledger.add(at, 1, sha256_bytes(b"%d" % at), json.dumps({"at": at}), near_copy=False)
+        left = [at for at in reversed(range(100)) if at != 70]
+        for first_of_batch in range(0, len(left), 7):
+            batch = left[first_of_batch : first_of_batch + 7]
+            ledger.note(_image(at, b"%d" % at, json.dumps({"at": at})) for at in batch)
         found = [json.loads(line)["at"] for line in ledger.records()]
     assert found == [*range(70), "70, früher", *range(71, 100)]
     third = Ledger(tmp_path, 100)
@@ -65,7 +73,7 @@ def test_records_come_in_the_order_of_the_plan_with_those_of_an_earlier_try(tmp_
 def test_a_ledger_that_others_change_is_told(tmp_path):
     ledger = Ledger(tmp_path, 1)
     with ledger.opened():
-        ledger.add(0, 1, sha256_bytes(b"0"), "{}", near_copy=False)
+        ledger.note([_image(0, b"0", "{}")])
         list(ledger.records())
         (tmp_path / LEDGER).write_bytes(b"else")
         with pytest.raises(OutputError, match="changed while it was in use"):
@@ -83,7 +91,7 @@ def test_copies_are_counted_among_what_was_added(tmp_path):
     ledger = Ledger(tmp_path, 6)
     with ledger.opened():
         for at, content in enumerate("ab" + "acdc"):  # two originals; one repeats an original, one an added one
-            ledger.keep(at, 1, sha256_bytes(content.encode()), "{}")
+            ledger.note([_image(at, content.encode(), "{}")])
     assert ledger.num_copies(first=2) == 2
 
 
@@ -100,11 +108,11 @@ def test_a_killed_build_reads_no_image_that_the_ledger_has(tiny_set, tmp_path, m
         if len(written) == 30:
             raise Killed
         written.append(path)
-        build_module_write(path, data, **options)
+        making_write(path, data, **options)
 
-    build_module_write = build_module.write_bytes
+    making_write = making.write_bytes
     with monkeypatch.context() as patched:
-        patched.setattr(build_module, "write_bytes", dying)
+        patched.setattr(making, "write_bytes", dying)
         with pytest.raises(Killed):
             build(plan, source, tmp_path / "out")
     assert len((tmp_path / "out" / LEDGER).read_bytes().splitlines()) == 30
@@ -116,6 +124,7 @@ def test_a_killed_build_reads_no_image_that_the_ledger_has(tiny_set, tmp_path, m
 
     build_module_decode = build_module.decode
     monkeypatch.setattr(build_module, "decode", decode)
+    monkeypatch.setattr(making, "decode", decode)
     dataset = build(plan, source, tmp_path / "out")
     assert dataset.num_kept == 30
     shown = {record.file_name for record in dataset.records}
@@ -141,10 +150,19 @@ def test_many_images_of_one_original_are_shared_among_workers(tiny_set, tmp_path
         path.unlink()
     source = open_source(tiny_set)
     plan = make_plan(source, "contrast", count=200)
-    groups = build_module._groups(plan)
-    assert [len(positions) for _, positions in groups] == [64, 64, 64, 9]
+    assert [len(batch) for batch in making.batches(plan)] == [32] * 6 + [9]
     build(plan, source, tmp_path / "one", workers=1)
     build(plan, source, tmp_path / "three", workers=3)
     lines = [(tmp_path / name / "metadata.jsonl").read_bytes() for name in ("one", "three")]
     assert lines[0] == lines[1]
     assert json.loads(lines[0].splitlines()[-1])["origin"] == "augmented"
+
+
+@pytest.mark.parametrize(("size", "batch"), [(64, 32), (128, 16), (256, 4), (1024, 1)])
+def test_a_batch_is_small_where_images_are_large(tiny_set, size, batch):
+    plan = make_plan(open_source(tiny_set), "contrast", count=100, size=size)
+    found = making.batches(plan)
+    assert {len(positions) for positions in found[:-1]} == {batch}
+    assert sorted(at for positions in found for at in positions) == list(range(112))
+    sources = [plan.entries[at].source for positions in found for at in positions]
+    assert sources == sorted(sources), "what comes of one image stands together"
