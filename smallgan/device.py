@@ -28,6 +28,7 @@ class Stream(IntEnum):
     LABELS = 10
     DIFFAUGMENT = 11
     MIRROR = 12
+    CODE_CHOICE = 13
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -24,6 +24,7 @@ from smallgan.sampling import (
     draw_labels,
     find_class,
     generate_images,
+    latents_around,
     parse_numbers,
     parse_seeds,
 )
@@ -43,6 +44,8 @@ class Request:
     label: str | None = None
     """One class for all images, by name or number."""
     truncation: float | None = None
+    around_codes: float | None = None
+    """Draw near the codes of training images: how far, in standard deviations of the codes."""
     latents: Path | None = None
     """Latents of the user's own, and `labels` for them."""
     labels: Path | None = None
@@ -65,6 +68,7 @@ _TAKES = {
     "codes": {"interpolate", "frames", "out"},
     "latents": {"labels", "label", "seed", "raw", "out", "grid_only"},
     "interpolate": {"count", "seed", "seeds", "label", "truncation", "frames", "out"},
+    "around_codes": {"count", "seed", "seeds", "raw", "out", "grid_only"},
     "": {"count", "seed", "seeds", "label", "truncation", "raw", "out", "grid_only"},
 }
 """The options beside each that says what is made; the first of them that was given does. "": images are drawn."""
@@ -120,6 +124,10 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
         inputs = _given(request, model, request.latents)
         drawn = [(request.seed, row) for row in range(len(inputs.z))]
         kind = f"latents-{request.latents.stem}"
+    elif request.around_codes is not None:
+        drawn = _drawn(request, DEFAULT_COUNT)
+        inputs = Inputs(latents_around(drawn, load_codes(model), request.around_codes))
+        kind = f"around-codes{request.around_codes:g}-{_which(drawn)}"
     else:
         drawn = _drawn(request, DEFAULT_COUNT)
         inputs = draw_inputs(model, drawn, request.truncation, request.label)

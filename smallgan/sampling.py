@@ -47,6 +47,19 @@ def latents(addresses: Sequence[Address], z_dim: int, truncation: float | None =
     return np.stack([_truncated(seed, k, z_dim, truncation) for seed, k in addresses])
 
 
+def latents_around(addresses: Sequence[Address], codes: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+    """Return latents N x Z near the learned codes M x Z of training images, each drawn at its own address (seed, k).
+
+    Image k of a seed lies near the k-th code from one that the seed draws, so that M images in a row are near M codes:
+    code + `spread` * (standard deviation of all components of all codes) * standard normal. Raises UsageError below 0.
+    """
+    if not 0 <= spread < math.inf:
+        raise UsageError(f"--around-codes {spread:g}: needed 0 or more, such as 0.3; leave it out to draw anywhere")
+    first = {seed: int(rng(seed, Stream.CODE_CHOICE).integers(len(codes))) for seed, _ in addresses}
+    near = codes[[(first[seed] + k) % len(codes) for seed, k in addresses]]
+    return (near + np.float32(spread * codes.std()) * latents(addresses, codes.shape[1])).astype(np.float32)
+
+
 def check_truncation(truncation: float) -> None:
     """Raise UsageError unless it is a number above 0."""
     if not 0 < truncation < math.inf:

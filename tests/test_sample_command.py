@@ -15,7 +15,7 @@ from augment.geometry import fit_square
 from augment.sources import open_source
 from smallgan.cli import main
 from smallgan.generators import load_codes, load_model
-from smallgan.sampling import Inputs, addresses, draw_inputs, generate, latents
+from smallgan.sampling import Inputs, addresses, draw_inputs, generate, generate_images, latents
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,17 @@ def test_interpolation_of_latents_and_of_codes(sample, made, tmp_path):
     assert "interpolation-seed0-x2-t0.4-class-1" in found["files"][0]
 
 
+def test_images_around_codes_at_no_distance_are_the_reconstructions(sample, made, tmp_path):
+    near, _ = result(sample, "adapted", "--around-codes", 0, "--count", 6, "--raw", tmp_path / "near.npy")
+    assert near["count"] == 6
+    model = load_model(made / "adapted", CPU)
+    of_codes = torch.cat(list(generate_images(model, Inputs(load_codes(model))))).numpy()
+    found = np.load(tmp_path / "near.npy")
+    assert any(np.allclose(found, np.roll(of_codes, turn, axis=0), atol=1e-5) for turn in range(6))
+    far, _ = result(sample, "adapted", "--around-codes", 0.5)
+    assert "around-codes0.5-seed0-x36" in far["files"][0]
+
+
 def test_reconstructions_stand_below_their_originals(sample, made):
     found, said = result(sample, "adapted", "--reconstruct")
     assert said == ""
@@ -253,6 +264,13 @@ def test_reconstructions_without_originals(sample, made, tmp_path):
         (["adapted", "--interpolate", "--codes", "4"], "at least two"),
         (["adapted", "--interpolate", "--codes", "0,1", "--truncation", "1"], "--truncation: it says nothing beside"),
         (["adapted", "--interpolate", "--codes", "0,1", "--count", "3"], "--count: it says nothing beside --codes"),
+        (["dcgan", "--around-codes", "0.3"], "no codes of training images"),
+        (["adapted", "--around-codes", "-1"], "--around-codes -1: needed 0 or more"),
+        (["adapted", "--around-codes", "nan"], "--around-codes nan: needed 0 or more"),
+        (
+            ["adapted", "--around-codes", "1", "--truncation", "1"],
+            "--truncation: it says nothing beside --around-codes",
+        ),
         (["adapted", "--reconstruct", "--interpolate"], "--interpolate: it says nothing beside --reconstruct"),
         (["adapted", "--reconstruct", "--seed", "3"], "--seed: it says nothing beside --reconstruct"),
         (["adapted", "--latents", "z.npy", "--truncation", "1"], "--truncation: it says nothing beside --latents"),

@@ -24,6 +24,7 @@ from smallgan.sampling import (
     generate,
     interpolate,
     latents,
+    latents_around,
     parse_seeds,
     sample_pixels,
 )
@@ -261,3 +262,16 @@ def test_an_official_folder_is_sampled_by_its_averaged_generator_and_a_discrimin
     saved(tmp_path / "D.pth", state(BigGANDiscriminator(TINY)))
     with pytest.raises(InputError, match="discriminator"):
         load_model(tmp_path / "D.pth", CPU)
+
+
+def test_latents_around_codes_walk_through_all_codes_and_lie_as_far_off_as_asked():
+    codes = np.random.default_rng(3).normal(size=(7, 400)).astype(np.float32)
+    asked = addresses(21, 5, None)
+    at = latents_around(asked, codes, 0)
+    places = [int(np.flatnonzero((codes == z).all(axis=1))[0]) for z in at]
+    assert places == [(places[0] + k) % 7 for k in range(21)]
+    off = (latents_around(asked, codes, 0.5) - at) / codes.std()
+    assert np.std(off) == pytest.approx(0.5, rel=0.03)  # 8,400 draws
+    np.testing.assert_array_equal(off.argmax(axis=1), latents(asked, 400).argmax(axis=1))
+    np.testing.assert_array_equal(latents_around(asked, codes, 0.5)[4:5], latents_around(asked[4:5], codes, 0.5))
+    assert len({tuple(z) for z in latents_around(addresses(None, 0, range(30)), codes, 0)}) > 3

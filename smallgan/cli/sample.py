@@ -28,6 +28,10 @@ def sample(
     truncation: Annotated[
         float | None, typer.Option(help="Draw again what lies further from 0 than this; default: no truncation.")
     ] = None,
+    around_codes: Annotated[
+        float | None,
+        typer.Option(help="Near the codes of training images (bsa, apgc), so many of their standard deviations away."),
+    ] = None,
     latents: Annotated[Path | None, typer.Option(help="Your own latents: a .npy of float32, N x Z.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Classes of --latents: a .npy of int64, N.")] = None,
     raw: Annotated[
@@ -64,6 +68,7 @@ def sample(
             seeds=seeds,
             label=label,
             truncation=truncation,
+            around_codes=around_codes,
             latents=latents,
             labels=labels,
             raw=raw,
