@@ -85,6 +85,17 @@ def test_the_reference_and_the_measure_can_be_named(study):
         collect(find_runs([study]), metric="fid")
 
 
+def test_a_run_of_the_study_is_named_by_its_place_in_it(study):
+    path = study / "runs" / "00005-hflip-s0" / "recipe.yaml"
+    recipe = path.read_text(encoding="utf-8")
+    own = f"generator: {(study / 'runs' / '00000-none-s0').as_posix()}"
+    path.write_text(recipe.replace("generator: null", own), encoding="utf-8")
+    other = study / "runs" / "00006-hflip-s1" / "recipe.yaml"
+    other.write_text(recipe.replace("generator: null", "generator: /elsewhere/runs/00000-none-s0"), encoding="utf-8")
+    shown = collect(find_runs([study])).differences["augment.generator"]
+    assert shown[4:8] == (None, "runs/00000-none-s0", "/elsewhere/runs/00000-none-s0", None)
+
+
 # The verdict
 
 
@@ -303,8 +314,8 @@ def test_the_sheet_of_the_first_seed_is_shown_and_the_others_are_linked(study):
     assert alts == ["Nearest to the training images of 00005-hflip-s0: fakes above what they are most like, 3 in all"]
     assert (
         "3 of 1,000 samples, the nearest first, each above the original nearest to it: distances to the nearest "
-        "training image 0.125 to 0.750 in the features of net. 1 of them is nearer to an image that was added, shown below. A "
-        "sample nearer than 0.500 to an original counts as a copy: 2 of these do."
+        "training image 0.125 to 0.750 in the features of net. 1 of them is nearer to an image that was added, shown "
+        "below. A sample nearer than 0.500 to an original counts as a copy: 2 of these do."
     ) in page.text
     sheets = {file for file in page.files if "worst" in file}
     assert sheets == {

@@ -1,5 +1,6 @@
 """A grid of six runs, killed with SIGKILL at three random moments and finished, equals the uninterrupted one."""
 
+import base64
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from smallgan.report import collect, find_runs
+from smallgan.report.export import export_files
 from smallgan.run import RunDir, read_jsonl
 from smallgan.study_dir import StudyDir
 
@@ -34,7 +37,8 @@ def command(recipe, source, out):
 
 
 def lines_written(study):
-    return sum(path.read_bytes().count(b"\n") for path in study.path.rglob("stats.jsonl"))
+    # no rglob: checkpoint folders are renamed while it walks
+    return sum(path.read_bytes().count(b"\n") for path in study.runs.glob("*/stats.jsonl"))
 
 
 def killed_when(words, environment, study, lines, pause):
@@ -54,6 +58,30 @@ def without_times(line):
     return {key: value for key, value in line.items() if key not in TIMES}
 
 
+def numbers_without_times(text):
+    """What report.json says, but for how long it took."""
+    told = json.loads(text)
+    for run in told["runs"]:
+        del run["train_seconds"], run["other_seconds"]
+    return told
+
+
+def page_without_times(study):
+    """The page in three parts: its HTML without times and places, and its numbers in JSON without times."""
+    page = study.report.read_text(encoding="utf-8").replace(str(study.path.parent), "")
+    table = r'(?s)(aria-label="Time and machine".*?<tbody>)(.*?)(</tbody>)'
+    assert len(re.findall(table, page)) == 1
+    saved = r'(download="report\.json" href="data:application/json;base64,)([^"]*)'
+    (told,) = (base64.b64decode(code) for _, code in re.findall(saved, page))
+    return re.sub(saved, r"\1", re.sub(table, r"\1\3", page)), numbers_without_times(told)
+
+
+def exported(study):
+    """The files of `smallgan report --export` by name, but for times."""
+    files = export_files(collect(find_runs([study.path])))
+    return files | {"report.json": numbers_without_times(files["report.json"])}
+
+
 def steps_trained_again(run):
     """Steps that the log reports although a checkpoint at or after them was resumed from before."""
     again, resumed = [], 0
@@ -65,12 +93,13 @@ def steps_trained_again(run):
     return again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [int(text) for text in os.environ.get("SMALLGAN_KILLS", "0").split(",")])
 def test_a_grid_killed_three_times_and_finished_equals_the_uninterrupted_one(tiny_set, tmp_path, number):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE, encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    whole, cut = StudyDir(tmp_path / "whole"), StudyDir(tmp_path / "cut")
+    whole, cut = StudyDir(tmp_path / "whole" / "study"), StudyDir(tmp_path / "cut" / "study")
     subprocess.run(command(recipe, tiny_set, whole.path), check=True, capture_output=True, env=environment)
     draws = np.random.default_rng([number, 6])
     words = command(recipe, tiny_set, cut.path)
@@ -78,10 +107,16 @@ def test_a_grid_killed_three_times_and_finished_equals_the_uninterrupted_one(tin
     hits = [killed_when(words, environment, cut, lines, draws.uniform(0, 0.1)) for lines in moments]
     assert sum(hits) >= 2  # the last moment may come after the end
     kept = {path: path.stat().st_mtime_ns for path in cut.path.rglob(f"step-{STEPS:06d}/tensors.safetensors")}
-    result = subprocess.run([*words, "--json"], check=True, capture_output=True, text=True, env=environment)
-    assert {row["state"] for row in json.loads(result.stdout)["runs"]} == {"done"}
+    subprocess.run(words, check=True, capture_output=True, env=environment)
+    assert {cell.state for cell in cut.cells()} == {"done"}
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
+    (page, numbers), (cut_page, cut_numbers) = page_without_times(whole), page_without_times(cut)
+    lines = zip(page.splitlines(), cut_page.splitlines(), strict=True)
+    assert [(line, other) for line, other in lines if line != other] == []
+    assert numbers == cut_numbers
+    assert {"scores.csv", "verdicts.csv", "report.json"} < exported(whole).keys()
+    assert exported(whole) == exported(cut)
     for one, other in zip(whole.cells(), cut.cells(), strict=True):
         assert one == other
         first, second = RunDir(whole.run_of(one)), RunDir(cut.run_of(other))

@@ -142,7 +142,9 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     return Report(
         runs=tuple(runs),
         columns=columns,
-        differences=_differences(runs, without=("name", "seeds") if grouping.is_replicated else ("name",)),
+        differences=_differences(
+            runs, [study.name for study in grouping.studies], without_seeds=grouping.is_replicated
+        ),
         left_out=(*left_out, *grouping.problems),
         folders=tuple(read_from),
         groups=grouping.groups,
@@ -224,10 +226,23 @@ def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]]) -> Colum
     return Column(example.metric, example.label, example.identity, ascending, bests)
 
 
-def _differences(runs: Sequence[Run], *, without: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def _differences(runs: Sequence[Run], studies: Sequence[str], *, without_seeds: bool) -> dict[str, tuple[Any, ...]]:
+    without = ("name", "seeds") if without_seeds else ("name",)
     keys = dict.fromkeys(key for run in runs for key in run.recipe if key not in without)
-    values = {key: tuple(run.recipe.get(key) for run in runs) for key in keys}
+    values = {key: tuple(_within(run.recipe.get(key), studies) for run in runs) for key in keys}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+
+
+def _within(value: Any, studies: Sequence[str]) -> Any:
+    """Return a value of a recipe, and of the path of a run in one of the studies the part below the study.
+
+    That part is the same wherever the study lies: runs/00-none-seed0.
+    """
+    for study in studies if isinstance(value, str) else ():
+        _, found, below = f"/{value}".rpartition(f"/{study}/")
+        if found and below.startswith(("runs/", "shared/")):
+            return below
+    return value
 
 
 def _both(column: Column, number: int) -> dict[str, Any]:

@@ -56,11 +56,13 @@ class Row:
 
     name: str
     cells: tuple[str, ...]
+    is_measured: bool = False
+    """Of each run by itself: that two of them are alike, rounded, says nothing."""
 
     @property
     def differs(self) -> bool:
-        """Tell whether the cells are not all alike."""
-        return len(set(self.cells)) > 1
+        """Tell whether a cell is needed for each run."""
+        return self.is_measured or len(set(self.cells)) > 1
 
 
 def render(report: Report, page_folder: Path | None = None) -> str:
@@ -317,10 +319,10 @@ def _machine(runs: Iterable[Run]) -> list[Row]:
     """Return time, speed and environment, a row a fact, a cell a run."""
     runs = list(runs)
     rows = [
-        Row("Training", tuple(_span(_newest(run, "train_seconds")) for run in runs)),
-        Row("Elsewhere (grids, scores, saving)", tuple(_span(_newest(run, "other_seconds")) for run in runs)),
-        Row("Images a second, median", tuple(_count(_median(run, "images_per_second")) for run in runs)),
-        Row("Memory, most", tuple(_megabytes(run) for run in runs)),
+        Row("Training", tuple(_span(_newest(run, "train_seconds")) for run in runs), True),
+        Row("Elsewhere (grids, scores, saving)", tuple(_span(_newest(run, "other_seconds")) for run in runs), True),
+        Row("Images a second, median", tuple(_count(_median(run, "images_per_second")) for run in runs), True),
+        Row("Memory, most", tuple(_megabytes(run) for run in runs), True),
     ]
     names = dict.fromkeys(name for run in runs for name in run.environment if name != "command")
     return rows + [Row(name, tuple(run.environment.get(name, "unknown") for run in runs)) for name in names]

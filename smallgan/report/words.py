@@ -47,9 +47,9 @@ def nearest_words(found: Nearest) -> str:
     """Return what the sheet of the fakes nearest to training images shows, in a few sentences."""
     rows, copies, of_added = found.rows, found.num_copies, found.num_of_added
     text = (
-        f"{len(rows)} of {found.num_fake:,} samples, the nearest first, each above the original nearest to it: distances "
-        f"to the nearest training image {number(rows[0].least)} to {number(rows[-1].least)} in the features of "
-        f"{found.features}."
+        f"{len(rows)} of {found.num_fake:,} samples, the nearest first, each above the original nearest to it: "
+        f"distances to the nearest training image {number(rows[0].least)} to {number(rows[-1].least)} in the features "
+        f"of {found.features}."
     )
     if of_added:
         which = "1 of them is" if of_added == 1 else f"{of_added} of them are"
