@@ -65,6 +65,10 @@ def score(
         Path | None, typer.Option(help="PNG file of the fakes nearest to a real, that real below each.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="No intervals, and no scores of reals against reals.")] = False,
+    latent_kmmd: Annotated[
+        int | None,
+        typer.Option(help="Of a bsa or apgc run, instead: the posters' KMMD of its codes in batches of this many."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Score made-up features whose answers are known, and say pass or fail.")
     ] = False,
@@ -92,6 +96,11 @@ def score(
         _check(json_output)
         return
     from smallgan import scoring
+
+    if latent_kmmd is not None:
+        run = fake or scoring.newest_run(Path("runs"))
+        typer.echo(_of_codes(run, checkpoint, seed, latent_kmmd, json_output=json_output))
+        return
 
     if fit not in ("crop", "pad", "stretch"):
         raise UsageError(f"--fit {fit}: needed crop, pad or stretch")
@@ -139,6 +148,28 @@ def _classes(target: str | None) -> tuple[int, ...] | None:
         return tuple(int(each) for each in target.split(","))
     except ValueError:
         raise UsageError(f"--target {target}: needed class numbers of the network, as 207 or 207,208") from None
+
+
+def _of_codes(run: Path, checkpoint: str, seed: int, batch: int, *, json_output: bool) -> str:
+    """Return what the APGC posters call KMMD: how far a run's learned codes are from N(0, I); no image enters."""
+    import json
+    from dataclasses import asdict
+
+    from smallgan.device import choose_device
+    from smallgan.generators import load_codes, load_model
+    from smallgan.metrics.latent_kmmd import latent_kmmd
+
+    model = load_model(run, choose_device("cpu"), checkpoint)
+    codes = load_codes(model)
+    found = latent_kmmd(codes, seed, batch)
+    if json_output:
+        return json.dumps({"metric": "latent_kmmd", "step": model.step, "num_codes": len(codes)} | asdict(found))
+    return (
+        f"latent KMMD {found.value:.4f}  ({len(codes)} codes of step {model.step} against N(0, I), {found.num_batches} "
+        f"batches of {batch})\n"
+        "note: a diagnostic of latent codes, to be compared with the posters at the same batch: no image enters it, and "
+        "it says nothing of image quality"
+    )
 
 
 def _check(json_output: bool) -> None:
