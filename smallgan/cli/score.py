@@ -167,8 +167,8 @@ def _of_codes(run: Path, checkpoint: str, seed: int, batch: int, *, json_output:
     return (
         f"latent KMMD {found.value:.4f}  ({len(codes)} codes of step {model.step} against N(0, I), {found.num_batches} "
         f"batches of {batch})\n"
-        "note: a diagnostic of latent codes, to be compared with the posters at the same batch: no image enters it, and "
-        "it says nothing of image quality"
+        "note: a diagnostic of latent codes, to be compared with the posters at the same batch: no image enters it, "
+        "and it says nothing of image quality"
     )
 
 
