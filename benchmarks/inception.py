@@ -3,10 +3,13 @@
 The weights are random, because no benchmark may depend on a download: every batch norm gets the statistics of images,
 as training would give it, and the last layer is turned away from the mean of the features and scaled, so that the
 predictions differ from image to image and the Inception Score is well above 1.
+
+    python -m benchmarks.inception FOLDER [--count 1000] [--rounds 3]
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ from torch_fidelity.utils import extract_featuresdict_from_input_id
 from augment.sources import open_source
 from benchmarks.rows import Row, interleave
 from smallgan.metrics.features import FeatureNet, Features, extract
+from smallgan.metrics.inception_score import inception_score
 from smallgan.metrics.networks import TF2015Inception, fold_batch_norms, to_bfloat16
 from smallgan.shipped import sample_set
 
@@ -34,25 +38,38 @@ TARGETS = {"fp32": 1.4, "bf16": None}
 Tensors = dict[str, Tensor]
 
 
-def measure(rounds: int) -> list[Row]:
-    """Return images a second of ours over theirs in both precisions, from `rounds` rounds after one to warm up."""
-    names = [image.name for image in open_source(sample_set()).images[:NUM_IMAGES]]
+def measure(rounds: int, folder: Path | None = None, count: int = NUM_IMAGES) -> list[Row]:
+    """Return images a second of ours over theirs in both precisions, from `rounds` rounds after one to warm up.
+
+    `folder` has the images; None: those of the sample set.
+    """
     tensors = random_inception(first_images(32))
     theirs = their_inception(tensors)
-    ways = {"theirs": lambda: their_features(names, theirs)}
-    for precision in TARGETS:
-        net = our_inception(tensors, precision)
-        ways[precision] = lambda net=net: our_features(names, net)
-    with torch.inference_mode():
+    with image_folder(folder or sample_set(), count) as images, torch.inference_mode():
+        ways = {"theirs": lambda: their_features(images, theirs)}
+        for precision in TARGETS:
+            net = our_inception(tensors, precision)
+            ways[precision] = lambda net=net: our_features(images, net)
         seconds = interleave(ways, rounds)
     rows = []
     for precision, target in TARGETS.items():
         ratios = tuple(a / b for a, b in zip(seconds["theirs"], seconds[precision], strict=True))
-        rates = [len(names) / min(seconds[way]) for way in ("theirs", precision)]
+        rates = [count / min(seconds[way]) for way in ("theirs", precision)]
         best = f"torch-fidelity {rates[0]:.1f}/s, ours {rates[1]:.1f}/s"
-        note = f"{len(names)} PNGs, batch {BATCH_SIZE}; best rounds: {best}"
+        note = f"{count} files, batch {BATCH_SIZE}; best rounds: {best}"
         rows.append(Row(f"Inception features {precision}", target, ratios, note))
     return rows
+
+
+def agreement(folder: Path, count: int) -> str:
+    """Return how far our logits are from theirs, in standard deviations of each class's logit over the images."""
+    tensors = random_inception(first_images(32))
+    with image_folder(folder, count) as images, torch.inference_mode():
+        theirs = their_features(images, their_inception(tensors))["logits_unbiased"].double()
+        ours = torch.from_numpy(our_features(images, our_inception(tensors)).logits).double()
+    off = float(((ours - theirs).abs() / theirs.std(dim=0)).max())
+    scores = " and ".join(f"{inception_score(logits.numpy()).mean:.6f}" for logits in (theirs, ours))
+    return f"logits of {count} images: at most {off:.1e} of their spread apart; IS {scores}"
 
 
 def random_inception(images: Tensor, seed: int = 0) -> Tensors:
@@ -97,29 +114,26 @@ def our_inception(tensors: Tensors, precision: str = "fp32") -> FeatureNet:
     return FeatureNet("random Inception", "random", "0" * 64, "TF 1", precision, 2048, 1008, module, cpu)
 
 
-def their_features(names: list[str], net: FeatureExtractorInceptionV3) -> Tensors:
+def their_features(images: Path, net: FeatureExtractorInceptionV3) -> Tensors:
     """Return `2048` and `logits_unbiased` as torch-fidelity's own pipeline extracts them from sample files."""
-    with _folder(names) as folder:
-        options = {"batch_size": BATCH_SIZE, "cuda": False, "save_cpu_ram": True, "verbose": False}
-        found: Tensors = extract_featuresdict_from_input_id(1, net, input1=str(folder), **options)
-        return found
+    options = {"batch_size": BATCH_SIZE, "cuda": False, "save_cpu_ram": True, "verbose": False}
+    found: Tensors = extract_featuresdict_from_input_id(1, net, input1=str(images), **options)
+    return found
 
 
-def our_features(names: list[str], net: FeatureNet) -> Features:
+def our_features(images: Path, net: FeatureNet) -> Features:
     """Return what we extract from the same files, decoding included; nothing comes from the cache."""
-    source = open_source(sample_set())
-    wanted = [index for index, image in enumerate(source.images) if image.name in set(names)]
-    return extract((source.load(index).image.pixels for index in wanted), net, batch_size=BATCH_SIZE)
+    source = open_source(images)
+    return extract((source.load(index).image.pixels for index in range(len(source))), net, batch_size=BATCH_SIZE)
 
 
 @contextmanager
-def _folder(names: list[str]) -> Iterator[Path]:
-    """Give a folder with these images alone: torch-fidelity takes whole folders."""
-    source = open_source(sample_set())
+def image_folder(path: Path, count: int) -> Iterator[Path]:
+    """Give a folder with the first images of `path` alone: torch-fidelity takes whole folders, and sorts them."""
+    source = open_source(path)
     with tempfile.TemporaryDirectory() as folder:
-        for index, image in enumerate(source.images):
-            if image.name in names:
-                (Path(folder) / image.name.replace("/", "_")).write_bytes(source.read(index))
+        for index, image in enumerate(source.images[:count]):
+            (Path(folder) / f"{index:06d}{Path(image.name).suffix}").write_bytes(source.read(index))
         yield Path(folder)
 
 
@@ -134,3 +148,19 @@ def _saved(tensors: Tensors) -> io.BytesIO:
     torch.save(tensors, buffer)
     buffer.seek(0)
     return buffer
+
+
+def main() -> None:
+    """Print the rows for a folder, and how far the logits of both are apart."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    print(agreement(asked.folder, asked.count), flush=True)
+    for row in measure(asked.rounds, asked.folder, asked.count):
+        print(row.line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

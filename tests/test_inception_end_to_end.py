@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from augment.sources import open_source
 from smallgan.metrics.inception_score import inception_score
 from smallgan.shipped import sample_set
 
@@ -28,11 +27,10 @@ def inception():
 @pytest.mark.slow
 def test_logits_of_files_equal_torch_fidelitys(inception):
     """To 1e-4 of their spread over images, with weights under which images differ: IS above 2."""
-    names = [image.name for image in open_source(sample_set()).images[:NUM_IMAGES]]
     tensors = inception.random_inception(inception.first_images(16))
-    theirs = inception.their_features(names, inception.their_inception(tensors))
-    with torch.inference_mode():
-        ours = inception.our_features(names, inception.our_inception(tensors))
+    with inception.image_folder(sample_set(), NUM_IMAGES) as images, torch.inference_mode():
+        theirs = inception.their_features(images, inception.their_inception(tensors))
+        ours = inception.our_features(images, inception.our_inception(tensors))
     for found, expected in ((ours.features, theirs["2048"]), (ours.logits, theirs["logits_unbiased"])):
         expected = expected.numpy()
         spread = expected.std(axis=0).mean()
