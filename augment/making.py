@@ -7,7 +7,7 @@ system each of those costs about twice as much as alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,7 +22,7 @@ from augment.files import sha256_bytes, write_bytes
 from augment.geometry import fit_by, plan_fit
 from augment.ledger import Ledger, Written
 from augment.pixels import Pixels, decode, encode_jpeg, encode_png, to_gray
-from augment.plan import Entry, Operation, Plan
+from augment.plan import Entry, Operation, Plan, operations_of
 from augment.policy import GAN
 from augment.sources import ImageSet, ImageSource, Loaded
 from augment.transforms import operate
@@ -68,10 +68,10 @@ def batches(plan: Plan) -> list[list[int]]:
 
 
 def with_parents(
-    plan: Plan, source: ImageSet, positions: Iterable[int]
+    plan: Plan, source: ImageSet, positions: Sequence[int]
 ) -> Iterator[tuple[int, Parent, tuple[Operation, ...]]]:
     """Yield each position of a batch with its parent and what is done to it, drawn for all before the first."""
-    drawn = [(at, plan.entries[at].operations) for at in positions]
+    drawn = zip(positions, operations_of([plan.entries[at] for at in positions]), strict=True)
     for index, same in groupby(drawn, key=lambda pair: plan.entries[pair[0]].source):
         if index is not None:
             parent = Parent(plan, source, index)

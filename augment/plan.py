@@ -26,6 +26,7 @@ from augment.pixels import MAX_PIXELS, RULES, Rules, ground_name
 from augment.policy import GAN, Policy, Share
 from augment.policy_file import load_policy
 from augment.rehearsal import rehearse
+from augment.seeding import image_generators
 from augment.sources import PLAN_FORMAT, Facts, ImageSet, ImageSource, Origin
 from augment.transforms import Transform
 
@@ -33,7 +34,7 @@ FORMATS = {"png": ".png", "jpeg": ".jpg"}
 MAX_ADDED = 10_000_000
 DEFAULT_RATIO = "1:1"
 
-_ORDER, _IMAGE = 0, 1  # the two streams of a seed: the order of the parents, and the draws of image k
+_ORDER = 0  # the stream of a seed for the order of the parents
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +56,20 @@ class Drawing:
     share: Share
     seed: int
 
-    def operations(self, k: int) -> tuple[Operation, ...]:
-        """Return what is done for added image `k`, the same each time."""
-        generator = image_generator(self.seed, k) if self._draws else None
+    def operations(self, generator: np.random.Generator | None) -> tuple[Operation, ...]:
+        """Return what is done for an added image, by its own generator, which is not asked for unless it `draws`."""
         made = [Operation(GAN)] if self.share.is_synthetic else []
         drawn = [Operation(step.name, step.draw(generator) if step.draw and generator else {}) for step in self._steps]
         return (*made, *drawn)
 
     @cached_property
-    def _steps(self) -> tuple[Transform, ...]:
-        return self.share.steps
+    def draws(self) -> bool:
+        """Whether anything is drawn."""
+        return any(step.draw for step in self._steps)
 
     @cached_property
-    def _draws(self) -> bool:
-        return any(step.draw for step in self._steps)
+    def _steps(self) -> tuple[Transform, ...]:
+        return self.share.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,16 @@ class Entry:
     @property
     def operations(self) -> tuple[Operation, ...]:
         """What is done to make it, in order; drawn anew, and the same, each time."""
-        return () if self.drawing is None or self.k is None else self.drawing.operations(self.k)
+        return operations_of([self])[0]
+
+
+def operations_of(entries: Sequence[Entry]) -> list[tuple[Operation, ...]]:
+    """Return what is done to make each of some images of one plan: drawing for many together is faster."""
+    drawings = [entry.drawing for entry in entries]
+    numbers = [entry.k or 0 for entry, drawing in zip(entries, drawings, strict=True) if drawing and drawing.draws]
+    seed = next((drawing.seed for drawing in drawings if drawing), 0)
+    generators = image_generators(seed, numbers)
+    return [drawing.operations(next(generators) if drawing.draws else None) if drawing else () for drawing in drawings]
 
 
 @dataclass(frozen=True)
@@ -199,11 +209,6 @@ def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
     if not 0 <= count <= MAX_ADDED:
         raise UsageError(f"{count} images to add; needed a number from 0 to {MAX_ADDED:,}")
     return count
-
-
-def image_generator(seed: int, k: int) -> np.random.Generator:
-    """Return the random generator of added image `k`; it depends on (seed, k) only."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_IMAGE, k))))
 
 
 def parent_order(seed: int, num_parents: int) -> list[int]:

@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 from augment.errors import InputError, UsageError
 from augment.geometry import fit_by, fit_square
 from augment.pixels import Pixels, to_gray
-from augment.plan import Entry, Plan, image_generator, parent_order
+from augment.plan import Entry, Plan, parent_order
 from augment.policy import Policy, Share
 from augment.policy_file import load_policy
 from augment.rehearsal import rehearse
+from augment.seeding import image_generator
 from augment.sources import ImageSet, ImageSource
 from augment.transforms import TRANSFORMS, Transform, operate
 

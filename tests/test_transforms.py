@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from augment.plan import image_generator
+from augment.seeding import image_generator
 from augment.transforms import CONTRAST_FACTORS, TRANSFORMS, change_contrast
 
 SMALL = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
