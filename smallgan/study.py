@@ -213,6 +213,7 @@ def _evaluator(
 
     def evaluate_step(generator: Generator, step: int) -> float | None:
         started = time.perf_counter()
+        floors = step >= recipe.train.steps  # what reals read is the same at every step: the last one tells it
         model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="")
         fake = extract(sample_pixels(model, count, recipe.seed), net)
         merit = None
@@ -220,7 +221,7 @@ def _evaluator(
             scores = [
                 score
                 for names, real, mark in sides
-                for score in evaluate(fake, real, net, metrics=names, reals_fingerprint=mark, **options)
+                for score in evaluate(fake, real, net, metrics=names, reals_fingerprint=mark, floors=floors, **options)
             ]
         except InputError as error:  # one real, say: no reason not to train
             say(f"not scored: {error}")

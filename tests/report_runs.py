@@ -121,6 +121,14 @@ def score_lines(run: str, step: int | None, level: float = 0.0, **identity: obje
     return [{**line, "run": run, "step": step, "seed": 0} for line in (inception, kmmd)]
 
 
+def with_floors(run: Path, floor: float = 0.25, needed: int | None = 1000) -> None:
+    """Give the last scores of a run what reals read, 40 against 60 of them, and the KMMD the number that would do."""
+    lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines[-2] |= {"floor": 10 * floor, "floor_counts": [100, None]}
+    lines[-1] |= {"floor": floor, "floor_counts": [40, 60], "needed": needed}
+    write_lines(run / "scores.jsonl", lines)
+
+
 def write_json(path: Path, value: object) -> None:
     """Write JSON."""
     path.write_text(json.dumps(value), encoding="utf-8")

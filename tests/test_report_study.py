@@ -236,6 +236,47 @@ def test_the_numbers_of_the_page_are_those_of_the_files(study, tmp_path):
         assert base64.b64decode(link.partition(",")[2]) == paths[name].read_bytes()
 
 
+def test_floors_and_the_number_of_images_that_would_do_stand_beside_the_scores(study, tmp_path):
+    for number, run in enumerate(sorted((study / "runs").iterdir())):
+        made.with_floors(run, 0.25 + number / 1000)
+    report = collect(find_runs([study]))
+    page = Page(render(report))
+    # above the table of policies, and beside each score
+    assert (
+        "Too few images for KMMD (smallgan-features): 1,000 a side would do. Real images in the place of the fakes read "
+        "0.250 to 0.264 (40 against 60 images)."
+    ) in page.text
+    assert "Real images in the place of the fakes read 2.500 to 2.640 (100 images)." in page.text
+    assert page.text.count("too few images: 1,000 a side would do reals read") == 15
+    assert "reals read 0.255 (40 against 60 images)" in page.text
+    files = export_files(report)
+    rows = [row for row in csv.DictReader(io.StringIO(files["scores.csv"].decode())) if row["step"] == "300"]
+    last = rows[-1]
+    assert [last[name] for name in ("floor_in_place_of_fakes", "floor_against", "images_needed_a_side")] == [
+        *("40", "60", "1000")
+    ]
+    assert float(last["floor_of_reals"]) == pytest.approx(0.259)  # contrast, seed 4 is the last row of the page
+    told = json.loads(files["report.json"])["runs"][0]["scores"]
+    assert [(score["last"]["floor"], score["last"]["needed"]) for score in told] == [(2.5, None), (0.25, 1000)]
+
+
+def test_without_floors_the_page_speaks_of_none(study):
+    text = Page(render(collect(find_runs([study])))).text
+    assert "eals read" not in text
+    assert "oo few images" not in text
+
+
+@pytest.mark.parametrize(
+    "broken", [{"floor": "low"}, {"floor_counts": 7}, {"floor_counts": [1, 2, 3]}, {"needed": "x"}]
+)
+def test_a_broken_floor_is_no_fault_of_the_page(study, broken):
+    run = study / "runs" / "00000-none-s0"
+    made.with_floors(run)
+    lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    made.write_lines(run / "scores.jsonl", [*lines[:-1], lines[-1] | broken])
+    Page(render(collect(find_runs([study]))))
+
+
 def test_figures_stand_alone(study, tmp_path):
     for path in write_export(collect(find_runs([study])), tmp_path / "out"):
         if path.suffix == ".svg":

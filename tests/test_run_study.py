@@ -65,6 +65,13 @@ def test_a_study_trains_scores_and_samples_every_cell(tiny_set, tmp_path):
     assert data["origins"] == {"original": 12, "synthetic": 12}
 
 
+def test_the_last_scores_say_what_reals_would_read(tiny_set, tmp_path):
+    study, _, _ = run(tiny(tiny_set, {"augment.policy": ["none"]}), tmp_path / "study")
+    lines = read_jsonl(RunDir(study.run_of(study.cells()[0])).scores)
+    told = {(line["step"], line["metric"]): line["floor_counts"] for line in lines if line["floor"] is not None}
+    assert told == {(4, "is"): [8, None], (4, "kmmd"): [6, 6]}
+
+
 def test_what_is_unchanged_is_not_done_again(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     before = {path: path.stat().st_mtime_ns for path in study.runs.rglob("*") if path.is_file()}

@@ -37,6 +37,11 @@ class Column:
         return tuple(curve[-1] if curve else None for curve in self.curves)
 
     @property
+    def needed(self) -> int | None:
+        """Images a side that would do, where a newest score has too few for its metric."""
+        return max((score.needed for score in self.lasts if score and score.needed), default=None)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Notes of the scores in the column, each once."""
         return tuple(dict.fromkeys(note for curve in self.curves for score in curve for note in score.notes))
@@ -263,6 +268,9 @@ def _numbers(score: Score | None) -> dict[str, Any] | None:
         "value": finite(score.value),
         "std": finite(score.std),
         "interval": score.interval and [finite(bound) for bound in score.interval],
+        "floor": finite(score.floor),
+        "floor_counts": score.floor_counts and list(score.floor_counts),
+        "needed": score.needed,
         "parts": {name: finite(value) for name, value in score.parts.items()},
         "step": score.step,
         "notes": list(score.notes),

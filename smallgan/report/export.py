@@ -93,6 +93,7 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
             for number, seed in zip(group.runs, group.seeds, strict=True):
                 for score in column.curves[number]:
                     low, high = score.interval or (None, None)
+                    floor_fakes, floor_reals = score.floor_counts or (None, None)
                     yield {
                         "policy": group.name,
                         "seed": seed,
@@ -105,6 +106,10 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
                         "image_level_low": finite(low),
                         "image_level_high": finite(high),
                         "std_over_splits": score.std,
+                        "floor_of_reals": finite(score.floor),
+                        "floor_in_place_of_fakes": floor_fakes,
+                        "floor_against": floor_reals,
+                        "images_needed_a_side": score.needed,
                     }
 
 

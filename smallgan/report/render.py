@@ -24,7 +24,7 @@ from smallgan.report.curves import score_charts, stats_charts
 from smallgan.report.export import data_uri, export_files, figures
 from smallgan.report.pictures import Picture
 from smallgan.report.runs import Run, finite
-from smallgan.report.words import call_words, nearest_words, verdicts
+from smallgan.report.words import call_words, floor_words, floors_words, nearest_words, verdicts
 from smallgan.run import RunDir
 from smallgan.study_dir import StudyDir
 
@@ -93,6 +93,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         **_pictures(report, page_folder),
         key=charts.key,
         metrics={column.metric for column in report.columns},
+        floors=any(floors_words(column) for column in report.columns),
         measures=[one for one in report.standings if one not in report.headline and one.order],
         conditions=_conditions(report.columns),
         notes=_notes(report.columns),
@@ -168,6 +169,8 @@ def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
         "links": lambda number: _links(report, number, page_folder),
         "sheet_links": lambda numbers, name: _sheet_links(report, numbers, name, page_folder),
         "nearest_words": nearest_words,
+        "floor_words": floor_words,
+        "floors_words": floors_words,
     }
 
 

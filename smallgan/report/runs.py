@@ -302,12 +302,21 @@ def _sound(score: Score) -> Score:
         value=math.nan if (value := finite(score.value)) is None else value,
         identity=_mapping(score.identity),
         std=finite(score.std),
+        floor=finite(score.floor),
+        floor_counts=_counts(score.floor_counts),
+        needed=whole(score.needed),
         interval=None if low is None or high is None else (low, high),
         parts={
             str(name): number for name, part in _mapping(score.parts).items() if (number := finite(part)) is not None
         },
         step=whole(score.step),
     )
+
+
+def _counts(value: Any) -> tuple[int, int | None] | None:
+    """Return how many reals stood in the place of fakes and how many against them, None where that is not known."""
+    first, second = (whole(number) for number in value or (None, None))
+    return None if first is None else (first, second)
 
 
 def _mapping(value: Any) -> dict[Any, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from smallgan.metrics.score import Score
 from smallgan.report.charts import number
-from smallgan.report.collect import Report
+from smallgan.report.collect import Column, Report
 from smallgan.report.copies import Nearest
 from smallgan.report.standings import Standing, unequal_images
 from smallgan.report.verdict import FEW_SEEDS, Difference
@@ -41,6 +42,32 @@ def call_words(standing: Standing, one: Difference | None) -> str:
         return "no evidence"
     word = one.call if standing.better is None else "better" if one.call == standing.better else "worse"
     return f"suggests {word}" if one.only_suggests else word
+
+
+def floor_words(score: Score) -> str:
+    """Return what reals read in the place of the fakes, and how many of them; "" where that is not known."""
+    if score.floor is None:
+        return ""
+    return f"reals read {number(score.floor)}{_floor_counts([score])}"
+
+
+def floors_words(column: Column) -> str:
+    """Return what reals read in a column's newest scores, in a sentence; "" where none tells."""
+    known = [score for score in column.lasts if score and score.floor is not None]
+    if not known:
+        return ""
+    low, high = (number(pick(score.floor for score in known if score.floor is not None)) for pick in (min, max))
+    values = low if low == high else f"{low} to {high}"
+    return f"Real images in the place of the fakes read {values}{_floor_counts(known)}."
+
+
+def _floor_counts(scores: Sequence[Score]) -> str:
+    """Return how many reals stood against how many others, "" where that is not the same for all scores."""
+    counts = {score.floor_counts for score in scores}
+    fakes, reals = (counts.pop() if len(counts) == 1 else None) or (None, None)
+    if fakes is None:
+        return ""
+    return f" ({fakes:,} images)" if reals is None else f" ({fakes:,} against {reals:,} images)"
 
 
 def nearest_words(found: Nearest) -> str:
