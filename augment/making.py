@@ -1,7 +1,7 @@
-"""What comes of a plan's entries, a batch at a time: drawn, made, written, noted. `build` says in what order.
+"""What comes of a plan's entries, a batch at a time; `build` says in what order.
 
-The draws of a batch come before its images, and its lines of the ledger after them: among the work of codecs and the
-system each of those costs about twice as much as alone.
+A batch goes through in stages: all is drawn, then operated, encoded, written, noted. Image by image each of these
+would find the processor's caches full of the others' work, and take up to twice as long.
 """
 
 from __future__ import annotations
@@ -137,17 +137,21 @@ class Making:
     def from_source(self, batch: Sequence[int]) -> None:
         """Make a batch of images that come from source images, of which each is decoded once at most."""
         with self._noted() as noted:
+            pictures: list[tuple[_Made, Pixels]] = []
             for at, parent, operations in with_parents(self.plan, self.source, self._unknown(batch)):
                 entry = self.plan.entries[at]
                 made = _Made(at, operations, *self._size(entry))
                 if self._is_whole(made):
-                    pass
+                    noted.append(made)
                 elif entry.copied:
                     self._write(made, parent.loaded.data, parent.loaded.sha256)
+                    noted.append(made)
                 else:
                     pixels = operated(self.plan, parent.fitted, operations)
                     made.near_copy = entry.k is not None and mean_difference(pixels, parent.fitted) < NEAR_COPY_LEVELS
-                    self._write(made, _encoded(self.plan, pixels))
+                    pictures.append((made, pixels))
+            for made, data in [(made, _encoded(self.plan, pixels)) for made, pixels in pictures]:
+                self._write(made, data)
                 noted.append(made)
 
     def from_generator(self, generator: ImageSource | None) -> None:
