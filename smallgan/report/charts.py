@@ -69,9 +69,8 @@ def number(value: float | None) -> str:
     if value is None or finite(value) is None:
         return "not finite"
     size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if size >= 0.01 or size == 0 else f"{value:.2g}"
+    text = f"{size:,.0f}" if size >= 1000 else f"{size:.3f}" if size >= 0.01 or size == 0 else f"{size:.2g}"
+    return f"\N{MINUS SIGN}{text}" if value < 0 else text
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

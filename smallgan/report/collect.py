@@ -13,6 +13,7 @@ from smallgan.report.groups import Group, group_runs, started_runs, study_at
 from smallgan.report.pictures import sizes_for
 from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, printable, read_run, readable
 from smallgan.report.standings import Standing, headline, standings
+from smallgan.report.subjects import subjects_of
 from smallgan.run import RunDir, runs_below
 from smallgan.study_dir import StudyDir
 
@@ -25,6 +26,9 @@ class Column:
 
     metric: str
     label: str
+    """Of the scores, and of which subject they are where there are several: KMMD (resnet50) on faces."""
+    subject: str
+    """Name of the set of originals; "" where all runs are of one."""
     identity: Mapping[str, str | int | None]
     curves: tuple[tuple[Score, ...], ...]
     """For each run its scores, ascending in step, one a step: where a step was scored again, the later."""
@@ -73,6 +77,19 @@ class Report:
     headline: tuple[Standing, ...]
     """Those that the verdict speaks of."""
     studies: tuple[StudyDir, ...]
+    subjects: tuple[str, ...]
+    """For each run the name of what it is trained on; "" for all where there is one subject only."""
+
+    @property
+    def noun(self) -> str:
+        """What a group is called: policy where the groups differ in augmentation, else variant."""
+        policies = {self.runs[group.runs[0]].policy for group in self.groups}
+        return "policy" if len(policies) > 1 or policies != {"none"} else "variant"
+
+    @property
+    def nouns(self) -> str:
+        """The same for several."""
+        return "policies" if self.noun == "policy" else "variants"
 
     @property
     def reference(self) -> str:
@@ -138,7 +155,8 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     if not runs:
         reasons = "; ".join(f"{label}, {reason}" for label, reason in left_out[:5])
         raise InputError(f"found no run that can be read, needed at least one: {reasons or 'none was named'}")
-    columns = _columns(runs)
+    subjects = subjects_of(runs)
+    columns = _columns(runs, subjects)
     if metric is not None and metric not in {column.metric for column in columns}:
         known = ", ".join(dict.fromkeys(column.metric for column in columns)) or "none at all"
         raise InputError(f"--metric {metric}: no run has such a score; there are {known}")
@@ -157,6 +175,7 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
         standings=found,
         headline=headline(found, metric),
         studies=grouping.studies,
+        subjects=tuple(subjects),
     )
 
 
@@ -211,24 +230,28 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     return [printable(name) for name in names]
 
 
-def _columns(runs: Sequence[Run]) -> tuple[Column, ...]:
-    """Sort the scores of all runs by identity: equal ones into one column, whatever differs into one of its own."""
-    by_identity: dict[str, list[dict[int, Score]]] = {}
+def _columns(runs: Sequence[Run], subjects: Sequence[str]) -> tuple[Column, ...]:
+    """Sort the scores of all runs by identity: equal ones into one column, whatever differs into one of its own.
+
+    So do different subjects.
+    """
+    by_identity: dict[tuple[str, str], list[dict[int, Score]]] = {}
     for number, run in enumerate(runs):
         for score in run.scores:
-            key = repr(sorted((str(name), repr(value)) for name, value in score.identity.items()))
+            key = subjects[number], repr(sorted((str(name), repr(value)) for name, value in score.identity.items()))
             curves = by_identity.setdefault(key, [{} for _ in runs])
             curves[number][-1 if score.step is None else score.step] = score
-    columns = [_column(runs, curves) for curves in by_identity.values()]
-    order = {metric: place for place, metric in enumerate(_METRIC_ORDER)}
-    return tuple(sorted(columns, key=lambda column: order.get(column.metric, len(order))))
+    columns = [_column(runs, curves, subject) for (subject, _), curves in by_identity.items()]
+    order = list(dict.fromkeys([*_METRIC_ORDER, *(column.metric for column in columns)]))
+    return tuple(sorted(columns, key=lambda column: order.index(column.metric)))
 
 
-def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]]) -> Column:
+def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]], subject: str) -> Column:
     example = next(score for curve in curves for score in curve.values())
     ascending = tuple(tuple(curve[step] for step in sorted(curve)) for curve in curves)
     bests = tuple(curve.get(run.best_step) if run.best_step else None for run, curve in zip(runs, curves, strict=True))
-    return Column(example.metric, example.label, example.identity, ascending, bests)
+    label = f"{example.label} on {subject}" if subject else example.label
+    return Column(example.metric, label, subject, example.identity, ascending, bests)
 
 
 def _differences(runs: Sequence[Run], studies: Sequence[str], *, without_seeds: bool) -> dict[str, tuple[Any, ...]]:

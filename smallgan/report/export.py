@@ -101,6 +101,7 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
                         "step": score.step,
                         "metric": score.metric,
                         "column": place,
+                        "subject": column.subject,
                         "label": score.label,
                         "value": finite(score.value),
                         "image_level_low": finite(low),

@@ -22,47 +22,22 @@ from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.collect import Column, Report
 from smallgan.report.curves import score_charts, stats_charts
 from smallgan.report.export import data_uri, export_files, figures
+from smallgan.report.facts import Row, conditions, count, machine, notes, plain
 from smallgan.report.pictures import Picture
-from smallgan.report.runs import Run, finite
+from smallgan.report.runs import Run
+from smallgan.report.standings import Standing
 from smallgan.report.words import call_words, floor_words, floors_words, nearest_words, verdicts
 from smallgan.run import RunDir
 from smallgan.study_dir import StudyDir
 
 _FOLDER = Path(__file__).parent
-_CONDITIONS = {
-    "features": "Feature network",
-    "weights_sha256": "Its weights, sha256",
-    "resize": "Resize rule",
-    "precision": "Precision",
-    "estimator": "Estimator",
-    "num_fake": "Fake images",
-    "num_real": "Real images",
-    "reals": "Real set, fingerprint",
-    "splits": "Splits",
-}
 _PARTS = {"h_y": "diversity H(y)", "h_y_given_x": "confidence H(y|x)"}
-_HASH_LETTERS = 12
 _SHEETS = (
     ("Reconstructions", "Training images, each above what its learned code gives.", "reconstructions"),
     ("Walks between latents", "Smooth steps speak against a generator that has learnt images by heart.", "strip"),
     ("Nearest to the training images", "The fakes most like a training image: copies show here first.", "worst"),
 )
 """Title, what to see in it, and attribute of a run."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table of facts: a name, and a text for each column."""
-
-    name: str
-    cells: tuple[str, ...]
-    is_measured: bool = False
-    """Of each run by itself: that two of them are alike, rounded, says nothing."""
-
-    @property
-    def differs(self) -> bool:
-        """Tell whether a cell is needed for each run."""
-        return self.is_measured or len(set(self.cells)) > 1
 
 
 def render(report: Report, page_folder: Path | None = None) -> str:
@@ -80,9 +55,9 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=charts.number, count=_count, plain=_plain, change=_change, chance=_chance, run_at=report.runs.__getitem__
+        number=charts.number, count=count, plain=plain, change=_change, chance=_chance, run_at=report.runs.__getitem__
     )
-    facts = _machine(report.runs)
+    facts = machine(report.runs)
     return environment.get_template("report.html.j2").render(
         report=report,
         title=title(report),
@@ -95,8 +70,9 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         metrics={column.metric for column in report.columns},
         floors=any(floors_words(column) for column in report.columns),
         measures=[one for one in report.standings if one not in report.headline and one.order],
-        conditions=_conditions(report.columns),
-        notes=_notes(report.columns),
+        beside=lambda standing: _beside(report, standing),
+        score_tables=_score_tables(report),
+        notes=notes(report.columns),
         identities=[(column, _pretty(column.identity)) for column in report.columns],
         part_names=_PARTS,
         shared=[row for row in facts if not row.differs] if len(report.runs) > 1 else [],
@@ -108,6 +84,37 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         version=__version__,
         **_script(),
     )
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores of the runs of one subject."""
+
+    subject: str
+    runs: tuple[int, ...]
+    columns: tuple[Column, ...]
+    conditions: tuple[Row, ...]
+
+
+def _score_tables(report: Report) -> list[ScoreTable]:
+    """Return a table for each subject that has scores, all runs in one where there is one subject."""
+    tables = []
+    for subject in dict.fromkeys(report.subjects):
+        columns = tuple(column for column in report.columns if column.subject == subject)
+        numbers = tuple(number for number, own in enumerate(report.subjects) if own == subject)
+        if columns:
+            tables.append(ScoreTable(subject, numbers, columns, tuple(conditions(columns))))
+    return tables
+
+
+def _beside(report: Report, standing: Standing) -> list[Standing]:
+    """Return the standings whose means stand beside those of one of the headline: the others of its subject."""
+    subject = report.columns[standing.column].subject
+    return [
+        one
+        for one in report.standings
+        if one not in report.headline and one.order and report.columns[one.column].subject == subject
+    ]
 
 
 def write_report(report: Report, folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -152,16 +159,17 @@ def _figures(report: Report) -> dict[str, Any]:
 
 def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
     """Return what the parts with pictures need: steps of the slider, owners, links, and sheets that some run has."""
-    owners: dict[Picture, list[str]] = {}
+    owners: dict[Picture, dict[str, None]] = {}
     for group in report.groups:
         picture = report.runs[group.runs[0]].reals
         if picture:
-            owners.setdefault(picture, []).append(group.name)
+            name = report.subjects[group.runs[0]] or group.name
+            owners.setdefault(picture, {})[name] = None
     group_of = {number: place for place, group in enumerate(report.groups) for number in group.runs}
     seed_of = {number: seed for group in report.groups for number, seed in zip(group.runs, group.seeds, strict=True)}
     shown = [report.runs[number] for number in seed_of]
     return {
-        "reals": [(picture, _listed(names)) for picture, names in owners.items()],
+        "reals": [(picture, _listed(list(names))) for picture, names in owners.items()],
         "group_of": group_of,
         "seed_of": seed_of,
         "steps": sorted({snapshot.step for run in shown for snapshot in run.snapshots}),
@@ -239,7 +247,7 @@ def title(report: Report) -> str:
     if report.is_replicated and report.studies:
         return _listed([study.name for study in report.studies])
     if report.is_replicated:
-        return f"{len(report.groups)} policies compared"
+        return f"{len(report.groups)} {report.nouns} compared"
     return report.runs[0].label if len(report.runs) == 1 else f"{len(report.runs)} runs compared"
 
 
@@ -256,10 +264,10 @@ def lede(report: Report) -> str:
     if report.is_replicated:
         counts = sorted({len(group.runs) for group in report.groups})
         seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        what = f"{len(report.groups)} policies under {seeds} seed{'s' if seeds != '1' else ''} each"
+        what = f"{len(report.groups)} {report.nouns} under {seeds} seed{'s' if seeds != '1' else ''} each"
         differ = f"They differ in {_listed(names)}." if 0 < len(names) <= 4 else "What differs stands below."
-        return f"{what}, {len(report.runs)} runs{_originals(report.runs)}. {differ}"
-    return f"{len(report.runs)} runs{_originals(report.runs)}. {differ}"
+        return f"{what}, {len(report.runs)} runs{_originals(report)}. {differ}"
+    return f"{len(report.runs)} runs{_originals(report)}. {differ}"
 
 
 def _model(run: Run) -> str:
@@ -271,104 +279,29 @@ def _model(run: Run) -> str:
     return {"dcgan": "DCGAN", "biggan": "BigGAN"}.get(model, model)
 
 
-def _originals(runs: Sequence[Run]) -> str:
+def _originals(report: Report) -> str:
     """Return whether the runs saw the same originals, nothing when one does not tell."""
-    prints = {str(run.data.get("fingerprint")) for run in runs}
+    prints = {str(run.data.get("fingerprint")) for run in report.runs}
     if "None" in prints:
         return ""
-    same = f", all on the same {_count(runs[0].data.get('num_real'))} original images"
+    if any(report.subjects):
+        names = list(dict.fromkeys(report.subjects))
+        return f", on {_listed(names)}, which are compared each by itself"
+    same = f", all on the same {count(report.runs[0].data.get('num_real'))} original images"
     return same if len(prints) == 1 else f", on {len(prints)} different sets of original images"
 
 
 def _steps(run: Run) -> str:
     if run.asked_steps is None or run.asked_steps == run.last_step:
-        return f"{_count(run.last_step)} steps"
-    return f"{_count(run.last_step)} of {_count(run.asked_steps)} steps"
+        return f"{count(run.last_step)} steps"
+    return f"{count(run.last_step)} of {count(run.asked_steps)} steps"
 
 
 def _images(run: Run) -> str:
     """Return `100 original and 100 augmented images (hflip)`."""
-    kinds = [f"{_count(number)} {origin}" for origin, number in run.origins.items()]
+    kinds = [f"{count(number)} {origin}" for origin, number in run.origins.items()]
     policy = f" ({run.policy})" if len(kinds) > 1 else ""
     return f"{_listed(kinds)} images{policy}" if kinds else "images that data.json does not tell of"
-
-
-def _conditions(columns: Iterable[Column]) -> list[Row]:
-    """Return what the scores were made under, a row a condition, a cell a column."""
-    identities = [column.identity for column in columns]
-    unknown = dict.fromkeys(key for one in identities for key in one if key not in _CONDITIONS and key != "metric")
-    names = {**_CONDITIONS, **{key: key for key in unknown}}
-    known = [key for key in names if any(one.get(key) is not None for one in identities)]
-    return [Row(str(names[key]), tuple(_condition(key, one.get(key)) for one in identities)) for key in known]
-
-
-def _condition(key: str, value: Any) -> str:
-    if value is None:
-        return "not used"
-    is_hash = key in ("weights_sha256", "reals") and isinstance(value, str)
-    return value[:_HASH_LETTERS] if is_hash else _count(value)
-
-
-def _notes(columns: Iterable[Column]) -> dict[str, str]:
-    """Return each note once, with the labels of the scores that it belongs to."""
-    owners: dict[str, dict[str, None]] = {}
-    for column in columns:
-        for note in column.notes:
-            owners.setdefault(note, {})[column.label] = None
-    return {note: ", ".join(labels) for note, labels in owners.items()}
-
-
-def _machine(runs: Iterable[Run]) -> list[Row]:
-    """Return time, speed and environment, a row a fact, a cell a run."""
-    runs = list(runs)
-    rows = [
-        Row("Training", tuple(_span(_newest(run, "train_seconds")) for run in runs), True),
-        Row("Elsewhere (grids, scores, saving)", tuple(_span(_newest(run, "other_seconds")) for run in runs), True),
-        Row("Images a second, median", tuple(_count(_median(run, "images_per_second")) for run in runs), True),
-        Row("Memory, most", tuple(_megabytes(run) for run in runs), True),
-    ]
-    names = dict.fromkeys(name for run in runs for name in run.environment if name != "command")
-    return rows + [Row(name, tuple(run.environment.get(name, "unknown") for run in runs)) for name in names]
-
-
-def _newest(run: Run, key: str) -> float | None:
-    return next((line[key] for line in reversed(run.stats) if key in line), None)
-
-
-def _median(run: Run, key: str) -> float | None:
-    values = sorted(line[key] for line in run.stats if key in line)
-    return values[len(values) // 2] if values else None
-
-
-def _megabytes(run: Run) -> str:
-    values = [line["memory_mb"] for line in run.stats if "memory_mb" in line]
-    return f"{_count(max(values))} MB" if values else "unknown"
-
-
-def _span(seconds: float | None) -> str:
-    """Return 95 as 1 min 35 s."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def _count(value: Any) -> str:
-    """Return 12345 as 12,345 and a fraction without its decimals where they do not matter."""
-    known = finite(value)
-    if known is None:
-        return _plain(value)
-    return f"{known:,.0f}" if abs(known) >= 100 or known.is_integer() else f"{known:,.1f}"
-
-
-def _plain(value: Any) -> str:
-    """Return a value of a recipe or an identity as text, as YAML would write it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "none" if value is None else ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
 
 
 def _pretty(value: Mapping[str, Any]) -> str:

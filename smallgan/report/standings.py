@@ -23,6 +23,12 @@ BETTER = {
 HEADLINE = ("kmmd", "kid", "kmmd_u", "mmd2_rbf_multi_u", "mmd2_rbf_multi", "fid", "recall", "precision", "target", "is")
 """The measure of the verdict is the first of these that was scored: fixed, so that nobody picks the one that agrees."""
 _UNEQUAL = 1.01
+_RANGES = {
+    **dict.fromkeys(("precision", "recall", "target", "copies", "repeats", "leak"), (0.0, 1.0)),
+    **dict.fromkeys(("kmmd", "mmd2_rbf_multi", "fid", "nn"), (0.0, math.inf)),
+    "is": (1.0, math.inf),
+}
+"""Between which values a metric lies by its definition; absent: anywhere."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,10 @@ class Standing:
         return math.fsum(values) / len(values) if values else None
 
     def interval(self, group: int) -> Interval | None:
-        """Return the t interval over seeds, None for fewer than two."""
-        return mean_interval(list(self.scores[group].values()))
+        """Return the t interval over seeds, None for fewer than two; cut where no mean of this metric can lie."""
+        found = mean_interval(list(self.scores[group].values()))
+        least, most = _RANGES.get(self.metric, (-math.inf, math.inf))
+        return found and (max(found[0], least), min(found[1], most))
 
     @property
     def tested(self) -> tuple[Difference, ...]:

@@ -26,7 +26,7 @@ def verdicts(report: Report) -> tuple[Verdict, ...]:
     if len(report.groups) < 2 or not report.standings:
         return ()
     found = [_verdict(report, standing) for standing in report.headline]
-    if len(found) < 2:
+    if len({standing.label for standing in report.headline}) == len(found):
         return tuple(found)
     names = [_originals_of(report, standing) for standing in report.headline]
     return tuple(Verdict(f"{name}: {one.sentence}", one.details) for name, one in zip(names, found, strict=True))
@@ -101,21 +101,21 @@ def _verdict(report: Report, standing: Standing) -> Verdict:
     if not others:
         return Verdict(f"No verdict: only {reference} has scores at the end of training yet.", caveats)
     if not standing.tested:
-        return _untested(others, caveats)
+        return _untested(others, caveats, report.noun)
     called = [one for one in standing.tested if one.is_called]
     num_seeds = sorted({len(one.seeds) for one in called or standing.tested})
     is_hint = any(one.only_suggests for one in called or standing.tested)
-    sentence = _sentence(standing, called, reference, num_seeds, is_hint=is_hint)
+    sentence = _sentence(standing, called, reference, report.nouns, num_seeds, is_hint=is_hint)
     return Verdict(sentence, (*_details(standing, called, reference, num_seeds, is_hint=is_hint), *caveats))
 
 
-def _untested(others: Sequence[Difference], caveats: tuple[str, ...]) -> Verdict:
+def _untested(others: Sequence[Difference], caveats: tuple[str, ...], noun: str) -> Verdict:
     if all(len(one.seeds) <= 1 for one in others):
         return Verdict(
             "No verdict: one seed each.",
             (
-                "Two runs of one policy under two seeds differ too, and one run of each cannot tell that luck from "
-                "what a policy does. Repeat every policy under more seeds: "
+                f"Two runs of one {noun} under two seeds differ too, and one run of each cannot tell that luck from "
+                f"what a {noun} does. Repeat every {noun} under more seeds: "
                 f"{FEW_SEEDS} make a verdict, two to four a hint.",
                 *caveats,
             ),
@@ -125,12 +125,18 @@ def _untested(others: Sequence[Difference], caveats: tuple[str, ...]) -> Verdict
 
 
 def _sentence(
-    standing: Standing, called: Sequence[Difference], reference: str, num_seeds: Sequence[int], *, is_hint: bool
+    standing: Standing,
+    called: Sequence[Difference],
+    reference: str,
+    nouns: str,
+    num_seeds: Sequence[int],
+    *,
+    is_hint: bool,
 ) -> str:
     seeds = _seeds(num_seeds)
     if not called:
         policies = [one.policy for one in standing.tested]
-        which = f"{policies[0]} changes" if len(policies) == 1 else f"any of the {len(policies)} policies changes"
+        which = f"{policies[0]} changes" if len(policies) == 1 else f"any of the {len(policies)} {nouns} changes"
         return f"No evidence that {which} {standing.label} against {reference} ({seeds})."
     parts: list[str] = []
     if standing.better is None:
@@ -192,7 +198,7 @@ def _missing(report: Report, standing: Standing) -> tuple[str, ...]:
     if not lacking:
         return ()
     return (
-        f"Fewer seeds than the others have: {listed(lacking)}. Where a policy makes runs fail, those that are left "
+        f"Fewer seeds than the others have: {listed(lacking)}. Where a {report.noun} makes runs fail, those left "
         "flatter it.",
     )
 
