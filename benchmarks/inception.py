@@ -4,7 +4,7 @@ The weights are random, because no benchmark may depend on a download: every bat
 as training would give it, and the last layer is turned away from the mean of the features and scaled, so that the
 predictions differ from image to image and the Inception Score is well above 1.
 
-    python -m benchmarks.inception FOLDER [--count 1000] [--rounds 3]
+    python -m benchmarks.inception FOLDER [--count 1000]
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
 from augment.sources import open_source
-from benchmarks.rows import Row, interleave
+from benchmarks.rows import Row
 from smallgan.metrics.features import FeatureNet, Features, extract
 from smallgan.metrics.inception_score import inception_score
 from smallgan.metrics.networks import TF2015Inception, fold_batch_norms, to_bfloat16
@@ -38,38 +40,37 @@ TARGETS = {"fp32": 1.4, "bf16": None}
 Tensors = dict[str, Tensor]
 
 
-def measure(rounds: int, folder: Path | None = None, count: int = NUM_IMAGES) -> list[Row]:
-    """Return images a second of ours over theirs in both precisions, from `rounds` rounds after one to warm up.
+def measure(rounds: int) -> list[Row]:
+    """Return images a second of ours over theirs in both precisions, from `rounds` rounds on the sample set."""
+    with image_folder(sample_set(), range(NUM_IMAGES)) as images:
+        return compare([images] * rounds)[0]
 
-    `folder` has the images; None: those of the sample set.
-    """
+
+def compare(parts: Sequence[Path]) -> tuple[list[Row], dict[str, NDArray[np.float32]]]:
+    """Return the rows, from a round for each folder of images after one to warm up, and the logits of each way."""
     tensors = random_inception(first_images(32))
-    theirs = their_inception(tensors)
-    with image_folder(folder or sample_set(), count) as images, torch.inference_mode():
-        ways = {"theirs": lambda: their_features(images, theirs)}
-        for precision in TARGETS:
-            net = our_inception(tensors, precision)
-            ways[precision] = lambda net=net: our_features(images, net)
-        seconds = interleave(ways, rounds)
+    theirs, nets = their_inception(tensors), {each: our_inception(tensors, each) for each in TARGETS}
+    ways: dict[str, Callable[[Path], NDArray[np.float32]]] = {
+        "theirs": lambda images: their_features(images, theirs)["logits_unbiased"].numpy(),
+        **{each: lambda images, net=net: our_features(images, net).logits for each, net in nets.items()},
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    logits: dict[str, list[NDArray[np.float32]]] = {way: [] for way in ways}
+    for number, images in enumerate([parts[0], *parts]):
+        for way, extracted in ways.items():
+            began = time.perf_counter()
+            found = extracted(images)
+            if number:
+                seconds[way].append(time.perf_counter() - began)
+                logits[way].append(found)
     rows = []
+    count = sum(map(len, logits["theirs"]))
     for precision, target in TARGETS.items():
         ratios = tuple(a / b for a, b in zip(seconds["theirs"], seconds[precision], strict=True))
-        rates = [count / min(seconds[way]) for way in ("theirs", precision)]
-        best = f"torch-fidelity {rates[0]:.1f}/s, ours {rates[1]:.1f}/s"
-        note = f"{count} files, batch {BATCH_SIZE}; best rounds: {best}"
+        rates = [count / sum(seconds[way]) for way in ("theirs", precision)]
+        note = f"{count} files, batch {BATCH_SIZE}; torch-fidelity {rates[0]:.1f}/s, ours {rates[1]:.1f}/s"
         rows.append(Row(f"Inception features {precision}", target, ratios, note))
-    return rows
-
-
-def agreement(folder: Path, count: int) -> str:
-    """Return how far our logits are from theirs, in standard deviations of each class's logit over the images."""
-    tensors = random_inception(first_images(32))
-    with image_folder(folder, count) as images, torch.inference_mode():
-        theirs = their_features(images, their_inception(tensors))["logits_unbiased"].double()
-        ours = torch.from_numpy(our_features(images, our_inception(tensors)).logits).double()
-    off = float(((ours - theirs).abs() / theirs.std(dim=0)).max())
-    scores = " and ".join(f"{inception_score(logits.numpy()).mean:.6f}" for logits in (theirs, ours))
-    return f"logits of {count} images: at most {off:.1e} of their spread apart; IS {scores}"
+    return rows, {way: np.concatenate(found) for way, found in logits.items()}
 
 
 def random_inception(images: Tensor, seed: int = 0) -> Tensors:
@@ -128,12 +129,12 @@ def our_features(images: Path, net: FeatureNet) -> Features:
 
 
 @contextmanager
-def image_folder(path: Path, count: int) -> Iterator[Path]:
-    """Give a folder with the first images of `path` alone: torch-fidelity takes whole folders, and sorts them."""
+def image_folder(path: Path, wanted: Iterable[int]) -> Iterator[Path]:
+    """Give a folder with these images of `path` alone: torch-fidelity takes whole folders, and sorts them."""
     source = open_source(path)
     with tempfile.TemporaryDirectory() as folder:
-        for index, image in enumerate(source.images[:count]):
-            (Path(folder) / f"{index:06d}{Path(image.name).suffix}").write_bytes(source.read(index))
+        for index in wanted:
+            (Path(folder) / f"{index:06d}{Path(source.images[index].name).suffix}").write_bytes(source.read(index))
         yield Path(folder)
 
 
@@ -151,15 +152,21 @@ def _saved(tensors: Tensors) -> io.BytesIO:
 
 
 def main() -> None:
-    """Print the rows for a folder, and how far the logits of both are apart."""
+    """Print the rows for a folder, each image being seen once, and how far the logits of both are apart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    print(agreement(asked.folder, asked.count), flush=True)
-    for row in measure(asked.rounds, asked.folder, asked.count):
-        print(row.line(), flush=True)
+    with ExitStack() as stack:
+        starts = range(0, asked.count, NUM_IMAGES)
+        parts = [range(first, min(first + NUM_IMAGES, asked.count)) for first in starts]
+        rows, logits = compare([stack.enter_context(image_folder(asked.folder, part)) for part in parts])
+    for row in rows:
+        print(row.line())
+    theirs, ours = logits["theirs"].astype(np.float64), logits["fp32"]
+    off = np.abs(ours - theirs).max(axis=0) / theirs.std(axis=0)
+    scores = " and ".join(f"{inception_score(each).mean:.6f}" for each in (theirs, ours))
+    print(f"fp32 logits of {len(theirs)} images: at most {off.max():.1e} of their spread apart; IS {scores}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def inception():
 def test_logits_of_files_equal_torch_fidelitys(inception):
     """To 1e-4 of their spread over images, with weights under which images differ: IS above 2."""
     tensors = inception.random_inception(inception.first_images(16))
-    with inception.image_folder(sample_set(), NUM_IMAGES) as images, torch.inference_mode():
+    with inception.image_folder(sample_set(), range(NUM_IMAGES)) as images, torch.inference_mode():
         theirs = inception.their_features(images, inception.their_inception(tensors))
         ours = inception.our_features(images, inception.our_inception(tensors))
     for found, expected in ((ours.features, theirs["2048"]), (ours.logits, theirs["logits_unbiased"])):
