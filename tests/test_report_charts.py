@@ -62,12 +62,17 @@ def test_numbers_read_well(value, text):
     assert number(math.nan) == number(math.inf) == "not finite"
 
 
+def test_what_is_always_nothing_lies_on_the_scale_of_a_share():
+    drawn = str(svg(Chart("c", "T", "step", "", (Line("run", 0, ((0, 0.0), (100, 0.0))),))))
+    assert re.findall(r'class="y"[^>]*>([^<]*)<', drawn) == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+
+
 def test_a_line_goes_where_its_numbers_say():
-    """The plot is 480 x 290 with margins 52, 26, 14, 46; the range of y is widened by 6 % on both sides."""
+    """The plot is 480 x 290 with margins 66, 26, 14, 46; the range of y is widened by 6 % on both sides."""
     chart = Chart("c", "T", "step", "", (Line("run", 0, ((0, 0.0), (100, 1.0))),))
     path = re.search(r'class="line" d="M([\d.]+) ([\d.]+)L([\d.]+) ([\d.]+)"', svg(chart))
     edge = 230 * 0.06 / 1.12
-    assert [float(part) for part in path.groups()] == pytest.approx([52, 244 - edge, 454, 14 + edge], abs=0.06)
+    assert [float(part) for part in path.groups()] == pytest.approx([66, 244 - edge, 454, 14 + edge], abs=0.06)
 
 
 def test_runs_of_unlike_batch_sizes_are_drawn_over_images_shown(tmp_path):

@@ -146,6 +146,16 @@ def test_one_seed_gives_no_verdict_and_says_so(tmp_path):
     assert verdicts(collect(find_runs([tmp_path / "none"]))) == ()
 
 
+def test_what_is_the_same_under_every_seed_is_called_so(tmp_path):
+    study = made.make_study(tmp_path / "s", {"none": [0.0, 1.0, 2.0], "hflip": [0.0, 1.0, 2.0]})
+    report = collect(find_runs([study]))
+    assert "the same" in Page(render(report)).text
+    (verdict,) = verdicts(report)
+    assert verdict.sentence == (
+        "No verdict: its differences are the same under every seed, so nothing tells what luck does."
+    )
+
+
 def test_unfinished_and_failed_runs_are_named_and_do_not_count(tmp_path):
     states = {("hflip", 4): "failed", ("contrast", 4): "pending"}
     report = collect(find_runs([made.make_study(tmp_path / "s", LEVELS, states=states)]))

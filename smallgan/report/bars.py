@@ -166,7 +166,7 @@ def _range(chart: BarChart) -> Interval:
     values = [value for bar in chart.bars for value in (bar.value, *(value for _, value in bar.seeds))]
     values += [0.0] if chart.from_zero else []
     values += [chart.line] if chart.line is not None else []
-    width = (max(values) - min(values)) or max(abs(max(values)), 1e-3)
+    width = (max(values) - min(values)) or abs(max(values)) or 1.0
     bounds = [bound for bar in chart.bars for bound in bar.interval or ()]
     low = max(min([*values, *bounds]), min(values) - width)
     high = min(max([*values, *bounds]), max(values) + width)

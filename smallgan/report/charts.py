@@ -20,7 +20,7 @@ MAX_BANDS = 4
 """Of more than so many, bands over one another hide everything; they are drawn as strokes."""
 _TABLE_ROWS = 24
 _WIDTH, _HEIGHT = 480, 290
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 26, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 26, 14, 46
 _MARKS = ("M0-4A4 4 0 1 1 0 4A4 4 0 1 1 0-4Z", "M-3.6-3.6H3.6V3.6H-3.6Z", "M0-5L5 0L0 5L-5 0Z", "M0-4.8L4.6 3.4H-4.6Z")
 """Circle, square, diamond, triangle about the origin: colour is never the only difference."""
 
@@ -127,7 +127,9 @@ def _ranges(lines: Sequence[Line]) -> tuple[float, float, float, float]:
     ys = [y for line in lines for _, y in line.points]
     ys += [bound for line in lines for _, *bounds in line.band for bound in bounds]
     left, right, low, high = min(xs), max(xs), min(ys), max(ys)
-    margin = (high - low) * 0.06 or max(abs(high) * 0.1, 1e-3)
+    if low == high == 0:
+        high = 1.0  # nothing at all, as a copy rate mostly is: on the scale of a share, not of rounding
+    margin = (high - low) * 0.06 or abs(high) * 0.1
     return left, right if right > left else left + 1, low - margin, high + margin
 
 

@@ -36,6 +36,8 @@ def call_words(standing: Standing, one: Difference | None) -> str:
     """Return the verdict of one policy as the ranked table shows it."""
     if one is None:
         return "reference" if standing.reference is not None else "no reference"
+    if one.call == "untested" and one.mean == 0 and len(one.seeds) > 1:
+        return "the same"
     if one.call == "untested":
         return "no verdict (one seed)" if len(one.seeds) == 1 else f"no verdict: {one.why}"
     if one.call == "no evidence":
