@@ -56,7 +56,8 @@ def policy_sheet(
 ) -> Pixels:
     """Return what a policy does to ten originals of `source`, H x W x 3: themselves, and a row for each share.
 
-    The ten are the first that a plan with `seed` would use; the draws are examples of the same kind.
+    The ten are the first that a plan with `seed` would use; the draws are examples of the same kind. Where several
+    sources were joined, a row more for each shows some of its images as they come into the set.
     Raises UsageError, and InputError for a file that cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
@@ -79,7 +80,19 @@ def policy_sheet(
         caption = f"{share.name}  ({', '.join(dict.fromkeys(_described(step) for step in share.steps)) or 'generator'})"
         made = [_changed(start, share, seed, k) for start, k in zip(starts, addresses, strict=True)]
         rows.append((caption, [to_gray(pixels) for pixels in made] if source.rules.gray else made))
+    rows += _part_rows(source, size, fit, seed)
     return _grid(f"{source.name}  ·  {policy.title or policy}", rows)
+
+
+def _part_rows(source: ImageSet, size: int | None, fit: str, seed: int) -> list[tuple[str, list[Pixels]]]:
+    """A caption and up to ten images of each of several sources in one set; nothing where there is one."""
+    rows = []
+    for number, part in enumerate(source.parts if len(source.parts) > 1 else ()):
+        members = [index for index, image in enumerate(source.images) if image.part == number]
+        shown = [members[at] for at in parent_order(seed, len(members))[:_SHOWN]]
+        tiles = [fit_by(source.load(index).image.pixels, size, fit, source.rules) for index in shown]
+        rows.append((f"from {part.name}  ({len(members):,} {part.origin}, as they are)", tiles))
+    return rows
 
 
 def _changed(pixels: Pixels, share: Share, seed: int, k: int) -> Pixels:

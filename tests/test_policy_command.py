@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from augment.errors import InputError, UsageError
@@ -52,6 +53,30 @@ def test_a_preview_writes_the_sheet_and_nothing_else(tiny_set, tmp_path):
     assert (sheet == policy_sheet("mild.yaml", source, size=32)).all()
     assert (sheet != policy_sheet("mild.yaml", source, size=32, seed=1)).any()
     assert sheet.shape[0] > policy_sheet("hflip", source, size=32).shape[0] > 250
+
+
+def test_a_preview_shows_the_sources_beside_the_first(tiny_set, tmp_path):
+    for name, value in (("more", 40), ("made", 200)):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (32, 32), (value, value, number)).save(tmp_path / name / f"{number}.png")
+    options = ["--policy", "hflip", "--size", 32, "--seed", 3]
+    assert call(tiny_set, *options, "--preview", "alone.png").exit_code == 0
+    beside = ["--also", "more=2", "--synthetic", "made"]
+    result = call(tiny_set, *options, *beside, "--preview", "look.png")
+    assert result.exit_code == 0, result.exception
+    alone, sheet = (decode((tmp_path / name).read_bytes(), name) for name in ("alone.png", "look.png"))
+    row = 30 + 112 + 4
+    assert sheet.shape[0] == alone.shape[0] + 3 * row, "a row for each of three sources"
+    first = 24 + 44 + 2 * row + 30  # the rows of the originals and of hflip stand above
+    tops = [first + number * row for number in range(3)]
+    middles = [[int(sheet[top + 56, 24 + column * 116 + 56, 0]) for column in range(5)] for top in tops]
+    assert middles[1][:2] == [40, 40]
+    assert middles[1][2] == 250, "two were asked for"
+    assert middles[2] == [200, 200, 200, 200, 250]
+    captions = [sheet[top - 26 : top - 4, 24:400] for top in tops]
+    assert all(caption.min() < 100 for caption in captions)
+    assert not (captions[1] == captions[2]).all()
 
 
 def test_a_preview_of_a_gray_set_is_gray_on_the_ground_asked_for(tiny_set, tmp_path):

@@ -107,6 +107,7 @@ def augment(
     if preview is not None:
         images = _image_source(generator, device) if generator else None
         look: dict[str, Any] = {"size": size, "fit": fit, "ground": ground, "mode": mode, "seed": seed}
+        look["further"] = _further(also or (), synthetic or ())
         typer.echo(write_policy_sheet(source, policy, preview, **look, generator=images))
         return
     result = make_dataset(
@@ -161,7 +162,6 @@ def make_dataset(
     from augment.advice import advice, advice_on_result
     from augment.build import build
     from augment.classes import TOP_UP, parse_per_class
-    from augment.combine import parse_further
     from augment.containers import check_container, pack
     from augment.errors import UsageError
     from augment.pixels import Rules, parse_ground, parse_mode
@@ -176,8 +176,7 @@ def make_dataset(
         parse_per_class(per_class)
     check_container(container, size)
     rules = Rules(parse_ground(ground), parse_mode(mode))
-    further = [*(parse_further(text, "original") for text in also)]
-    further += [parse_further(text, "synthetic") for text in synthetic]
+    further = _further(also, synthetic)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: needed at least 1")
     images = _image_source(generator, device) if policy.needs_generator else None
@@ -217,6 +216,14 @@ def make_dataset(
         say(f"note: {note}")
     result = _summary(plan, dataset, left_out) | {"warnings": [*warnings, *notes]}
     return result if container == "folder" else result | {"container": str(packed)}
+
+
+def _further(also: Sequence[str], synthetic: Sequence[str]) -> list[Further]:
+    """Return the sources beside the first, as --also and --synthetic name them."""
+    from augment.combine import parse_further
+
+    originals = [parse_further(text, "original") for text in also]
+    return [*originals, *(parse_further(text, "synthetic") for text in synthetic)]
 
 
 def _enter(

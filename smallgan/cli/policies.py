@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from augment.combine import Further
     from augment.sources import ImageSource
 
 
@@ -27,8 +30,13 @@ def write_policy_sheet(
     mode: str,
     seed: int,
     generator: ImageSource | None,
+    further: Sequence[Further] = (),
 ) -> str:
-    """Write a contact sheet of what a policy does to ten of the images, and return what was done."""
+    """Write a contact sheet of what a policy does to ten of the images, and return what was done.
+
+    Of `further` sources it shows some images as they come into the set.
+    """
+    from augment.combine import joined
     from augment.errors import UsageError
     from augment.files import make_folder, write_bytes
     from augment.pixels import Rules, encode_png, parse_ground, parse_mode
@@ -43,7 +51,12 @@ def write_policy_sheet(
     policy = load_policy(policy_text)
     for note in policy.notes:
         say(note)
-    source = open_source(source_path or sample_set(), rules=Rules(parse_ground(ground), parse_mode(mode)))
+    rules = Rules(parse_ground(ground), parse_mode(mode))
+    source = open_source(source_path or sample_set(), rules=rules)
+    source = source.originals() if further else source
+    for one in further:
+        images = open_source(one.path, rules=rules)
+        source = joined(source, one, images.originals() if one.origin == "original" else images, seed)
     sheet = policy_sheet(policy, source, size=size, fit=fit, seed=seed, generator=generator)
     make_folder(file.parent)
     write_bytes(file, encode_png(sheet))
