@@ -59,6 +59,16 @@ def test_each_subject_has_a_reference_and_a_verdict_of_its_own(study):
     assert cats.sentence.startswith("No evidence that cats APGC changes KMMD (smallgan-features) on cats against cats")
 
 
+def test_unequal_training_of_another_subject_is_no_caveat(study):
+    for run in (study / "runs").iterdir():
+        if "cats" in run.name:
+            recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
+            (run / "recipe.yaml").write_text(recipe.replace("batch_size: 16", "batch_size: 32"), encoding="utf-8")
+    found = verdicts(collect(find_runs([study])))
+    assert len(found) == 2
+    assert not any("not trained alike" in text for verdict in found for text in verdict.details)
+
+
 def test_the_page_names_the_subjects_and_keeps_them_apart(study):
     report = collect(find_runs([study]))
     page = Page(render(report))

@@ -95,7 +95,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def _verdict(report: Report, standing: Standing) -> Verdict:
-    caveats = (*_missing(report, standing), *_caveats(report))
+    caveats = (*_missing(report, standing), *_caveats(report, standing))
     if standing.reference is None:
         return Verdict(f"No verdict: {report.reference} has no score at the end of its training yet.", caveats)
     reference = report.groups[standing.reference].name
@@ -205,8 +205,8 @@ def _missing(report: Report, standing: Standing) -> tuple[str, ...]:
     )
 
 
-def _caveats(report: Report) -> tuple[str, ...]:
-    unequal = unequal_images(report.runs, report.groups)
+def _caveats(report: Report, standing: Standing) -> tuple[str, ...]:
+    unequal = unequal_images(report.runs, [report.groups[place] for place in standing.order])
     if unequal is None:
         return ()
     low, high = unequal
