@@ -249,35 +249,28 @@ def test_fine_tuning_without_a_shared_embedding_puts_every_class_at_the_mean_of_
         prepared(classes_set, tmp_path / "cifar.safetensors", "apgc")
 
 
-def test_fine_tuning_a_biggan_deep_is_refused(classes_set, tmp_path):
+def tiny_deep(folder, output_dim, z_dim, *layers):
     config = BigGANDeepConfig(
-        output_dim=32,
-        z_dim=12,
+        output_dim=output_dim,
+        z_dim=z_dim,
         class_embed_dim=10,
         channel_width=4,
         num_classes=6,
-        layers=((True, 4, 2), (False, 2, 2), (True, 2, 1), (True, 1, 1)),
+        layers=((True, 4, 2), (False, 2, 2), *layers),
         attention_layer_position=2,
         n_stats=5,
     )
-    folder = deep_folder(tmp_path / "deep", BigGANDeepGenerator(config).eval())
+    return deep_folder(folder, BigGANDeepGenerator(config).eval())
+
+
+def test_fine_tuning_a_biggan_deep_is_refused(classes_set, tmp_path):
+    folder = tiny_deep(tmp_path / "deep", 32, 12, (True, 2, 1), (True, 1, 1))
     with pytest.raises(UsageError, match=r"finetune needs a BigGAN of the official layout.*--transfer apgc or bsa"):
         prepared(classes_set, folder, "finetune")
 
 
 def test_a_generator_of_a_side_that_no_recipe_has_is_refused(classes_set, tmp_path):
-    layers = ((True, 4, 2), (False, 2, 2), (True, 2, 1))
-    config = BigGANDeepConfig(
-        output_dim=16,
-        z_dim=9,
-        class_embed_dim=10,
-        channel_width=4,
-        num_classes=6,
-        layers=layers,
-        attention_layer_position=2,
-        n_stats=5,
-    )
-    folder = deep_folder(tmp_path / "deep", BigGANDeepGenerator(config).eval())
+    folder = tiny_deep(tmp_path / "deep", 16, 9, (True, 2, 1))
     with pytest.raises(InputError, match="images of 16 px; needed one of 32, 64, 128, 256, 512 px"):
         prepared(classes_set, folder, "apgc")
 
