@@ -15,11 +15,11 @@ RUN, ADAPTED = FOLDER / "dcgan", FOLDER / "apgc"
 
 COMMANDS = [
     f"augment --policy hflip+contrast --out {MIXED}",
-    f"train {MIXED} --recipe quickstart --out {RUN}",
+    f"train {MIXED} --recipe quickstart --steps 1000 --out {RUN}",
     f"sample {RUN} --seeds 0-35",
     f"sample {RUN} --interpolate",
     f"train --transfer apgc --out {ADAPTED}",
-    f"sample {ADAPTED} --seeds 0-35",
+    f"sample {ADAPTED} --around-codes 0.6",
     f"sample {ADAPTED} --interpolate --codes 0,1,2,3",
     f"score {RUN}",
     f"score {ADAPTED}",
