@@ -11,7 +11,7 @@ from PIL import Image
 
 from augment.errors import InputError
 from smallgan.report import collect
-from smallgan.report.charts import Chart, Line, number, svg, ticks
+from smallgan.report.charts import Chart, Line, key, mark, number, svg, ticks
 from smallgan.report.curves import MAX_POINTS, score_charts, stats_charts
 from smallgan.report.pictures import read_picture
 
@@ -90,3 +90,10 @@ def test_long_logs_are_averaged_not_thinned(tmp_path):
     assert len(points) <= MAX_POINTS
     assert "mean of 7 reports" in chart.note
     assert sum(y for _, y in points) / len(points) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_ninth_line_has_the_marker_of_its_key():
+    line = Line("ninth", 8, ((0.0, 1.0), (1.0, 2.0)))
+    assert mark(8) != mark(0)
+    assert mark(8) in svg(Chart("c", "C", "step", "", (line,)))
+    assert mark(8) in key(8)

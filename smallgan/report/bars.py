@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smallgan.report.charts import NUM_COLOURS, mark, number, tick_texts, ticks
+from smallgan.report.charts import NUM_COLOURS, framed, mark, number, tick_texts, ticks
 from smallgan.report.collect import Report
 from smallgan.report.standings import Standing
 from smallgan.report.verdict import Interval
@@ -127,10 +127,7 @@ def bar_svg(chart: BarChart) -> Markup:
     parts += [_row(chart, bar, _TOP + (place + 0.5) * _ROW, at) for place, bar in enumerate(chart.bars)]
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(middle, height - 6, chart.x_name))
-    return Markup(
-        '<svg xmlns="http://www.w3.org/2000/svg" class="chart bars" viewBox="0 0 {} {}" role="img"'
-        ' aria-labelledby="{}-title {}-desc"><title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'
-    ).format(_WIDTH, height, *[chart.name] * 3, chart.title, chart.name, chart.description, Markup("").join(parts))
+    return framed("chart bars", (_WIDTH, height), (chart.name, chart.title, chart.description), parts)
 
 
 def _row(chart: BarChart, bar: Bar, y: float, at: Callable[[float], float]) -> Markup:

@@ -101,11 +101,20 @@ def svg(chart: Chart) -> Markup:
     else:
         parts += [_whiskers(line, place - len(banded) / 2, at) for place, line in enumerate(banded)]
     parts += [_line(line, chart.x_name, at) for line in chart.lines]
+    return framed("chart", (_WIDTH, _HEIGHT), (chart.name, chart.title, chart.description), parts)
+
+
+def framed(kind: str, size: tuple[int, int], words: tuple[str, str, str], parts: Sequence[Markup]) -> Markup:
+    """Return an SVG element of class `kind` and of width and height `size`, for screen readers too.
+
+    `words` are the name that its ids begin with, its title and its description. Texts are escaped.
+    """
+    name, title, description = words
     return Markup(
-        '<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {} {}" role="img"'
+        '<svg xmlns="http://www.w3.org/2000/svg" class="{}" viewBox="0 0 {} {}" role="img"'
         ' aria-labelledby="{}-title {}-desc">'
         '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'
-    ).format(_WIDTH, _HEIGHT, *[chart.name] * 3, chart.title, chart.name, chart.description, Markup("").join(parts))
+    ).format(kind, *size, name, name, name, title, name, description, Markup("").join(parts))
 
 
 def key(number: int, *, dashed: bool = False) -> Markup:
@@ -176,7 +185,7 @@ def _line(line: Line, x_name: str, at: Callable[[float, float], Point]) -> Marku
     path = "L".join(f"{x} {y}" for x, y in places)
     marks = [
         Markup('<path class="mark" transform="translate({} {})" d="{}"><title>{}, {} {:,g}: {}</title></path>').format(
-            *place, _MARKS[line.number % len(_MARKS)], line.label, x_name, x, number(y)
+            *place, mark(line.number), line.label, x_name, x, number(y)
         )
         for place, (x, y) in zip(places, line.points, strict=True)
         if len(places) <= _MAX_MARKED
