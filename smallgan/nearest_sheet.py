@@ -18,12 +18,13 @@ from smallgan.metrics.image_features import sample_features
 from smallgan.metrics.memorisation import near_threshold
 from smallgan.metrics.sheet import Near, most_alike, sheet
 from smallgan.recipe import read_recipe
+from smallgan.report.copies import FACTS
 from smallgan.run import RunDir
 from smallgan.sampling import sample_pixels
 from smallgan.scoring import default_num_fake
 from smallgan.training_data import TrainingData, load_data
 
-PICTURE, FACTS = "worst.png", "worst.json"
+PICTURE = "worst.png"
 _SHOWN, _COLUMNS = 12, 6
 """Fakes on the sheet, and how many stand side by side: it is shown as wide as a phone."""
 

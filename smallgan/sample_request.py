@@ -124,14 +124,14 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
         inputs = _given(request, model, request.latents)
         drawn = [(request.seed, row) for row in range(len(inputs.z))]
         kind = f"latents-{request.latents.stem}"
-    elif request.around_codes is not None:
-        drawn = _drawn(request, DEFAULT_COUNT)
-        inputs = Inputs(latents_around(drawn, load_codes(model), request.around_codes))
-        kind = f"around-codes{request.around_codes:g}-{_which(drawn)}"
     else:
         drawn = _drawn(request, DEFAULT_COUNT)
-        inputs = draw_inputs(model, drawn, request.truncation, request.label)
-        kind = f"images-{_which(drawn)}"
+        if request.around_codes is None:
+            inputs, kind = draw_inputs(model, drawn, request.truncation, request.label), "images"
+        else:
+            inputs = Inputs(latents_around(drawn, load_codes(model), request.around_codes))
+            kind = f"around-codes{request.around_codes:g}"
+        kind = f"{kind}-{_which(drawn)}"
     made = _made(inputs, request)
     with progress("sampling", len(inputs.z)) as advance:
         if request.raw:

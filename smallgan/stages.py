@@ -52,13 +52,14 @@ def carry_out(
         )
         if not is_trained(job):
             return False
-    drawn = _sampling_inputs(job, run)
+    checkpoint, step = _checkpoint(job, run)
+    weights = sha256_file(run.checkpoint(step) / TENSORS)
+    drawn = _sampling_inputs(job, weights)
     if stages.inputs("sample") != drawn:
-        _sample(job, run, device)
+        _sample(job, run, checkpoint, device)
         stages.note("sample", drawn)
     if job.cell is not None and job.recipe.score.metrics:  # whoever scores nothing waits for no feature network
-        checkpoint, step = _checkpoint(job, run)
-        compared = sha256_bytes(f"{inputs}{sha256_file(run.checkpoint(step) / TENSORS)}".encode())
+        compared = sha256_bytes(f"{inputs}{weights}".encode())
         if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
             write_nearest(run, checkpoint, device)
             stages.note("nearest", compared)
@@ -99,10 +100,9 @@ def _digest(generator: Path) -> str:
     return sha256_file(tensors) if tensors.is_file() else str(generator)
 
 
-def _sampling_inputs(job: Job, run: RunDir) -> str:
-    settings = job.recipe.sample
-    tensors = run.checkpoint(_checkpoint(job, run)[1]) / TENSORS
-    return sha256_bytes(json.dumps([settings.model_dump(mode="json"), job.recipe.seed, sha256_file(tensors)]).encode())
+def _sampling_inputs(job: Job, weights: str) -> str:
+    settings = job.recipe.sample.model_dump(mode="json")
+    return sha256_bytes(json.dumps([settings, job.recipe.seed, weights]).encode())
 
 
 def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
@@ -111,9 +111,8 @@ def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
     return ("best", best) if best else ("last", run.last_step())
 
 
-def _sample(job: Job, run: RunDir, device: str) -> None:
+def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
     settings, seed = job.recipe.sample, job.recipe.seed
-    checkpoint, _ = _checkpoint(job, run)
     for count, interpolate in ((settings.count, False), (settings.interpolate, True)):
         if count > interpolate:  # one latent leads nowhere
             sample(

@@ -1,8 +1,7 @@
 """Write a run's averaged generator as the file that ships: `python tools/export_generator.py RUN --out FOLDER`.
 
 FOLDER gets weights.safetensors (bfloat16 weights in the official layout), classes.txt, and card.md: what it was trained
-on, by which
-recipe, for how long, on what hardware, and the hash of the file.
+on, by which recipe, for how long, on what hardware, and the hash of the file.
 """
 
 from __future__ import annotations

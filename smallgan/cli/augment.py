@@ -107,8 +107,8 @@ def augment(
     if preview is not None:
         images = _image_source(generator, device) if generator else None
         look: dict[str, Any] = {"size": size, "fit": fit, "ground": ground, "mode": mode, "seed": seed}
-        look["further"] = _further(also or (), synthetic or ())
-        typer.echo(write_policy_sheet(source, policy, preview, **look, generator=images))
+        further = _further(also or (), synthetic or ())
+        typer.echo(write_policy_sheet(source, policy, preview, **look, generator=images, further=further))
         return
     result = make_dataset(
         source,

@@ -11,7 +11,7 @@ from augment.errors import InputError
 from smallgan.metrics.score import Score
 from smallgan.report.groups import Group, group_runs, started_runs, study_at
 from smallgan.report.pictures import sizes_for
-from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, printable, read_run, readable
+from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, read_run, readable, told_apart
 from smallgan.report.standings import Standing, headline, standings
 from smallgan.report.subjects import subjects_of
 from smallgan.run import RunDir, runs_below
@@ -219,15 +219,7 @@ def _runs_at(path: Path) -> list[Path]:
 
 def _labels(folders: Sequence[Path]) -> list[str]:
     """Return the names of the folders; where several share one, as much of their paths as tells them apart."""
-    resolved = [folder.resolve() for folder in folders]
-    names = [folder.name for folder in resolved]
-    for depth in range(2, max((len(folder.parts) for folder in resolved), default=0) + 1):
-        twice = {name for name in names if names.count(name) > 1}
-        names = [
-            "/".join(folder.parts[-depth:]) if name in twice else name
-            for folder, name in zip(resolved, names, strict=True)
-        ]
-    return [printable(name) for name in names]
+    return told_apart([folder.resolve().parts for folder in folders])
 
 
 def _columns(runs: Sequence[Run], subjects: Sequence[str]) -> tuple[Column, ...]:

@@ -161,6 +161,15 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
     )
 
 
+def told_apart(paths: Sequence[Sequence[str]]) -> list[str]:
+    """Return the last part of each path, and as much before it as tells apart those that share one."""
+    names = [path[-1] if path else "" for path in paths]
+    for depth in range(2, max(map(len, paths), default=0) + 1):
+        twice = {name for name in names if names.count(name) > 1}
+        names = ["/".join(path[-depth:]) if name in twice else name for path, name in zip(paths, names, strict=True)]
+    return [printable(name) for name in names]
+
+
 def printable(text: str) -> str:
     """Return `text` with what no terminal or page should get (control characters, lone surrogates) replaced."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

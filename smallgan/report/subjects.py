@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from smallgan.report.runs import Run, printable
+from smallgan.report.runs import Run, told_apart
 
 _SAMPLE_SET = "the sample set"
 
@@ -32,7 +32,8 @@ def subjects_of(runs: Sequence[Run]) -> list[str]:
     roots = [_root(numbers, number) for number in range(len(runs))]
     if len(set(roots)) < 2:
         return [""] * len(runs)
-    names = _names({root: _source(runs[root]) for root in roots})
+    different = list(dict.fromkeys(roots))
+    names = dict(zip(different, told_apart([_source(runs[root]).split("/") for root in different]), strict=True))
     return [names[root] for root in roots]
 
 
@@ -54,14 +55,3 @@ def _root(numbers: Sequence[int], number: int) -> int:
     while numbers[number] != number:
         number = numbers[number]
     return number
-
-
-def _names(sources: dict[int, str]) -> dict[int, str]:
-    """Return the last part of each path, and as much before it as tells them apart."""
-    parts = {root: source.split("/") for root, source in sources.items()}
-    names = {root: own[-1] for root, own in parts.items()}
-    for depth in range(2, max(map(len, parts.values())) + 1):
-        found = list(names.values())
-        twice = {root for root, name in names.items() if found.count(name) > 1}
-        names |= {root: "/".join(parts[root][-depth:]) for root in twice}
-    return {root: printable(name) for root, name in names.items()}
