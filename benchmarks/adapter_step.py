@@ -72,10 +72,11 @@ def _step(method: str, args: argparse.Namespace) -> Callable[[], object]:
     import numpy as np
     import torch
 
-    from smallgan.images import ImageBatches
+    from smallgan.data.images import ImageBatches
+    from smallgan.models.adapters import build_adapter
     from smallgan.models.biggan import BigGANConfig, BigGANGenerator
-    from smallgan.recipe import load_recipe
-    from smallgan.training.transfer import TransferTrainer, build_adapter
+    from smallgan.tables.recipe import load_recipe
+    from smallgan.training.transfer import TransferTrainer
 
     device = torch.device(args.device)
     overrides = {
@@ -99,7 +100,7 @@ def _step(method: str, args: argparse.Namespace) -> Callable[[], object]:
 def _peak_mb(args: argparse.Namespace) -> float:
     import torch
 
-    from smallgan.device import peak_memory_mb
+    from smallgan.core.device import peak_memory_mb
 
     step = _step(args.memory_of, args)
     for _ in range(2):

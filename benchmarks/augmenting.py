@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from augment.build import build
-from augment.inspect import check, sound
-from augment.pixels import encode_jpeg
-from augment.plan import make_plan
-from augment.sources import open_source
+from augment.build.build import build
+from augment.build.plan import make_plan
+from augment.checks.inspect import check, valid_subset
+from augment.imaging.codec import encode_jpeg
+from augment.sources.readers import open_source
 from benchmarks.rows import Row, interleave
 
 NUM_IMAGES = 1000
@@ -53,7 +53,7 @@ def _way(work: Work, source: Path, folder: Path, format_: str) -> Callable[[], N
 
 def _ours(path: Path, out: Path, format_: str) -> None:
     source = open_source(path)
-    source = sound(source, check(source), skip_bad=False)
+    source = valid_subset(source, check(source), skip_bad=False)
     build(make_plan(source, "hflip+contrast", format=format_), source, out)
 
 

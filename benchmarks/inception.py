@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
-from augment.sources import open_source
+from augment.sources.readers import open_source
 from benchmarks.rows import Row
-from smallgan.metrics.features import FeatureNet, Features, extract
+from smallgan.core.resources import sample_set
+from smallgan.metrics.features.extract import FeatureNet, Features, extract
+from smallgan.metrics.features.networks import TF2015Inception, fold_batch_norms, to_bfloat16
 from smallgan.metrics.inception_score import inception_score
-from smallgan.metrics.networks import TF2015Inception, fold_batch_norms, to_bfloat16
-from smallgan.shipped import sample_set
 
 NUM_IMAGES = 100
 BATCH_SIZE = 16

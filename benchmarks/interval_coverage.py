@@ -17,7 +17,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from smallgan.metrics.table import METRICS, Ask, Sets
+from smallgan.metrics.registry import METRICS, MetricInputs, MetricOptions
 
 WIDTH, CLASSES = 16, 10
 COUNTS = (25, 100)
@@ -25,7 +25,7 @@ LONG_RUN = 2000
 
 
 class Drawn:
-    """Features and logits in the shape of `smallgan.metrics.features.Features`, without torch."""
+    """Features and logits in the shape of `smallgan.metrics.features.extract.Features`, without torch."""
 
     def __init__(self, rng: np.random.Generator, count: int, apart: bool) -> None:
         spread, shift = (1.33, 0.4) if apart else (1.0, 0.0)
@@ -38,23 +38,23 @@ class Drawn:
         return len(self.features)
 
 
-def sets(seed: int, index: int, count: int, apart: bool) -> Sets:
+def sets(seed: int, index: int, count: int, apart: bool) -> MetricInputs:
     """Return one pair, with as many augmented images: the reals' distribution, a little higher."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index, count, apart]))
     fake, real, augmented = Drawn(rng, count, apart), Drawn(rng, count, False), Drawn(rng, count, False)
     augmented.features += 0.3
-    return Sets(fake, real, augmented)  # type: ignore[arg-type]
+    return MetricInputs(fake, real, augmented)  # type: ignore[arg-type]
 
 
 def coverage(name: str, count: int, apart: bool, pairs: int, seed: int) -> tuple[float, float, float, float, float]:
     """Return the long-run value, the share of intervals that hold it, below and above it, and their median width."""
     metric, target = METRICS[name], (0, 1)
-    quick = Ask(seed=seed, target=target, intervals=False)
+    quick = MetricOptions(seed=seed, target=target, intervals=False)
     others = range(pairs, pairs + LONG_RUN)
     long_run = float(np.mean([metric.compute(sets(seed, index, count, apart), quick).value for index in others]))
     ends = []
     for index in range(pairs):
-        interval = metric.compute(sets(seed, index, count, apart), Ask(seed=index, target=target)).interval
+        interval = metric.compute(sets(seed, index, count, apart), MetricOptions(seed=index, target=target)).interval
         assert interval is not None, f"{name} gave no interval for {count} images"
         ends.append(interval)
     low, high = np.array(ends).T

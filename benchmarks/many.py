@@ -26,9 +26,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from augment.ledger import LEDGER
-from augment.sources import METADATA
-from augment.transforms import draw_contrast
+from augment.build.progress_log import PROGRESS_LOG
+from augment.policy.transforms import draw_contrast
+from augment.sources.dataset_format import METADATA
 from benchmarks.augmenting import quick_folder, source_images
 from benchmarks.rows import Row
 
@@ -130,10 +130,10 @@ def _against_loops(source: Path, folder: Path, format_: str, threads: int, round
 
 
 def _ours(path: Path, out: Path, format_: str, threads: int) -> None:
-    from augment.build import build
-    from augment.inspect import check
-    from augment.plan import make_plan
-    from augment.sources import open_source
+    from augment.build.build import build
+    from augment.build.plan import make_plan
+    from augment.checks.inspect import check
+    from augment.sources.readers import open_source
 
     source = open_source(path)
     check(source, workers=threads)
@@ -193,7 +193,7 @@ def _run(source: Path, out: Path, count: int, threads: int) -> dict[str, float]:
 
 def _killed(source: Path, out: Path) -> Fact:
     """Kill a build at about half, start it again, and wait for the first new image, then for the end."""
-    ledger = out / LEDGER
+    ledger = out / PROGRESS_LOG
     process = subprocess.Popen(_command(source, out, NUM_OUTPUTS, THREADS[-1]), stdout=subprocess.PIPE)
     while process.poll() is None and _lines(ledger) < NUM_OUTPUTS // 2:
         time.sleep(0.05)

@@ -19,12 +19,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from augment.pixels import Pixels, encode_jpeg, encode_png
-from augment.sources import ImageSet, open_source
-from smallgan.device import choose_device
+from augment.imaging.codec import Pixels, encode_jpeg, encode_png
+from augment.sources.image_set import ImageSet
+from augment.sources.readers import open_source
+from smallgan.core.device import choose_device
 from smallgan.metrics import METRICS, evaluate
-from smallgan.metrics.features import FeatureNet, feature_net
-from smallgan.metrics.image_features import Extracted, set_features
+from smallgan.metrics.features.extract import FeatureNet, feature_net
+from smallgan.metrics.features.image_sets import Extracted, set_features
 from smallgan.metrics.score import Score
 
 WITHOUT = ("leak",)

@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from augment.geometry import fit_square
-from augment.pixels import decode
+from augment.imaging.codec import decode
+from augment.imaging.geometry import resize_square
 from benchmarks.plain_dcgan import PlainTrainer
 from benchmarks.rows import Row, interleave
-from smallgan.images import ImageBatches
-from smallgan.recipe import load_recipe
+from smallgan.data.images import ImageBatches
+from smallgan.tables.recipe import load_recipe
 from smallgan.training.dcgan import DCGANTrainer
 
 BATCH_SIZE = 64
@@ -64,7 +64,7 @@ def _data_path(rounds: int) -> Row:
         )
         loader = DataLoader(ImageFolder(folder, transform), BATCH_SIZE, shuffle=True)
         started = time.perf_counter()
-        pixels = np.stack([fit_square(decode(file.read_bytes(), file.name), 64, "crop") for file in files])
+        pixels = np.stack([resize_square(decode(file.read_bytes(), file.name), 64, "crop") for file in files])
         once = time.perf_counter() - started
         batches = ImageBatches(pixels, BATCH_SIZE, 0, torch.device("cpu"))
         ways = {

@@ -9,19 +9,19 @@ from typing import Any
 
 import torch
 
-from augment.files import make_folder, write_bytes
-from augment.pixels import encode_png
-from smallgan.checkpoint import read_tensors
-from smallgan.generators import Model
-from smallgan.images import Pixels, grid, pairs, to_images, to_pixels
-from smallgan.metrics.features import FeatureNet, Features, extract
+from augment.core.files import make_folder, write_bytes
+from augment.imaging.codec import encode_png
+from smallgan.core.checkpoint import read_tensors
+from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.data.images import Pixels, grid, pairs, to_images, to_pixels
+from smallgan.metrics.features.extract import FeatureNet, Features, extract
 from smallgan.metrics.kid import kid
 from smallgan.metrics.kmmd import kmmd
-from smallgan.metrics.nearest import nearest_distance
-from smallgan.recipe import load_recipe
-from smallgan.run import RunDir, read_jsonl
-from smallgan.sampling import sample_pixels
-from smallgan.training_data import load_data
+from smallgan.metrics.memorisation.nearest import nearest_distance
+from smallgan.sampling.latents import sample_pixels
+from smallgan.sampling.loading import Model
+from smallgan.tables.recipe import load_recipe
+from smallgan.training.data import load_data
 
 NUM_FAKE, SAMPLE_SEED = 200, 0
 NUM_DRAWN = 100

@@ -22,13 +22,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from augment.core.files import make_folder, write_bytes, write_json, write_text
 from augment.errors import SmallganError, UsageError
-from augment.files import make_folder, write_bytes, write_json, write_text
 from benchmarks.transfer_rows import markdown, read_rows
 
 if TYPE_CHECKING:
-    from smallgan.generators import Model
-    from smallgan.recipe import Recipe
+    from smallgan.sampling.loading import Model
+    from smallgan.tables.recipe import Recipe
 
 BATCH_SIZE = 25
 ENDLESS = 10_000_000
@@ -85,12 +85,12 @@ class Table:
 
     def __init__(self, args: argparse.Namespace, out: Path) -> None:
         from benchmarks.transfer_measure import load_reals
-        from smallgan.device import choose_device
-        from smallgan.generators import pretrained_origin
-        from smallgan.metrics.features import feature_net
-        from smallgan.recipe import parse_overrides
-        from smallgan.sampling import parse_seeds
-        from smallgan.weights import SHIPPED_FEATURES
+        from smallgan.core.device import choose_device
+        from smallgan.core.weights import SHIPPED_FEATURES
+        from smallgan.metrics.features.extract import feature_net
+        from smallgan.sampling.latents import parse_seeds
+        from smallgan.sampling.loading import pretrained_origin
+        from smallgan.tables.recipe import parse_overrides
 
         self.args, self.out = args, out
         self.began = time.perf_counter()
@@ -130,9 +130,9 @@ class Table:
 
     def _trained(self, method: str, seed: int) -> bool:
         """Train one run to the end of its time; tell whether it got there."""
-        from smallgan.checkpoint import read_state
-        from smallgan.run import RunDir
-        from smallgan.study import train
+        from smallgan.core.checkpoint import read_state
+        from smallgan.core.run_dir import RunDir
+        from smallgan.training.train import train
 
         run, budget = RunDir(self._run_folder(method, seed)), self.args.minutes * 60
         step = run.last_step()
@@ -152,7 +152,7 @@ class Table:
         return ends.passed()
 
     def _recipe(self, method: str, seed: int) -> Recipe:
-        from smallgan.recipe import load_recipe
+        from smallgan.tables.recipe import load_recipe
 
         kind, _, group = method.partition("-")
         values: dict[str, Any] = {
@@ -175,9 +175,9 @@ class Table:
     def _measure(self, method: str, seed: int) -> None:
         """Write the row of a trained run, unless it stands there with equal conditions."""
         from benchmarks import transfer_measure as measure
-        from smallgan.checkpoint import read_state
-        from smallgan.generators import load_model
-        from smallgan.run import RunDir
+        from smallgan.core.checkpoint import read_state
+        from smallgan.core.run_dir import RunDir
+        from smallgan.sampling.loading import load_model
 
         run = RunDir(self._run_folder(method, seed))
         step = run.last_step()
@@ -201,8 +201,8 @@ class Table:
     def _measure_reals(self) -> None:
         """Write the rows to compare with: held-out reals in the place of samples, and the adapter at step 0."""
         from benchmarks import transfer_measure as measure
-        from smallgan.generators import Model, pretrained_origin
-        from smallgan.training.transfer import build_adapter
+        from smallgan.models.adapters import build_adapter
+        from smallgan.sampling.loading import Model, pretrained_origin
 
         row: dict[str, Any] = {"seed": None, "of": self._identity()}
         if self.held_out is not None and not self._stands("held-out reals", row["of"]):
@@ -225,7 +225,7 @@ class Table:
         import torch
 
         from benchmarks.transfer_measure import NUM_FAKE
-        from smallgan.device import describe_device
+        from smallgan.core.device import describe_device
 
         return {
             "set": self.args.folder.name,
@@ -296,7 +296,7 @@ def _checked(method: str) -> str:
 
 def _split(folder: Path, count: int, held_out: Path | None) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
     """Return the training and the held-out images, each as name and bytes."""
-    from augment.sources import open_source
+    from augment.sources.readers import open_source
 
     source = open_source(folder)
     if not 2 <= count <= len(source):

@@ -1,4 +1,5 @@
 """smallgan: augment a small image set, train a GAN on it, and score the result honestly."""
 
-__version__ = "0.1.0"
+from smallgan.core.version import __version__
+
 __all__ = ["__version__"]

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
+
+from smallgan.cli.report import register
 
 FEATURES = "smallgan-features"
 
@@ -32,7 +36,7 @@ def make_run(
     done = steps if done is None else done
     recipe = {
         "name": name,
-        "data": {"source": None, "size": 32, "fit": "crop", "skip_bad": False},
+        "data": {"source": None, "size": 32, "resize_mode": "crop", "skip_bad": False},
         "augment": {"policy": policy, "ratio": None, "count": None, "generator": None},
         "train": {"model": "dcgan", "loss": "nonsaturating", "steps": steps, "batch_size": batch_size, "lr_g": 0.0002},
         "score": {"metrics": ["is", "kmmd"], "features": None, "num_fake": 100, "splits": 10},
@@ -40,7 +44,7 @@ def make_run(
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True), encoding="utf-8")
     added = 0 if policy == "none" else 100
-    data = {"source": "painted-flowers", "size": 32, "fit": "crop", "num_real": 100, "num_images": 100 + added}
+    data = {"source": "painted-flowers", "size": 32, "resize_mode": "crop", "num_real": 100, "num_images": 100 + added}
     data |= {"origins": {"original": 100} | ({"augmented": added} if added else {}), "policy": policy}
     data |= {"fingerprint": "f" * 64, "skipped": [], "names": ["one.png"]}
     write_json(folder / "data.json", data)
@@ -121,11 +125,11 @@ def score_lines(run: str, step: int | None, level: float = 0.0, **identity: obje
     return [{**line, "run": run, "step": step, "seed": 0} for line in (inception, kmmd)]
 
 
-def with_floors(run: Path, floor: float = 0.25, needed: int | None = 1000) -> None:
+def with_baselines(run: Path, baseline: float = 0.25, needed: int | None = 1000) -> None:
     """Give the last scores of a run what reals read, 40 against 60 of them, and the KMMD the number that would do."""
     lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
-    lines[-2] |= {"floor": 10 * floor, "floor_counts": [100, None]}
-    lines[-1] |= {"floor": floor, "floor_counts": [40, 60], "needed": needed}
+    lines[-2] |= {"baseline": 10 * baseline, "baseline_counts": [100, None]}
+    lines[-1] |= {"baseline": baseline, "baseline_counts": [40, 60], "needed": needed}
     write_lines(run / "scores.jsonl", lines)
 
 
@@ -165,3 +169,12 @@ def _grid(sharpness: float, side: int, level: float) -> np.ndarray:
     noise = np.random.default_rng(7).random((side, side, 3))
     picture = disc[..., None] * colour * 200 + 40
     return (sharpness * picture + (1 - sharpness) * noise * 255).clip(0, 255).astype(np.uint8)
+
+
+def run_command(*arguments: object) -> tuple[int, str, str]:
+    """Run `smallgan report` and return exit code, stdout and stderr."""
+    app = typer.Typer()
+    register(app)
+    app.callback()(lambda: None)
+    result = CliRunner().invoke(app, ["report", *map(str, arguments)], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr

@@ -5,17 +5,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from augment.files import write_json
-from smallgan.checkpoint import save_checkpoint
-from smallgan.images import ImageBatches
+from augment.core.files import write_json
+from smallgan.core.checkpoint import save_checkpoint
+from smallgan.core.run_dir import RunDir
+from smallgan.data.images import ImageBatches
+from smallgan.models.adapters import build_adapter
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
 from smallgan.models.pretrained import load_pretrained, save_generator
-from smallgan.recipe import dump_recipe, load_recipe
-from smallgan.run import RunDir
+from smallgan.tables.recipe import dump_recipe, load_recipe
 from smallgan.training.biggan import BigGANTrainer
+from smallgan.training.data import load_data
 from smallgan.training.dcgan import DCGANTrainer
-from smallgan.training.transfer import TransferTrainer, build_adapter
-from smallgan.training_data import load_data
+from smallgan.training.transfer import TransferTrainer
 
 CPU = torch.device("cpu")
 SIZE, Z = 32, 16

@@ -21,8 +21,8 @@ from flowers import draw
 from painting import Pixels
 from PIL import Image
 
-from augment.files import make_folder, sha256_bytes, sha256_file, write_bytes, write_text
-from augment.sources import fingerprint
+from augment.core.files import make_folder, sha256_bytes, sha256_file, write_bytes, write_text
+from augment.sources.image_set import fingerprint
 
 SEED = 2611
 NUM_IMAGES = 160

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from augment.files import make_folder, sha256_file, write_text
-from smallgan.checkpoint import read_state
+from augment.core.files import make_folder, sha256_file, write_text
+from smallgan.core.checkpoint import read_state
+from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.models.biggan import BigGANGenerator
 from smallgan.models.pretrained import load_pretrained, save_generator
-from smallgan.recipe import read_recipe
-from smallgan.run import RunDir, read_jsonl
+from smallgan.tables.recipe import read_recipe
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from drawn_classes import CLASSES, draw
 
-from augment.files import make_folder, write_bytes
-from augment.pixels import encode_png
+from augment.core.files import make_folder, write_bytes
+from augment.imaging.codec import encode_png
 
 DRAWN_PER_CLASS = 100
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smallgan.recipe import Recipe
-from smallgan.sections import ADAPTER, BIGGAN, FINETUNE
+from smallgan.tables.recipe import Recipe
+from smallgan.tables.recipe_schema import ADAPTER, BIGGAN, FINETUNE
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
 BEGIN, END = "<!-- keys: python -m tools.recipe_keys -->", "<!-- end of keys -->"

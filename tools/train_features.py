@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from smallgan.small_net import SIZE, SmallNet
+from smallgan.models.small_net import SIZE, SmallNet
 
 PAD = 6  # pixels of reflected border that random crops move over
 DRAWN_PER_CLASS = 120

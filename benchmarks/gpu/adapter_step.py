@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-from smallgan.device import choose_device, describe_device
+from smallgan.core.device import choose_device, describe_device
 
 
 def main() -> int:

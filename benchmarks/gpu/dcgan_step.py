@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from benchmarks.plain_dcgan import PlainTrainer
-from smallgan.device import choose_device, describe_device
-from smallgan.images import ImageBatches
-from smallgan.recipe import load_recipe
+from smallgan.core.device import choose_device, describe_device
+from smallgan.data.images import ImageBatches
+from smallgan.tables.recipe import load_recipe
 from smallgan.training.dcgan import DCGANTrainer
 
 ROUNDS, STEPS = 7, 20

@@ -23,13 +23,13 @@ from typing import Any
 
 import torch
 
+from augment.core.files import make_folder, sha256_file, write_json
 from augment.errors import SmallganError, UsageError
-from augment.files import make_folder, sha256_file, write_json
 from benchmarks.transfer_table import Deadline
-from smallgan import study
-from smallgan.checkpoint import read_state
-from smallgan.recipe import load_recipe, parse_overrides
-from smallgan.run import RunDir, read_jsonl
+from smallgan.core.checkpoint import read_state
+from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.tables.recipe import load_recipe, parse_overrides
+from smallgan.training import train
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 SHIPPABLE = {"caltech101.zip"}
@@ -103,8 +103,8 @@ def _recipe(images: Path, args: argparse.Namespace) -> Any:
 def _train(run: RunDir, images: Path, args: argparse.Namespace, stop_requested: Callable[[], bool]) -> None:
     torch.backends.cudnn.benchmark = True  # one shape in all steps
     if args.compile:
-        study.prepare = _compiling(study.prepare)
-    study.train(
+        train.prepare = _compiling(train.prepare)
+    train.train(
         _recipe(images, args),
         out=run.path,
         device=args.device,

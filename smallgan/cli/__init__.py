@@ -36,7 +36,7 @@ app.add_typer(recipes.app, name="recipes")
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     if version:
-        from smallgan import __version__
+        from smallgan.core.version import __version__
 
         typer.echo(f"smallgan {__version__}")
         raise typer.Exit

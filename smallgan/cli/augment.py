@@ -10,12 +10,12 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from augment.combine import Further
-    from augment.dataset import MixedDataset
-    from augment.door import Entered
-    from augment.pixels import Rules
-    from augment.plan import Plan
-    from augment.sources import ImageSet, ImageSource
+    from augment.build.plan import Plan
+    from augment.checks.open_checked import CheckedSource
+    from augment.imaging.codec import Rules
+    from augment.sources.concat import ExtraSource
+    from augment.sources.image_set import ImageSet, ImageSource
+    from augment.sources.mixed_dataset import MixedDataset
 
 
 def register(app: typer.Typer) -> None:
@@ -57,8 +57,10 @@ def augment(
     size: Annotated[
         int | None, typer.Option(help="Make all images squares of this side; default: as they are.")
     ] = None,
-    fit: Annotated[str, typer.Option(help="How an image becomes square: crop, pad (on --ground) or stretch.")] = "crop",
-    ground: Annotated[str, typer.Option(help="Under transparent parts and around: a colour, or refuse.")] = "white",
+    resize_mode: Annotated[
+        str, typer.Option(help="How an image becomes square: crop, pad (on --background) or stretch.")
+    ] = "crop",
+    background: Annotated[str, typer.Option(help="Under transparent parts and around: a colour, or refuse.")] = "white",
     mode: Annotated[str, typer.Option(help="rgb, or gray: one channel in every image.")] = "rgb",
     container: Annotated[
         str, typer.Option(help="Pack the set for other tools too: folder, stylegan-zip or webdataset.")
@@ -86,11 +88,11 @@ def augment(
     import json
 
     from augment.errors import UsageError
-    from augment.policy import KINDS
+    from augment.policy.expression import KINDS
     from smallgan.cli.policies import list_kinds, remake_image, write_policy_sheet
 
     if kinds:
-        from augment.kinds import all_kinds, as_text
+        from augment.policy.catalog import all_kinds, as_text
 
         typer.echo(json.dumps(list_kinds(), indent=2) if json_output else as_text(all_kinds()))
         return
@@ -106,9 +108,15 @@ def augment(
         )
     if preview is not None:
         images = _image_source(generator, device) if generator else None
-        look: dict[str, Any] = {"size": size, "fit": fit, "ground": ground, "mode": mode, "seed": seed}
-        further = _further(also or (), synthetic or ())
-        typer.echo(write_policy_sheet(source, policy, preview, **look, generator=images, further=further))
+        look: dict[str, Any] = {
+            "size": size,
+            "resize_mode": resize_mode,
+            "background": background,
+            "mode": mode,
+            "seed": seed,
+        }
+        extra = _further(also or (), synthetic or ())
+        typer.echo(write_policy_sheet(source, policy, preview, **look, generator=images, extra=extra))
         return
     result = make_dataset(
         source,
@@ -117,7 +125,7 @@ def augment(
         count=count,
         out=out,
         size=size,
-        fit=fit,
+        resize_mode=resize_mode,
         image_format=image_format,
         generator=generator,
         seed=seed,
@@ -128,7 +136,7 @@ def augment(
         balance=balance,
         also=also or (),
         synthetic=synthetic or (),
-        ground=ground,
+        background=background,
         mode=mode,
         container=container,
     )
@@ -143,7 +151,7 @@ def make_dataset(
     count: int | None = None,
     out: Path | None = None,
     size: int | None = None,
-    fit: str = "crop",
+    resize_mode: str = "crop",
     image_format: str = "png",
     generator: str | None = None,
     seed: int = 0,
@@ -154,36 +162,36 @@ def make_dataset(
     balance: str | None = None,
     also: Sequence[str] = (),
     synthetic: Sequence[str] = (),
-    ground: str = "white",
+    background: str = "white",
     mode: str = "rgb",
     container: str = "folder",
 ) -> dict[str, Any]:
     """Check the source, plan and build, and return what was made, ready for JSON. Raises the errors of the parts."""
-    from augment.advice import advice, advice_on_result
-    from augment.build import build
-    from augment.classes import TOP_UP, parse_per_class
-    from augment.containers import check_container, pack
+    from augment.build.build import build
+    from augment.build.export import check_container, pack
+    from augment.build.plan import make_plan, num_added
+    from augment.build.warnings import advice, advice_on_result
+    from augment.core.parallel import default_workers
     from augment.errors import UsageError
-    from augment.pixels import Rules, parse_ground, parse_mode
-    from augment.plan import make_plan, num_added
-    from augment.policy_file import load_policy
-    from augment.shares import default_workers
-    from smallgan.console import progress, say
+    from augment.imaging.codec import Rules, parse_background, parse_mode
+    from augment.policy.policy_file import load_policy
+    from augment.sources.classes import TOP_UP, parse_per_class
+    from smallgan.core.console import progress, say
 
     policy = load_policy(policy_text)
     num_added(1, ratio, count)  # what is wrong is told before a long check
     if per_class:
         parse_per_class(per_class)
     check_container(container, size)
-    rules = Rules(parse_ground(ground), parse_mode(mode))
-    further = _further(also, synthetic)
+    rules = Rules(parse_background(background), parse_mode(mode))
+    extra = _further(also, synthetic)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: needed at least 1")
     images = _image_source(generator, device) if policy.needs_generator else None
     if source_path is None:
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
     workers = workers or default_workers()
-    source, left_out, warnings, first = _enter(source_path, further, out, rules, skip_bad, workers, seed)
+    source, left_out, warnings, first = _enter(source_path, extra, out, rules, skip_bad, workers, seed)
     if per_class or balance:
         warnings = [warning for warning in warnings if TOP_UP not in warning]  # it is what is being done
     plan = make_plan(
@@ -192,7 +200,7 @@ def make_dataset(
         ratio=ratio,
         count=count,
         size=size,
-        fit=fit,
+        resize_mode=resize_mode,
         format=image_format,
         seed=seed,
         generator=images,
@@ -218,36 +226,38 @@ def make_dataset(
     return result if container == "folder" else result | {"container": str(packed)}
 
 
-def _further(also: Sequence[str], synthetic: Sequence[str]) -> list[Further]:
+def _further(also: Sequence[str], synthetic: Sequence[str]) -> list[ExtraSource]:
     """Return the sources beside the first, as --also and --synthetic name them."""
-    from augment.combine import parse_further
+    from augment.sources.concat import parse_extra_source
 
-    originals = [parse_further(text, "original") for text in also]
-    return [*originals, *(parse_further(text, "synthetic") for text in synthetic)]
+    originals = [parse_extra_source(text, "original") for text in also]
+    return [*originals, *(parse_extra_source(text, "synthetic") for text in synthetic)]
 
 
 def _enter(
     path: Path | None,
-    further: Sequence[Further],
+    extra: Sequence[ExtraSource],
     out: Path | None,
     rules: Rules,
     skip_bad: bool,
     workers: int,
     seed: int,
-) -> tuple[ImageSet, list[str], list[str], Entered]:
+) -> tuple[ImageSet, list[str], list[str], CheckedSource]:
     """Let the source in, and the further ones after it: one set, what was left out, what to know, the first."""
-    from augment.combine import joined
-    from augment.door import enter
-    from smallgan.console import say
-    from smallgan.shipped import sample_set
+    from augment.checks.open_checked import open_checked
+    from augment.sources.concat import concat
+    from smallgan.core.console import say
+    from smallgan.core.resources import sample_set
 
     path = path or sample_set()
-    first = enter(path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers)
+    first = open_checked(path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers)
     source, left_out, notes = first.source, list(first.left_out), list(first.notes)
-    for one in further:
+    for one in extra:
         is_real = one.origin == "original"
-        more = enter(one.path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers)
-        source = joined(source, one, more.source, seed)
+        more = open_checked(
+            one.path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers
+        )
+        source = concat(source, one, more.source, seed)
         left_out += more.left_out
         notes += [f"{one.path}: {note}" for note in more.notes]
     for problem in left_out:
@@ -257,8 +267,8 @@ def _enter(
 
 def default_folder(plan: Plan) -> Path:
     """Return out/<source>-<policy>, with whatever else differs from the defaults: out/photos-hflip+contrast-64px."""
-    from augment.names import safe
-    from augment.plan import DEFAULT_RATIO
+    from augment.build.plan import DEFAULT_RATIO
+    from augment.core.file_names import safe
 
     settings = plan.settings
     parts = [settings["sources"][0]["name"], plan.policy.title or str(plan.policy).replace(":", "")]
@@ -271,8 +281,8 @@ def default_folder(plan: Plan) -> Path:
     elif settings["ratio"] != DEFAULT_RATIO:
         parts.append(settings["ratio"].replace(":", "to"))
     if plan.size:
-        parts.append(f"{plan.size}px" if plan.fit == "crop" else f"{plan.size}px-{plan.fit}")
-    parts += [str(settings[key]) for key in ("ground", "mode") if key in settings]
+        parts.append(f"{plan.size}px" if plan.resize_mode == "crop" else f"{plan.size}px-{plan.resize_mode}")
+    parts += [str(settings[key]) for key in ("background", "mode") if key in settings]
     if plan.format != "png":
         parts.append(plan.format)
     if plan.seed:
@@ -288,9 +298,9 @@ def _image_source(generator: str | None, device: str) -> ImageSource:
             "the kind 'gan' needs a trained generator: train one with `smallgan train DATA`, "
             "then name its run here with --generator runs/00000-..."
         )
-    from smallgan.device import choose_device
-    from smallgan.generators import load_model
-    from smallgan.sampling import GeneratorSource
+    from smallgan.core.device import choose_device
+    from smallgan.sampling.latents import GeneratorSource
+    from smallgan.sampling.loading import load_model
 
     return GeneratorSource(load_model(Path(generator), choose_device(device)))
 

@@ -24,7 +24,7 @@ def list_sets(as_json: _AS_JSON = False) -> None:
     """
     import json
 
-    from smallgan.datasets import SETS
+    from smallgan.data.public_datasets import SETS
 
     if as_json:
         fields = ("name", "title", "num_images", "classes", "licence")
@@ -53,8 +53,8 @@ def get(
     """
     import json
 
-    from smallgan.console import progress, say
-    from smallgan.datasets import SETS, get_set
+    from smallgan.core.console import progress, say
+    from smallgan.data.public_datasets import SETS, get_set
 
     if (found := SETS.get(name.partition(":")[0].strip())) is not None:
         say(f"{found.title}; licence: {found.licence}")

@@ -24,8 +24,8 @@ def inspect(
         ),
     ] = None,
     size: Annotated[int | None, typer.Option(help="Say what --size of augment would do to each file.", min=1)] = None,
-    fit: Annotated[str, typer.Option(help="How an image becomes square: crop, pad or stretch.")] = "crop",
-    ground: Annotated[str, typer.Option(help="Under transparent parts: a colour, or refuse.")] = "white",
+    resize_mode: Annotated[str, typer.Option(help="How an image becomes square: crop, pad or stretch.")] = "crop",
+    background: Annotated[str, typer.Option(help="Under transparent parts: a colour, or refuse.")] = "white",
     mode: Annotated[str, typer.Option(help="rgb, or gray: all images become gray.")] = "rgb",
     files: Annotated[bool, typer.Option("--files", help="List each file, with what will be done to it.")] = False,
     workers: Annotated[int | None, typer.Option(help="Threads; default: one a core, at most 8.", min=1)] = None,
@@ -37,31 +37,31 @@ def inspect(
     """
     import json
 
+    from augment.checks.inspect import check, summarise
+    from augment.core.parallel import default_workers
     from augment.errors import UsageError
-    from augment.geometry import FITS
-    from augment.inspect import check, summarise
-    from augment.pixels import Rules, parse_ground, parse_mode
-    from augment.shares import default_workers
-    from augment.sources import open_source
-    from smallgan.console import progress, say
-    from smallgan.shipped import sample_set
+    from augment.imaging.codec import Rules, parse_background, parse_mode
+    from augment.imaging.geometry import RESIZE_MODES
+    from augment.sources.readers import open_source
+    from smallgan.core.console import progress, say
+    from smallgan.core.resources import sample_set
 
-    if fit not in FITS:
-        raise UsageError(f"--fit {fit!r}: needed one of {', '.join(FITS)}")
-    rules = Rules(parse_ground(ground), parse_mode(mode))
+    if resize_mode not in RESIZE_MODES:
+        raise UsageError(f"--resize-mode {resize_mode!r}: needed one of {', '.join(RESIZE_MODES)}")
+    rules = Rules(parse_background(background), parse_mode(mode))
     if source is None:
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
     images = open_source(source or sample_set(), rules=rules)
     with progress("looking", len(images)) as report:
         records = check(images, workers=workers or default_workers(), looks=True, progress=report)
-    found = summarise(images, records, size=size, fit=fit)
+    found = summarise(images, records, size=size, resize_mode=resize_mode)
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if json_output else as_table(found, files=files))
     if found["problems"]:
         raise typer.Exit(2)
 
 
 def as_table(found: dict[str, Any], *, files: bool = False) -> str:
-    """Return a summary of `augment.inspect.summarise` as aligned lines, with a line a file where asked for."""
+    """Return a summary of `augment.checks.inspect.summarise` as aligned lines, with a line a file where asked for."""
     rows = [("source", found["source"]), ("images", f"{found['num_usable']:,} usable of {found['num_images']:,}")]
     rows += _rows("read as", found["set_notes"])
     for title, counts in (("sizes", found["sizes"]), ("formats", found["formats"]), ("classes", found["classes"])):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from augment.combine import Further
-    from augment.sources import ImageSource
+    from augment.sources.concat import ExtraSource
+    from augment.sources.image_set import ImageSource
 
 
 def list_kinds() -> list[dict[str, Any]]:
     """Return every kind that a policy can name, ready for JSON."""
-    from augment.kinds import all_kinds
+    from augment.policy.catalog import all_kinds
 
     return [vars(kind) for kind in all_kinds()]
 
@@ -25,39 +25,39 @@ def write_policy_sheet(
     file: Path,
     *,
     size: int | None,
-    fit: str,
-    ground: str,
+    resize_mode: str,
+    background: str,
     mode: str,
     seed: int,
     generator: ImageSource | None,
-    further: Sequence[Further] = (),
+    extra: Sequence[ExtraSource] = (),
 ) -> str:
     """Write a contact sheet of what a policy does to ten of the images, and return what was done.
 
-    Of `further` sources it shows some images as they come into the set.
+    Of `extra` sources it shows some images as they come into the set.
     """
-    from augment.combine import joined
+    from augment.build.preview import policy_sheet
+    from augment.core.files import make_folder, write_bytes
     from augment.errors import UsageError
-    from augment.files import make_folder, write_bytes
-    from augment.pixels import Rules, encode_png, parse_ground, parse_mode
-    from augment.policy_file import load_policy
-    from augment.preview import policy_sheet
-    from augment.sources import open_source
-    from smallgan.console import say
-    from smallgan.shipped import sample_set
+    from augment.imaging.codec import Rules, encode_png, parse_background, parse_mode
+    from augment.policy.policy_file import load_policy
+    from augment.sources.concat import concat
+    from augment.sources.readers import open_source
+    from smallgan.core.console import say
+    from smallgan.core.resources import sample_set
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"--preview {file}: needed the name of a PNG file to write, such as preview.png")
     policy = load_policy(policy_text)
     for note in policy.notes:
         say(note)
-    rules = Rules(parse_ground(ground), parse_mode(mode))
+    rules = Rules(parse_background(background), parse_mode(mode))
     source = open_source(source_path or sample_set(), rules=rules)
-    source = source.originals() if further else source
-    for one in further:
+    source = source.originals() if extra else source
+    for one in extra:
         images = open_source(one.path, rules=rules)
-        source = joined(source, one, images.originals() if one.origin == "original" else images, seed)
-    sheet = policy_sheet(policy, source, size=size, fit=fit, seed=seed, generator=generator)
+        source = concat(source, one, images.originals() if one.origin == "original" else images, seed)
+    sheet = policy_sheet(policy, source, size=size, resize_mode=resize_mode, seed=seed, generator=generator)
     make_folder(file.parent)
     write_bytes(file, encode_png(sheet))
     return f"{file}: what {policy_text} does to {min(10, len(source.originals()))} images; nothing else was written"
@@ -67,9 +67,9 @@ def remake_image(
     image: Path, source_path: Path | None, out: Path | None, generator: ImageSource | None
 ) -> dict[str, Any]:
     """Make an image of a mixed dataset again from its line, write it, and return what was done, ready for JSON."""
+    from augment.build.reproduce import remake
+    from augment.core.files import make_folder, write_bytes
     from augment.errors import UsageError
-    from augment.files import make_folder, write_bytes
-    from augment.remake import remake
 
     data, record = remake(image, source=source_path, generator=generator)
     file = out or Path("out") / "remade" / image.name

@@ -19,7 +19,7 @@ def list_recipes() -> None:
 
     Example: smallgan recipes list
     """
-    from smallgan.recipe import shipped_recipes
+    from smallgan.tables.recipe import shipped_recipes
 
     recipes = shipped_recipes()
     width = max(map(len, recipes))
@@ -34,7 +34,7 @@ def show_recipe(name: Annotated[str, typer.Argument(help="A shipped name, or a Y
 
     Example: smallgan recipes show quickstart
     """
-    from smallgan.recipe import dump_recipe, load_recipe
+    from smallgan.tables.recipe import dump_recipe, load_recipe
 
     typer.echo(dump_recipe(load_recipe(name)), nl=False)
 
@@ -46,6 +46,6 @@ def show_schema() -> None:
     Example: smallgan recipes schema > recipe.schema.json, and in the recipe's first line
     "# yaml-language-server: $schema=recipe.schema.json"
     """
-    from smallgan.recipe import json_schema
+    from smallgan.tables.recipe import json_schema
 
     typer.echo(json_schema(), nl=False)

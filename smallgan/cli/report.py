@@ -37,7 +37,7 @@ def report(
     """
     import json
 
-    from smallgan.console import say
+    from smallgan.core.console import say
     from smallgan.report import collect, find_runs, write_export, write_report
     from smallgan.report.runs import printable
 

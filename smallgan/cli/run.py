@@ -42,10 +42,10 @@ def run(
     import sys
 
     from augment.errors import UsageError
-    from smallgan.console import say, stop_flag
-    from smallgan.recipe import load_recipe, parse_overrides
+    from smallgan.core.console import say, stop_flag
     from smallgan.report.runs import printable
-    from smallgan.study_table import as_text, counted, rows
+    from smallgan.study.status import as_text, counted, rows
+    from smallgan.tables.recipe import load_recipe, parse_overrides
 
     given = parse_overrides(settings or []) | ({} if seed is None else {"seeds": [seed]})
     if cell is not None and (new or jobs > 1):
@@ -54,8 +54,8 @@ def run(
     if resolved.data.source is None:
         say("no data.source given: the sample set of painted flowers that ships with smallgan")
 
-    from smallgan.run_study import Way, all_ended, check_cell, run_jobs, write_page
-    from smallgan.study_start import estimate, find_study, named, open_study
+    from smallgan.study.open import estimate, find_study, named, open_study
+    from smallgan.study.runner import ExecutionOptions, all_ended, check_cell, run_jobs, write_page
 
     if status or dry_run:
         study = find_study(named(resolved, smoke=smoke), out=out, new=new)
@@ -75,7 +75,7 @@ def run(
     study, planned = open_study(resolved, out=out, new=new, smoke=smoke)
     say(f"study {study.path}: {counted(rows(study))}")
     wanted = planned if cell is None else check_cell(planned, cell)
-    way = Way(device, shlex.join(["smallgan", *sys.argv[1:]]))
+    way = ExecutionOptions(device, shlex.join(["smallgan", *sys.argv[1:]]))
     with stop_flag() as stop_requested:
         outcome = run_jobs(
             study, wanted, way, num_processes=jobs, wait=cell is not None, say=say, stop_requested=stop_requested

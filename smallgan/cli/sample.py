@@ -57,8 +57,8 @@ def sample(
     """
     import json
 
-    from smallgan.sample_request import Request
-    from smallgan.sample_request import sample as carry_out
+    from smallgan.sampling.sample import Request
+    from smallgan.sampling.sample import sample as carry_out
 
     result = carry_out(
         Request(

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from smallgan.metrics.score import Score
-    from smallgan.scoring import Versus
+    from smallgan.metrics.score_paths import Versus
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,9 @@ def score(
     splits: Annotated[
         int | None, typer.Option(help="Parts of the Inception Score; default 10, or 1 below 1000 images.")
     ] = None,
-    fit: Annotated[str, typer.Option(help="How reals of another size become square: crop, pad or stretch.")] = "crop",
+    resize_mode: Annotated[
+        str, typer.Option(help="How reals of another size become square: crop, pad or stretch.")
+    ] = "crop",
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best or a step.")] = "last",
     versus: Annotated[
         Path | None, typer.Option(help="A second set, scored alike, and a test whether the two sets differ.")
@@ -89,22 +91,22 @@ def score(
     """
     import json
 
+    from augment.core.files import write_text
     from augment.errors import UsageError
-    from augment.files import write_text
 
     if check:
         _check(json_output)
         return
-    from smallgan import scoring
+    from smallgan.metrics import score_paths
 
     if latent_kmmd is not None:
-        run = fake or scoring.newest_run(Path("runs"))
+        run = fake or score_paths.newest_run(Path("runs"))
         typer.echo(_of_codes(run, checkpoint, seed, latent_kmmd, json_output=json_output))
         return
 
-    if fit not in ("crop", "pad", "stretch"):
-        raise UsageError(f"--fit {fit}: needed crop, pad or stretch")
-    settings = scoring.Settings(
+    if resize_mode not in ("crop", "pad", "stretch"):
+        raise UsageError(f"--resize-mode {resize_mode}: needed crop, pad or stretch")
+    settings = score_paths.Settings(
         metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",") if name.strip()),
         features=features,
         num_fake=num_fake,
@@ -112,25 +114,25 @@ def score(
         seed=seed,
         device=device,
         checkpoint=checkpoint,
-        fit=fit,
+        resize_mode=resize_mode,
         precision=precision,
         skip_bad=skip_bad,
         augmented=augmented,
         target=_classes(target),
         per_image=per_image,
         worst=worst,
-        floors=not quick,
+        baselines=not quick,
         intervals=not quick,
     )
     if versus is not None and (per_image or worst):
         raise UsageError("--per-image and --worst look at one set; leave out --versus")
-    path = fake or scoring.newest_run(Path("runs"))
+    path = fake or score_paths.newest_run(Path("runs"))
     if versus is None:
-        scores = scoring.score(path, real, settings)
+        scores = score_paths.score(path, real, settings)
         records = [each.to_json() for each in scores]
         text = json.dumps(records, indent=2, ensure_ascii=False) if json_output else table(scores)
     else:
-        found = scoring.versus(path, versus, real, settings)
+        found = score_paths.versus(path, versus, real, settings)
         records = [each.to_json() for each in [*found.one, *found.other]]
         text = versus_json(found) if json_output else versus_table(found, path, versus)
     if out is not None:
@@ -155,9 +157,9 @@ def _of_codes(run: Path, checkpoint: str, seed: int, batch: int, *, json_output:
     import json
     from dataclasses import asdict
 
-    from smallgan.device import choose_device
-    from smallgan.generators import load_codes, load_model
+    from smallgan.core.device import choose_device
     from smallgan.metrics.latent_kmmd import latent_kmmd
+    from smallgan.sampling.loading import load_codes, load_model
 
     model = load_model(run, choose_device("cpu"), checkpoint)
     codes = load_codes(model)
@@ -209,7 +211,7 @@ def table(scores: list[Score]) -> str:
         splits = f", {known['splits']} split(s)" if known["splits"] else ""
         if score.needed is not None:
             counts += f", FEW: {score.needed} a side would do"
-        conditions = "; ".join([counts + splits, *([", ".join(numbers)] if numbers else []), *_floor(score)])
+        conditions = "; ".join([counts + splits, *([", ".join(numbers)] if numbers else []), *_baseline(score)])
         lines.append(f"{score.label:{width}}  {score.value:.4f}{spread}{_interval(score)}  ({conditions})")
     notes = dict.fromkeys(note for score in scores for note in score.notes)
     if any(score.metric == "is" for score in scores):
@@ -223,13 +225,13 @@ def _interval(score: Score) -> str:
     return f" [{score.interval[0]:.4f}, {score.interval[1]:.4f}]" if score.interval else ""
 
 
-def _floor(score: Score) -> list[str]:
+def _baseline(score: Score) -> list[str]:
     """Return what reals read in the place of the fakes, as a list of one, or of none where that is not known."""
-    if score.floor is None or score.floor_counts is None:
+    if score.baseline is None or score.baseline_counts is None:
         return []
-    fakes, reals = score.floor_counts
+    fakes, reals = score.baseline_counts
     counts = f"{fakes}" if reals is None else f"{fakes} against {reals}"
-    return [f"reals read {score.floor:.4f}, {counts}"]
+    return [f"reals read {score.baseline:.4f}, {counts}"]
 
 
 def versus_table(found: Versus, one: Path, other: Path) -> str:

@@ -58,10 +58,10 @@ def train(
     import sys
 
     from augment.errors import UsageError
-    from smallgan.console import progress_bar, say, stop_flag
-    from smallgan.recipe import load_recipe, parse_overrides, shipped_recipes
-    from smallgan.study import dry_run as plan_run
-    from smallgan.study import train as run_training
+    from smallgan.core.console import progress_bar, say, stop_flag
+    from smallgan.tables.recipe import load_recipe, parse_overrides, shipped_recipes
+    from smallgan.training.train import dry_run as plan_run
+    from smallgan.training.train import train as run_training
 
     options: dict[str, Any] = {
         "data.source": data,

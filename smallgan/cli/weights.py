@@ -23,7 +23,7 @@ def list_weights(as_json: _AS_JSON = False) -> None:
 
     Example: smallgan weights list
     """
-    from smallgan.weights import cards
+    from smallgan.core.weights import cards
 
     _print_states(list(cards()), as_json=as_json)
 
@@ -34,8 +34,8 @@ def fetch_weights(name: _NAME) -> None:
 
     Example: smallgan weights fetch inception-v3-tf2015
     """
-    from smallgan import weights
-    from smallgan.console import progress, say
+    from smallgan.core import weights
+    from smallgan.core.console import progress, say
 
     card = weights.card(name)
     say(f"{card.title}; licence: {card.licence}; {card.source}")
@@ -53,7 +53,7 @@ def verify_weights(
 
     Example: smallgan weights verify
     """
-    from smallgan import weights
+    from smallgan.core import weights
 
     names = [weights.card(name).name] if name else list(weights.cards())
     _print_states(names, as_json=as_json)
@@ -70,7 +70,7 @@ def import_weights(
 
     Example: smallgan weights import inception-v3-tf2015 weights-inception-2015-12-05-6726825d.pth
     """
-    from smallgan import weights
+    from smallgan.core import weights
 
     if weights.card(name).kind == "biggan" and file.is_file():
         from smallgan.models.pretrained import load_pretrained
@@ -90,25 +90,25 @@ def show_cache(
     """
     import json
 
-    from smallgan import weights
-    from smallgan.metrics import feature_cache
+    from smallgan.core import weights
+    from smallgan.metrics.features import cache
 
-    count, num_bytes = feature_cache.clear() if clear else feature_cache.usage()
+    count, num_bytes = cache.clear() if clear else cache.usage()
     folder = weights.cache_folder()
     weight_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if as_json:
-        kept = {"path": str(feature_cache.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
+        kept = {"path": str(cache.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
         typer.echo(json.dumps({"weights": {"path": str(folder), "bytes": weight_bytes}, "features": kept}, indent=2))
         return
     what = "deleted" if clear else "kept"
     typer.echo(f"weights: {weight_bytes / 1e6:.1f} MB in {folder}")
-    typer.echo(f"features: {count} set(s) {what}, {num_bytes / 1e6:.1f} MB in {feature_cache.folder()}")
+    typer.echo(f"features: {count} set(s) {what}, {num_bytes / 1e6:.1f} MB in {cache.folder()}")
 
 
 def _print_states(names: list[str], *, as_json: bool) -> None:
     import json
 
-    from smallgan import weights
+    from smallgan.core import weights
 
     states = [weights.inspect_weights(name) for name in names]
     if as_json:

@@ -1,6 +1,6 @@
 """Metrics: pure functions of features, a table of them, and `evaluate`, which makes scores with their conditions.
 
-Torch-free, as `smallgan.metrics.score` must be; only `smallgan.metrics.features` and the networks need torch.
+Torch-free, as `smallgan.metrics.score` must be; only `smallgan.metrics.features.extract` and the networks need torch.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augment.errors import FailedError, InputError, UsageError
+from smallgan.metrics.registry import METRICS, Metric, MetricInputs, MetricOptions, MetricResult
 from smallgan.metrics.score import Identity, Score
-from smallgan.metrics.table import METRICS, Ask, Measured, Metric, Sets
 
 if TYPE_CHECKING:
-    from smallgan.metrics.features import FeatureNet, Features
+    from smallgan.metrics.features.extract import FeatureNet, Features
 
-__all__ = ["METRICS", "Ask", "Measured", "Metric", "Sets", "check_metrics", "evaluate"]
+__all__ = ["METRICS", "Metric", "MetricInputs", "MetricOptions", "MetricResult", "check_metrics", "evaluate"]
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     seed: int = 0,
     augmented: Features | None = None,
     target: tuple[int, ...] | None = None,
-    floors: bool = False,
+    baselines: bool = False,
     intervals: bool = True,
 ) -> list[Score]:
     """Return one score for each metric, with its identity, in the order asked for.
@@ -44,14 +44,14 @@ def evaluate(
     Args:
         fake, real: features of both sides from the same network; real may be None for metrics that need none.
         net: the network that made them.
-        reals_fingerprint: `augment.sources.fingerprint` of the real files.
+        reals_fingerprint: `augment.sources.image_set.fingerprint` of the real files.
         reals_prepared: how reals reached the size of the fakes, "crop to 64 px"; None when they were taken as they are.
         metrics: names from METRICS.
         splits: parts of the Inception Score; None means ten from 1,000 images on, else one, which a note says.
-        seed: shuffles the images before they are split, and draws halves for floors and intervals.
+        seed: shuffles the images before they are split, and draws halves for baselines and intervals.
         augmented: features of the augmented images, for "leak".
         target: class and neighbours for "target"; None takes them from the reals.
-        floors: also score reals against other reals, and the Inception Score of reals: about twice the time.
+        baselines: also score reals against other reals, and the Inception Score of reals: about twice the time.
         intervals: also find intervals; without them FID and the metrics of nearest neighbours are several times faster.
 
     Raises:
@@ -60,8 +60,8 @@ def evaluate(
         FailedError: a value is not finite.
     """
     check_metrics(metrics)
-    sets, ask = Sets(fake, real, augmented), Ask(splits, seed, target, intervals)
-    conditions = _Conditions(net, reals_fingerprint, reals_prepared, floors)
+    sets, ask = MetricInputs(fake, real, augmented), MetricOptions(splits, seed, target, intervals)
+    conditions = _Conditions(net, reals_fingerprint, reals_prepared, baselines)
     return [_evaluate_one(name, sets, ask, conditions) for name in dict.fromkeys(metrics)]
 
 
@@ -80,10 +80,10 @@ class _Conditions:
     net: FeatureNet
     reals_fingerprint: str | None
     reals_prepared: str | None
-    floors: bool
+    baselines: bool
 
 
-def _evaluate_one(name: str, sets: Sets, ask: Ask, conditions: _Conditions) -> Score:
+def _evaluate_one(name: str, sets: MetricInputs, ask: MetricOptions, conditions: _Conditions) -> Score:
     metric, net = METRICS[name], conditions.net
     if metric.needs_real and sets.real is None:
         raise UsageError(f"--metrics {name}: needs real images to compare with; name them with --real")
@@ -110,7 +110,7 @@ def _evaluate_one(name: str, sets: Sets, ask: Ask, conditions: _Conditions) -> S
         "num_fake": len(sets.fake),
         "splits": measured.splits,
     }
-    floor = _floor(metric, sets, ask) if conditions.floors else {}
+    baseline = _baseline(metric, sets, ask) if conditions.baselines else {}
     return Score(
         metric=name,
         label=_label(name, net),
@@ -124,16 +124,16 @@ def _evaluate_one(name: str, sets: Sets, ask: Ask, conditions: _Conditions) -> S
         seed=ask.seed,
         seconds=round(time.perf_counter() - began, 3),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        **floor,
+        **baseline,
     )
 
 
-def _floor(metric: Metric, sets: Sets, ask: Ask) -> dict[str, Any]:
+def _baseline(metric: Metric, sets: MetricInputs, ask: MetricOptions) -> dict[str, Any]:
     """Return what reals score in the place of the fakes: as many as there are fakes, or half of the reals if fewer.
 
     A metric without reals scores them alone. Empty where the reals are too few for the metric.
     """
-    if sets.real is None or not metric.has_floor:
+    if sets.real is None or not metric.has_baseline:
         return {}
     num_real = len(sets.real)
     count = min(len(sets.fake), num_real // 2 if metric.needs_real else num_real)
@@ -142,10 +142,13 @@ def _floor(metric: Metric, sets: Sets, ask: Ask) -> dict[str, Any]:
         return {}
     drawn, rest = _some(sets.real, order[:count]), _some(sets.real, order[count:])
     try:
-        ask = Ask(ask.splits, ask.seed, intervals=False)
+        ask = MetricOptions(ask.splits, ask.seed, intervals=False)
         if not metric.needs_real:
-            return {"floor": metric.compute(Sets(drawn), ask).value, "floor_counts": (count, None)}
-        return {"floor": metric.compute(Sets(drawn, rest), ask).value, "floor_counts": (count, num_real - count)}
+            return {"baseline": metric.compute(MetricInputs(drawn), ask).value, "baseline_counts": (count, None)}
+        return {
+            "baseline": metric.compute(MetricInputs(drawn, rest), ask).value,
+            "baseline_counts": (count, num_real - count),
+        }
     except (InputError, UsageError):  # one real a side, say
         return {}
 

@@ -17,7 +17,7 @@ import numpy as np
 from augment.errors import InputError, UsageError
 from smallgan.metrics.distances import Vectors
 from smallgan.metrics.intervals import Matrix
-from smallgan.metrics.pairs import Kernel, mmd2_interval, pair_sums
+from smallgan.metrics.kernel_sums import Kernel, mmd2_interval, pair_sums
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector
-from smallgan.metrics.pairs import Kernel, gaussian, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.kernel_sums import Kernel, gaussian, group_spreads, mmd2_interval, pair_sums, slope_of_width
 
 _LEAST_SPREAD = 1e-10
 """Mean squared distance over mean squared length below which reals count as one image: float32 noise is near 1e-13."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
-from smallgan.metrics.nearest import kth_square_within
+from smallgan.metrics.memorisation.nearest import kth_square_within
 
 NEIGHBOURS = 3
 """k, as published."""

@@ -14,7 +14,7 @@ import numpy as np
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, squares_between
 from smallgan.metrics.intervals import Matrix
-from smallgan.metrics.pairs import Kernel, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.kernel_sums import Kernel, group_spreads, mmd2_interval, pair_sums, slope_of_width
 
 _LEAST_SPREAD = 1e-10
 """As of `smallgan.metrics.kmmd`, of both sets together."""

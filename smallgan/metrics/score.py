@@ -28,10 +28,10 @@ class Score:
     """Spread over splits (IS), None where the metric has none."""
     interval: tuple[float, float] | None = None
     """95 % interval, None where none was computed."""
-    floor: float | None = None
+    baseline: float | None = None
     """What reals read in the place of the fakes: the best to hope for. Of the Inception Score: the reals' own."""
-    floor_counts: tuple[int, int | None] | None = None
-    """Images a side of the floor: reals in the place of fakes, other reals."""
+    baseline_counts: tuple[int, int | None] | None = None
+    """Images per side of the baseline: reals in the place of fakes, other reals."""
     needed: int | None = None
     """Images a side that would do for this metric, where these are too few."""
     parts: dict[str, float] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Score:
         if fields["value"] is None:
             fields["value"] = math.nan
         fields["notes"] = tuple(fields.get("notes", ()))
-        for name in ("interval", "floor_counts"):
+        for name in ("interval", "baseline_counts"):
             if fields.get(name) is not None:
                 fields[name] = tuple(fields[name])
         return cls(**fields)

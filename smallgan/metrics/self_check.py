@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smallgan.metrics import concentration, fid, inception_score, kid, kmmd, memorisation, nearest, rbf_multi
+from smallgan.metrics import fid, inception_score, kid, kmmd, rbf_multi, target_class
 from smallgan.metrics.distances import BLOCK
+from smallgan.metrics.memorisation import nearest, rates
 from smallgan.metrics.precision_recall import precision
 
 _MANY = BLOCK + 6
@@ -138,15 +139,13 @@ def _neighbours() -> list[_Case]:
         ("precision", "points on a line", 0.5, lambda: precision(some, line)),
         ("recall", "fakes all at one place", 0.1, lambda: precision(line, stacked)),
         ("nn", "3, 4, 5", 5.0, lambda: nearest.nearest_distance(np.array([[3.0, 4.0]]), np.zeros((1, 2)))[0]),
-        ("copies", "pairs on a line", 0.6, lambda: memorisation.copy_rate(copied, grid)),
+        ("copies", "pairs on a line", 0.6, lambda: rates.copy_rate(copied, grid)),
         (
             "repeats",
             "two of five fakes alike",
             0.4,
-            lambda: memorisation.repeat_rate(
-                np.array([[1.0], [1.1], [5.0], [9.0], [20.0]]), memorisation.near_threshold(grid)
-            ),
+            lambda: rates.repeat_rate(np.array([[1.0], [1.1], [5.0], [9.0], [20.0]]), rates.near_threshold(grid)),
         ),
-        ("leak", "originals at 0, augmented at 5", 0.5, lambda: memorisation.leak_rate(some + 2, stacked, stacked + 5)),
-        ("target", "class 0 and its neighbour 2", 0.6, lambda: concentration.concentration(logits, (0, 2)).share),
+        ("leak", "originals at 0, augmented at 5", 0.5, lambda: rates.leak_rate(some + 2, stacked, stacked + 5)),
+        ("target", "class 0 and its neighbour 2", 0.6, lambda: target_class.concentration(logits, (0, 2)).share),
     ]

@@ -27,9 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import UsageError
+from smallgan.core.memory import free_bytes
+from smallgan.core.rng import Stream, rng
 from smallgan.models.base import Adaptable, ConditionalNorm
-from smallgan.models.mixing import mix_groups
+from smallgan.models.grouped_pointwise import mix_groups
 from smallgan.models.spectral import freeze, thaw
+from smallgan.tables.recipe_schema import TransferSection
 
 Init = Literal["pretrained", "identity"]
 BYTES_A_PARAMETER = {True: 16, False: 4}
@@ -313,3 +316,25 @@ def _layer(inputs: int, outputs: int, init: Init, draws: torch.Generator | None,
             else:
                 parameter.uniform_(-(inputs**-0.5), inputs**-0.5, generator=draws)
     return layer.to(device)
+
+
+def build_adapter(
+    settings: TransferSection, seed: int, pretrained: Adaptable, device: torch.device, *, training: bool = True
+) -> AdaptedGenerator:
+    """Return the adapter that a recipe's `transfer` asks for, at its start, on `device`.
+
+    Not for training, it takes less memory, and waits for a checkpoint's "g_ema" to be loaded into it. Raises
+    UsageError (group size, class vector, too little memory, or a generator that cannot be adapted).
+    """
+    if settings.method not in ("bsa", "apgc"):
+        raise UsageError(f"transfer.method {settings.method}: not an adapter; use bsa or apgc")
+    network: Any = pretrained
+    network.to(device)
+    vector = starting_class_vector(pretrained, settings.class_vector)
+    train_first = settings.lr_first > 0
+    if settings.method == "bsa":
+        return BSA(pretrained, vector, train_first=train_first)
+    check_group_size(pretrained, settings.group_size)
+    check_memory(pretrained, settings.group_size, free_bytes(device), training=training)
+    draws = torch.Generator().manual_seed(int(rng(seed, Stream.ADAPTER_INIT).integers(2**63)))
+    return APGC(pretrained, vector, settings.group_size, settings.init, draws, train_first=train_first)

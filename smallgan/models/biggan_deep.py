@@ -178,11 +178,11 @@ class RowsBatchNorm(nn.Module):
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return means and variances C of this truncation."""
         row = int(self.position)
-        further = self.position - row
+        extra = self.position - row
         means, variances = cast(Tensor, self.running_means), cast(Tensor, self.running_vars)
-        if not further:
+        if not extra:
             return means[row], variances[row]
-        return means[row].lerp(means[row + 1], further), variances[row].lerp(variances[row + 1], further)
+        return means[row].lerp(means[row + 1], extra), variances[row].lerp(variances[row + 1], extra)
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """Return normalised maps B x C x H x W."""

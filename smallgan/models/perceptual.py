@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import UsageError
-from smallgan.small_net import SmallNet
+from smallgan.models.small_net import SmallNet
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of RGB in [0, 1], as torchvision normalises."""

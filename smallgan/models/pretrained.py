@@ -21,9 +21,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from augment.core.files import sha256_file, write_bytes
 from augment.errors import InputError, UsageError
-from augment.files import sha256_file, write_bytes
-from smallgan.checkpoint import STATE, TENSORS, read_state
+from smallgan.core.checkpoint import STATE, TENSORS, read_state
+from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Adaptable, Modulate
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
 from smallgan.models.biggan_deep import (
@@ -33,9 +34,8 @@ from smallgan.models.biggan_deep import (
     read_config,
     released_names,
 )
-from smallgan.models.layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
-from smallgan.models.reading import WANTED, Contents, read_contents, read_json
-from smallgan.run import RunDir
+from smallgan.models.biggan_layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
+from smallgan.models.weight_files import WANTED, Contents, read_contents, read_json
 
 _OFFICIAL_FILE = re.compile(r"G(_ema)?(_best\d*|_copy\d*)?\.(pth|pt|safetensors)")
 _WEIGHTS = (".pth", ".pt", ".bin", ".safetensors")

@@ -8,8 +8,6 @@ on its `u0`. `sv0` only records sigma, as released checkpoints hold it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -111,8 +109,3 @@ def _fix(network: nn.Module, fixed: bool) -> None:
     for module in network.modules():
         if isinstance(module, _Spectral):
             module.fix(fixed)
-
-
-def spectral_layers(network: nn.Module) -> dict[str, Any]:
-    """Return the layers with spectral norm, by name."""
-    return {name: module for name, module in network.named_modules() if isinstance(module, _Spectral)}

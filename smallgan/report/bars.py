@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from smallgan.report.charts import NUM_COLOURS, framed, mark, number, tick_texts, ticks
 from smallgan.report.collect import Report
-from smallgan.report.standings import Standing
+from smallgan.report.ranking import Standing
 from smallgan.report.verdict import Interval
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 460, 146, 26, 16, 46, 28

@@ -8,52 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import InputError
+from smallgan.core.run_dir import RunDir, runs_below
+from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.score import Score
+from smallgan.report.columns import Column
+from smallgan.report.datasets import subjects_of
 from smallgan.report.groups import Group, group_runs, started_runs, study_at
 from smallgan.report.pictures import sizes_for
+from smallgan.report.ranking import Standing, headline, standings
 from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, read_run, readable, told_apart
-from smallgan.report.standings import Standing, headline, standings
-from smallgan.report.subjects import subjects_of
-from smallgan.run import RunDir, runs_below
-from smallgan.study_dir import StudyDir
 
 _METRIC_ORDER = ("is", "kmmd")
-
-
-@dataclass(frozen=True)
-class Column:
-    """The scores of one identity: only what stands in one column may be compared."""
-
-    metric: str
-    label: str
-    """Of the scores, and of which subject they are where there are several: KMMD (resnet50) on faces."""
-    subject: str
-    """Name of the set of originals; "" where all runs are of one."""
-    identity: Mapping[str, str | int | None]
-    curves: tuple[tuple[Score, ...], ...]
-    """For each run its scores, ascending in step, one a step: where a step was scored again, the later."""
-    bests: tuple[Score | None, ...]
-    """For each run the score of the checkpoint that training kept as its best, None where that one has none."""
-
-    @property
-    def lasts(self) -> tuple[Score | None, ...]:
-        """For each run its newest score, None where it has none."""
-        return tuple(curve[-1] if curve else None for curve in self.curves)
-
-    @property
-    def needed(self) -> int | None:
-        """Images a side that would do, where a newest score has too few for its metric."""
-        return max((score.needed for score in self.lasts if score and score.needed), default=None)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes of the scores in the column, each once."""
-        return tuple(dict.fromkeys(note for curve in self.curves for score in curve for note in score.notes))
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the numbers that the newest scores are made of, each once."""
-        return tuple(dict.fromkeys(name for score in self.lasts if score for name in score.parts))
 
 
 @dataclass(frozen=True)
@@ -283,8 +248,8 @@ def _numbers(score: Score | None) -> dict[str, Any] | None:
         "value": finite(score.value),
         "std": finite(score.std),
         "interval": score.interval and [finite(bound) for bound in score.interval],
-        "floor": finite(score.floor),
-        "floor_counts": score.floor_counts and list(score.floor_counts),
+        "baseline": finite(score.baseline),
+        "baseline_counts": score.baseline_counts and list(score.baseline_counts),
         "needed": score.needed,
         "parts": {name: finite(value) for name, value in score.parts.items()},
         "step": score.step,

@@ -9,10 +9,11 @@ from typing import Any
 
 from smallgan.metrics.score import Score
 from smallgan.report.charts import MAX_BANDS, Chart, Line, Point
-from smallgan.report.collect import Column, Report
+from smallgan.report.collect import Report
+from smallgan.report.columns import Column
 from smallgan.report.groups import Group
+from smallgan.report.ranking import BETTER
 from smallgan.report.runs import Run, finite
-from smallgan.report.standings import BETTER
 
 MAX_POINTS = 160
 """Points of a line; of longer logs each point is the mean of some neighbours."""

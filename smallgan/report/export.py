@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from augment.files import make_folder, write_bytes
+from augment.core.files import make_folder, write_bytes
 from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.charts import key, svg
 from smallgan.report.collect import Report
@@ -93,7 +93,7 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
             for number, seed in zip(group.runs, group.seeds, strict=True):
                 for score in column.curves[number]:
                     low, high = score.interval or (None, None)
-                    floor_fakes, floor_reals = score.floor_counts or (None, None)
+                    baseline_fakes, baseline_reals = score.baseline_counts or (None, None)
                     yield {
                         "policy": group.name,
                         "seed": seed,
@@ -107,9 +107,9 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
                         "image_level_low": finite(low),
                         "image_level_high": finite(high),
                         "std_over_splits": score.std,
-                        "floor_of_reals": finite(score.floor),
-                        "floor_in_place_of_fakes": floor_fakes,
-                        "floor_against": floor_reals,
+                        "baseline": finite(score.baseline),
+                        "baseline_in_place_of_fakes": baseline_fakes,
+                        "baseline_against": baseline_reals,
                         "images_needed_a_side": score.needed,
                     }
 

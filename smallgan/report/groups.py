@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import InputError
+from smallgan.core.study_dir import Cell, StudyDir
 from smallgan.report.runs import Run, printable, whole
-from smallgan.study_dir import Cell, StudyDir
 
 _NOT_THE_POLICY = ("seeds", "name")
 """Keys of a recipe in which the runs of one group may differ."""

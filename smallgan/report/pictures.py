@@ -85,7 +85,7 @@ def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Pi
                     return Picture(data, "image/png", *image.size)
                 return _shrink(image.convert("RGB"), max_side)
     except OSError as error:
-        raise InputError(f"{path}: cannot be shown ({error.strerror or 'not a sound image'})") from error
+        raise InputError(f"{path}: cannot be shown ({error.strerror or 'not a valid_subset image'})") from error
     except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds on a broken file
         raise InputError(f"{path}: cannot be shown, not a sound image ({error})") from error
 

@@ -15,20 +15,21 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from augment.files import make_folder, write_bytes
-from smallgan import __version__
+from augment.core.files import make_folder, write_bytes
+from smallgan.core.run_dir import RunDir
+from smallgan.core.study_dir import StudyDir
+from smallgan.core.version import __version__
 from smallgan.report import charts
 from smallgan.report.bars import all_bar_charts, bar_svg
-from smallgan.report.collect import Column, Report
+from smallgan.report.collect import Report
+from smallgan.report.columns import Column
 from smallgan.report.curves import score_charts, stats_charts
 from smallgan.report.export import data_uri, export_files, figures
-from smallgan.report.facts import Row, conditions, count, machine, notes, plain
+from smallgan.report.metadata import Row, conditions, count, machine, notes, plain
+from smallgan.report.phrases import baseline_words, baselines_words, call_words, nearest_words, verdicts
 from smallgan.report.pictures import Picture
+from smallgan.report.ranking import Standing
 from smallgan.report.runs import Run
-from smallgan.report.standings import Standing
-from smallgan.report.words import call_words, floor_words, floors_words, nearest_words, verdicts
-from smallgan.run import RunDir
-from smallgan.study_dir import StudyDir
 
 _FOLDER = Path(__file__).parent
 _PARTS = {"h_y": "diversity H(y)", "h_y_given_x": "confidence H(y|x)"}
@@ -68,7 +69,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         **_pictures(report, page_folder),
         key=charts.key,
         metrics={column.metric for column in report.columns},
-        floors=any(floors_words(column) for column in report.columns),
+        baselines=any(baselines_words(column) for column in report.columns),
         measures=[one for one in report.standings if one not in report.headline and one.order],
         beside=lambda standing: _beside(report, standing),
         score_tables=_score_tables(report),
@@ -177,8 +178,8 @@ def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
         "links": lambda number: _links(report, number, page_folder),
         "sheet_links": lambda numbers, name: _sheet_links(report, numbers, name, page_folder),
         "nearest_words": nearest_words,
-        "floor_words": floor_words,
-        "floors_words": floors_words,
+        "baseline_words": baseline_words,
+        "baselines_words": baselines_words,
     }
 
 

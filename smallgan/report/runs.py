@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import yaml
 
 from augment.errors import InputError, SmallganError
+from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.metrics.score import Score
 from smallgan.report.copies import FACTS, Nearest, read_nearest
 from smallgan.report.pictures import Picture, Sizes, read_picture
-from smallgan.run import RunDir, read_jsonl
 
 MAX_SNAPSHOTS = 8
 _SIZES = Sizes()
@@ -311,8 +311,8 @@ def _sound(score: Score) -> Score:
         value=math.nan if (value := finite(score.value)) is None else value,
         identity=_mapping(score.identity),
         std=finite(score.std),
-        floor=finite(score.floor),
-        floor_counts=_counts(score.floor_counts),
+        baseline=finite(score.baseline),
+        baseline_counts=_counts(score.baseline_counts),
         needed=whole(score.needed),
         interval=None if low is None or high is None else (low, high),
         parts={

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import UsageError
-from smallgan.device import Stream, autocast, normal, rng
-from smallgan.images import Batch
+from smallgan.core.device import autocast
+from smallgan.core.rng import Stream, normal, rng
+from smallgan.data.images import Batch
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
-from smallgan.recipe import Recipe
+from smallgan.tables.recipe import Recipe
 from smallgan.training.diffaugment import diffaugment, parse_diffaugment
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
 from smallgan.training.frozen import without_gradients
@@ -109,7 +110,7 @@ class BigGANTrainer:
             "score_fake": fake_scores.detach().mean(),
         }
 
-    def settle(self) -> None:
+    def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
         shape = (STATISTICS_BATCH, self.config.z_dim)
         measure_statistics(

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smallgan.device import Stream, autocast, normal, rng
-from smallgan.images import Batch
+from smallgan.core.device import autocast
+from smallgan.core.rng import Stream, normal, rng
+from smallgan.data.images import Batch
 from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator, initialize
-from smallgan.recipe import Recipe
+from smallgan.tables.recipe import Recipe
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
 from smallgan.training.frozen import without_gradients
 from smallgan.training.losses import LOSSES
@@ -82,7 +83,7 @@ class DCGANTrainer:
             "score_fake": fake_scores.detach().mean(),
         }
 
-    def settle(self) -> None:
+    def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
         shape = (STATISTICS_BATCH, self.generator.z_dim)
         draws = (normal(self.seed, Stream.STATISTICS_LATENTS, at, shape) for at in range(STATISTICS_BATCHES))

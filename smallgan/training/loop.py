@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from augment.core.files import write_bytes, write_json
 from augment.errors import FailedError
-from augment.files import write_bytes, write_json
-from augment.pixels import encode_png
-from smallgan.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
-from smallgan.device import Stream, autocast, normal, peak_memory_mb
-from smallgan.images import Batch, ImageBatches, Pixels, grid, to_pixels
-from smallgan.recipe import Recipe
-from smallgan.run import RunDir, append_jsonl
+from augment.imaging.codec import encode_png
+from smallgan.core.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
+from smallgan.core.device import autocast, peak_memory_mb
+from smallgan.core.rng import Stream, normal
+from smallgan.core.run_dir import RunDir, append_jsonl
+from smallgan.data.images import Batch, ImageBatches, Pixels, grid, to_pixels
+from smallgan.tables.recipe import Recipe
 
 GRID_IMAGES = 36
 
@@ -42,7 +43,7 @@ class Trainer(Checkpointed, Protocol):
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` on a batch of real images; return scalars on the device, loss_g among them."""
 
-    def settle(self) -> None:
+    def recalibrate_batchnorm(self) -> None:
         """Make the averaged generator ready to be used; must not change what the next step does."""
 
 
@@ -97,7 +98,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     clock.lap()
     if not run.fakes(step).is_file():  # the very start, or a kill between a checkpoint and its grid
         run.forget_scores(step)
-        trainer.settle()
+        trainer.recalibrate_batchnorm()
         _snapshot(recipe, run, trainer, hooks, step)
         clock.other_seconds += clock.lap()
 
@@ -124,7 +125,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
 
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
-            trainer.settle()
+            trainer.recalibrate_batchnorm()
             _save(run, trainer, clock, step, batches.batch_size)
             _snapshot(recipe, run, trainer, hooks, step)
             run.prune_checkpoints()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from augment.errors import InputError, UsageError
-from smallgan import weights
+from smallgan.core import weights
 from smallgan.models import perceptual
 from smallgan.models.perceptual import Perceptual
 

@@ -13,20 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import UsageError
-from smallgan.device import Stream, autocast, normal, rng
-from smallgan.images import Batch, Pixels, to_images
-from smallgan.memory import free_bytes
-from smallgan.models.adapters import (
-    APGC,
-    BSA,
-    AdaptedGenerator,
-    check_group_size,
-    check_memory,
-    starting_class_vector,
-)
-from smallgan.models.base import Adaptable
+from smallgan.core.device import autocast
+from smallgan.core.rng import Stream, normal
+from smallgan.data.images import Batch, Pixels, to_images
+from smallgan.models.adapters import AdaptedGenerator
 from smallgan.models.perceptual import Perceptual
-from smallgan.recipe import Recipe, TransferSection
+from smallgan.tables.recipe import Recipe
 from smallgan.training.reconstruction import PERCEPTUAL_WEIGHT, latent_distance, reconstruction
 
 TARGETS_A_CODE = 10
@@ -46,28 +38,6 @@ class Codes(nn.Module):
     def forward(self, indices: Tensor) -> Tensor:
         """Return the codes B x Z of the images at `indices` (int64 B)."""
         return nn.functional.embedding(indices, self.weight)
-
-
-def build_adapter(
-    settings: TransferSection, seed: int, pretrained: Adaptable, device: torch.device, *, training: bool = True
-) -> AdaptedGenerator:
-    """Return the adapter that a recipe's `transfer` asks for, at its start, on `device`.
-
-    Not for training, it takes less memory, and waits for a checkpoint's "g_ema" to be loaded into it. Raises
-    UsageError (group size, class vector, too little memory, or a generator that cannot be adapted).
-    """
-    if settings.method not in ("bsa", "apgc"):
-        raise UsageError(f"transfer.method {settings.method}: not an adapter; use bsa or apgc")
-    network: Any = pretrained
-    network.to(device)
-    vector = starting_class_vector(pretrained, settings.class_vector)
-    train_first = settings.lr_first > 0
-    if settings.method == "bsa":
-        return BSA(pretrained, vector, train_first=train_first)
-    check_group_size(pretrained, settings.group_size)
-    check_memory(pretrained, settings.group_size, free_bytes(device), training=training)
-    draws = torch.Generator().manual_seed(int(rng(seed, Stream.ADAPTER_INIT).integers(2**63)))
-    return APGC(pretrained, vector, settings.group_size, settings.init, draws, train_first=train_first)
 
 
 class TransferTrainer:
@@ -165,7 +135,7 @@ class TransferTrainer:
             "class_vector": class_vector.detach(),
         }
 
-    def settle(self) -> None:
+    def recalibrate_batchnorm(self) -> None:
         """Do nothing: moments are the pretrained generator's, and nothing is averaged."""
 
     def reconstruct(self, indices: Sequence[int] | None = None) -> Tensor:

@@ -1,0 +1,1 @@
+"""A mixed dataset: planned, built, continued after a stop, previewed and exported."""

@@ -1,0 +1,185 @@
+"""A plan carried out, on disk or in memory: the same plan gives the same bytes, whatever the number of workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.build.plan import Plan
+from augment.build.preview import contact_sheet
+from augment.build.progress_log import PROGRESS_LOG
+from augment.build.worker import (
+    BuildWorker,
+    apply_operations,
+    batches,
+    generated,
+    generator_positions,
+    parents_of,
+    with_parents,
+)
+from augment.core.files import make_folder, output_errors, write_bytes, write_json
+from augment.core.parallel import Progress, parallel_map
+from augment.errors import InputError, UsageError
+from augment.imaging.codec import Pixels, decode, encode_png
+from augment.sources.dataset_format import METADATA, PLAN
+from augment.sources.image_set import ImageSet, ImageSource, SourceImage
+from augment.sources.mixed_dataset import PREVIEW, MixedDataset, write_metadata
+
+
+@dataclass(frozen=True)
+class MixedImage(SourceImage):
+    """One row of a mixture; `name` is what the file is called when the plan is carried out on disk."""
+
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A plan carried out in memory."""
+
+    pixels: NDArray[np.uint8]
+    """N x S x S x 3, in the order of the plan; equal to the pixels of the written PNG set."""
+    images: tuple[MixedImage, ...]
+    plan: Plan
+
+    def preview(self) -> Pixels:
+        """Return the contact sheet, H x W x 3."""
+        return contact_sheet(self.plan, lambda at: self.pixels[at])
+
+
+def build(
+    plan: Plan,
+    source: ImageSet,
+    out: Path,
+    *,
+    workers: int = 1,
+    generator: ImageSource | None = None,
+    progress: Progress | None = None,
+) -> MixedDataset:
+    """Carry `plan` out in the folder `out`, going on with what an earlier try left there, and return the dataset.
+
+    plan.json comes first, then the images, preview.png, and last metadata.jsonl, the mark that all is there. Images
+    that are there and whole are kept; a finished dataset of the same plan is returned as it is.
+    `progress` gets the number of images done.
+    Raises UsageError when the folder holds something else, InputError, OutputError.
+    """
+    started = time.perf_counter()
+    finished = _find(plan, out)
+    if finished is not None:
+        return finished
+    if source.is_mixed:
+        raise InputError(
+            f"{source.path}: a mixed dataset; only its originals can be augmented again (source.originals())"
+        )
+    for folder in sorted({entry.file_name.rpartition("/")[0] for entry in plan.entries}):
+        make_folder(out / folder)
+    write_json(out / PLAN, plan.settings)
+    making = BuildWorker(plan, source, out, _tidied(out))
+    pieces = batches(plan)
+    num_images = sum(map(len, pieces))
+    report = progress and (lambda done: progress(done * num_images // max(len(pieces), 1)))
+    with making.ledger.opened():
+        parallel_map(making.from_source, pieces, workers, report)
+        making.from_generator(generator)
+        names = [entry.file_name for entry in plan.entries]
+        sheet = contact_sheet(plan, lambda at: decode((out / names[at]).read_bytes(), names[at]))
+        write_bytes(out / PREVIEW, encode_png(sheet))
+        write_metadata(out, making.ledger.records())
+    making.ledger.remove()
+    dataset = MixedDataset(out, num_images=len(plan.entries))
+    dataset.num_kept = making.ledger.num_kept
+    dataset.num_near_copies = making.ledger.num_near_copies
+    dataset.num_copies = making.ledger.num_copies(first=sum(entry.k is None for entry in plan.entries))
+    dataset.build_seconds = time.perf_counter() - started
+    return dataset
+
+
+def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, workers: int = 1) -> Mixture:
+    """Carry `plan` out in memory; it must have a `size`. Raises UsageError, InputError."""
+    if plan.size is None:
+        raise UsageError("images can only be mixed in memory at one size; give the plan a size")
+    size = plan.size
+    try:
+        pixels = np.empty((len(plan.entries), size, size, 3), np.uint8)
+    except MemoryError as error:
+        raise UsageError(
+            f"{len(plan.entries):,} images of {size} px do not fit in memory; ask for fewer or smaller"
+        ) from error
+
+    def fill(batch: Sequence[int]) -> None:
+        for at, parent, operations in with_parents(plan, source, batch):
+            pixels[at] = apply_operations(plan, parent.fitted, operations)
+
+    parallel_map(fill, batches(plan), workers)
+    for at, drawn, _ in generated(plan, generator, generator_positions(plan)):
+        pixels[at] = drawn
+    parents = parents_of(plan)
+    images = (MixedImage(e.file_name, e.label, e.origin, parent=parents[at]) for at, e in enumerate(plan.entries))
+    return Mixture(pixels, tuple(images), plan)
+
+
+def _find(plan: Plan, out: Path) -> MixedDataset | None:
+    """Return the dataset in `out` if it is this plan's and whole. Raises UsageError when something else is there."""
+    with output_errors(out):
+        there = sorted(p.name for p in out.iterdir() if not p.name.endswith(".tmp")) if out.exists() else []
+    if not there:
+        return None
+    try:
+        settings = json.loads((out / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = None
+    if not isinstance(settings, dict) or settings.get("format") != plan.settings["format"]:
+        raise UsageError(
+            f"{out}: holds other files ({', '.join(there[:3])} ...); name a new or an empty folder with --out"
+        )
+    whole = (out / METADATA).is_file()
+    changed = {
+        key: values
+        for key, values in _differences(settings, json.loads(json.dumps(plan.settings))).items()
+        if not (whole and key.startswith("versions."))
+    }
+    if changed:
+        listed = "; ".join(f"{key} is {old!r} there, {new!r} now" for key, (old, new) in changed.items())
+        raise UsageError(f"{out}: a dataset of another plan stands there: {listed}. Name another folder with --out")
+    if not whole:
+        return None
+    dataset = MixedDataset.open(out)
+    if all(os.path.isfile(f"{out}/{record.file_name}") for record in dataset.records) and dataset.preview.is_file():  # noqa: PTH113
+        (out / PROGRESS_LOG).unlink(missing_ok=True)  # a kill came between the last two things
+        dataset.num_kept = len(dataset)
+        return dataset
+    return None
+
+
+def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        parts = (_differences(old.get(key), new.get(key), f"{path}.{key}" if path else key) for key in keys)
+        return {key: values for part in parts for key, values in part.items()}
+    return {} if old == new else {path: (old, new)}
+
+
+def _tidied(out: Path) -> set[str]:
+    """Remove the half-written files that a kill left, and the mark of a dataset that has lost some since.
+
+    Returns the names of the files that are there, relative to `out`, with '/'.
+    """
+    there = set()
+    with output_errors(out):
+        (out / METADATA).unlink(missing_ok=True)
+        for folder, _, names in os.walk(out):
+            above = Path(folder).relative_to(out).as_posix()
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    os.unlink(f"{folder}/{name}")  # noqa: PTH108
+                else:
+                    there.add(name if above == "." else f"{above}/{name}")
+    return there

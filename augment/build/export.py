@@ -1,0 +1,155 @@
+"""A finished mixed dataset packed for other tools: a zip for the StyleGAN family, or shards for webdataset.
+
+Both are made from the folder and stand beside it, with metadata.jsonl and plan.json in them, and hold the very files
+of the folder: same dataset, same bytes. They appear by a rename, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from posixpath import splitext
+
+from augment.core.files import make_folder, output_errors
+from augment.errors import InputError, UsageError
+from augment.sources.dataset_format import METADATA, PLAN
+from augment.sources.label_tables import CLASS_NAMES, DATASET_JSON
+from augment.sources.mixed_dataset import MixedDataset, Record
+
+CONTAINERS = ("folder", "stylegan-zip", "webdataset")
+SHARD_IMAGES = 1000
+CLASSES = "classes.json"
+
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def container_path(folder: Path, container: str) -> Path:
+    """Return where the container of a dataset in `folder` stands. Raises UsageError for an unknown container."""
+    if container not in CONTAINERS:
+        raise UsageError(f"--container {container!r}: needed one of {', '.join(CONTAINERS)}")
+    if container == "folder":
+        return folder
+    return folder.with_name(f"{folder.name}.zip" if container == "stylegan-zip" else f"{folder.name}-webdataset")
+
+
+def check_container(container: str, size: int | None) -> None:
+    """Refuse what the container cannot hold, before anything is built. Raises UsageError."""
+    container_path(Path("x"), container)
+    if container == "stylegan-zip" and (size is None or size & (size - 1)):
+        found = "images of their own sizes" if size is None else f"--size {size}"
+        raise UsageError(
+            f"--container stylegan-zip with {found}: StyleGAN needs squares whose side is a power of 2; give --size "
+            "64, 128 or 256"
+        )
+
+
+def pack(dataset: MixedDataset, container: str) -> tuple[Path, list[str]]:
+    """Return the container of `dataset`, made if need be, and what to know of it.
+
+    Raises UsageError, OutputError, and InputError when a file of the dataset is gone.
+    """
+    path = container_path(dataset.path, container)
+    if container == "folder":
+        return path, []
+    classes = sorted({record.label for record in dataset.records if record.label is not None})
+    with_labels = bool(classes) and all(record.label is not None for record in dataset.records)
+    notes = []
+    if classes and not with_labels:
+        number = sum(record.label is None for record in dataset.records)
+        lost = "StyleGAN takes labels of all or of none, so none are written"
+        lost = lost if container == "stylegan-zip" else "they have no .cls entry"
+        notes.append(f"{number:,} of {len(dataset):,} images have no class: {lost}")
+    if container == "stylegan-zip":
+        _check_squares(dataset.records)
+        with _renamed(path) as temporary:
+            _write_zip(dataset, temporary, classes if with_labels else [])
+    else:
+        _write_shards(dataset, path, classes)
+    return path, notes
+
+
+def _check_squares(records: Sequence[Record]) -> None:
+    shapes = {(record.width, record.height) for record in records}
+    side = min(shapes)[0]
+    if shapes != {(side, side)} or side & (side - 1):
+        listed = ", ".join(f"{width}x{height}" for width, height in sorted(shapes)[:3])
+        raise UsageError(
+            f"StyleGAN needs squares of one size whose side is a power of 2, found {listed}"
+            f"{' ...' * (len(shapes) > 3)}; build with --size 64, 128 or 256"
+        )
+
+
+def _write_zip(dataset: MixedDataset, path: Path, classes: Sequence[str]) -> None:
+    """Write images, labels by number in dataset.json as StyleGAN reads them, and our own metadata beside it."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = [[r.file_name, numbers[str(r.label)]] for r in dataset.records] if classes else None
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for record in dataset.records:
+            archive.writestr(zipfile.ZipInfo(record.file_name, _ZIP_TIME), _bytes_of(dataset, record.file_name))
+        table = {"labels": labels} | ({CLASS_NAMES: list(classes)} if classes else {})
+        archive.writestr(zipfile.ZipInfo(DATASET_JSON, _ZIP_TIME), json.dumps(table, ensure_ascii=False))
+        for name in (METADATA, PLAN):
+            archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), _bytes_of(dataset, name))
+
+
+def _write_shards(dataset: MixedDataset, path: Path, classes: Sequence[str]) -> None:
+    """Write shard-000000.tar and so on: for each image its file, .json its line, and .cls its class by number."""
+    if path.exists() and not (path / PLAN).is_file():
+        raise UsageError(f"{path}: stands where the shards belong, and is none of ours; move it, or name another --out")
+    numbers = {name: number for number, name in enumerate(classes)}
+    temporary = path.with_name(f".{path.name}.tmp")
+    with output_errors(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        make_folder(temporary)
+        for first in range(0, len(dataset.records), SHARD_IMAGES):
+            shard = temporary / f"shard-{first // SHARD_IMAGES:06d}.tar"
+            with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as archive:
+                for at, record in enumerate(dataset.records[first : first + SHARD_IMAGES], first):
+                    _add_record(archive, f"{at:08d}", dataset, record, numbers)
+        (temporary / CLASSES).write_bytes((json.dumps(list(classes), ensure_ascii=False) + "\n").encode())
+        for name in (METADATA, PLAN):
+            (temporary / name).write_bytes(_bytes_of(dataset, name))
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+
+
+def _add_record(
+    archive: tarfile.TarFile, key: str, dataset: MixedDataset, record: Record, numbers: Mapping[str, int]
+) -> None:
+    _add(archive, f"{key}{splitext(record.file_name)[1].lower()}", _bytes_of(dataset, record.file_name))
+    if record.label is not None:
+        _add(archive, f"{key}.cls", str(numbers[record.label]).encode())
+    _add(archive, f"{key}.json", json.dumps(vars(record), ensure_ascii=False).encode())
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    archive.addfile(entry, io.BytesIO(data))
+
+
+def _bytes_of(dataset: MixedDataset, name: str) -> bytes:
+    try:
+        return (dataset.path / name).read_bytes()
+    except OSError as error:
+        raise InputError(f"{dataset.path / name}: cannot be read: {error.strerror}; build the dataset again") from error
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`, which becomes `path` when all went well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with output_errors(path):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

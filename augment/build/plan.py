@@ -1,0 +1,346 @@
+"""A plan: exactly which output comes from which parent by which operation, decided before anything is written."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from posixpath import basename, splitext
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL
+import simplejpeg
+
+from augment.core.file_names import Namer
+from augment.core.rng import image_generators
+from augment.errors import InputError, UsageError
+from augment.imaging.codec import MAX_PIXELS, RULES, Rules, background_name
+from augment.imaging.geometry import RESIZE_MODES
+from augment.policy.dry_run import dry_run
+from augment.policy.expression import GAN, Policy, Share
+from augment.policy.policy_file import load_policy
+from augment.policy.transforms import Transform
+from augment.sources.classes import Goal, class_goals
+from augment.sources.dataset_format import PLAN_FORMAT, Origin
+from augment.sources.image_set import Facts, ImageSet, ImageSource
+
+FORMATS = {"png": ".png", "jpeg": ".jpg"}
+MAX_ADDED = 10_000_000
+DEFAULT_RATIO = "1:1"
+
+_ORDER = 0  # the stream of a seed for the order of the parents
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing done to an image, with the parameters drawn for it."""
+
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as it stands in metadata.jsonl: the parameters as one JSON text."""
+        return {"name": self.name, "params": json.dumps(self.params)}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the operations of a share's images are drawn: when asked for, as 100,000 of them would fill memory."""
+
+    share: Share
+    seed: int
+
+    def operations(self, generator: np.random.Generator | None) -> tuple[Operation, ...]:
+        """Return what is done for an added image, by its own generator, which is not asked for unless it `draws`."""
+        made = [Operation(GAN)] if self.share.is_synthetic else []
+        drawn = [Operation(step.name, step.draw(generator) if step.draw and generator else {}) for step in self._steps]
+        return (*made, *drawn)
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether anything is drawn."""
+        return any(step.draw for step in self._steps)
+
+    @cached_property
+    def _steps(self) -> tuple[Transform, ...]:
+        return self.share.steps
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image of the mixed set."""
+
+    file_name: str
+    origin: Origin
+    label: str | None
+    source: int | None
+    """Index of the source image it is, or is made from; None: a generator makes it."""
+    k: int | None = None
+    """Its number among the added images: what its draws depend on, beside the seed."""
+    drawing: Drawing | None = None
+    copied: bool = False
+    """An original whose bytes are taken as they are."""
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What is done to make it, in order; drawn anew, and the same, each time."""
+        return operations_of([self])[0]
+
+
+def operations_of(entries: Sequence[Entry]) -> list[tuple[Operation, ...]]:
+    """Return what is done to make each of some images of one plan: drawing for many together is faster."""
+    drawings = [entry.drawing for entry in entries]
+    numbers = [entry.k or 0 for entry, drawing in zip(entries, drawings, strict=True) if drawing and drawing.draws]
+    seed = next((drawing.seed for drawing in drawings if drawing), 0)
+    generators = image_generators(seed, numbers)
+    return [drawing.operations(next(generators) if drawing.draws else None) if drawing else () for drawing in drawings]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be made. Two plans with the same `settings` make the same bytes."""
+
+    entries: tuple[Entry, ...]
+    """Originals first, in the order of the source; then the added images by k."""
+    facts: tuple[Facts, ...]
+    """Hash and size of every source image."""
+    policy: Policy
+    size: int | None
+    resize_mode: str
+    format: str
+    seed: int
+    settings: dict[str, Any]
+    """plan.json"""
+    rules: Rules = RULES
+    """What transparent and gray images become."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of images by what they are: originals, then each share of the policy."""
+        return {"original": self.settings["num_original"]} | {s["chain"]: s["num"] for s in self.settings["shares"]}
+
+
+def make_plan(
+    source: ImageSet,
+    policy: Policy | str,
+    *,
+    ratio: str | None = None,
+    count: int | None = None,
+    size: int | None = None,
+    resize_mode: str = "crop",
+    format: str = "png",
+    seed: int = 0,
+    generator: ImageSource | None = None,
+    per_class: str | None = None,
+    balance: str | None = None,
+) -> Plan:
+    """Decide what is made of the images of `source`, all of which must be sound.
+
+    Shares of the added images are counted by largest remainder. One permutation of the originals, drawn from `seed`,
+    is walked through all shares, so the numbers of uses differ by at most one. Images of `source` that are no originals
+    (a mixed dataset) are taken over and are nobody's parent. Without `ratio` and `count` the ratio is 1:1.
+    `per_class` and `balance` count by class instead: see `augment.sources.classes`; the walk is then one a class.
+    Raises UsageError, and InputError for a file that cannot be read.
+    """
+    policy = load_policy(policy) if isinstance(policy, str) else policy
+    _check_settings(size, resize_mode, format, seed)
+    facts = tuple(source.facts(index) for index in range(len(source)))
+    goals = _goals(source, policy, ratio, count, per_class, balance, seed)
+    amounts = [list(zip(policy.shares, policy.counts(goal.num_added), strict=True)) for goal in goals]
+    for goal, shares in zip(goals, amounts, strict=True):
+        _check_shares(policy, shares, goal, generator)
+    dry_run(policy, [(size, size)] if size else [(fact.width, fact.height) for fact in facts])
+    namer = Namer()
+    taken = sorted(index for goal in goals for index in goal.taken)
+    entries = [_taken_over(source, index, facts[index], size, format, namer) for index in taken]
+    num_original = sum(entry.origin == "original" for entry in entries)
+    entries += _added(source, policy, goals, seed, FORMATS[format], namer)
+    totals = [sum(shares[number][1] for shares in amounts) for number in range(len(policy.shares))]
+    settings = {
+        "format": PLAN_FORMAT,
+        "sources": source.describe(facts),
+        "policy": str(policy),
+        **({"kinds": policy.own} if policy.own else {}),
+        "ratio": None if count is not None or per_class or balance else (ratio or DEFAULT_RATIO).strip(),
+        **_class_settings(goals, per_class, balance),
+        "num_original": num_original,
+        "num_added": sum(totals),
+        "shares": [{"chain": share.name, "num": number} for share, number in zip(policy.shares, totals, strict=True)],
+        "size": size,
+        "resize_mode": resize_mode if size else None,
+        **(
+            {"background": background_name(source.rules.background)}
+            if source.rules.background != RULES.background
+            else {}
+        ),
+        **({"mode": "gray"} if source.rules.gray else {}),
+        "image_format": format,
+        "seed": seed,
+        "generator": {"name": generator.name, **generator.describe()} if generator and policy.needs_generator else None,
+        "renamed": _renamed(source, entries),
+        "versions": {
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "pillow": PIL.__version__,
+            "simplejpeg": simplejpeg.__version__,
+            **({"albumentations": version("albumentations")} if policy.own else {}),
+        },
+    }
+    return Plan(tuple(entries), facts, policy, size, resize_mode, format, seed, settings, source.rules)
+
+
+def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
+    """Return how many images are added: `count`, or floor(num_originals * B / A) for the ratio A:B (default 1:1).
+
+    >>> num_added(50, "2:3", None)
+    75
+    """
+    if ratio is not None and count is not None:
+        raise UsageError(f"--ratio {ratio} and --count {count} both say how many images are added; give one of them")
+    if count is None:
+        match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", (DEFAULT_RATIO if ratio is None else ratio).strip())
+        if not match or int(match[1]) < 1:
+            raise UsageError(
+                f"--ratio {ratio!r}: needed originals:added as whole numbers, the first at least 1, such as 1:1"
+            )
+        count = num_originals * int(match[2]) // int(match[1])
+    if not 0 <= count <= MAX_ADDED:
+        raise UsageError(f"{count} images to add; needed a number from 0 to {MAX_ADDED:,}")
+    return count
+
+
+def parent_order(seed: int, num_parents: int) -> list[int]:
+    """Return the permutation of the parents that all shares walk through."""
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ORDER,)))
+    return [int(index) for index in generator.permutation(num_parents)]
+
+
+def _check_settings(size: int | None, resize_mode: str, format_: str, seed: int) -> None:
+    if size is not None and not 1 <= size <= math.isqrt(MAX_PIXELS):
+        raise UsageError(f"--size {size}: needed a number of pixels from 1 to {math.isqrt(MAX_PIXELS)}")
+    if resize_mode not in RESIZE_MODES:
+        raise UsageError(f"--resize-mode {resize_mode!r}: needed one of {', '.join(RESIZE_MODES)}")
+    if format_ not in FORMATS:
+        raise UsageError(f"--format {format_!r}: needed one of {', '.join(FORMATS)}")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: needed a whole number, 0 or more")
+
+
+def _goals(
+    source: ImageSet,
+    policy: Policy,
+    ratio: str | None,
+    count: int | None,
+    per_class: str | None,
+    balance: str | None,
+    seed: int,
+) -> list[Goal]:
+    """Return the goals of the classes, or one of the whole set where they are not counted."""
+    if not per_class and not balance:
+        parents = tuple(index for index, image in enumerate(source.images) if image.origin == "original")
+        added = num_added(len(parents), ratio, count) if policy.shares else 0
+        return [Goal(None, tuple(range(len(source))), parents, added)]
+    if ratio is not None or count is not None:
+        raise UsageError("--per-class and --balance say how many images are added; leave --ratio and --count out")
+    if policy.needs_generator:
+        raise UsageError("'gan' makes images without a class, and so cannot fill one; leave it out of the policy here")
+    goals = class_goals(source.images, per_class, balance, seed)
+    short = [goal for goal in goals if goal.num_added]
+    if short and not policy.shares:
+        raise UsageError(
+            f"policy 'none' adds nothing, and class {short[0].label!r} needs {short[0].num_added} more; name kinds, "
+            "such as hflip.contrast"
+        )
+    return goals
+
+
+def _class_settings(goals: Sequence[Goal], per_class: str | None, balance: str | None) -> dict[str, Any]:
+    """The part of plan.json that tells of classes, where they are counted."""
+    if not per_class and not balance:
+        return {}
+    counted = {
+        str(goal.label): {"taken": len(goal.taken), "added": goal.num_added, "left_out": goal.num_left_out}
+        for goal in goals
+    }
+    return {"per_class": per_class, "balance": balance, "classes": counted}
+
+
+def _check_shares(
+    policy: Policy, shares: Sequence[tuple[Share, int]], goal: Goal, generator: ImageSource | None
+) -> None:
+    if policy.needs_generator and generator is None:
+        raise UsageError(f"policy {str(policy)!r} needs a generator for 'gan': name a trained run with --generator")
+    where = "the source" if goal.label is None else f"class {goal.label!r}"
+    num_parents = len(goal.parents)
+    for share, number in shares:
+        if number and not num_parents and not share.is_synthetic:
+            raise InputError(f"no original image in {where}, and {share.name!r} has to be made from one")
+        if number > num_parents and not share.is_random:
+            of_class = "" if goal.label is None else f" of {where}"
+            mend = "ask for fewer with --count or --ratio" if goal.label is None else "ask for fewer with --per-class"
+            raise UsageError(
+                f"policy {str(policy)!r}: {number} images by {share.name!r} of {num_parents} originals{of_class}, but "
+                f"a second one of the same would be a copy, so at most {num_parents} can be made; {mend}, or use kinds "
+                "that vary, such as contrast or hflip.contrast"
+            )
+
+
+def _taken_over(source: ImageSet, index: int, fact: Facts, size: int | None, format_: str, namer: Namer) -> Entry:
+    image = source.images[index]
+    stem, suffix = splitext(basename(image.name))
+    copied = fact.plain and (size is None or (fact.width, fact.height) == (size, size))
+    file_name = namer.name(image.label, stem, suffix if copied else FORMATS[format_])
+    return Entry(file_name, image.origin, image.label, index, copied=copied)
+
+
+def _added(
+    source: ImageSet, policy: Policy, goals: Sequence[Goal], seed: int, suffix: str, namer: Namer
+) -> list[Entry]:
+    """Return the added images, share after share and in a share class after class, each class with its own walk."""
+    walks = [_walk(goal.parents, seed) for goal in goals]
+    amounts = [policy.counts(goal.num_added) for goal in goals]
+    entries: list[Entry] = []
+    for place, share in enumerate(policy.shares):
+        drawing, called = Drawing(share, seed), _short(share.name)
+        for goal_number in range(len(goals)):
+            for _ in range(amounts[goal_number][place]):
+                k = len(entries)
+                if share.is_synthetic:
+                    name = namer.name(None, f"{share.name}-{k:05d}", suffix, numbered=True)
+                    entries.append(Entry(name, "synthetic", None, None, k, drawing))
+                    continue
+                parent = next(walks[goal_number])
+                image = source.images[parent]
+                # the safe stem is short; the operation comes after it, whole
+                tail = f"__{called}-{k:05d}{suffix}"
+                name = namer.name(image.label, _stem(image.name), tail, numbered=True)
+                entries.append(Entry(name, "augmented", image.label, parent, k, drawing))
+    return entries
+
+
+def _walk(parents: Sequence[int], seed: int) -> Iterator[int]:
+    """Yield the parents in their permutation, again and again."""
+    order = parent_order(seed, len(parents))
+    return (parents[at] for at in itertools.cycle(order))
+
+
+def _short(chain: str) -> str:
+    return chain if len(chain) <= 40 else f"{chain[:39]}~"
+
+
+def _renamed(source: ImageSet, entries: Sequence[Entry]) -> dict[str, str]:
+    """Originals whose name could not be kept: the new one, and the one in the source."""
+    pairs = [(e, source.images[e.source]) for e in entries if e.k is None and e.source is not None]
+    return {e.file_name: i.name for e, i in pairs if _stem(e.file_name) != _stem(i.name)}
+
+
+@lru_cache(maxsize=4096)
+def _stem(name: str) -> str:
+    return splitext(basename(name))[0]

@@ -1,0 +1,271 @@
+"""What comes of a plan's entries, a batch at a time; `build` says in what order.
+
+A batch goes through in stages: all is drawn, then operated, encoded, written, noted. Image by image each of these
+would find the processor's caches full of the others' work, and take up to twice as long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from augment.build.plan import Entry, Operation, Plan, operations_of
+from augment.build.progress_log import ProgressLog, Written
+from augment.build.warnings import NEAR_COPY_LEVELS, mean_difference
+from augment.core.files import sha256_bytes, write_bytes
+from augment.errors import InputError, OutputError, UsageError
+from augment.imaging.codec import Pixels, decode, encode_jpeg, encode_png, to_gray
+from augment.imaging.geometry import plan_resize, resize_by
+from augment.policy.apply import operate
+from augment.policy.expression import GAN
+from augment.sources.image_set import ImageSet, ImageSource, Loaded
+from augment.sources.mixed_dataset import Record
+
+_BATCH = 32
+_BATCH_PIXELS = 1 << 18
+
+
+class SourceItem:
+    """A source image, read, and fitted to the plan's size, when it is first needed."""
+
+    def __init__(self, plan: Plan, source: ImageSet, index: int) -> None:
+        self._plan, self._source, self._index = plan, source, index
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """The file. Raises InputError when it changed since it was checked."""
+        loaded = self._source.load(self._index)
+        if loaded.sha256 != self._plan.facts[self._index].sha256:
+            raise InputError(
+                f"{self._source.images[self._index].name}: changed since it was checked; run the command again"
+            )
+        return loaded
+
+    @cached_property
+    def fitted(self) -> Pixels:
+        """Its pixels. Fit first, then operate: a mirrored image is then the exact mirror of the original in the set."""
+        return resize_by(self.loaded.image.pixels, self._plan.size, self._plan.resize_mode, self._plan.rules)
+
+
+def batches(plan: Plan) -> list[list[int]]:
+    """Positions of the entries that come from source images, those of one image together.
+
+    A batch has 32 at most, and fewer where images are large: it is what a worker still does after Ctrl-C, and what a
+    kill takes from the ledger.
+    """
+    made = [(entry.source, at) for at, entry in enumerate(plan.entries) if entry.source is not None]
+    positions = [at for _, at in sorted(made)]
+    areas = [plan.size**2] if plan.size else [fact.width * fact.height for fact in plan.facts]
+    mean_area = max(1, sum(areas) // max(1, len(areas)))
+    step = max(1, min(_BATCH, _BATCH_PIXELS // mean_area))
+    return [positions[first : first + step] for first in range(0, len(positions), step)]
+
+
+def with_parents(
+    plan: Plan, source: ImageSet, positions: Sequence[int]
+) -> Iterator[tuple[int, SourceItem, tuple[Operation, ...]]]:
+    """Yield each position of a batch with its parent and what is done to it, drawn for all before the first."""
+    drawn = zip(positions, operations_of([plan.entries[at] for at in positions]), strict=True)
+    for index, same in groupby(drawn, key=lambda pair: plan.entries[pair[0]].source):
+        if index is not None:
+            parent = SourceItem(plan, source, index)
+            for at, operations in same:
+                yield at, parent, operations
+
+
+def apply_operations(plan: Plan, pixels: Pixels, operations: Sequence[Operation]) -> Pixels:
+    """Return `pixels` after `operations`, gray where the plan says so."""
+    for operation in operations:
+        pixels = operate(pixels, operation.name, operation.params)
+    return to_gray(pixels) if plan.rules.gray else pixels
+
+
+def parents_of(plan: Plan) -> list[str | None]:
+    """Return of each entry the file name of the original that it is made from."""
+    original = {entry.source: entry.file_name for entry in plan.entries if entry.k is None}
+    return [original[e.source] if e.k is not None and e.source is not None else None for e in plan.entries]
+
+
+def generator_positions(plan: Plan) -> list[int]:
+    """Return the positions of what a generator makes."""
+    return [at for at, entry in enumerate(plan.entries) if entry.source is None]
+
+
+def generated(
+    plan: Plan, generator: ImageSource | None, positions: Sequence[int]
+) -> Iterator[tuple[int, Pixels, dict[str, Any]]]:
+    """Yield position, finished pixels and parameters of images from the generator."""
+    if not positions:
+        return
+    if generator is None:
+        raise UsageError("this plan has images of the kind 'gan': name a trained run with --generator")
+    numbers = [plan.entries[at].k or 0 for at in positions]
+    for at, (drawn, params) in zip(positions, generator.draw(numbers, plan.seed), strict=True):
+        pixels = resize_by(drawn, plan.size, plan.resize_mode, plan.rules)
+        yield at, apply_operations(plan, pixels, plan.entries[at].operations[1:]), params
+
+
+@dataclass(slots=True)
+class _BuiltImage:
+    """An image: how it is made and its size in pixels; then what is known of its file."""
+
+    at: int
+    operations: tuple[Operation, ...]
+    width: int
+    height: int
+    num_bytes: int = 0
+    sha256: str = ""
+    noted_ns: int = 0
+    near_copy: bool = False
+    kept: bool = False
+
+
+class BuildWorker:
+    """One build: what its workers share. Nothing is kept of an image but what the ledger has of it."""
+
+    def __init__(self, plan: Plan, source: ImageSet, out: Path, there: set[str]) -> None:
+        self.plan, self.source, self.out, self.there = plan, source, out, there
+        self.ledger = ProgressLog(out, len(plan.entries))
+        self._parents = parents_of(plan)
+
+    def from_source(self, batch: Sequence[int]) -> None:
+        """Make a batch of images that come from source images, of which each is decoded once at most."""
+        with self._noted() as noted:
+            pictures: list[tuple[_BuiltImage, Pixels]] = []
+            for at, parent, operations in with_parents(self.plan, self.source, self._unknown(batch)):
+                entry = self.plan.entries[at]
+                made = _BuiltImage(at, operations, *self._size(entry))
+                if self._is_whole(made):
+                    noted.append(made)
+                elif entry.copied:
+                    self._write(made, parent.loaded.data, parent.loaded.sha256)
+                    noted.append(made)
+                else:
+                    pixels = apply_operations(self.plan, parent.fitted, operations)
+                    made.near_copy = entry.k is not None and mean_difference(pixels, parent.fitted) < NEAR_COPY_LEVELS
+                    pictures.append((made, pixels))
+            for made, data in [(made, _encoded(self.plan, pixels)) for made, pixels in pictures]:
+                self._write(made, data)
+                noted.append(made)
+
+    def from_generator(self, generator: ImageSource | None) -> None:
+        """Make the images of the kind gan.
+
+        A batch is always drawn as a whole: a generator may round differently elsewhere in a batch.
+        """
+        positions = generator_positions(self.plan)
+        step = _batch_size(generator)
+        for first in range(0, len(positions), step):
+            batch = positions[first : first + step]
+            missing = set(self._unknown(batch))
+            if not missing:
+                continue
+            with self._noted() as noted:
+                for at, pixels, params in generated(self.plan, generator, batch):
+                    if at not in missing:
+                        continue
+                    height, width = pixels.shape[:2]
+                    operations = (Operation(GAN, params), *self.plan.entries[at].operations[1:])
+                    made = _BuiltImage(at, operations, width, height)
+                    if not self._is_whole(made):
+                        self._write(made, _encoded(self.plan, pixels))
+                    noted.append(made)
+
+    def _unknown(self, batch: Sequence[int]) -> list[int]:
+        """The positions of a batch whose files the ledger does not vouch for."""
+        return [at for at in batch if not self.ledger.find(at, self._path(at))]
+
+    @contextmanager
+    def _noted(self) -> Iterator[list[_BuiltImage]]:
+        """Give a list, and note in the ledger what stands in it at the end, whichever it is."""
+        noted: list[_BuiltImage] = []
+        try:
+            yield noted
+        finally:
+            self.ledger.note(self._written(made) for made in noted)
+
+    def _written(self, made: _BuiltImage) -> Written:
+        record = self._record(made)
+        return Written(made.at, made.sha256, made.num_bytes, made.noted_ns, made.near_copy, record, made.kept)
+
+    def _record(self, made: _BuiltImage) -> bytes:
+        """Return the line of metadata.jsonl of an image."""
+        entry = self.plan.entries[made.at]
+        source = self.source.images[entry.source].name if entry.k is None and entry.source is not None else None
+        return Record(
+            entry.file_name,
+            entry.origin,
+            self._parents[made.at],
+            tuple([operation.to_json() for operation in made.operations]),
+            entry.label,
+            made.width,
+            made.height,
+            made.sha256,
+            source,
+            self._fit(entry),
+        ).to_line()
+
+    def _fit(self, entry: Entry) -> str | None:
+        size = self.plan.size
+        fact = None if entry.source is None else self.plan.facts[entry.source]
+        if size is None or fact is None or (fact.width, fact.height) == (size, size):
+            return None
+        return _fit_text(fact.width, fact.height, size, self.plan.resize_mode)
+
+    def _size(self, entry: Entry) -> tuple[int, int]:
+        fact = self.plan.facts[entry.source or 0]
+        return (self.plan.size or fact.width), (self.plan.size or fact.height)
+
+    def _path(self, at: int) -> str:
+        return f"{self.out}/{self.plan.entries[at].file_name}"
+
+    def _write(self, made: _BuiltImage, data: bytes, sha256: str | None = None) -> None:
+        write_bytes(self._path(made.at), data)
+        made.num_bytes, made.sha256, made.noted_ns = len(data), sha256 or sha256_bytes(data), time.time_ns()
+
+    def _is_whole(self, made: _BuiltImage) -> bool:
+        """Tell whether the file of an image that the ledger does not have is there and whole, and keep it if so.
+
+        It is when it equals the source's file, or decodes at its size.
+        """
+        entry = self.plan.entries[made.at]
+        if entry.file_name not in self.there:
+            return False
+        path = self.out / entry.file_name
+        noted_ns = time.time_ns()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
+        sha256 = sha256_bytes(data)
+        if entry.copied and entry.source is not None:
+            made.kept = sha256 == self.plan.facts[entry.source].sha256
+        else:
+            try:
+                made.kept = decode(data, entry.file_name).shape == (made.height, made.width, 3)
+            except InputError:
+                made.kept = False
+        if made.kept:
+            made.num_bytes, made.sha256, made.noted_ns = len(data), sha256, noted_ns
+        return made.kept
+
+
+def _encoded(plan: Plan, pixels: Pixels) -> bytes:
+    encode = encode_png if plan.format == "png" else encode_jpeg
+    return encode(pixels, gray=plan.rules.gray)
+
+
+def _batch_size(generator: ImageSource | None) -> int:
+    size = generator.describe().get("batch_size", 1) if generator else 1
+    return size if isinstance(size, int) and size > 0 else 1
+
+
+@lru_cache(maxsize=4096)
+def _fit_text(width: int, height: int, size: int, resize_mode: str) -> str:
+    return plan_resize(width, height, size, resize_mode).to_json()

@@ -1,0 +1,1 @@
+"""Looking before doing: what `inspect` reports and what `augment` and `train` check first."""

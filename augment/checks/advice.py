@@ -1,0 +1,142 @@
+"""What to do with a set, by what was found in it: a line each, with the reason and the command.
+
+The bounds on the number of images are a rule of thumb from what people report: sets of about 90 and 140 images came
+back as copies after long training from scratch, authors of small GANs ask for 1,000, and 10-shot adaptation is the
+least that is published. `smallgan score` measures the copies of a run; believe that over this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from augment.sources.classes import imbalance
+
+TOO_FEW, TRANSFER, SCRATCH, MANY = 10, 250, 1000, 5000
+TRAIN_SIZES = (32, 64, 128)
+"""Sides that `smallgan train` offers."""
+CUT_SHARE = 0.1
+"""Share of the median image that the middle square may cut off before it is worth a word."""
+
+
+def verdict(found: Mapping[str, Any]) -> list[str]:
+    """Return the advice on a summary of `augment.checks.inspect.summarise`."""
+    if not found["num_usable"]:
+        return ["no image can be used; see the problems above"]
+    files = [file for file in found["files"] if not file["problem"]]
+    return [
+        by_number(num_distinct(found)),
+        *by_class(found["classes"], found["num_without_class"]),
+        *_by_size(files),
+        *_by_channels(files),
+        *by_duplicates(found["duplicates"], found["near_duplicates"]),
+        *_by_symmetry(found["symmetry"]),
+        *_by_problems(found["problems"]),
+    ]
+
+
+def num_distinct(found: Mapping[str, Any]) -> int:
+    """How many images show something of their own: duplicates and near duplicates count once."""
+    repeats = sum(len(names) - 1 for names in [*found["duplicates"], *found["near_duplicates"]])
+    return int(found["num_usable"]) - repeats
+
+
+def by_number(number: int) -> str:
+    """Return how a set of `number` distinct images is best used."""
+    if number < TOO_FEW:
+        return (
+            f"{_images(number)}: too few to train on; even transfer will copy them. Collect at least {TOO_FEW}, "
+            "better 25 to 100"
+        )
+    if number < TRANSFER:
+        return (
+            f"{_images(number)}: transfer (smallgan train DATA --transfer apgc); from scratch will likely memorise them"
+        )
+    if number < SCRATCH:
+        return (
+            f"{_images(number)}: transfer first; from scratch will memorise some of them, so mix augmented images in "
+            "and look at the copies that smallgan score counts"
+        )
+    if number < MANY:
+        return (
+            f"{_images(number)}: from scratch at 32 or 64 px is possible (smallgan train DATA); compare it with "
+            "transfer, and watch the copies"
+        )
+    return f"{_images(number)}: enough to train from scratch (smallgan train DATA)"
+
+
+def by_class(classes: Mapping[str, int], num_without: int) -> list[str]:
+    """Return what to know of the classes."""
+    if not classes:
+        return []
+    lines = []
+    if (unequal := imbalance(dict(classes))) is not None:
+        lines.append(unequal)
+    if num_without:
+        lines.append(
+            f"{num_without} images stand outside of the class folders; classes can only be counted when each has one"
+        )
+    return lines
+
+
+def by_duplicates(equal: Sequence[Sequence[str]], near: Sequence[Sequence[str]]) -> list[str]:
+    """Return what to know of files that repeat others."""
+    lines = []
+    if equal:
+        number = sum(len(names) - 1 for names in equal)
+        lines.append(
+            f"{number} files are equal to others byte for byte ({_shown(equal)}), and count once more; keep one of each"
+        )
+    if near:
+        number = sum(len(names) - 1 for names in near)
+        lines.append(f"{number} images look the same as others ({_shown(near)}): look at them, and keep one of each")
+    return lines
+
+
+def _by_size(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    shorter = sorted(min(file["width"], file["height"]) for file in files)
+    small = shorter[len(shorter) // 20]
+    size = max((side for side in TRAIN_SIZES if side <= small), default=TRAIN_SIZES[0])
+    most = ", the largest that train offers" if size == TRAIN_SIZES[-1] else ""
+    enlarged = sum(side < size for side in shorter)
+    smaller = f"; {enlarged:,} of {len(files):,} are smaller and would be enlarged" if enlarged else ""
+    lines = [f"shorter sides go from {shorter[0]} to {shorter[-1]} px: --size {size} fits{most}{smaller}"]
+    cut = median(1 - min(file["width"], file["height"]) / max(file["width"], file["height"]) for file in files)
+    if cut > CUT_SHARE:
+        lines.append(
+            f"the middle square (--resize-mode crop) cuts off {cut:.0%} of the median image; --resize-mode pad "
+            "keeps all of it with a border, --resize-mode stretch without one but out of shape, which can be undone"
+        )
+    return lines
+
+
+def _by_channels(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    gray = sum(file["mode"] in ("1", "L", "LA") or str(file["mode"]).startswith("I;16") for file in files)
+    if gray == len(files):
+        return ["all images are gray: --mode gray writes one channel; otherwise they become RGB with three equal ones"]
+    if gray:
+        return [f"{gray} of {len(files)} images are gray and become RGB, unless --mode gray makes all of them gray"]
+    return []
+
+
+def _by_symmetry(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    flips = [one for one in found if one["kind"] != "quarter turn" and one["fits"] is not None]
+    against = [f"{one['text']}: leave {one['kind']} out" for one in flips if not one["fits"]]
+    fitting = [one["kind"] for one in flips if one["fits"]]
+    if fitting:
+        against.insert(0, f"{' and '.join(fitting)} may be added, unless there is writing in the images")
+    return against
+
+
+def _by_problems(problems: Sequence[str]) -> list[str]:
+    return [f"{len(problems)} files cannot be used: mend them, or leave them out with --skip-bad"] if problems else []
+
+
+def _images(number: int) -> str:
+    return f"{number:,} distinct image{'' if number == 1 else 's'}"
+
+
+def _shown(groups: Sequence[Sequence[str]]) -> str:
+    more = f" and {len(groups) - 1} more groups" if len(groups) > 1 else ""
+    return " = ".join(groups[0][:3]) + more

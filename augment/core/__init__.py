@@ -1,0 +1,1 @@
+"""What every part of augment needs and that knows no image: files, names, randomness, threads, spelling."""

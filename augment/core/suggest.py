@@ -1,0 +1,14 @@
+"""Did-you-mean: the known word that is spelled most like another."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the one of `known` that is spelled most alike; upper and lower case are one, the first of equals wins."""
+    lower: dict[str, str] = {}
+    for name in known:
+        lower.setdefault(name.lower(), name)
+    return lower[difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.0)[0]]

@@ -1,0 +1,1 @@
+"""One image: read and written, made square, hashed, compared with its mirror image."""

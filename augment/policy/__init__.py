@@ -1,0 +1,1 @@
+"""What is done to images: the table of transforms, policy expressions and policy files."""

@@ -1,0 +1,65 @@
+"""A policy's transforms of albumentations tried on noise of the real sizes, before anything is planned or written."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from augment.errors import UsageError
+from augment.imaging.codec import Pixels
+from augment.policy.expression import Policy, Share
+
+MAX_TRIALS = 16
+"""A pipeline with probabilities of its own may leave a few images as they are; one that leaves all 16 does nothing."""
+MAX_TRIED_PIXELS = 1 << 21
+
+
+def dry_run(policy: Policy, sizes: Iterable[tuple[int, int]]) -> None:
+    """Try every share that a policy file or albumentations brought on the smallest and the largest of `sizes`.
+
+    `sizes` are (width, height).
+    Raises UsageError when one cannot be applied, gives no pixels of that size, or changes nothing.
+    """
+    shares = [share for share in policy.shares if any("transform" in step.settings for step in share.steps)]
+    tried = _chosen(sizes) if shares else []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a transform that warns of doing nothing is found by doing nothing
+        for share in shares:
+            for width, height in tried:
+                _try(share, _noise(width, height))
+
+
+def _try(share: Share, noise: Pixels) -> None:
+    for trial in range(MAX_TRIALS):
+        generator = np.random.default_rng([trial])
+        pixels = noise
+        try:
+            for step in share.steps:
+                pixels = step.apply(pixels, step.draw(generator) if step.draw else {})
+        except UsageError as error:
+            raise UsageError(f"kind {share.name!r}: {error}") from error
+        if trial and not np.array_equal(pixels, noise):
+            return
+    raise UsageError(
+        f"kind {share.name!r}: leaves every image as it is, so that its images would be copies; give its transforms "
+        "parameters that change something (`smallgan augment --kinds` lists them)"
+    )
+
+
+def _chosen(sizes: Iterable[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """The smallest and the largest; of those beyond two million pixels only when there is no other."""
+    by_area = sorted(set(sizes), key=lambda size: (size[0] * size[1], size))
+    handy = [size for size in by_area if size[0] * size[1] <= MAX_TRIED_PIXELS] or by_area[:1]
+    return list(dict.fromkeys([*handy[:1], *handy[-1:]]))
+
+
+def _noise(width: int, height: int) -> Pixels:
+    """Coloured noise with large and small parts: something that every transform changes if it changes anything."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (5, 5, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    fine = generator.integers(0, 64, (height, width, 3), np.uint8)
+    return np.asarray(smooth // 4 * 3 + fine, np.uint8)

@@ -1,0 +1,237 @@
+"""Sets of images, whatever they were opened from; and, for the kind `gan`, a generator."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from augment.core.files import sha256_bytes
+from augment.errors import InputError
+from augment.imaging.codec import RULES, Decoded, Pixels, Rules, decode_noted
+from augment.sources.dataset_format import Origin
+from augment.sources.storage import StorageEntry
+
+KEPT_BYTES = 256 << 20
+"""At most this much of a set is kept decoded, so that checking and building decode small sets once."""
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image of a set."""
+
+    name: str
+    """Relative to the set, with '/'."""
+    label: str | None
+    """The class: its sub-folder in the set, None at the top."""
+    origin: Origin = "original"
+    part: int = 0
+    """Which of several sources in one set it is from."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the sources that a set was put together from."""
+
+    name: str
+    path: str
+    origin: Origin = "original"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file read and decoded."""
+
+    data: bytes
+    sha256: str
+    image: Decoded
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is remembered of every file that was loaded once. Width and height are of the upright image."""
+
+    sha256: str
+    width: int
+    height: int
+    plain: bool = True
+    """Whether the file can be taken as it is: any reader sees in it the pixels that we do."""
+
+
+class ImageSource(Protocol):
+    """Makes images of the kind `gan`."""
+
+    name: str
+
+    def describe(self) -> dict[str, str | int]:
+        """Return what the pixels depend on beside (seed, k), for plan.json; `batch_size` if drawn in batches."""
+
+    def draw(self, indices: Sequence[int], seed: int) -> Iterator[tuple[Pixels, dict[str, Any]]]:
+        """Yield image k of `seed` for each k in `indices`, in that order, with a small dict that says how it was made.
+
+        Pixels have the generator's own size.
+        """
+
+
+class ImageSet:
+    """Images in the order of their names' code points, which is the same on every machine."""
+
+    def __init__(
+        self,
+        path: Path,
+        images: Sequence[SourceImage],
+        places: Sequence[StorageEntry],
+        *,
+        rules: Rules = RULES,
+        ignored: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        parts: Sequence[Part] = (),
+        is_mixed: bool = False,
+        shelf: _Shelf | None = None,
+    ) -> None:
+        self.path = path
+        self.images = tuple(images)
+        self.parts = tuple(parts) or (Part(_set_name(path), str(path)),)
+        self.name = self.parts[0].name
+        self.rules = rules
+        self.ignored = tuple(ignored)
+        """Names of what stands there and is no image: notes, other formats, output folders of earlier runs."""
+        self.notes = tuple(notes)
+        """What was decided about the set as a whole that the user may not expect."""
+        self.is_mixed = is_mixed and any(image.origin != "original" for image in self.images)
+        """Whether it holds what a mixed dataset added."""
+        self._places = tuple(places)
+        self._shelf = shelf or _Shelf(KEPT_BYTES)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int) -> bytes:
+        """Return the bytes of image `index`. Raises InputError naming it."""
+        name = self.images[index].name
+        try:
+            return self._places[index].read(name)
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+    def load(self, index: int) -> Loaded:
+        """Return image `index` decoded, with the hash of its file. Raises InputError naming it."""
+        place = self._places[index]
+        kept = self._shelf.find(place)
+        if kept is None:
+            data = self.read(index)
+            kept = Loaded(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
+            self._shelf.offer(place, kept)
+        return kept
+
+    def facts(self, index: int) -> Facts:
+        """Return hash and size of image `index`, decoding it only the first time. Raises InputError naming it."""
+        known = self._shelf.facts.get(self._places[index])
+        return known or _facts(self.load(index))
+
+    def subset(self, indices: Sequence[int]) -> ImageSet:
+        """Return the set of these images only."""
+        return ImageSet(
+            self.path,
+            [self.images[index] for index in indices],
+            [self._places[index] for index in indices],
+            rules=self.rules,
+            ignored=self.ignored,
+            notes=self.notes,
+            parts=self.parts,
+            is_mixed=self.is_mixed,
+            shelf=self._shelf,
+        )
+
+    def with_rules(self, rules: Rules) -> ImageSet:
+        """Return the same images, read by other rules."""
+        if rules == self.rules:
+            return self
+        return ImageSet(
+            self.path,
+            self.images,
+            self._places,
+            rules=rules,
+            ignored=self.ignored,
+            notes=self.notes,
+            parts=self.parts,
+            is_mixed=self.is_mixed,
+        )
+
+    def originals(self) -> ImageSet:
+        """Return the set without what a mixed dataset added."""
+        if all(image.origin == "original" for image in self.images):
+            return self
+        return self.subset([index for index, image in enumerate(self.images) if image.origin == "original"])
+
+    def concat(self, other: ImageSet, origin: Origin) -> ImageSet:
+        """Return this set and after it `other`, a part of its own whose images count as `origin`."""
+        number = len(self.parts)
+        names = {part.name for part in self.parts}
+        name = other.name if other.name not in names else f"{other.name}-{number + 1}"
+        images = [SourceImage(f"{name}/{image.name}", image.label, origin, number) for image in other.images]
+        return ImageSet(
+            self.path,
+            [*self.images, *images],
+            [*self._places, *other._places],
+            rules=self.rules,
+            ignored=[*self.ignored, *(f"{name}/{ignored}" for ignored in other.ignored)],
+            notes=[*self.notes, *(f"{name}: {note}" for note in other.notes)],
+            parts=[*self.parts, Part(name, str(other.path), origin)],
+            is_mixed=self.is_mixed,
+            shelf=self._shelf,
+        )
+
+    def describe(self, facts: Sequence[Facts]) -> list[dict[str, str | int]]:
+        """Return the parts as they stand in plan.json. `facts` are those of the images."""
+        described: list[dict[str, str | int]] = []
+        for number, part in enumerate(self.parts):
+            hashes = [fact.sha256 for image, fact in zip(self.images, facts, strict=True) if image.part == number]
+            entry: dict[str, str | int] = {"name": part.name, "num_images": len(hashes)}
+            entry["fingerprint"] = fingerprint(hashes)
+            if len(self.parts) > 1:
+                entry["origin"] = part.origin
+            described.append(entry)
+        return described
+
+
+def _set_name(path: Path) -> str:
+    """The folder's or file's own name; of a folder called images, as datasets have them, the one around it."""
+    whole = path.resolve()
+    if path.is_file():
+        return whole.stem
+    return (whole.parent.name if whole.name == "images" else whole.name) or "images"
+
+
+class _Shelf:
+    """Keeps what was loaded first until the room is used up; later images are decoded again when asked for."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self._free = num_bytes
+        self._kept: dict[StorageEntry, Loaded] = {}
+        self.facts: dict[StorageEntry, Facts] = {}
+        self._lock = threading.Lock()
+
+    def find(self, place: StorageEntry) -> Loaded | None:
+        return self._kept.get(place)
+
+    def offer(self, place: StorageEntry, loaded: Loaded) -> None:
+        num_bytes = len(loaded.data) + loaded.image.pixels.nbytes
+        with self._lock:
+            self.facts[place] = _facts(loaded)
+            if num_bytes <= self._free and place not in self._kept:
+                self._free -= num_bytes
+                self._kept[place] = loaded
+
+
+def _facts(loaded: Loaded) -> Facts:
+    height, width = loaded.image.pixels.shape[:2]
+    return Facts(loaded.sha256, width, height, loaded.image.plain)
+
+
+def fingerprint(sha256s: Sequence[str]) -> str:
+    """Return the fingerprint of a set: SHA-256 over its files' SHA-256 hex digests in the set's order, one per line."""
+    return hashlib.sha256("".join(f"{digest}\n" for digest in sha256s).encode()).hexdigest()

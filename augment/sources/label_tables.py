@@ -1,0 +1,174 @@
+"""Tables that say the class of each image: Hugging Face's metadata, StyleGAN's dataset.json, and lists of files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from posixpath import normpath, splitext
+from typing import Any, get_args
+
+from augment.errors import InputError
+from augment.sources.dataset_format import METADATA, Origin
+
+DATASET_JSON = "dataset.json"
+CLASS_NAMES = "class_names"
+"""Beside `labels` in a dataset.json of ours: the name of each number. Other readers pass over it."""
+TABLE_NAMES = frozenset({METADATA, "metadata.csv", DATASET_JSON})
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+
+_NAME_COLUMNS = ("file_name", "filename", "file", "path", "image")
+_ORIGINS: dict[object, Origin] = {origin: origin for origin in get_args(Origin)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table says of one image."""
+
+    label: str | None
+    has_label: bool = True
+    """Whether the table has a column of classes at all; without one the folders are the classes."""
+    origin: Origin = "original"
+
+
+def read_tables(
+    names: Sequence[str], read: Callable[[str], bytes], root: Path
+) -> tuple[dict[str, Row], set[str], list[str]]:
+    """Return what the tables of a source say by image, which of them were used, and notes on them.
+
+    Paths in a table count from its own folder. Raises InputError naming a table that is damaged.
+    """
+    rows: dict[str, Row] = {}
+    used: set[str] = set()
+    notes: list[str] = []
+    for name in sorted(names, key=lambda name: PurePosixPath(name).name == DATASET_JSON):
+        where = f"{root}: {name}"
+        folder = str(PurePosixPath(name).parent)
+        try:
+            text = read(name).decode("utf-8-sig")
+        except (UnicodeDecodeError, OSError) as error:
+            raise InputError(f"{where}: cannot be read as text: {error}") from error
+        if PurePosixPath(name).name == DATASET_JSON:
+            found = _stylegan_rows(text, where, notes)
+        else:
+            found = dict(_rows(text, splitext(name)[1], where, notes))
+        if found is None:
+            continue
+        used.add(name)
+        for file_name, row in found.items():
+            rows.setdefault(normpath(f"{folder}/{file_name}"), row)
+    return rows, used, notes
+
+
+def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
+    """Return what a list file names, in its order: one path a line, or a table with a column file_name.
+
+    In a .txt a class may follow a path after a tab. Raises InputError naming the line that is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no list of images, as it is no UTF-8 text") from error
+    kind = path.suffix.lower()
+    found: dict[str, Row] = {}
+    lines = _plain_rows(text) if kind == ".txt" else _rows(text, kind, str(path), [])
+    for number, (name, row) in enumerate(lines, 1):
+        name = name.replace("\\", "/")
+        if splitext(name)[1].lower() not in suffixes:
+            raise InputError(
+                f"{path}: entry {number}, {name[:80]!r}, is no image by its ending; needed a path a line, such as "
+                "photos/1.jpg"
+            )
+        if name in found:
+            raise InputError(f"{path}: {name!r} is listed twice; take one of them out")
+        found[name] = row
+    if not found:
+        raise InputError(f"{path}: it lists no image; needed a path a line")
+    return found
+
+
+def _plain_rows(text: str) -> Iterator[tuple[str, Row]]:
+    for line in text.splitlines():
+        name, _, label = line.partition("\t")
+        if name.strip():
+            yield name.strip(), Row(label.strip() or None)
+
+
+def _rows(text: str, suffix: str, where: str, notes: list[str]) -> Iterator[tuple[str, Row]]:
+    """Yield the file name and what is said of it, of a table with a column file_name."""
+    records = (
+        _json_records(text, where) if suffix == ".jsonl" else _csv_records(text, "\t" if suffix == ".tsv" else ",")
+    )
+    for number, record in enumerate(records, 1):
+        column = next((column for column in _NAME_COLUMNS if isinstance(record.get(column), str)), None)
+        if column is None:
+            raise InputError(f"{where}: entry {number} has no file_name; needed the path of an image in each")
+        label = record.get("label")
+        if isinstance(label, list | dict):
+            _note_once(notes, f"{where}: its labels are no single classes, and are not used")
+            label = None
+        yield (
+            record[column],
+            Row(
+                None if label is None or label == "" else str(label),
+                "label" in record,
+                _ORIGINS.get(str(record.get("origin")), "original"),
+            ),
+        )
+
+
+def _json_records(text: str, where: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{where}, line {number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{where}, line {number}: needed an object with file_name, found {line.strip()[:60]!r}")
+        yield record
+
+
+def _csv_records(text: str, delimiter: str) -> Iterator[dict[str, Any]]:
+    yield from csv.DictReader(io.StringIO(text), delimiter=delimiter)
+
+
+def _stylegan_rows(text: str, where: str, notes: list[str]) -> dict[str, Row] | None:
+    """Read StyleGAN's labels: pairs of file name and class number, or a vector with a single 1. None: other JSON."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON: {error}") from error
+    if not isinstance(content, dict) or "labels" not in content:
+        return None
+    pairs, names = content["labels"] or [], content.get(CLASS_NAMES)
+    rows = {}
+    for pair in pairs:
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise InputError(f"{where}: an entry of its labels is {str(pair)[:60]}; needed [file name, class number]")
+        number = _class_number(pair[1])
+        if number is None:
+            _note_once(notes, f"{where}: its labels are no single classes, and are not used")
+            label = None
+        else:
+            named = isinstance(names, list) and 0 <= number < len(names)
+            label = str(names[number]) if named else str(number)  # type: ignore[index]
+        rows[pair[0].replace("\\", "/")] = Row(label)
+    return rows
+
+
+def _class_number(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, list) and [one for one in value if one != 0] == [1]:
+        return value.index(1)
+    return None
+
+
+def _note_once(notes: list[str], note: str) -> None:
+    if note not in notes:
+        notes.append(note)

@@ -1,0 +1,219 @@
+"""How each kind of source is opened: what counts as an image there, what is a class, and what is left out.
+
+* A folder with its sub-folders, which are classes; or a zip of one, where the folder that all share is no class.
+* A folder or zip with metadata.jsonl or metadata.csv (Hugging Face's imagefolder) or dataset.json (StyleGAN): these
+  tables say the classes. train/, test/ and validation/ at the top are splits, and no classes.
+* An array file (.npz) or a folder of such; a list file; one image; a mixed dataset of ours.
+
+Hidden files and folders, and folders that smallgan wrote (datasets, runs) are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from posixpath import splitext
+
+from augment.errors import InputError
+from augment.imaging.codec import IMAGE_SUFFIXES, RULES, Rules
+from augment.sources.dataset_format import METADATA, holds_plan
+from augment.sources.image_set import ImageSet, SourceImage
+from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
+from augment.sources.mixed_dataset import MixedDataset
+from augment.sources.storage import Archive, ArchiveEntry, ArrayRow, Arrays, FileEntry, StorageEntry, file_entries
+
+SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
+ARRAYS = ".npz"
+
+
+def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES) -> ImageSet:
+    """Return the images of `path`, which is anything of the list above."""
+    suffix = path.suffix.lower()
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+        if is_folder and holds_plan(path):
+            return _open_mixed(path, rules)
+        if is_folder:
+            return _open_folder(path, exclude, rules)
+        if is_file and suffix == ".zip":
+            return _open_zip(path, rules)
+        if is_file and suffix == ARRAYS:
+            return _open_arrays(path, {"": path}, (), rules)
+        if is_file and suffix in LIST_SUFFIXES:
+            return _open_list(path, rules)
+        if is_file and suffix in IMAGE_SUFFIXES:
+            return ImageSet(path, [SourceImage(_printable(path.name), None)], [FileEntry(str(path))], rules=rules)
+    except OSError as error:
+        raise InputError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from error
+    if not is_file:
+        raise InputError(f"{path}: not there; needed a folder of images, a zip, an array file, a list or an image")
+    raise InputError(
+        f"{path}: neither a folder nor a zip, an array file (.npz), a list ({', '.join(LIST_SUFFIXES)}) nor an image, "
+        "by its ending"
+    )
+
+
+def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
+    found: dict[str, str] = {}
+    others: dict[str, str] = {}
+    ignored: list[str] = []
+    for name, path in _walk(root, exclude.resolve() if exclude else None, ignored):
+        (found if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = path
+    if not found:
+        arrays = {name: Path(path) for name, path in sorted(others.items()) if name.lower().endswith(ARRAYS)}
+        if arrays:
+            left = sorted([*ignored, *(name for name in others if name not in arrays)])
+            return _open_arrays(root, arrays, left, rules)
+        raise InputError(
+            f"{root}: no image in it ({_count([*ignored, *others])} other files); needed files ending in .jpg, .png ..."
+        )
+    tables = {name: path for name, path in others.items() if PurePosixPath(name).name in TABLE_NAMES}
+    names = sorted(found)
+    images, notes, used = _classed(root, names, 0, list(tables), lambda name: FileEntry(tables[name]).read(name))
+    ignored += [name for name in others if name not in used]
+    places = file_entries([found[name] for name in names])
+    return ImageSet(root, images, places, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
+
+
+def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield (name, path) of the files below `root`, following links, each folder once. Raises OSError."""
+    seen: set[tuple[int, int]] = set()
+    folders = [("", str(root))]
+    while folders:
+        above, folder = folders.pop()
+        status = os.stat(folder)  # noqa: PTH116 - pathlib costs as much as reading the file, several times over
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in os.scandir(folder):
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            name = above + _printable(entry.name)
+            if not entry.is_dir():
+                yield name, entry.path
+            elif Path(entry.path).resolve() == exclude or _is_output(Path(entry.path)):
+                ignored.append(f"{name}/")
+            else:
+                folders.append((f"{name}/", entry.path))
+
+
+def _open_zip(path: Path, rules: Rules) -> ImageSet:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+        raise InputError(f"{path}: not a zip, or damaged: {error}") from error
+    visible = [n for n in entries if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/") if p != "..")]
+    names = sorted({name for name in visible if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES})
+    if not names:
+        raise InputError(f"{path}: no image in it ({len(entries)} other files); needed files ending in .jpg, .png ...")
+    opened = Archive(path)
+    tables = [name for name in visible if PurePosixPath(name).name in TABLE_NAMES]
+    images, notes, used = _classed(path, names, _shared_depth(names), tables, lambda name: opened.read(name, name))
+    ignored = sorted(set(visible) - set(names) - used)
+    places: list[StorageEntry] = [ArchiveEntry(opened, name) for name in names]
+    return ImageSet(path, images, places, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
+
+
+def _shared_depth(names: Sequence[str]) -> int:
+    """How many folders from the top all names share."""
+    parents = [PurePosixPath(name).parent.parts for name in names]
+    shared = next((depth for depth, level in enumerate(zip(*parents, strict=False)) if len(set(level)) > 1), None)
+    return min(map(len, parents)) if shared is None else shared
+
+
+def _classed(
+    root: Path, names: Sequence[str], depth: int, tables: Sequence[str], read: Callable[[str], bytes]
+) -> tuple[list[SourceImage], list[str], set[str]]:
+    """Return the images with their classes, notes on the set, and which tables were used.
+
+    The class is what a table says, else the sub-folders below `depth`, without a split at their top.
+    Raises InputError when a table names files that are not there.
+    """
+    parents = {name: PurePosixPath(name).parent.parts[depth:] for name in names}
+    tops = {parts[0] if parts else "" for parts in parents.values()}
+    notes = []
+    if tops <= SPLITS:
+        parents = {name: parts[1:] for name, parts in parents.items()}
+        if len(tops) > 1:
+            notes.append(f"the splits {', '.join(sorted(tops))} are read together; name one of them to use it alone")
+    rows, used, said = read_tables(tables, read, root)
+    absent = [name for name in rows if name not in parents]
+    if absent:
+        raise InputError(
+            f"{root}: {', '.join(sorted(used))} names {len(absent)} images that are not there: {', '.join(absent[:3])}"
+            f"{' ...' if len(absent) > 3 else ''}; put them there, or take their lines out"
+        )
+    if rows and len(rows) < len(names):
+        notes.append(f"{len(names) - len(rows)} of {len(names)} images are not in {', '.join(sorted(used))}")
+    folder_rows = {name: Row("/".join(parts) or None) for name, parts in parents.items()}
+    images = []
+    for name in names:
+        row = rows.get(name) or folder_rows[name]
+        label = row.label if row.has_label else folder_rows[name].label
+        images.append(SourceImage(name, label, row.origin))
+    return images, [*notes, *said], used
+
+
+def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rules: Rules) -> ImageSet:
+    """Open array files, by the name that goes before their images."""
+    images: list[SourceImage] = []
+    places: list[StorageEntry] = []
+    notes = []
+    for name, path in files.items():
+        arrays = Arrays(path)
+        held = ", ".join(f"{key} ({len(array):,})" for key, array in arrays.images.items())
+        if len(arrays.images) > 1 or len(files) > 1:
+            notes.append(f"{path.name}: {held} are read together" if len(arrays.images) > 1 else f"{path.name}: {held}")
+        for key, array in arrays.images.items():
+            for row in range(len(array)):
+                images.append(SourceImage(f"{name}{'/' if name else ''}{key}/{row:06d}.png", arrays.label(key, row)))
+                places.append(ArrayRow(arrays, key, row))
+    if len(files) > 1:
+        notes.append("several array files are read as one set; name one of them to use it alone")
+    return ImageSet(root, images, places, rules=rules, ignored=ignored, notes=notes)
+
+
+def _open_list(path: Path, rules: Rules) -> ImageSet:
+    """Open what a list names: files relative to its folder, with a class where it gives one."""
+    listed = dict(sorted(read_list(path, IMAGE_SUFFIXES).items()))
+    places = {name: path.parent / name for name in listed}
+    absent = [name for name, place in places.items() if not place.exists()]
+    if absent:
+        raise InputError(
+            f"{path}: names {len(absent)} images that are not there: {', '.join(absent[:3])}"
+            f"{' ...' if len(absent) > 3 else ''}; paths count from the folder of the list"
+        )
+    images = [SourceImage(_printable(name), row.label, row.origin) for name, row in listed.items()]
+    return ImageSet(path, images, file_entries([str(place) for place in places.values()]), rules=rules)
+
+
+def _open_mixed(path: Path, rules: Rules) -> ImageSet:
+    if not (path / METADATA).is_file():
+        raise InputError(
+            f"{path}: this mixed dataset is unfinished; run the `smallgan augment` command that began it again"
+        )
+    dataset = MixedDataset.open(path)
+    images = [SourceImage(record.file_name, record.label, record.origin) for record in dataset.records]
+    places = file_entries([f"{path}/{record.file_name}" for record in dataset.records])
+    return ImageSet(path, images, places, rules=rules, is_mixed=True)
+
+
+def _is_output(folder: Path) -> bool:
+    """Whether smallgan wrote this folder: a mixed dataset, whole or not, or a run."""
+    try:
+        is_run = (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir()
+    except OSError:  # a folder that cannot be entered is told when it is listed
+        return False
+    return is_run or holds_plan(folder)
+
+
+def _printable(name: str) -> str:
+    """A name as text that UTF-8 can hold; file systems allow any bytes."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _count(names: Sequence[str]) -> str:
+    return str(len(names)) if names else "no"

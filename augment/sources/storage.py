@@ -1,0 +1,157 @@
+"""Where the bytes of an image are: a file, an entry of a zip, a row of an array file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import InputError
+
+MAX_FILE_BYTES = 1 << 30
+
+
+class StorageEntry(Protocol):
+    """Somewhere that holds one image file; places compare and hash by what they point to."""
+
+    def read(self, name: str) -> bytes:
+        """Return the file's bytes. Raises InputError naming `name`, and OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file."""
+
+    path: str
+
+    def read(self, name: str) -> bytes:
+        """Return the file's bytes. Raises InputError for a pipe or a file that is too large, and OSError."""
+        status = os.stat(self.path)  # noqa: PTH116 - pathlib costs as much as reading the file, several times over
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{name}: not an ordinary file; leave it out")
+        if status.st_size > MAX_FILE_BYTES:
+            raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB; leave it out")
+        with open(self.path, "rb") as file:  # noqa: PTH123
+            return file.read()
+
+
+class Archive:
+    """A zip, opened at the first reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: zipfile.ZipFile | None = None
+        self._opening = threading.Lock()
+
+    def read(self, entry: str, name: str) -> bytes:
+        """Return the bytes of `entry`. Raises InputError naming `name`, and OSError."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = zipfile.ZipFile(self.path)
+        try:
+            if self._opened.getinfo(entry).file_size > MAX_FILE_BYTES:
+                raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB; leave it out")
+            return self._opened.read(entry)
+        except KeyError as error:
+            raise InputError(f"{name}: not in {self.path.name}; run the command again") from error
+        except Exception as error:  # a damaged stream raises zlib's errors and others beside zipfile's own
+            if isinstance(error, InputError | OSError):
+                raise
+            raise InputError(f"{name} in {self.path.name}: damaged or encrypted: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveEntry:
+    """An entry of a zip."""
+
+    archive: Archive
+    entry: str
+
+    def read(self, name: str) -> bytes:
+        """Return the entry's bytes. Raises InputError when it is damaged, encrypted or too large."""
+        return self.archive.read(self.entry, name)
+
+
+class Arrays:
+    """The images of an array file (.npz, as MNIST is passed around): x_train and x_test, or any N x H x W (x C)."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it. Raises InputError naming it and what it holds, when that is no images."""
+        self.path = path
+        self.images: dict[str, NDArray[Any]] = {}
+        self.labels: dict[str, NDArray[Any]] = {}
+        held = []
+        try:
+            with zipfile.ZipFile(path) as archive:  # sizes first: an array may claim to unpack to anything
+                if any(info.file_size > MAX_FILE_BYTES for info in archive.infolist()):
+                    raise InputError(f"{path}: an array in it is larger than {MAX_FILE_BYTES >> 20} MiB; use a folder")
+            with np.load(path, allow_pickle=False) as arrays:
+                for key in arrays.files:
+                    array = arrays[key]
+                    held.append(f"{key} {array.dtype} {'x'.join(map(str, array.shape))}")
+                    if _are_images(array):
+                        self.images[key] = array
+                    elif array.ndim == 1 and array.dtype.kind in "iuU":
+                        self.labels[key] = array
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+            raise InputError(f"{path}: not an array file of numpy that can be read, or damaged: {error}") from error
+        if not self.images:
+            raise InputError(
+                f"{path}: no images in it ({', '.join(held) or 'nothing'}); needed an array N x H x W or N x H x W x 3 "
+                "of bytes, or of numbers from 0 to 1"
+            )
+
+    def label(self, key: str, row: int) -> str | None:
+        """Return the class of a row: of y_train for x_train, of labels for images, else of the one that fits."""
+        number = len(self.images[key])
+        likely = {key.replace("x", "y", 1), key.replace("images", "labels"), "labels", "y"} - {key}
+        for name, labels in self.labels.items():
+            if len(labels) == number and (name in likely or len(self.labels) == 1):
+                return str(labels[row])
+        return None
+
+    def png(self, key: str, row: int, name: str) -> bytes:
+        """Return a row as the bytes of a PNG. Numbers from 0 to 1 are scaled to 255 and rounded."""
+        pixels = self.images[key][row]
+        if pixels.dtype.kind == "f":
+            if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+                low, high = pixels.min(), pixels.max()
+                raise InputError(f"{name}: its numbers go from {low:g} to {high:g}; needed 0 to 1, or bytes")
+            pixels = np.rint(pixels * 255).astype(np.uint8)
+        if pixels.ndim == 3:
+            codes = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+            code = codes[pixels.shape[2]]
+            pixels = pixels[..., 0] if code is None else cv2.cvtColor(np.ascontiguousarray(pixels), code)
+        return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
+
+
+def _are_images(array: NDArray[Any]) -> bool:
+    shape_fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
+    return shape_fits and min(array.shape) > 0 and array.dtype in (np.uint8, np.float32, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayRow:
+    """A row of an array file."""
+
+    arrays: Arrays
+    key: str
+    row: int
+
+    def read(self, name: str) -> bytes:
+        """Return the row as a PNG. Raises InputError when its numbers have no known white."""
+        return self.arrays.png(self.key, self.row, name)
+
+
+def file_entries(paths: Sequence[str]) -> list[FileEntry]:
+    """Return the places of files."""
+    return [FileEntry(path) for path in paths]

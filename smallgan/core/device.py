@@ -1,0 +1,71 @@
+"""Which device, which precision, and draws that depend on their address alone."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from augment.errors import UsageError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`: "auto" (a GPU where torch can use one), "cpu", "cuda", "cuda:1".
+
+    Raises UsageError when it is not to be had.
+    """
+    if name == "auto":
+        return torch.device("cuda" if _usable_gpu() is None else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: smallgan runs on cpu and cuda; use one of them")
+    if device.type == "cuda":
+        reason = _usable_gpu(device.index or 0)
+        if reason is not None:
+            raise UsageError(f"--device {name}: {reason}; use --device cpu")
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context in which forward passes run: bfloat16 for "bf16", nothing for "fp32"."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def describe_device(device: torch.device) -> str:
+    """Return what the device is, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} thread(s)"
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the peak memory in MiB: of the GPU's allocator, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows has no getrusage
+        return 0.0
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _usable_gpu(index: int = 0) -> str | None:
+    """Return None when GPU `index` can be used, else why it cannot."""
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA GPU here"
+    if index >= torch.cuda.device_count():
+        return f"there are {torch.cuda.device_count()} GPU(s), numbered from 0"
+    major, minor = torch.cuda.get_device_capability(index)
+    supported = [arch for arch in torch.cuda.get_arch_list() if arch.startswith("sm_")]
+    oldest = min((int(arch.removeprefix("sm_").rstrip("af")) for arch in supported), default=0)
+    if major * 10 + minor < oldest:
+        return f"the GPU's architecture sm_{major}{minor} is older than this torch supports (sm_{oldest} and newer)"
+    return None

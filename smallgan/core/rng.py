@@ -1,0 +1,37 @@
+"""Randomness with an address: draws depend on (seed, stream, position) alone."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Stream(IntEnum):
+    """What a draw is for; part of its address, so that two uses of one seed never share numbers."""
+
+    INIT = 0
+    BATCH_ORDER = 1
+    TRAIN_LATENTS = 2
+    GRID_LATENTS = 3
+    SAMPLE_LATENTS = 4
+    STATISTICS_LATENTS = 5
+    CODE_NOISE = 6
+    LATENT_TARGETS = 7
+    CODES = 8
+    ADAPTER_INIT = 9
+    LABELS = 10
+    DIFFAUGMENT = 11
+    MIRROR = 12
+    CODE_CHOICE = 13
+
+
+def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:
+    """Return the generator at the address (seed, stream, position): the same numbers on every machine."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((abs(seed), int(seed < 0), stream, position))))
+
+
+def normal(seed: int, stream: Stream, position: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return standard-normal float32 draws of `shape` at the address (seed, stream, position)."""
+    return rng(seed, stream, position).standard_normal(shape, dtype=np.float32)

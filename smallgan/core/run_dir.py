@@ -1,0 +1,231 @@
+"""RunDir: the only place that knows the names of the files in a run folder. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from augment.core.files import make_folder, output_errors, write_text
+from augment.errors import InputError, UsageError
+
+_NUMBERED = re.compile(r"(\d{5})-.+")
+_CHECKPOINT = re.compile(r"step-(\d{6,})")
+_GRID = re.compile(r"fakes-(\d{6,})\.png")
+_PICTURE = re.compile(r"(?:fakes|reconstructions)-(\d{6,})\.png")
+
+
+class RunDir:
+    """One run on disk. Making the object touches nothing; `create` makes the folders."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.environment = path / "environment.json"
+        self.data = path / "data.json"
+        self.stats = path / "stats.jsonl"
+        self.scores = path / "scores.jsonl"
+        self.log = path / "log.txt"
+        self.reals = path / "reals.png"
+        self.mix = path / "mix.png"
+        self.report = path / "report.html"
+        self.checkpoints = path / "checkpoints"
+        self.samples = path / "samples"
+        self.best = self.checkpoints / "best.json"
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    def create(self) -> None:
+        """Make the folders. Raises OutputError."""
+        for folder in (self.path, self.checkpoints, self.samples):
+            make_folder(folder)
+
+    def exists(self) -> bool:
+        """Tell whether a run was started here."""
+        return self.recipe.is_file()
+
+    def fakes(self, step: int) -> Path:
+        """Return the path of the grid of `step`."""
+        return self.path / f"fakes-{step:06d}.png"
+
+    def reconstructions(self, step: int) -> Path:
+        """Return the path of the training images beside what a transfer makes of their codes at `step`."""
+        return self.path / f"reconstructions-{step:06d}.png"
+
+    def reconstruction_steps(self) -> list[int]:
+        """Return the steps of the pictures of reconstructions that are there, ascending."""
+        found = (_PICTURE.fullmatch(path.name) for path in self.path.glob("reconstructions-*.png"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def grids(self) -> dict[int, Path]:
+        """Return the grids that are there, by step."""
+        found = ((_GRID.fullmatch(path.name), path) for path in self.path.glob("fakes-*.png"))
+        return dict(sorted((int(match[1]), path) for match, path in found if match))
+
+    def checkpoint(self, step: int) -> Path:
+        """Return the folder of the checkpoint of `step`."""
+        return self.checkpoints / f"step-{step:06d}"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Return the steps of the checkpoints that are there, ascending."""
+        found = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints.glob("step-*"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def best_step(self) -> int | None:
+        """Return the step of the best checkpoint by the score named in best.json, None when nothing was scored."""
+        return int(json.loads(self.best.read_text(encoding="utf-8"))["step"]) if self.best.is_file() else None
+
+    def prune_checkpoints(self) -> None:
+        """Keep the last two checkpoints and the best."""
+        steps = self.checkpoint_steps()
+        for step in steps[:-2]:
+            if step != self.best_step():
+                shutil.rmtree(self.checkpoint(step))
+
+    def last_step(self) -> int:
+        """Return the step of the newest checkpoint, 0 when there is none."""
+        return max(self.checkpoint_steps(), default=0)
+
+    def reached(self, step: int) -> bool:
+        """Tell whether training came to `step`, and the scores and the grid of its last snapshot are there too."""
+        return self.last_step() >= step and self.fakes(self.last_step()).is_file()
+
+    def cut_after(self, step: int) -> None:
+        """Forget what was logged, scored, drawn or saved after `step`, so that a resumed run equals a whole one."""
+        for path in (self.stats, self.scores):
+            _keep_lines(path, lambda at: at <= step)
+        for picture in self.path.glob("*.png"):
+            match = _PICTURE.fullmatch(picture.name)
+            if match and int(match[1]) > step:
+                picture.unlink()
+        for checkpoint_step in self.checkpoint_steps():
+            if checkpoint_step > step:
+                shutil.rmtree(self.checkpoint(checkpoint_step))
+        best = self.best_step()
+        if best is not None and best > step:
+            self.best.unlink()
+
+    def forget_scores(self, step: int) -> None:
+        """Forget the scores of `step`, of which a kill may have left some only."""
+        _keep_lines(self.scores, lambda at: at != step)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run's lock. The operating system drops it with the process, so a kill leaves no stale lock.
+
+        Raises UsageError when another process writes to this run.
+        """
+        make_folder(self.path)
+        lock = FileLock(self.path / ".lock")
+        with output_errors(self.path):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise UsageError(
+                    f"{self.path}: another process is writing to this run; wait for it, or start another run with --new"
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def next_run(root: Path, name: str) -> RunDir:
+    """Return the next numbered run folder below `root`, not yet made: 00012-<name>."""
+    return RunDir(root / f"{max((number for number, _ in numbered_runs(root)), default=-1) + 1:05d}-{name}")
+
+
+def claim_run(root: Path, name: str) -> RunDir:
+    """Make the next numbered run folder; of two processes that ask at once, each gets its own. Raises OutputError."""
+    make_folder(root)
+    while True:
+        run = next_run(root, name)
+        with output_errors(run.path), suppress(FileExistsError):
+            run.path.mkdir()
+            return run
+
+
+def check_out(
+    out: Path,
+    kind: str,
+    *,
+    exists: bool,
+    new: bool,
+    ours: Container[str],
+    changes: Callable[[], Mapping[str, tuple[Any, Any]]],
+) -> None:
+    """Raise UsageError unless `out` is free, or holds a `kind` ("run", "study") of the same recipe to go on with.
+
+    `ours` are names of files that may lie in a free folder; `changes` gives what differs from the recipe there.
+    """
+    if not exists:
+        if out.exists() and any(path.name not in ours for path in out.iterdir()):
+            raise UsageError(f"--out {out}: this folder holds other files; name a new or an empty one")
+        return
+    if new:
+        raise UsageError(f"--out {out}: a {kind} stands there already; with --new name another folder")
+    changed = changes()
+    if changed:
+        listed = "; ".join(f"{path} is {old!r} there, {now!r} now" for path, (old, now) in changed.items())
+        raise UsageError(
+            f"--out {out}: a {kind} of another recipe stands there: {listed}. Use its values, or another --out"
+        )
+
+
+def numbered_runs(root: Path) -> list[tuple[int, RunDir]]:
+    """Return the numbered runs below `root`, ascending, [] when the folder is absent."""
+    found = ((_NUMBERED.fullmatch(path.name), path) for path in root.glob("*") if path.is_dir())
+    return sorted(((int(match[1]), RunDir(path)) for match, path in found if match), key=lambda pair: pair[0])
+
+
+def runs_below(root: Path) -> list[RunDir]:
+    """Return the runs in the folder `root`: the numbered ones ascending, then those with names of their own (--out)."""
+    numbered = [run for _, run in numbered_runs(root)]
+    known = {run.path for run in numbered}
+    others = (RunDir(path) for path in sorted(root.glob("*")) if path.is_dir() and path not in known)
+    return numbered + [run for run in others if run.exists()]
+
+
+def append_jsonl(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one line. A line cut short by a kill is dropped by `read_jsonl`. Raises OutputError."""
+    with output_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(f"{_dump(record)}\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a JSON-lines file; a last line that a kill cut short is left out.
+
+    Raises InputError naming file and line when an earlier line is broken.
+    """
+    lines = path.read_text(encoding="utf-8").split("\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}, line {number}: not JSON ({error}); delete that line") from error
+    return records
+
+
+def _keep_lines(path: Path, wanted: Callable[[int], bool]) -> None:
+    """Keep the lines of a JSON-lines file whose step is wanted."""
+    if path.is_file():
+        kept = [line for line in read_jsonl(path) if wanted(line.get("step") or 0)]
+        write_text(path, "".join(f"{_dump(line)}\n" for line in kept))
+
+
+def _dump(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)

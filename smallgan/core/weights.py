@@ -1,0 +1,282 @@
+"""Find, fetch and check pretrained weights; weights.yaml holds their cards.
+
+Nothing is downloaded unless `fetch` is called, and no code in a file can run: tensors are read by safetensors, or by
+torch with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pickle
+import shutil
+import sys
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from augment.core.files import make_folder, output_errors, sha256_file, write_text
+from augment.errors import FailedError, InputError, MissingError, UsageError
+from smallgan.core.resources import shipped_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHIPPED_FEATURES = "smallgan-small64-v1"
+"""The feature network that ships inside the package."""
+_CHUNK_BYTES = 1 << 20
+_TIMEOUT_SECONDS = 30
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes in all, None when the server does not say."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of one file of weights."""
+
+    name: str
+    title: str
+    """Name to show in a score's label."""
+    about: str
+    file: str
+    """File name in the cache; for shipped weights the path inside data/."""
+    licence: str
+    source: str
+    """Origin, with attribution."""
+    kind: str = "features"
+    """What it is for: "features" (the networks of `smallgan score --features`), "perceptual" (the loss of transfer)."""
+    shipped: bool = False
+    """Whether it is part of the package."""
+    url: str | None = None
+    """None for what ships with the package, and for what nobody publishes in this form: it can be imported only."""
+    sha256: str | None = None
+    """Full hash, where we have held the file."""
+    sha256_prefix: str | None = None
+    """First digits, where only the publisher's file name tells."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What was found on this machine for one card."""
+
+    card: Card
+    path: Path
+    sha256: str | None
+    """Of the file that is there, None when it is absent."""
+    problem: str | None
+    """Why the file is not what the card says, None when it is absent or sound."""
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """Return all cards by name, in the order of weights.yaml."""
+    text = Path(__file__).with_name("weights.yaml").read_text(encoding="utf-8")
+    return {name: Card(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
+
+
+def card(name: str) -> Card:
+    """Return the card called `name`. Raises UsageError naming the nearest one."""
+    known = cards()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"no weights are called {name!r}{hint} (there are {', '.join(known)})")
+    return known[name]
+
+
+def cache_folder() -> Path:
+    """Return the folder of fetched weights: below SMALLGAN_CACHE, or below the platform's cache folder."""
+    named = os.environ.get("SMALLGAN_CACHE")
+    if named:
+        return Path(named) / "weights"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "smallgan" / "weights"
+
+
+def locate(name: str) -> Path:
+    """Return where the weights lie, or would lie."""
+    found = card(name)
+    return (shipped_folder("data") if found.shipped else cache_folder()) / found.file
+
+
+def inspect_weights(name: str) -> State:
+    """Return what is there for `name`; the whole file is hashed."""
+    found, path = card(name), locate(name)
+    if not path.is_file():
+        return State(found, path, None, None)
+    try:
+        digest = sha256_file(path)
+    except OSError as error:
+        return State(found, path, None, f"cannot be read ({error.strerror})")
+    return State(found, path, digest, _mismatch(found, digest, _recorded(path)))
+
+
+def find(name: str) -> tuple[Path, str]:
+    """Return the file and the sha256 of weights that are there and are what their card says.
+
+    Raises MissingError (absent: says where it was looked for and how to get it) and InputError (another file).
+    """
+    state = inspect_weights(name)
+    if state.problem:
+        again = "fetch" if state.card.url else "import"
+        remedy = "install smallgan again" if state.card.shipped else f"delete it, then: smallgan weights {again} {name}"
+        raise InputError(f"{state.path}: {state.problem}; {remedy}")
+    if state.sha256 is None:
+        raise MissingError(_absent(state))
+    return state.path, state.sha256
+
+
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """Download the weights into the cache, unless they are there, and return the file.
+
+    What an earlier attempt left is continued where the server allows it; the file appears under its name only after its
+    hash was checked. Raises FailedError (no connection, wrong hash), OutputError.
+    """
+    found, path = card(name), locate(name)
+    if found.shipped or inspect_weights(name).sha256 is not None:
+        find(name)
+        return path
+    if found.url is None:
+        raise UsageError(
+            f"{name} has no public address; with the file {found.file} at hand: smallgan weights import {name} FILE"
+        )
+    part = make_folder(path.parent) / f"{path.name}.part"
+    try:
+        _download(found.url, part, progress)
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise FailedError(
+            f"{found.url}: cannot be downloaded ({reason}); run the command again to go on, or download it elsewhere "
+            f"and use: smallgan weights import {name} FILE"
+        ) from error
+    return _admit(found, part, path, origin=found.url)
+
+
+def import_file(name: str, file: Path) -> Path:
+    """Copy a local file into the cache as the weights `name`, after the check of its hash. Raises InputError."""
+    found, path = card(name), locate(name)
+    if found.shipped:
+        raise UsageError(f"{name} ships with smallgan; there is nothing to import")
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; name the downloaded {found.file}")
+    problem = _mismatch(found, sha256_file(file), None)
+    if problem:
+        raise InputError(f"{file}: {problem}")
+    part = make_folder(path.parent) / f"{path.name}.import"
+    with output_errors(path):
+        shutil.copyfile(file, part)
+    return _admit(found, part, path, origin=str(file))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors file or of a state dict saved by torch; no code in the file can run.
+
+    Raises InputError that says what the file is instead.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # torch warns of old pickle protocols, which it reads all the same
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: not a plain file of tensors: reading it would run code of its own, so it was not read; "
+            "get the file from its publisher again"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: damaged or cut short ({_first_line(error)}); get it again") from error
+    if not isinstance(tensors, dict) or not all(isinstance(each, torch.Tensor) for each in tensors.values()):
+        raise InputError(
+            f"{path}: holds no state dict (names with tensors) but a {type(tensors).__name__}; get it again"
+        )
+    return tensors
+
+
+def _download(url: str, part: Path, progress: Progress | None) -> None:
+    there = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={there}-"} if there else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing is left to send: what is there is whole, or nonsense, which its hash will show
+            return
+        raise
+    with response:
+        if response.status != 206:
+            there = 0
+        length = response.headers.get("Content-Length")
+        total = there + int(length) if length else None
+        with output_errors(part), part.open("ab" if there else "wb") as file:
+            while chunk := response.read(_CHUNK_BYTES):
+                file.write(chunk)
+                there += len(chunk)
+                if progress:
+                    progress(there, total)
+    if total is not None and there < total:
+        raise ConnectionError(f"the connection ended after {there} of {total} bytes")
+
+
+def _admit(found: Card, part: Path, path: Path, *, origin: str) -> Path:
+    """Give a downloaded file its name if it is what the card says, and record its hash beside it."""
+    digest = sha256_file(part)
+    problem = _mismatch(found, digest, None)
+    if problem:
+        part.unlink()
+        raise FailedError(f"{origin}: {problem}; nothing was kept")
+    write_text(_record(path), f"{digest}\n")
+    with output_errors(path):
+        part.replace(path)
+    return path
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _recorded(path: Path) -> str | None:
+    record = _record(path)
+    return record.read_text(encoding="utf-8").strip() if record.is_file() else None
+
+
+def _mismatch(found: Card, digest: str, recorded: str | None) -> str | None:
+    """Return why a file of this hash is not the weights of the card, None when it is."""
+    for known, what in ((found.sha256, "sha256"), (found.sha256_prefix, "first digits of the sha256")):
+        if known and not digest.startswith(known):
+            return f"not the weights {found.name}: needed {what} {known}, found {digest[: max(len(known), 8)]}"
+    if recorded and recorded != digest:
+        return f"changed since it was fetched (sha256 then {recorded[:16]}, now {digest[:16]})"
+    return None
+
+
+def _absent(state: State) -> str:
+    if state.card.shipped:
+        return f"{state.path}: this installation lacks the weights {state.card.name}; install smallgan again"
+    name = state.card.name
+    fetched = f"smallgan weights fetch {name}, or offline: " if state.card.url else ""
+    return (
+        f"the weights {name} are not here (looked for {state.path}); get them with: {fetched}"
+        f"smallgan weights import {name} FILE"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,1 @@
+"""Images as tensors, the held-out split, and public datasets."""

@@ -1,0 +1,124 @@
+"""The border between pixels (uint8, N x H x W x 3) and images (float32, N x 3 x H x W in [-1, 1]); batches; grids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smallgan.core.rng import Stream, rng
+
+Pixels = NDArray[np.uint8]
+
+
+def to_images(pixels: Tensor) -> Tensor:
+    """Return uint8 N x H x W x 3 as float32 N x 3 x H x W in [-1, 1]: 0 -> -1, 255 -> 1.
+
+    The result lies in channels_last order, which is how pixels lie already: no copy is made for the layout.
+    """
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_pixels(images: Tensor) -> Pixels:
+    """Return images N x 3 x H x W as uint8 N x H x W x 3, clipped to [-1, 1] and rounded to the nearest level."""
+    scaled = images.detach().float().clamp(-1, 1).add(1.0).mul(127.5).round()
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+class Batch(NamedTuple):
+    """What a step is taken on."""
+
+    images: Tensor
+    """B x 3 x S x S in [-1, 1]"""
+    labels: Tensor
+    """Class of each, int64 B; all 0 where the set has no classes."""
+    indices: Tensor
+    """Place of each in the set, int64 B."""
+
+
+class ImageBatches:
+    """A set decoded once and held as uint8 on the device; batch n of a run depends on (seed, n) only."""
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        labels: NDArray[np.int64] | None = None,
+        *,
+        balanced: bool = False,
+    ) -> None:
+        """Hold pixels N x S x S x 3 and labels N; `balanced` draws classes evenly, then an image of each."""
+        self.pixels = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+        self.labels = torch.from_numpy(np.zeros(len(pixels), np.int64) if labels is None else labels).to(device)
+        self.batch_size, self.seed = batch_size, seed
+        self._classes: list[NDArray[np.int64]] = []
+        if balanced and labels is not None:
+            self._classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of images in the set."""
+        return len(self.pixels)
+
+    def batch(self, number: int) -> Batch:
+        """Return batch `number`, counted from 0.
+
+        The batches walk an endless row of epochs, each its own permutation of the set, so that after e whole epochs
+        every image was used e times; a batch may reach over the end of an epoch, and a set may be smaller than a batch.
+        Balanced batches are drawn with replacement instead.
+        """
+        indices = torch.from_numpy(self._drawn(number) if self._classes else self._walked(number))
+        indices = indices.to(self.pixels.device)
+        return Batch(to_images(self.pixels[indices]), self.labels[indices], indices)
+
+    def _walked(self, number: int) -> NDArray[np.int64]:
+        first = number * self.batch_size
+        positions = range(first, first + self.batch_size)
+        return np.fromiter((self._index(position) for position in positions), np.int64, self.batch_size)
+
+    def _drawn(self, number: int) -> NDArray[np.int64]:
+        draws = rng(self.seed, Stream.BATCH_ORDER, number)
+        classes = draws.integers(len(self._classes), size=self.batch_size)
+        fractions = draws.random(self.batch_size)
+        members = (self._classes[drawn] for drawn in classes)
+        chosen = (own[int(fraction * len(own))] for own, fraction in zip(members, fractions, strict=True))
+        return np.fromiter(chosen, np.int64, self.batch_size)
+
+    def _index(self, position: int) -> int:
+        epoch, place = divmod(position, len(self))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, rng(self.seed, Stream.BATCH_ORDER, epoch).permutation(len(self))
+        return int(self._order[place])
+
+
+def grid(pixels: Sequence[Pixels] | Pixels, columns: int | None = None, gap: int = 2) -> Pixels:
+    """Return equal-sized pixels laid out in rows, white between them: one H x W x 3 picture."""
+    tiles = np.asarray(pixels)
+    count, height, width, _ = tiles.shape
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    rows = math.ceil(count / columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def pairs(above: Pixels, below: Pixels, columns: int = 10) -> Pixels:
+    """Return two sets N x S x S x 3 as rows of one picture, each image of the second beneath that of the first."""
+    columns = min(columns, len(above))
+    rows: list[Pixels] = []
+    for first in range(0, len(above), columns):
+        for row in (above[first : first + columns], below[first : first + columns]):
+            blank = np.full((columns - len(row), *row.shape[1:]), 255, np.uint8)
+            rows.extend([*row, *blank])
+    return grid(rows, columns=columns)

@@ -1,0 +1,52 @@
+"""Which originals are trained on and which are held out: decided by the images themselves, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from augment.core.files import sha256_bytes
+from augment.errors import UsageError
+
+HOLDOUT_FROM, HOLDOUT = 500, 0.2
+"""From so many originals on, this share of them is held out where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Places in the set, ascending."""
+
+    train: list[int]
+    held: list[int]
+
+
+def split(hashes: Sequence[str], holdout: float | None, limit: int | None) -> Split:
+    """Divide originals known by the sha256 of their files.
+
+    The address of an image is its own hash: it stays on its side when files are renamed, moved or added to others,
+    equal files are on one side, and `limit` 25 takes some of those that `limit` 50 takes.
+
+    Args:
+        hashes: of each original, in the order of the set.
+        holdout: share held out, rounded; None: 0 below 500 originals, else 0.2.
+        limit: number to train on; None: all that is not held out.
+
+    Raises UsageError when too few are left to train on, or none can be held out.
+    """
+    number = len(hashes)
+    share = (HOLDOUT if number >= HOLDOUT_FROM else 0.0) if holdout is None else holdout
+    order = sorted(range(number), key=lambda place: (sha256_bytes(f"holdout {hashes[place]}".encode()), place))
+    num_held = round(share * number)
+    while 0 < num_held < number and hashes[order[num_held - 1]] == hashes[order[num_held]]:
+        num_held -= 1
+    if share and not num_held:
+        raise UsageError(
+            f"data.holdout {share:g} of {number} different images is less than one; needed a larger share, or 0"
+        )
+    left = order[num_held:]
+    if limit is not None and limit > len(left):
+        raise UsageError(
+            f"data.limit {limit}: {len(left)} of {number} originals are left to train on when {num_held} are held out; "
+            "needed at most that many (data.holdout 0 holds none out)"
+        )
+    return Split(sorted(left[:limit]), sorted(order[:num_held]))

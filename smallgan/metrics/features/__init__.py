@@ -1,0 +1,1 @@
+"""Feature networks: features are extracted once and shared by all metrics."""

@@ -1,0 +1,116 @@
+"""Features kept on disk: made once for the same images, network, resize and precision, and never trusted unchecked.
+
+An entry is a file of safetensors behind the sha256 of its bytes. What does not match its hash is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+import smallgan
+from augment.core.files import make_folder, sha256_bytes, write_bytes
+from augment.errors import OutputError
+from smallgan.core.console import say
+from smallgan.core.weights import cache_folder
+from smallgan.metrics.features.extract import FeatureNet, Features
+
+_FORMAT = 1
+"""Raise it when the same images would give other features: another reader or resize."""
+_SUFFIX = ".features"
+_DIGEST_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an entry holds."""
+
+    features: Features
+    side: int | None
+    """S where all images were squares of S pixels, else None."""
+
+
+def folder() -> Path:
+    """Return the folder of the entries, beside that of the weights."""
+    return cache_folder().parent / "features"
+
+
+def key(content: str, net: FeatureNet) -> str:
+    """Return the name of the entry for images with the hash `content`, in their order, under `net`.
+
+    Versions and the kind of device are part of it: they change features by rounding.
+    """
+    parts = [
+        *(str(_FORMAT), smallgan.__version__, torch.__version__, net.device.type),
+        *(net.name, net.sha256, net.resize, net.precision, content),
+    ]
+    return sha256_bytes(json.dumps(parts).encode())
+
+
+def pixels_content(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
+    """Return the hash of images in memory, N x H x W x 3 uint8."""
+    digest = hashlib.sha256(json.dumps(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def find(name: str) -> Kept | None:
+    """Return the entry called `name`, None where there is none or it is damaged: then it is deleted, and said."""
+    path = folder() / f"{name}{_SUFFIX}"
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    digest, body = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+    try:
+        if sha256_bytes(body).encode() != digest:
+            raise ValueError("another hash")
+        arrays = load(body)
+        side = int(arrays["side"])
+        return Kept(Features(arrays["features"], arrays["logits"]), side or None)
+    except (ValueError, KeyError, TypeError, SafetensorError):
+        say(f"{path}: damaged features in the cache; they are made again")
+        with suppress(OSError):
+            path.unlink()
+        return None
+
+
+def store(name: str, kept: Kept) -> None:
+    """Keep an entry. Where it cannot be written that is said and nothing else happens: the scores are there."""
+    arrays = {
+        "features": np.ascontiguousarray(kept.features.features),
+        "logits": np.ascontiguousarray(kept.features.logits),
+        "side": np.array(kept.side or 0),
+    }
+    body = save(arrays)
+    try:
+        path = make_folder(folder()) / f"{name}{_SUFFIX}"
+        write_bytes(path, sha256_bytes(body).encode() + body)
+    except OutputError as error:
+        say(f"features are not kept for next time: {error}")
+
+
+def usage() -> tuple[int, int]:
+    """Return how many entries there are, and their bytes."""
+    sizes = []
+    for path in folder().glob(f"*{_SUFFIX}"):
+        with suppress(OSError):
+            sizes.append(path.stat().st_size)
+    return len(sizes), sum(sizes)
+
+
+def clear() -> tuple[int, int]:
+    """Delete all entries and return how many there were, and their bytes."""
+    before = usage()
+    for path in folder().glob(f"*{_SUFFIX}"):
+        with suppress(OSError):
+            path.unlink()
+    return before

@@ -1,0 +1,214 @@
+"""Features: extracted once from a set of images, shared by all metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augment.errors import FailedError, InputError, UsageError
+from smallgan.core import weights
+from smallgan.metrics.features.networks import ARCHITECTURES, fold_batch_norms, to_bfloat16
+from smallgan.metrics.features.onnx_card import is_onnx
+
+PUBLISHED = "inception-v3-tf2015"
+"""The network whose Inception Score may be called that without a further word."""
+PRECISIONS = ("fp32", "bf16")
+_PENDING_BYTES = 256 << 20
+"""Most memory for images that wait for others of their size."""
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FeatureNet:
+    """A feature network that is ready to run, and what a score must say about it."""
+
+    name: str
+    label: str
+    """Name to show in a score's label."""
+    sha256: str
+    """Of the weights file."""
+    resize: str
+    """How images of any size reach the network's."""
+    precision: str
+    num_features: int
+    num_logits: int
+    forward: Callable[[Tensor], tuple[Tensor, Tensor]]
+    """uint8 B x H x W x 3 to features B x F and logits B x K."""
+    device: torch.device
+    note: str | None = None
+    """What a reader of its scores must know."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network made of N images, in their order."""
+
+    features: NDArray[np.float32] | NDArray[np.float64]
+    """N x F, pooled; float64 only where they were given so."""
+    logits: NDArray[np.float32] | NDArray[np.float64]
+    """N x K, before the softmax; K = 0 for a network without classes."""
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.features)
+
+
+def feature_net(name: str | None, device: torch.device, precision: str = "fp32") -> tuple[FeatureNet, str | None]:
+    """Return the network called `name`, and a sentence to tell the user when it is not the one they may expect.
+
+    None means the published Inception where its weights are in the cache, else the network that ships with smallgan,
+    with a note that says so. A name that ends in .onnx or .yaml is the user's own network, or its card
+    (`onnx_card`). Nothing is ever downloaded here. `precision` "bf16" runs the convolutions in
+    bfloat16, which is faster, changes scores (docs/features.md says how much), and stands in their identity.
+
+    Raises:
+        UsageError: no network has that name, or it cannot run in that precision.
+        MissingError: it was asked for by name and its weights, card or runtime are not here.
+        InputError: its weights are damaged, or are not what their card says.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision}: needed {' or '.join(PRECISIONS)}")
+    if name is not None and is_onnx(name):
+        if precision != "fp32":
+            raise UsageError(f"--precision {precision}: {name} has a precision of its own; leave it out")
+        return _own_net(Path(name), device)
+    if name is None:
+        name = PUBLISHED if weights.locate(PUBLISHED).is_file() else weights.SHIPPED_FEATURES
+        note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
+    else:
+        note = None
+    card = weights.card(name)
+    if name not in ARCHITECTURES:
+        raise UsageError(f"--features {name}: no feature network; there are {', '.join(ARCHITECTURES)}")
+    path, sha256 = weights.find(name)
+    architecture = ARCHITECTURES[name]
+    tensors = weights.read_tensors(path)
+    try:
+        module = architecture.build(tensors)
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: holds {len(tensors)} tensors, but not those of {card.title}; fetch it again"
+        ) from error
+    module.eval().requires_grad_(False)
+    fold_batch_norms(module)
+    if precision == "bf16":
+        to_bfloat16(module)
+    module.to(device).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        _, logits = module(torch.zeros((1, 64, 64, 3), dtype=torch.uint8, device=device))
+    net = FeatureNet(
+        name=name,
+        label=card.title,
+        sha256=sha256,
+        resize=architecture.resize,
+        precision=precision,
+        num_features=architecture.num_features,
+        num_logits=logits.shape[1],
+        forward=module,
+        device=device,
+        note=_shipped_note() if name == weights.SHIPPED_FEATURES else None,
+    )
+    return net, note
+
+
+def extract(
+    pixels: Iterable[Pixels], net: FeatureNet, *, batch_size: int = 32, progress: Callable[[int], None] | None = None
+) -> Features:
+    """Run the network over images and return features and logits in their order.
+
+    Images of one shape go through together, so sizes may be mixed; each is resized by the network's own rule. The
+    batch size changes results by float rounding only.
+
+    Args:
+        pixels: H x W x 3 uint8 each, RGB; an array N x H x W x 3 is one such iterable.
+        net: from `feature_net`.
+        batch_size: images at a time.
+        progress: called with the number of images done.
+
+    Raises:
+        InputError: there is no image.
+        FailedError: the network gave a value that is not finite.
+    """
+    features: dict[int, NDArray[np.float32]] = {}
+    logits: dict[int, NDArray[np.float32]] = {}
+    for rows, batch in _batches(pixels, batch_size):
+        for row, feature, logit in zip(rows, *_forward(net, batch), strict=True):
+            features[row], logits[row] = feature, logit
+        if progress:
+            progress(len(features))
+    if not features:
+        raise InputError("no image to score; name a folder with at least one")
+    order = range(len(features))
+    result = Features(np.stack([features[row] for row in order]), np.stack([logits[row] for row in order]))
+    if not (np.isfinite(result.features).all() and np.isfinite(result.logits).all()):
+        raise FailedError(
+            f"{net.name} gave features that are not finite; its weights (sha256 {net.sha256[:16]}) are unusable"
+        )
+    return result
+
+
+def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:
+    from smallgan.metrics.features.onnx_net import OnnxNet
+
+    own = OnnxNet(path, device)
+    assert own.card is not None
+    if own.card.name in weights.cards():
+        raise InputError(
+            f"{path}: its card calls it {own.card.name}, which is another network; give it a name of its own"
+        )
+    net = FeatureNet(
+        name=own.card.name,
+        label=own.card.name,
+        sha256=own.sha256,
+        resize=own.card.preparation,
+        precision="fp32",
+        num_features=own.num_features,
+        num_logits=own.num_logits,
+        forward=own,
+        device=own.device,
+    )
+    slow = device.type == "cuda" and own.device.type == "cpu"
+    return net, f"onnxruntime has no CUDA here, so {own.card.name} runs on the CPU" if slow else None
+
+
+def _batches(pixels: Iterable[Pixels], batch_size: int) -> Iterator[tuple[list[int], Pixels]]:
+    """Yield rows and images B x H x W x 3 of one shape: as many as fit a batch, fewer when too much waits."""
+    waiting: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
+    waiting_bytes = 0
+    for row, image in enumerate(pixels):
+        bucket = waiting.setdefault(image.shape, [])
+        bucket.append((row, image))
+        waiting_bytes += image.nbytes
+        if len(bucket) == batch_size:
+            waiting_bytes -= sum(each.nbytes for _, each in bucket)
+            yield _stacked(waiting.pop(image.shape))
+        elif waiting_bytes > _PENDING_BYTES:
+            yield from map(_stacked, waiting.values())
+            waiting, waiting_bytes = {}, 0
+    yield from map(_stacked, waiting.values())
+
+
+def _stacked(bucket: list[tuple[int, Pixels]]) -> tuple[list[int], Pixels]:
+    return [row for row, _ in bucket], np.stack([image for _, image in bucket])
+
+
+def _forward(net: FeatureNet, batch: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
+    full_precision = torch.backends.cudnn.flags(allow_tf32=False) if net.device.type == "cuda" else nullcontext()
+    with torch.inference_mode(), full_precision:
+        features, logits = net.forward(torch.from_numpy(batch).to(net.device))
+    return features.float().cpu().numpy(), logits.float().cpu().numpy()
+
+
+def _shipped_note() -> str:
+    return (
+        f"scored with {weights.SHIPPED_FEATURES}, the small network that ships with smallgan: compare with its scores "
+        f"only; for the published network: smallgan weights fetch {PUBLISHED}"
+    )

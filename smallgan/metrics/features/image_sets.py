@@ -1,0 +1,131 @@
+"""From a set of images on disk to its features: hashed, looked up in the cache, else checked, extracted and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from augment.checks.inspect import check, valid_subset
+from augment.core.files import sha256_bytes
+from augment.core.parallel import default_workers
+from augment.errors import InputError
+from augment.imaging.codec import Pixels
+from augment.imaging.geometry import resize_square
+from augment.sources.image_set import ImageSet, fingerprint
+from smallgan.core.console import progress, say
+from smallgan.metrics.features import cache
+from smallgan.metrics.features.cache import Kept
+from smallgan.metrics.features.extract import FeatureNet, Features, extract
+
+_MOST_NAMED = 10
+Fitted = tuple[int, str]
+"""Side in pixels and one of `RESIZE_MODES`: how images become squares before the network's own resize."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The features of a set of images."""
+
+    features: Features
+    fingerprint: str
+    """`augment.sources.image_set.fingerprint` of the files."""
+    side: int | None
+    """S where all images are squares of S pixels, else None."""
+
+
+def set_features(
+    images: ImageSet,
+    net: FeatureNet,
+    what: str,
+    *,
+    fitted: Fitted | None = None,
+    expected: str | None = None,
+    skip_bad: bool = False,
+) -> Extracted:
+    """Return the features of `images` in their order, from the cache where they are.
+
+    Args:
+        images: any set.
+        net: from `feature_net`.
+        what: "features of fakes", for the progress.
+        fitted: how the images become squares first; None takes them as they are.
+        expected: the fingerprint that the set must have; None where any will do.
+        skip_bad: leave unreadable files out and list them, instead of stopping.
+
+    Raises:
+        InputError: files that cannot be read (all named at once, before the work), or another fingerprint.
+    """
+    found = _looked_up(images, net, what, fitted, expected) if not skip_bad else None
+    if found is not None:
+        return found
+    images = readable(images, skip_bad=skip_bad)
+    found = _looked_up(images, net, what, fitted, expected) if skip_bad else None
+    if found is not None:
+        return found
+    facts = [images.facts(index) for index in range(len(images))]
+    sizes = {(each.height, each.width) for each in facts}
+    height, width = next(iter(sizes))
+    side = height if len(sizes) == 1 and height == width else None
+    with progress(what, len(images)) as advance:
+        features = extract(_pixels(images, fitted), net, progress=advance)
+    known = fingerprint([each.sha256 for each in facts])
+    cache.store(_name(images, net, known, fitted), Kept(features, side))
+    return Extracted(features, known, side)
+
+
+def sample_features(pixels: Pixels, net: FeatureNet, what: str) -> Features:
+    """Return the features of images in memory, N x S x S x 3, from the cache where they are."""
+    name = cache.key(cache.pixels_content(pixels), net)
+    kept = cache.find(name)
+    if kept is not None and len(kept.features) == len(pixels):
+        say(f"{what}: {len(pixels)} from the cache")
+        return kept.features
+    with progress(what, len(pixels)) as advance:
+        features = extract(pixels, net, progress=advance)
+    cache.store(name, Kept(features, pixels.shape[1]))
+    return features
+
+
+def readable(images: ImageSet, *, skip_bad: bool) -> ImageSet:
+    """Return the images that can be read, and say which are left out. Raises InputError naming the others."""
+    records = check(images, workers=default_workers())
+    good = valid_subset(images, records, skip_bad=skip_bad)
+    left_out = [record.problem for record in records if record.problem]
+    if left_out:
+        say(f"{images.path}: {len(left_out)} of {len(images)} images left out, {len(good)} scored")
+        for problem in left_out[:_MOST_NAMED]:
+            say(f"  {problem}")
+        if len(left_out) > _MOST_NAMED:
+            say(f"  and {len(left_out) - _MOST_NAMED} more")
+    return good
+
+
+def _looked_up(
+    images: ImageSet, net: FeatureNet, what: str, fitted: Fitted | None, expected: str | None
+) -> Extracted | None:
+    """Return the features from the cache, for which files are hashed and not decoded. Raises InputError."""
+    try:
+        known = fingerprint([sha256_bytes(images.read(index)) for index in range(len(images))])
+    except InputError:
+        return None  # `readable` names all such files at once
+    if expected is not None and known != expected:
+        raise InputError(
+            f"{images.path}: the images are not those that the run was trained on (fingerprint then "
+            f"{expected[:16]}, now {known[:16]}); put them back, or name reals with --real"
+        )
+    kept = cache.find(_name(images, net, known, fitted))
+    if kept is None or len(kept.features) != len(images):
+        return None
+    say(f"{what}: {len(images)} from the cache")
+    return Extracted(kept.features, known, kept.side)
+
+
+def _name(images: ImageSet, net: FeatureNet, known: str, fitted: Fitted | None) -> str:
+    how = "as they are" if fitted is None else f"{fitted[1]} to {fitted[0]}"
+    return cache.key(f"{known}, read by {images.rules}, {how}", net)
+
+
+def _pixels(images: ImageSet, fitted: Fitted | None) -> Iterator[Pixels]:
+    for index in range(len(images)):
+        pixels = images.load(index).image.pixels
+        yield pixels if fitted is None else resize_square(pixels, *fitted)

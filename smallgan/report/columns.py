@@ -1,0 +1,44 @@
+"""A column of scores: all scores of one identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smallgan.metrics.score import Score
+
+
+@dataclass(frozen=True)
+class Column:
+    """The scores of one identity: only what stands in one column may be compared."""
+
+    metric: str
+    label: str
+    """Of the scores, and of which subject they are where there are several: KMMD (resnet50) on faces."""
+    subject: str
+    """Name of the set of originals; "" where all runs are of one."""
+    identity: Mapping[str, str | int | None]
+    curves: tuple[tuple[Score, ...], ...]
+    """For each run its scores, ascending in step, one a step: where a step was scored again, the later."""
+    bests: tuple[Score | None, ...]
+    """For each run the score of the checkpoint that training kept as its best, None where that one has none."""
+
+    @property
+    def lasts(self) -> tuple[Score | None, ...]:
+        """For each run its newest score, None where it has none."""
+        return tuple(curve[-1] if curve else None for curve in self.curves)
+
+    @property
+    def needed(self) -> int | None:
+        """Images a side that would do, where a newest score has too few for its metric."""
+        return max((score.needed for score in self.lasts if score and score.needed), default=None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes of the scores in the column, each once."""
+        return tuple(dict.fromkeys(note for curve in self.curves for score in curve for note in score.notes))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the numbers that the newest scores are made of, each once."""
+        return tuple(dict.fromkeys(name for score in self.lasts if score for name in score.parts))

@@ -1,0 +1,195 @@
+"""How the policies stand by each measure: final scores by seed, verdicts, and an order. Plain data, no words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from smallgan.report.columns import Column
+from smallgan.report.groups import Group
+from smallgan.report.runs import Run, finite
+from smallgan.report.verdict import Difference, Interval, judge, mean_interval
+
+BETTER = {
+    **dict.fromkeys(("kmmd", "kmmd_u", "mmd2_rbf_multi", "mmd2_rbf_multi_u", "kid", "fid"), "lower"),
+    **dict.fromkeys(("copies", "repeats", "leak"), "lower"),
+    **dict.fromkeys(("precision", "recall", "target"), "higher"),
+}
+"""Which way is better; absent: that depends on the question (the Inception Score, the distance to the nearest real)."""
+HEADLINE = ("kmmd", "kid", "kmmd_u", "mmd2_rbf_multi_u", "mmd2_rbf_multi", "fid", "recall", "precision", "target", "is")
+"""The measure of the verdict is the first of these that was scored: fixed, so that nobody picks the one that agrees."""
+_UNEQUAL = 1.01
+_RANGES = {
+    **dict.fromkeys(("precision", "recall", "target", "copies", "repeats", "leak"), (0.0, 1.0)),
+    **dict.fromkeys(("kmmd", "mmd2_rbf_multi", "fid", "nn"), (0.0, math.inf)),
+    "is": (1.0, math.inf),
+}
+"""Between which values a metric lies by its definition; absent: anywhere."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The policies by the scores of one column."""
+
+    column: int
+    metric: str
+    label: str
+    better: str | None
+    """lower, higher, or None where neither is better in itself."""
+    reference: int | None
+    """Number of the group that the others are compared with; None when it has no final score here."""
+    scores: tuple[Mapping[int, float], ...]
+    """For each group its final scores by seed; {} where it has none."""
+    differences: tuple[Difference | None, ...]
+    """For each group its verdict; None for the reference and for a group without a final score."""
+    order: tuple[int, ...]
+    """Numbers of the groups with scores, by paired difference: the best first, or the lowest."""
+
+    def mean(self, group: int) -> float | None:
+        """Return the mean over seeds, None without a score."""
+        values = self.scores[group].values()
+        return math.fsum(values) / len(values) if values else None
+
+    def interval(self, group: int) -> Interval | None:
+        """Return the t interval over seeds, None for fewer than two; cut where no mean of this metric can lie."""
+        found = mean_interval(list(self.scores[group].values()))
+        least, most = _RANGES.get(self.metric, (-math.inf, math.inf))
+        return found and (max(found[0], least), min(found[1], most))
+
+    @property
+    def tested(self) -> tuple[Difference, ...]:
+        """The verdicts that rest on two seeds or more, in the order of the table."""
+        found = (self.differences[group] for group in self.order)
+        return tuple(one for one in found if one and one.p is not None)
+
+    def records(self, groups: Sequence[Group]) -> list[dict[str, Any]]:
+        """Return a record for each policy with scores, the best first, for JSON and CSV."""
+        return [self._record(groups, place, rank) for rank, place in enumerate(self.order, start=1)]
+
+    def _record(self, groups: Sequence[Group], place: int, rank: int) -> dict[str, Any]:
+        one, interval = self.differences[place], self.interval(place)
+        return {
+            "metric": self.metric,
+            "label": self.label,
+            "column": self.column,
+            "better": self.better,
+            "rank": rank,
+            "policy": groups[place].name,
+            "reference": None if self.reference is None else groups[self.reference].name,
+            "num_seeds": len(self.scores[place]),
+            "mean": self.mean(place),
+            "low": interval and interval[0],
+            "high": interval and interval[1],
+            "num_pairs": len(one.seeds) if one else None,
+            "difference": one and one.mean,
+            "difference_low": one and one.interval and one.interval[0],
+            "difference_high": one and one.interval and one.interval[1],
+            "p": one and one.p,
+            "p_holm": one and one.p_holm,
+            "smallest_detectable": one and one.detectable,
+            "call": one.call if one else "reference",
+            "only_suggests": one and one.only_suggests,
+        }
+
+
+def standings(runs: Sequence[Run], columns: Sequence[Column], groups: Sequence[Group]) -> tuple[Standing, ...]:
+    """Return how the groups stand in each column, in the order of the columns."""
+    return tuple(_standing(runs, column, place, groups) for place, column in enumerate(columns))
+
+
+def headline(found: Sequence[Standing], metric: str | None = None) -> tuple[Standing, ...]:
+    """Return the standings that the verdict speaks of: those by `metric`, or by the first of HEADLINE that there is.
+
+    Several where one measure has several columns, as with several sets of originals; () where nothing was scored.
+    """
+    there = [one.metric for one in found if len(one.order) > 1] or [one.metric for one in found]
+    chosen = metric or next((name for name in (*HEADLINE, *there) if name in there), None)
+    of_metric = tuple(one for one in found if one.metric == chosen)
+    return tuple(one for one in of_metric if len(one.order) > 1) or of_metric
+
+
+def unequal_images(runs: Sequence[Run], groups: Sequence[Group]) -> tuple[int, int] | None:
+    """Return the least and the most images that finished runs were shown in training, None when they are alike."""
+    counts = [
+        run.asked_steps * run.batch_size
+        for group in groups
+        for run in (runs[number] for number in group.runs)
+        if run.asked_steps and run.batch_size
+    ]
+    if not counts or max(counts) <= min(counts) * _UNEQUAL:
+        return None
+    return min(counts), max(counts)
+
+
+def is_final(run: Run, step: int | None) -> bool:
+    """Tell whether a score at `step` is of the finished run."""
+    return step is None or run.asked_steps is None or step >= run.asked_steps
+
+
+def _standing(runs: Sequence[Run], column: Column, place: int, groups: Sequence[Group]) -> Standing:
+    scores = tuple(_final_scores(runs, column, group) for group in groups)
+    with_scores = [number for number, of_group in enumerate(scores) if of_group]
+    reference = _reference(runs, groups, with_scores)
+    differences: list[Difference | None] = [None] * len(groups)
+    if reference is not None:
+        by_name = {str(number): scores[number] for number in with_scores}
+        for one in judge(by_name, str(reference)):
+            differences[int(one.policy)] = _renamed(one, groups)
+    better = BETTER.get(column.metric)
+    order = _order(scores, differences, reference, sign=-1 if better == "higher" else 1)
+    return Standing(place, column.metric, column.label, better, reference, scores, tuple(differences), order)
+
+
+def _order(
+    scores: Sequence[Mapping[int, float]], differences: Sequence[Difference | None], reference: int | None, *, sign: int
+) -> tuple[int, ...]:
+    """Return the groups with scores, the lowest first (the highest with sign -1), by their paired differences.
+
+    Means over unlike seeds would place a policy by which of its seeds happen to be there. Those without a common seed
+    with the reference come last, and where there is no reference, means must do.
+    """
+    keys: dict[int, tuple[bool, float]] = {}
+    for number, of_group in enumerate(scores):
+        one = differences[number]
+        if not of_group:
+            continue
+        if reference is None:
+            keys[number] = (False, sign * math.fsum(of_group.values()) / len(of_group))
+        elif number == reference:
+            keys[number] = (False, 0.0)
+        else:
+            paired = one.mean if one else None
+            keys[number] = (paired is None, sign * (paired or 0.0))
+    return tuple(sorted(keys, key=keys.__getitem__))
+
+
+def _final_scores(runs: Sequence[Run], column: Column, group: Group) -> dict[int, float]:
+    found = {}
+    for number, seed in zip(group.runs, group.seeds, strict=True):
+        score = column.lasts[number]
+        if score and is_final(runs[number], score.step) and finite(score.value) is not None:
+            found[seed] = score.value
+    return found
+
+
+def _reference(runs: Sequence[Run], groups: Sequence[Group], with_scores: Sequence[int]) -> int | None:
+    """Return the reference, or in a column of other originals than its own, the group with the policy `none` there."""
+    marked = next((number for number, group in enumerate(groups) if group.is_reference), None)
+    if marked in with_scores:
+        return marked
+    if marked is None or _originals(runs, groups[marked]) in {
+        _originals(runs, groups[number]) for number in with_scores
+    }:
+        return None
+    plain = (number for number in with_scores if runs[groups[number].runs[0]].policy == "none")
+    return next(plain, with_scores[0] if with_scores else None)
+
+
+def _originals(runs: Sequence[Run], group: Group) -> str:
+    return str(runs[group.runs[0]].data.get("fingerprint"))
+
+
+def _renamed(one: Difference, groups: Sequence[Group]) -> Difference:
+    return replace(one, policy=groups[int(one.policy)].name)

@@ -1,0 +1,1 @@
+"""Images from a checkpoint: sample k depends on (seed, k) alone."""

@@ -1,0 +1,236 @@
+"""Images from a generator: its inputs are given, or drawn, and the draws of image k depend on (seed, k) only."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augment.errors import FailedError, UsageError
+from smallgan.core.device import autocast, describe_device
+from smallgan.core.rng import Stream, normal, rng
+from smallgan.data.images import Pixels, to_pixels
+from smallgan.sampling.loading import Model
+
+BATCH_SIZE = 32
+"""Images are always generated in batches of this size, the last one filled up, as another size may round otherwise."""
+_MOST_NAMED = 12
+
+Address = tuple[int, int]
+"""(seed, k)"""
+
+
+class Inputs(NamedTuple):
+    """What images are made from."""
+
+    z: NDArray[np.float32]
+    """Latents N x Z."""
+    labels: NDArray[np.int64] | None = None
+    """Class of each, N; None where the generator has one class or none."""
+
+
+def latents(addresses: Sequence[Address], z_dim: int, truncation: float | None = None) -> NDArray[np.float32]:
+    """Return latents N x Z, each drawn at its own address (seed, k): standard normal, or truncated.
+
+    Every component beyond `truncation` (above 0) is drawn again from what a standard normal has within it; the others
+    stay. Raises UsageError.
+    """
+    if truncation is None:
+        return np.stack([normal(seed, Stream.SAMPLE_LATENTS, k, (z_dim,)) for seed, k in addresses])
+    check_truncation(truncation)
+    return np.stack([_truncated(seed, k, z_dim, truncation) for seed, k in addresses])
+
+
+def latents_around(addresses: Sequence[Address], codes: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+    """Return latents N x Z near the learned codes M x Z of training images, each drawn at its own address (seed, k).
+
+    Image k of a seed lies near the k-th code from one that the seed draws, so that M images in a row are near M codes:
+    code + `spread` * (standard deviation of all components of all codes) * standard normal. Raises UsageError below 0.
+    """
+    if not 0 <= spread < math.inf:
+        raise UsageError(f"--around-codes {spread:g}: needed 0 or more, such as 0.3; leave it out to draw anywhere")
+    first = {seed: int(rng(seed, Stream.CODE_CHOICE).integers(len(codes))) for seed, _ in addresses}
+    near = codes[[(first[seed] + k) % len(codes) for seed, k in addresses]]
+    return (near + np.float32(spread * codes.std()) * latents(addresses, codes.shape[1])).astype(np.float32)
+
+
+def check_truncation(truncation: float) -> None:
+    """Raise UsageError unless it is a number above 0."""
+    if not 0 < truncation < math.inf:
+        raise UsageError(f"--truncation {truncation:g}: needed a number above 0, such as 0.5; leave it out for none")
+
+
+def draw_labels(model: Model, addresses: Sequence[Address]) -> NDArray[np.int64] | None:
+    """Return a class for each address, all equally likely; None where the generator has one class or none."""
+    count = model.generator.num_classes
+    if count < 2:
+        return None
+    return np.array([rng(seed, Stream.LABELS, k).integers(count) for seed, k in addresses], np.int64)
+
+
+def draw_inputs(
+    model: Model, addresses: Sequence[Address], truncation: float | None = None, label: str | None = None
+) -> Inputs:
+    """Return what the images at these addresses are made from; `label` is one class for all of them.
+
+    Raises UsageError.
+    """
+    labels = draw_labels(model, addresses)
+    if label is not None:
+        labels = np.full(len(addresses), find_class(model, label), np.int64)
+    return Inputs(latents(addresses, model.generator.z_dim, truncation), labels)
+
+
+def find_class(model: Model, label: str) -> int:
+    """Return the class that `label` names: one of the names, else a number from 0. Raises UsageError."""
+    names, count = model.classes, model.generator.num_classes
+    if label in names:
+        return names.index(label)
+    if count < 2:
+        raise UsageError(f"--label {label}: {model.path} has no classes to choose from; leave it out")
+    if label.isdecimal() and int(label) < count:
+        return int(label)
+    if not names:
+        raise UsageError(f"--label {label}: needed a class from 0 to {count - 1}; {model.path} names none of them")
+    near = difflib.get_close_matches(label, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    raise UsageError(
+        f"--label {label}: no such class{hint}; there are 0 to {count - 1}: {', '.join(names[:_MOST_NAMED])}{more}"
+    )
+
+
+def generate(model: Model, inputs: Inputs) -> Iterator[Pixels]:
+    """Yield pixels S x S x 3, one by one."""
+    for images in generate_images(model, inputs):
+        yield from to_pixels(images)
+
+
+def generate_images(model: Model, inputs: Inputs) -> Iterator[Tensor]:
+    """Yield images B x 3 x S x S in [-1, 1] on the model's device, batch by batch.
+
+    Raises FailedError when one of them is not finite.
+    """
+    z, labels = inputs
+    for first in range(0, len(z), BATCH_SIZE):
+        chunk = z[first : first + BATCH_SIZE]
+        padded = np.zeros((BATCH_SIZE, z.shape[1]), np.float32)
+        padded[: len(chunk)] = chunk
+        classes = np.zeros(BATCH_SIZE, np.int64)
+        if labels is not None:
+            classes[: len(chunk)] = labels[first : first + BATCH_SIZE]
+        images = _forward(model, torch.from_numpy(padded), torch.from_numpy(classes))[: len(chunk)].float()
+        if not images.isfinite().all():
+            raise FailedError(f"{model.path}: images with values that are not finite; its weights are damaged")
+        yield images
+
+
+def sample_pixels(model: Model, count: int, seed: int) -> Pixels:
+    """Return pixels `count` x S x S x 3: images k = 0 .. count - 1 of one seed."""
+    if count < 1:
+        raise UsageError(f"--count {count}: needed at least 1")
+    drawn = addresses(count, seed, None)
+    return np.stack(list(generate(model, draw_inputs(model, drawn))))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds that "0,1,4-6" names, in that order: each gives one image, k = 0. Raises UsageError."""
+    return parse_numbers(text, "--seeds", "seed")
+
+
+def parse_numbers(text: str, option: str, what: str) -> list[int]:
+    """Return the whole numbers that "0,1,4-6" names, in that order. Raises UsageError naming the option."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        try:
+            low, high = int(first), int(last if dash else first)
+        except ValueError:
+            raise UsageError(f"{option} {text}: {part!r} is no {what} and no range; write 0-35 or 1,4-6") from None
+        if high < low or high - low > 1_000_000:
+            raise UsageError(f"{option} {text}: the range {part!r} must ascend and hold at most a million {what}s")
+        numbers.extend(range(low, high + 1))
+    return numbers
+
+
+def interpolate(ends: NDArray[np.float32], steps: int, *, straight: bool = False) -> NDArray[np.float32]:
+    """Return a path N x Z through the latents `ends` (M x Z), `steps` points from each to the next.
+
+    Drawn latents are joined on great circles: normal latents of many dimensions all have nearly the same length, and
+    spherical interpolation (White 2016, arXiv:1609.04468) keeps it, where the straight line passes through short ones
+    that the generator never saw. The codes of training images are joined by `straight` lines, as published.
+    """
+    path: list[NDArray[np.float32]] = []
+    for start, end in pairwise(ends):
+        lengths = float(np.linalg.norm(start) * np.linalg.norm(end))
+        angle = 0.0 if straight or not lengths else float(np.arccos(np.clip(np.dot(start, end) / lengths, -1, 1)))
+        for fraction in np.arange(steps) / steps:
+            if not 1e-4 < angle < math.pi - 1e-4:  # opposite ends have no shortest way on a circle
+                path.append((1 - fraction) * start + fraction * end)
+            else:
+                path.append((np.sin((1 - fraction) * angle) * start + np.sin(fraction * angle) * end) / np.sin(angle))
+    path.append(ends[-1])
+    return np.stack(path).astype(np.float32)
+
+
+class GeneratorSource:
+    """A generator as the image source of the kind `gan`; fits augment's ImageSource protocol."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.name = model.run.name if model.run else model.path.name
+
+    def describe(self) -> dict[str, str | int]:
+        """Return what the pixels depend on beside (seed, k)."""
+        return {
+            "checkpoint_sha256": self.model.sha256,
+            "step": self.model.step,
+            "device": describe_device(self.model.device),
+            "precision": self.model.precision,
+            "layout": "channels_last",
+            "batch_size": BATCH_SIZE,
+        }
+
+    def draw(self, indices: Sequence[int], seed: int) -> Iterator[tuple[Pixels, dict[str, Any]]]:
+        """Yield image k of `seed` for each k in `indices`, in that order, with its address."""
+        for first in range(0, len(indices), BATCH_SIZE):
+            chunk = indices[first : first + BATCH_SIZE]
+            drawn = [(seed, k) for k in chunk]
+            images = generate(self.model, draw_inputs(self.model, drawn))
+            for k, pixels in zip(chunk, images, strict=True):
+                yield pixels, {"seed": seed, "k": k, "step": self.model.step}
+
+
+def addresses(count: int | None, seed: int, seeds: Iterable[int] | None) -> list[Address]:
+    """Return where images are drawn: k = 0 of each of `seeds`, or k = 0 .. count - 1 of one seed."""
+    if seeds is not None:
+        return [(each, 0) for each in seeds]
+    return [(seed, k) for k in range(count or 0)]
+
+
+def _truncated(seed: int, k: int, z_dim: int, truncation: float) -> NDArray[np.float32]:
+    """Return the latent Z at (seed, k), the second draw of a component being at its own place behind the first ones.
+
+    Uniform draws between the quantiles of both bounds make the exact distribution, and no bound is too narrow to meet.
+    """
+    from scipy.special import ndtr, ndtri
+
+    draws = rng(seed, Stream.SAMPLE_LATENTS, k)
+    first = draws.standard_normal(z_dim, dtype=np.float32)
+    lowest, highest = ndtr([-truncation, truncation])
+    again = ndtri(lowest + draws.random(z_dim) * (highest - lowest))
+    chosen = np.where(np.abs(first) > truncation, again, first).astype(np.float32)
+    return np.clip(chosen, -truncation, truncation).astype(np.float32)
+
+
+def _forward(model: Model, z: Tensor, labels: Tensor) -> Tensor:
+    inputs = (z.to(model.device), labels.to(model.device)) if model.generator.num_classes else (z.to(model.device),)
+    with torch.inference_mode(), autocast(model.device, model.precision):
+        return model.generator(*inputs)

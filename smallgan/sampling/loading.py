@@ -1,0 +1,195 @@
+"""Generators ready to sample from: of a run, of a checkpoint, or of a pretrained file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from augment.errors import InputError, UsageError
+from smallgan.core import weights
+from smallgan.core.checkpoint import STATE, TENSORS, read_state, read_tensors
+from smallgan.core.resources import pretrained_generator
+from smallgan.core.run_dir import RunDir
+from smallgan.models import BigGANConfig, BigGANGenerator, DCGANGenerator
+from smallgan.models.adapters import build_adapter
+from smallgan.models.base import Generator
+from smallgan.models.pretrained import Pretrained, load_pretrained
+from smallgan.models.spectral import freeze
+from smallgan.tables.recipe import TransferSection
+
+CLASS_NAMES = "classes.txt"
+"""Beside a pretrained file: the names of its classes in their order, one a line."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator ready to sample from."""
+
+    generator: Generator
+    device: torch.device
+    precision: str
+    path: Path
+    """The checkpoint's folder, or the pretrained file."""
+    run: RunDir | None
+    """The run that the checkpoint belongs to, None when it stands alone."""
+    step: int
+    sha256: str
+    """Of the checkpoint's tensors, or of the pretrained file."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, () where they are not known."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the file that a user should read."""
+
+    @property
+    def size(self) -> int:
+        """S, side of the images in pixels."""
+        return self.generator.size
+
+
+def load_model(
+    model: Path,
+    device: torch.device,
+    checkpoint: str = "last",
+    precision: str = "fp32",
+    truncation: float | None = None,
+) -> Model:
+    """Return the generator that samples come from: a run's or a checkpoint's averaged one, or a pretrained file's.
+
+    `checkpoint` chooses within a run: "last", "best" (lowest KMMD of the snapshots) or a step. A BigGAN-deep uses its
+    moments of `truncation`, those of 1 beyond that; other generators have one set of moments. Raises InputError when
+    `model` is none of them, and UsageError when the run lacks that checkpoint.
+    """
+    if not model.exists():
+        raise InputError(
+            f"{model}: no such file or folder; needed a run or a checkpoint of smallgan, or a pretrained BigGAN"
+        )
+    if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):
+        model = model.parent
+    is_run = RunDir(model).exists()
+    if checkpoint != "last" and not is_run:
+        raise UsageError(f"--checkpoint {checkpoint}: {model} is no run; leave the option out, or name the run")
+    if not is_run and not _is_checkpoint(model):
+        return _load_pretrained(model, device, precision, truncation)
+    folder, run = _find_checkpoint(model, checkpoint)
+    state = read_state(folder)
+    try:
+        # Checkpoints of the first releases do not say what they are of: there were DCGANs only.
+        generator = _BUILDERS[state.get("model", "dcgan")](state)
+        generator.load_state_dict(read_tensors(folder, "g_ema."))
+        step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
+    except (KeyError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
+    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes)
+
+
+def load_codes(model: Model) -> NDArray[np.float32]:
+    """Return the learned code of each training image, N x Z. Raises UsageError where the model has none."""
+    codes = read_tensors(model.path, "codes.") if model.path.is_dir() else {}
+    if "weight" not in codes:
+        raise UsageError(f"{model.path}: no codes of training images in it; BSA and APGC runs have some")
+    return codes["weight"].numpy()
+
+
+def pretrained_origin(path: str | None) -> tuple[Pretrained, dict[str, Any]]:
+    """Return the generator that a transfer starts from, and what a checkpoint says of it.
+
+    `path` is a file, a folder, or the name of a BigGAN among `smallgan weights list`; None is the shipped one.
+    """
+    card = weights.cards().get(path or "")
+    if path is None:
+        place = pretrained_generator()
+    elif card is not None and card.kind == "biggan":
+        place, _ = weights.find(card.name)
+    else:
+        place = Path(path).resolve()  # a checkpoint must find it from wherever it is sampled
+        path = str(place)
+    found = load_pretrained(place)
+    return found, {"path": path, "sha256": found.sha256, "kind": found.kind}
+
+
+def _adapted(state: Mapping[str, Any]) -> nn.Module:
+    origin = state["pretrained"]
+    try:
+        found, now = pretrained_origin(origin["path"])
+    except InputError as error:
+        raise InputError(f"the generator that this run adapted cannot be loaded: {error}") from error
+    if now["sha256"] != origin["sha256"]:
+        raise InputError(
+            f"{found.path}: not the file that this run adapted (sha256 then {origin['sha256'][:16]}, now "
+            f"{now['sha256'][:16]}); put that file back"
+        )
+    settings = TransferSection.model_validate(state["transfer"])
+    return build_adapter(settings, 0, found.generator, torch.device("cpu"), training=False)
+
+
+_BUILDERS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "dcgan": lambda state: DCGANGenerator(state["size"], state["z_dim"], state["base_width"]),
+    "biggan": lambda state: BigGANGenerator(BigGANConfig(**state["config"])),
+    "bsa": _adapted,
+    "apgc": _adapted,
+}
+"""By the name that a checkpoint's state gives its model."""
+
+
+def _ready(generator: object, device: torch.device) -> Generator:
+    network = cast(nn.Module, generator).to(device).to(memory_format=torch.channels_last)
+    freeze(network)
+    return cast(Generator, network)
+
+
+def _load_pretrained(path: Path, device: torch.device, precision: str, truncation: float | None) -> Model:
+    found = load_pretrained(path)
+    if truncation is not None and found.kind == "hugging-face deep":
+        found = load_pretrained(path, min(truncation, 1.0))
+    if found.generator.class_dim and not found.generator.num_classes:
+        raise InputError(
+            f"{found.path}: it has no class embedding (shared.weight), so no image can be made of a class; use the "
+            "whole file (the official G_ema.pth has the embedding)"
+        )
+    names, notes = _class_names(found)
+    generator = _ready(found.generator, device)
+    return Model(generator, device, precision, found.path, None, 0, found.sha256, names, (*found.notes, *notes))
+
+
+def _class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names in the file classes.txt beside a pretrained one, a line each; and notes."""
+    beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
+    if not beside.is_file():
+        return (), ()
+    try:
+        names = tuple(line.strip() for line in beside.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{beside}: cannot be read as UTF-8 ({error}); one name a line is needed, or no file"
+        ) from error
+    if len(names) != count:
+        return (), (f"{beside}: {len(names)} names for {count} classes, so none is used",)
+    return names, ()
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / STATE).is_file() and (folder / TENSORS).is_file()
+
+
+def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None]:
+    if _is_checkpoint(model):
+        run = RunDir(model.parent.parent)
+        return model, run if run.exists() else None
+    run = RunDir(model)
+    steps = run.checkpoint_steps()
+    if not steps:
+        raise InputError(f"{model}: this run has no checkpoint yet; continue it with the same `smallgan train` command")
+    if checkpoint == "last":
+        return run.checkpoint(steps[-1]), run
+    step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdigit() else None
+    if step not in steps or step is None:
+        raise UsageError(f"--checkpoint {checkpoint}: {model} has last, {'best, ' if run.best_step() else ''}{steps}")
+    return run.checkpoint(step), run

@@ -1,0 +1,256 @@
+"""What `smallgan sample` is asked for, checked, and carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augment.errors import UsageError
+from smallgan.core.console import progress, say
+from smallgan.core.device import choose_device
+from smallgan.sampling.arrays import read_labels, read_latents, write_images
+from smallgan.sampling.latents import (
+    Address,
+    Inputs,
+    addresses,
+    check_truncation,
+    draw_inputs,
+    draw_labels,
+    find_class,
+    generate_images,
+    latents_around,
+    parse_numbers,
+    parse_seeds,
+)
+from smallgan.sampling.loading import Model, load_codes, load_model
+from smallgan.sampling.reconstructions import find_originals
+from smallgan.sampling.writers import write_interpolation, write_reconstructions, write_samples
+
+DEFAULT_COUNT, DEFAULT_ENDS = 36, 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """The fields are the options of `smallgan sample`; at their defaults they were not given."""
+
+    model: Path
+    count: int | None = None
+    """Number of images of one seed, or of latents to interpolate."""
+    seed: int = 0
+    seeds: str | None = None
+    label: str | None = None
+    """One class for all images, by name or number."""
+    truncation: float | None = None
+    around_codes: float | None = None
+    """Draw near the codes of training images: how far, in standard deviations of the codes."""
+    latents: Path | None = None
+    """Latents of the user's own, and `labels` for them."""
+    labels: Path | None = None
+    raw: Path | None = None
+    """A .npy file in place of pictures."""
+    interpolate: bool = False
+    codes: str | None = None
+    """Training images whose codes are interpolated, such as 0,7,12."""
+    frames: int = 24
+    reconstruct: bool = False
+    out: Path | None = None
+    grid_only: bool = False
+    checkpoint: str = "last"
+    device: str = "auto"
+
+
+_ALWAYS = {"model", "checkpoint", "device"}
+_TAKES = {
+    "reconstruct": {"out", "grid_only"},
+    "codes": {"interpolate", "frames", "out"},
+    "latents": {"labels", "label", "seed", "raw", "out", "grid_only"},
+    "interpolate": {"count", "seed", "seeds", "label", "truncation", "frames", "out"},
+    "around_codes": {"count", "seed", "seeds", "raw", "out", "grid_only"},
+    "": {"count", "seed", "seeds", "label", "truncation", "raw", "out", "grid_only"},
+}
+"""The options beside each that says what is made; the first of them that was given does. "": images are drawn."""
+_NEVER_BOTH = {
+    ("seeds", "count"): "--seeds 0-35 is 36 seeds, --count 36 --seed 0 is one seed",
+    ("seeds", "seed"): "--seeds names the seeds itself",
+    ("label", "labels"): "--label is one class for all, --labels a file with one for each",
+    ("raw", "out"): "--raw writes one file and no pictures",
+    ("raw", "grid_only"): "--raw writes one file and no pictures",
+}
+
+
+def check(request: Request) -> None:
+    """Raise UsageError for options that do not go together, or whose value cannot be."""
+    given = {each.name for each in fields(request)[1:] if getattr(request, each.name) != each.default}
+    for pair, why in _NEVER_BOTH.items():
+        if given.issuperset(pair):
+            raise UsageError(f"{_option(pair[0])} and {_option(pair[1])}: give one; {why}")
+    if "codes" in given and "interpolate" not in given:
+        raise UsageError(f"--codes {request.codes}: needed --interpolate too; --reconstruct shows every code by itself")
+    kind = next(kind for kind in _TAKES if kind in given or not kind)
+    for name in sorted(given - _TAKES[kind] - _ALWAYS - {kind}):
+        if kind:
+            raise UsageError(f"{_option(name)}: it says nothing beside {_option(kind)}; leave one of the two out")
+        takers = " or ".join(_option(taker) for taker, taken in _TAKES.items() if name in taken)
+        raise UsageError(f"{_option(name)}: it goes with {takers}; give that too, or leave it out")
+    if request.count is not None and request.count < 1:
+        raise UsageError(f"--count {request.count}: needed at least 1")
+    if request.truncation is not None:
+        check_truncation(request.truncation)
+
+
+def sample(request: Request) -> dict[str, Any]:
+    """Make what is asked for and return what was made; `files` are the paths, the grid, the strip or the array first.
+
+    Raises the errors of the parts: UsageError, InputError, OutputError, FailedError.
+    """
+    check(request)
+    model = load_model(request.model, choose_device(request.device), request.checkpoint, truncation=request.truncation)
+    for note in model.notes:
+        say(f"{model.path}: {note}")
+    if request.reconstruct:
+        made = _reconstructions(request, model)
+    elif request.interpolate:
+        made = _interpolation(request, model)
+    else:
+        made = _images(request, model)
+    return {"model": str(model.path), "sha256": model.sha256, "step": model.step, **made}
+
+
+def _images(request: Request, model: Model) -> dict[str, Any]:
+    if request.latents:
+        inputs = _given(request, model, request.latents)
+        drawn = [(request.seed, row) for row in range(len(inputs.z))]
+        kind = f"latents-{request.latents.stem}"
+    else:
+        drawn = _drawn(request, DEFAULT_COUNT)
+        if request.around_codes is None:
+            inputs, kind = draw_inputs(model, drawn, request.truncation, request.label), "images"
+        else:
+            inputs = Inputs(latents_around(drawn, load_codes(model), request.around_codes))
+            kind = f"around-codes{request.around_codes:g}"
+        kind = f"{kind}-{_which(drawn)}"
+    made = _made(inputs, request)
+    with progress("sampling", len(inputs.z)) as advance:
+        if request.raw:
+            shape = (len(inputs.z), 3, model.size, model.size)
+            write_images(request.raw, generate_images(model, inputs), shape, advance)
+            return made | {"files": [str(request.raw)]}
+        one_seed = len({seed for seed, _ in drawn}) == 1
+        names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
+        folder = _folder(request, model, kind)
+        files = write_samples(model, inputs, names, folder, singles=not request.grid_only, advance=advance)
+    return made | {"files": [str(file) for file in files]}
+
+
+def _given(request: Request, model: Model, file: Path) -> Inputs:
+    """Return the user's latents with the user's labels, or else with drawn ones, and say so."""
+    z = read_latents(file, model)
+    if request.labels:
+        return Inputs(z, read_labels(request.labels, model, len(z)))
+    if request.label is not None:
+        return Inputs(z, np.full(len(z), find_class(model, request.label), np.int64))
+    labels = draw_labels(model, [(request.seed, row) for row in range(len(z))])
+    if labels is not None:
+        say(f"{file}: classes are drawn from seed {request.seed}; --labels or --label says which they shall be")
+    return Inputs(z, labels)
+
+
+def _interpolation(request: Request, model: Model) -> dict[str, Any]:
+    if request.codes is not None:
+        numbers = parse_numbers(request.codes, "--codes", "code")
+        codes = load_codes(model)
+        if min(numbers) < 0 or max(numbers) >= len(codes):
+            raise UsageError(
+                f"--codes {request.codes}: {model.path} has codes 0 to {len(codes) - 1}; name some of them"
+            )
+        ends, kind = Inputs(codes[numbers]), f"interpolation-codes-{'-'.join(str(number) for number in numbers[:8])}"
+    else:
+        drawn = _drawn(request, DEFAULT_ENDS)
+        ends = draw_inputs(model, drawn, request.truncation, request.label)
+        kind = f"interpolation-{_which(drawn)}"
+    if len(ends.z) < 2:
+        raise UsageError(
+            "--interpolate: needed at least two latents; give --count 2 or more, two --seeds or two --codes"
+        )
+    with progress("sampling", len(ends.z)) as advance:
+        files = write_interpolation(
+            model,
+            ends,
+            _folder(request, model, kind),
+            request.frames,
+            straight=request.codes is not None,
+            truncation=request.truncation,
+            advance=advance,
+        )
+    first = Inputs(ends.z, None if ends.labels is None else np.repeat(ends.labels[:1], len(ends.z)))
+    return _made(first, request) | {"files": [str(file) for file in files]}
+
+
+def _reconstructions(request: Request, model: Model) -> dict[str, Any]:
+    codes = Inputs(load_codes(model))
+    originals = find_originals(model, len(codes.z))
+    for note in originals.notes:
+        say(note)
+    with progress("sampling", len(codes.z)) as advance:
+        files, found = write_reconstructions(
+            model,
+            codes,
+            originals,
+            _folder(request, model, "reconstructions"),
+            singles=not request.grid_only,
+            advance=advance,
+        )
+    measured = [each for each in found if each is not None]
+    images = [
+        {"code": code, "original": originals.names.get(code), "mean_abs_error_levels": _rounded(each)}
+        for code, each in enumerate(found)
+    ]
+    return _made(codes, request) | {
+        "files": [str(file) for file in files],
+        "num_compared": len(measured),
+        "mean_abs_error_levels": _rounded(float(np.mean(measured))) if measured else None,
+        "images": images,
+        "notes": list(originals.notes),
+    }
+
+
+def _made(inputs: Inputs, request: Request) -> dict[str, Any]:
+    labels = None if inputs.labels is None else inputs.labels.tolist()
+    return {"count": len(inputs.z), "truncation": request.truncation, "labels": labels}
+
+
+def _drawn(request: Request, default_count: int) -> list[Address]:
+    seeds = None if request.seeds is None else parse_seeds(request.seeds)
+    return addresses(request.count or default_count, request.seed, seeds)
+
+
+def _which(drawn: list[Address]) -> str:
+    (first, _), (last, k) = drawn[0], drawn[-1]
+    return f"seed{first}-x{k + 1}" if first == last else f"seeds{first}-{last}"
+
+
+def _folder(request: Request, model: Model, kind: str) -> Path:
+    """Return where pictures go: --out, else a folder of their own in samples/ of the model's run, or of this place."""
+    if request.out:
+        return request.out
+    if model.run:
+        root, origin = model.run.samples, f"step-{model.step:06d}"
+    else:  # files of many models have the same name
+        root, origin = Path("samples"), f"{model.path.stem}-{model.sha256[:8]}"
+    parts = [origin, kind]
+    if request.truncation is not None:
+        parts.append(f"t{request.truncation:g}")
+    if request.label is not None:
+        parts.append(f"class-{find_class(model, request.label)}")
+    return root / "-".join(parts)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,140 @@
+"""Samples on disk: single images, a grid, an interpolation strip and a GIF, reconstructions beside their originals."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from augment.core.files import make_folder, write_bytes
+from augment.imaging.codec import encode_png
+from smallgan.data.images import Pixels, grid
+from smallgan.sampling.latents import Inputs, generate, interpolate
+from smallgan.sampling.loading import Model
+from smallgan.sampling.reconstructions import Originals
+
+GRID_LIMIT = 100
+STRIP_TILES = 8
+PAIR_GAP = 8
+"""Pixels between two pairs of original and reconstruction; within a pair there are none."""
+_GIF_SECONDS_PER_FRAME = 0.05
+
+Advance = Callable[[int], None]
+
+
+def write_samples(
+    model: Model,
+    inputs: Inputs,
+    names: Sequence[str],
+    folder: Path,
+    *,
+    singles: bool = True,
+    advance: Advance = lambda _done: None,
+) -> list[Path]:
+    """Write a PNG under each of `names` and grid.png of the first 100; return the paths, the grid's first.
+
+    Raises OutputError.
+    """
+    make_folder(folder)
+    files: list[Path] = []
+    tiles: list[Pixels] = []
+    for number, pixels in enumerate(generate(model, inputs)):
+        if singles:
+            files.append(_write(folder / names[number], pixels))
+        if len(tiles) < GRID_LIMIT:
+            tiles.append(pixels)
+        advance(number + 1)
+    return [_write(folder / "grid.png", grid(tiles)), *files]
+
+
+def write_interpolation(
+    model: Model,
+    ends: Inputs,
+    folder: Path,
+    frames: int,
+    *,
+    straight: bool = False,
+    truncation: float | None = None,
+    advance: Advance = lambda _done: None,
+) -> list[Path]:
+    """Write strip.png, a row of 8 for each pair of neighbours, and loop.gif through all latents and back to the first.
+
+    All is of the first end's class. Where a path leaves `truncation`, it is cut there. Raises OutputError.
+    """
+    make_folder(folder)
+    rows: list[Pixels] = []
+    for number, pair in enumerate(pairwise(ends.z), start=1):
+        way = interpolate(np.stack(pair), STRIP_TILES - 1, straight=straight)
+        rows.extend(generate(model, _along(way, ends, truncation)))
+        advance(number)
+    strip = _write(folder / "strip.png", grid(rows, columns=STRIP_TILES))
+    way = interpolate(np.concatenate([ends.z, ends.z[:1]]), frames, straight=straight)[:-1]
+    movie = folder / "loop.gif"
+    write_bytes(movie, _gif(list(generate(model, _along(way, ends, truncation)))))
+    advance(len(ends.z))
+    return [strip, movie]
+
+
+def write_reconstructions(
+    model: Model,
+    codes: Inputs,
+    originals: Originals,
+    folder: Path,
+    *,
+    singles: bool = True,
+    advance: Advance = lambda _done: None,
+) -> tuple[list[Path], list[float | None]]:
+    """Write grid.png, each original above the image of its code, and code-00000.png and so on, the images alone.
+
+    Returns the paths, the grid's first, and each image's mean absolute difference to its original in levels of 0 to
+    255, None where there is no original: its place stays white, and the grid has no places for originals at all where
+    there is none. Raises OutputError.
+    """
+    make_folder(folder)
+    files: list[Path] = []
+    tiles: list[Pixels] = []
+    differences: list[float | None] = []
+    for number, pixels in enumerate(generate(model, codes)):
+        original = originals.pixels.get(number)
+        differences.append(None if original is None else _difference(original, pixels))
+        above = np.full_like(pixels, 255) if original is None else original
+        tiles.append(np.concatenate([above, pixels]) if originals.pixels else pixels)
+        if singles:
+            files.append(_write(folder / f"code-{number:05d}.png", pixels))
+        advance(number + 1)
+    sheet = grid(tiles, columns=_columns(len(tiles)), gap=PAIR_GAP if originals.pixels else 2)
+    return [_write(folder / "grid.png", sheet), *files], differences
+
+
+def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> Inputs:
+    """Return the points of a way between `ends`, all of the first one's class, cut at `truncation`."""
+    z = way if truncation is None else np.clip(way, -truncation, truncation).astype(np.float32)
+    return Inputs(z, None if ends.labels is None else np.full(len(z), ends.labels[0], np.int64))
+
+
+def _difference(one: Pixels, other: Pixels) -> float:
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def _columns(count: int) -> int:
+    """Return how many pairs stand in a row: five of a small set, else ten or what makes the sheet square."""
+    return min(count, 5) if count <= 25 else max(10, round((2 * count) ** 0.5))
+
+
+def _write(path: Path, pixels: Pixels) -> Path:
+    write_bytes(path, encode_png(pixels))
+    return path
+
+
+def _gif(frames: Sequence[Pixels]) -> bytes:
+    pictures = [Image.fromarray(frame) for frame in frames]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=int(1000 * _GIF_SECONDS_PER_FRAME), loop=0
+    )
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""A recipe or a grid of recipes carried out: planned, run stage by stage, resumable."""

@@ -1,0 +1,149 @@
+"""The stages of one run of a study: train, sample, and show what is nearest to the training images.
+
+What was done from the same inputs is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from augment.core.files import make_folder, sha256_bytes, sha256_file, write_json
+from augment.errors import UsageError
+from smallgan.core.checkpoint import TENSORS
+from smallgan.core.run_dir import RunDir
+from smallgan.core.study_dir import StudyDir
+from smallgan.metrics.memorisation.run_sheet import sheet_of, write_nearest
+from smallgan.sampling.sample import Request, sample
+from smallgan.study.plan import Job
+from smallgan.training.train import train
+
+Say = Callable[[str], None]
+
+
+def carry_out(
+    job: Job,
+    study: StudyDir,
+    *,
+    device: str = "auto",
+    say: Say = print,
+    command: str = "",
+    stop_requested: Callable[[], bool] = lambda: False,
+    advance: Callable[[int], None] = lambda _step: None,
+) -> bool:
+    """Bring a run to its end and tell whether it is there: a stop leaves it resumable.
+
+    Raises the errors of training and sampling, and UsageError when the images are not those it began with.
+    """
+    run, stages = RunDir(job.run), _Stages(study.stage_file(job.run))
+    inputs = refuse_other_inputs(job, study)
+    if not is_trained(job):
+        stages.note("train", inputs)
+        train(
+            job.recipe,
+            out=job.run,
+            device=device,
+            say=say,
+            command=command,
+            stop_requested=stop_requested,
+            advance=advance,
+        )
+        if not is_trained(job):
+            return False
+    checkpoint, step = _checkpoint(job, run)
+    weights = sha256_file(run.checkpoint(step) / TENSORS)
+    drawn = _sampling_inputs(job, weights)
+    if stages.inputs("sample") != drawn:
+        _sample(job, run, checkpoint, device)
+        stages.note("sample", drawn)
+    if job.cell is not None and job.recipe.score.metrics:  # whoever scores nothing waits for no feature network
+        compared = sha256_bytes(f"{inputs}{weights}".encode())
+        if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
+            write_nearest(run, checkpoint, device)
+            stages.note("nearest", compared)
+    return True
+
+
+def refuse_other_inputs(job: Job, study: StudyDir) -> str:
+    """Return the hash of a run's inputs. Raises UsageError when a run stands there that was begun from others."""
+    inputs, before = training_inputs(job), _Stages(study.stage_file(job.run)).inputs("train")
+    if before is not None and before != inputs and RunDir(job.run).exists():
+        raise UsageError(
+            f"{job.run}: begun with other images, another recipe or another generator (inputs were {before[:12]}, are "
+            f"{inputs[:12]}); put them back, or start another study with --new"
+        )
+    return inputs
+
+
+def is_trained(job: Job) -> bool:
+    """Tell whether a run has come to its last step, its last snapshot included."""
+    return RunDir(job.run).reached(job.recipe.train.steps)
+
+
+def training_inputs(job: Job) -> str:
+    """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images."""
+    values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
+    del values["train"]["steps"]  # more of them go on with the same run
+    source: dict[str, Any] = {"recipe": values, "images": job.data.fingerprint}
+    if job.recipe.augment.generator is not None:
+        values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
+    return sha256_bytes(json.dumps(source, sort_keys=True).encode())
+
+
+def _digest(generator: Path) -> str:
+    """Return the hash of the weights that a run, a checkpoint or a file samples from."""
+    run = RunDir(generator)
+    folder = run.checkpoint(run.last_step()) if run.exists() else generator
+    tensors = folder / TENSORS if folder.is_dir() else folder
+    return sha256_file(tensors) if tensors.is_file() else str(generator)
+
+
+def _sampling_inputs(job: Job, weights: str) -> str:
+    settings = job.recipe.sample.model_dump(mode="json")
+    return sha256_bytes(json.dumps([settings, job.recipe.seed, weights]).encode())
+
+
+def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
+    """Return which checkpoint is sampled, by name and by step: the last one where no best was chosen."""
+    best = run.best_step() if job.recipe.sample.checkpoint == "best" else None
+    return ("best", best) if best else ("last", run.last_step())
+
+
+def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
+    settings, seed = job.recipe.sample, job.recipe.seed
+    for count, interpolate in ((settings.count, False), (settings.interpolate, True)):
+        if count > interpolate:  # one latent leads nowhere
+            sample(
+                Request(
+                    model=run.path,
+                    count=count,
+                    seed=seed,
+                    truncation=settings.truncation,
+                    interpolate=interpolate,
+                    checkpoint=checkpoint,
+                    device=device,
+                )
+            )
+
+
+class _Stages:
+    """The file that tells which stages are done, and from which inputs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done: dict[str, str] = {}
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            self.done = dict(found) if isinstance(found, Mapping) else {}
+
+    def inputs(self, stage: str) -> str | None:
+        """Return the hash of the inputs that a stage was done from."""
+        return self.done.get(stage)
+
+    def note(self, stage: str, inputs: str) -> None:
+        """Remember what a stage was done from."""
+        self.done = {**self.done, stage: inputs}
+        make_folder(self.path.parent)
+        write_json(self.path, self.done)

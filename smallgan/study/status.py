@@ -1,0 +1,175 @@
+"""How far a study is: a row for each cell and seed, read from its run folders. Torch-free; nothing is written."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smallgan.core.console import duration, is_terminal, say
+from smallgan.core.run_dir import RunDir
+from smallgan.core.study_dir import Cell, StudyDir
+
+PLAIN_SECONDS = 30.0
+"""Between two lines about running cells where there is no terminal."""
+_TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell under one seed."""
+
+    index: int
+    cell: str
+    seed: int
+    state: str
+    """As in cells.json, or "stopped": begun, not finished, and no process is at it."""
+    step: int
+    steps: int | None
+    """Asked for; None before the run has begun."""
+    seconds_left: float | None
+    """Of training, at the speed so far."""
+    kmmd: float | None
+    """Of the last snapshot."""
+    problem: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def rows(study: StudyDir) -> list[Row]:
+    """Return a row for each cell. Raises InputError when cells.json is absent or broken."""
+    return [_row(study, cell) for cell in study.cells()]
+
+
+def counted(found: Sequence[Row]) -> str:
+    """Return how many cells are in which state, in a phrase."""
+    states = [row.state for row in found]
+    named = [f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))]
+    return f"{len(found)} runs: {', '.join(named)}"
+
+
+def as_text(found: Sequence[Row]) -> list[str]:
+    """Return the rows as lines, columns under each other."""
+    table = [_HEADINGS, *(_words(row) for row in found)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(_HEADINGS))]
+    lines = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    problems = [f"{row.cell}, seed {row.seed}: {row.problem}" for row in found if row.problem]
+    return [*lines, *problems]
+
+
+@contextmanager
+def live(study: StudyDir) -> Iterator[Callable[[], None]]:
+    """Give a function that shows the table anew, to be called as often as one likes.
+
+    On a terminal the table stands there and changes; elsewhere running cells get a plain line now and then.
+    """
+    if is_terminal():
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(stderr=True), auto_refresh=False) as display:
+            yield _at_most_every(0.5, lambda: display.update(_rich(rows(study)), refresh=True))
+            display.update(_rich(rows(study)), refresh=True)
+        return
+    yield _at_most_every(PLAIN_SECONDS, lambda: _say_running(study))
+
+
+_HEADINGS = ("no.", "cell", "seed", "state", "step", "left", "KMMD")
+
+
+def _words(row: Row) -> tuple[str, ...]:
+    step = f"{row.step}/{row.steps}" if row.steps else ""
+    left = "" if row.seconds_left is None or row.state == "done" else duration(row.seconds_left)
+    return (
+        *(str(row.index), row.cell, str(row.seed), row.state, step, left),
+        "" if row.kmmd is None else f"{row.kmmd:.4f}",
+    )
+
+
+def _row(study: StudyDir, cell: Cell) -> Row:
+    run = RunDir(study.run_of(cell))
+    last = _last_line(run.stats)
+    steps = _steps(run.recipe)
+    step = min(int(last.get("step", 0)), steps or 0)
+    left = None
+    if steps and step:
+        left = (steps - step) * (last.get("train_seconds", 0.0) + last.get("other_seconds", 0.0)) / step
+    state: str = cell.state
+    if state == "running":
+        with study.claimed(run.path) as free:
+            state = "stopped" if free else state
+    elif state == "pending" and step:
+        state = "stopped"
+    return Row(cell.index, cell.cell, cell.seed, state, step, steps, left, _kmmd(run), cell.problem)
+
+
+def _steps(recipe: Path) -> int | None:
+    try:
+        return int(yaml.safe_load(recipe.read_text(encoding="utf-8"))["train"]["steps"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return None  # not begun, or being written
+
+
+def _kmmd(run: RunDir) -> float | None:
+    line = _last_line(run.scores, '"metric": "kmmd"')
+    value = line.get("value")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _last_line(path: Path, wanted: str = "") -> dict[str, Any]:
+    """Return the last whole line of a JSON-lines file that holds `wanted`, {} where there is none near its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(file.tell() - _TAIL_BYTES, 0))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return {}
+    for line in reversed(lines[:-1]):
+        if wanted in line:
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _at_most_every(seconds: float, show: Callable[[], None]) -> Callable[[], None]:
+    last = -seconds
+
+    def shown() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show()
+
+    return shown
+
+
+def _say_running(study: StudyDir) -> None:
+    for row in rows(study):
+        if row.state == "running" and row.step:
+            left = f", {duration(row.seconds_left)} left" if row.seconds_left is not None else ""
+            say(f"{row.cell}, seed {row.seed}: step {row.step} of {row.steps}{left}")
+
+
+def _rich(found: Sequence[Row]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=counted(found), title_justify="left")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right" if heading in ("no.", "seed", "step", "left", "KMMD") else "left")
+    for row in found:
+        words = map(Text, _words(row))  # a name in brackets is no markup
+        table.add_row(*words, style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))
+    return table

@@ -1,0 +1,162 @@
+"""The images of a recipe in memory: read, checked, made square, mixed, and told of in data.json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augment.build.build import Mixture, mix
+from augment.build.plan import Plan, make_plan
+from augment.checks.open_checked import open_checked
+from augment.core.parallel import default_workers
+from augment.errors import InputError, UsageError
+from augment.imaging.codec import decode
+from augment.policy.expression import NONE
+from augment.sources.dataset_format import holds_plan
+from augment.sources.image_set import ImageSet, fingerprint
+from augment.sources.mixed_dataset import MixedDataset
+from smallgan.core.resources import sample_set
+from smallgan.data.images import Pixels
+from smallgan.data.split import split
+from smallgan.sampling.latents import GeneratorSource
+from smallgan.sampling.loading import load_model
+from smallgan.tables.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The set in memory, and what is known of it."""
+
+    mixture: Mixture
+    preview: Pixels
+    """Contact sheet of what was mixed, H x W x 3."""
+    originals: Pixels
+    """The originals that are trained on, num_real x S x S x 3."""
+    reals: Pixels
+    """What scores compare with: the originals held out, R x S x S x 3, or those trained on where none is."""
+    summary: dict[str, Any]
+    """data.json"""
+    notes: tuple[str, ...] = ()
+    """What to know of the set, a line each, as `smallgan inspect` says it."""
+
+    @property
+    def reals_fingerprint(self) -> str:
+        """Of the files of `reals`."""
+        held = self.summary.get("holdout")
+        return str(held["fingerprint"] if held else self.summary["fingerprint"])
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, sorted; [] where the source has none."""
+        return sorted({image.label for image in self.mixture.images if image.label is not None})
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each image of the mixture as a place in `classes`; images without a class count to the first."""
+        places = {name: place for place, name in enumerate(self.classes)}
+        return np.array([places.get(str(image.label), 0) for image in self.mixture.images], np.int64)
+
+
+def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
+    """Read, check, hold out, fit to squares and mix the images of a recipe in memory.
+
+    Raises InputError and UsageError.
+    """
+    path = Path(recipe.data.source) if recipe.data.source else sample_set()
+    workers = default_workers()
+    entered = open_checked(path, skip_bad=recipe.data.skip_bad, workers=workers)
+    hashes = {record.name: str(record.sha256) for record in entered.records}
+    source, held = _divided(recipe, entered.source, hashes)
+    settings = recipe.augment
+    generator = GeneratorSource(load_model(Path(settings.generator), device)) if settings.generator else None
+    plan = make_plan(
+        source,
+        settings.policy,
+        ratio=settings.ratio,
+        count=settings.count,
+        size=recipe.data.size,
+        resize_mode=recipe.data.resize_mode,
+        format="png",
+        seed=recipe.seed,
+        generator=generator,
+    )
+    mixture = mix(plan, source, generator=generator, workers=workers)
+    is_original = np.array([image.origin == "original" for image in mixture.images])
+    if not is_original.any():
+        raise InputError(f"{path}: no original image in it; scores need originals, name a set that has them")
+    policy, preview = _what_was_mixed(path, settings.policy, mixture)
+    names = [image.name for image in source.images if image.origin == "original"]
+    summary = {
+        "source": recipe.data.source,
+        "size": recipe.data.size,
+        "resize_mode": recipe.data.resize_mode,
+        "num_real": int(is_original.sum()),
+        "num_images": len(mixture.images),
+        "origins": dict(Counter(image.origin for image in mixture.images)),
+        "policy": policy,
+        **({"kinds": plan.policy.own} if plan.policy.own else {}),
+        "fingerprint": fingerprint([hashes[name] for name in names]),
+        "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
+        "names": names,
+    }
+    reals = originals = mixture.pixels[is_original]
+    if len(held):
+        reals = mix(_plain(held, recipe), held, workers=workers).pixels
+        held_names = [image.name for image in held.images]
+        summary["holdout"] = {
+            "num": len(held),
+            "names": held_names,
+            "fingerprint": fingerprint([hashes[name] for name in held_names]),
+        }
+    kinds = {step.name for share in plan.policy.shares for step in share.steps}
+    notes = [*entered.notes, *entered.against_symmetry(kinds)]
+    return TrainingData(mixture, preview, originals, reals, summary, tuple(notes))
+
+
+def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tuple[ImageSet, ImageSet]:
+    """Return what is trained on, and the originals held out. Raises UsageError."""
+    holdout, limit = recipe.data.holdout, recipe.data.limit
+    if source.is_mixed:
+        if holdout or limit:
+            key, value = ("holdout", holdout) if holdout else ("limit", limit)
+            raise UsageError(
+                f"data.{key} {value}: {source.path} is a mixed dataset, whose added images are made from any of its "
+                "originals; name the originals instead, and mix with augment.policy"
+            )
+        return source, source.subset([])
+    parts = split([hashes[image.name] for image in source.images], holdout, limit)
+    return source.subset(parts.train), source.subset(parts.held)
+
+
+def _plain(images: ImageSet, recipe: Recipe) -> Plan:
+    """Return the plan that makes squares of images and adds nothing."""
+    return make_plan(images, NONE, size=recipe.data.size, resize_mode=recipe.data.resize_mode, format="png")
+
+
+def _what_was_mixed(path: Path, policy: str, mixture: Mixture) -> tuple[str, Pixels]:
+    """Return policy and contact sheet: those of a mixed dataset on disk where nothing is added to it in memory."""
+    if not holds_plan(path):
+        return policy, mixture.preview()
+    dataset = MixedDataset.open(path)
+    if policy != NONE:
+        return f"{dataset.policy}, then {policy}", mixture.preview()
+    try:
+        return dataset.policy, decode(dataset.preview.read_bytes(), dataset.preview.name)
+    except OSError:
+        return dataset.policy, mixture.preview()
+
+
+def describe_data(summary: Mapping[str, Any]) -> str:
+    """Return what the set is, in a phrase."""
+    parts = ", ".join(f"{count} {origin}" for origin, count in summary["origins"].items())
+    left_out = f", {len(summary['skipped'])} unreadable left out" if summary["skipped"] else ""
+    origin = summary["source"] or "the sample set"
+    held = f", {summary['holdout']['num']} originals held out" if "holdout" in summary else ""
+    return f"{summary['num_images']} images of {summary['size']} px ({parts}{left_out}{held}) from {origin}"

@@ -1,0 +1,80 @@
+"""What a user is told of a plan and of what came out: content, swamped originals, copies."""
+
+import numpy as np
+import pytest
+
+from augment.build.build import build
+from augment.build.plan import make_plan
+from augment.build.warnings import MAX_USES, advice, advice_on_result, mean_difference
+from augment.sources.readers import open_source
+
+
+class Grays:
+    name = "grays"
+
+    def describe(self):
+        return {}
+
+    def draw(self, indices, seed):
+        for k in indices:
+            yield np.full((8, 8, 3), k, np.uint8), {"seed": seed, "k": k}
+
+
+def said(tiny_set, policy, **options):
+    return " ".join(advice(make_plan(open_source(tiny_set), policy, **options)))
+
+
+def test_mean_difference_by_hand():
+    one = np.array([[[0, 10, 20]]], np.uint8)
+    assert mean_difference(one, np.array([[[3, 10, 14]]], np.uint8)) == 3.0
+    assert mean_difference(one, one) == 0.0
+
+
+def test_a_plain_mixture_says_nothing(tiny_set):
+    assert said(tiny_set, "contrast+RandomBrightnessContrast") == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "look"),
+    [
+        ("hflip", "50% of the set mirrored left to right"),
+        ("contrast+negative", "25% of the set negative"),
+        ("contrast.vflip", "50% of the set upside down"),
+        ("CoarseDropout", "with parts missing"),
+        ("Rotate", "with edges of one colour (border_mode: 4"),
+        ("D4", "turned"),
+    ],
+)
+def test_what_becomes_content_is_named_with_the_alternative(tiny_set, policy, look):
+    text = said(tiny_set, policy, size=24)
+    assert look in text
+    assert "biggan.diffaugment" in text
+    assert ("left and right do not matter" in text) == (policy == "hflip")
+
+
+def test_the_parts_of_a_pipeline_are_seen(tiny_set, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("kinds: {a: {OneOf: {transforms: [Blur, VerticalFlip]}}, b: {Rotate: {border_mode: 4}}}")
+    text = said(tiny_set, str(path))
+    assert "25% of the set upside down" in text
+    assert "edges" not in text
+
+
+def test_a_share_that_swamps_the_originals_is_told(tiny_set):
+    assert said(tiny_set, "contrast", ratio="1:3") == ""
+    assert "48 added images beside 12 originals: 80% of the set" in said(tiny_set, "contrast", ratio="1:4")
+    assert said(tiny_set, "gan", count=12, generator=Grays()) == ""
+    assert "13 of 25 images come from a generator" in said(tiny_set, "gan", count=13, generator=Grays())
+    assert "each original is used" not in said(tiny_set, "contrast", ratio=f"1:{MAX_USES}")
+    assert "up to 11 times" in said(tiny_set, "contrast", ratio=f"1:{MAX_USES + 1}")
+
+
+def test_copies_are_told_when_they_were_seen(tiny_set, tmp_path):
+    source = open_source(tiny_set)
+    policy = tmp_path / "mild.yaml"
+    policy.write_text("kinds: {mild: {contrast: {factor: [1.0, 1.0]}}}")
+    told = advice_on_result(build(make_plan(source, str(policy), count=13), source, tmp_path / "mild"))
+    assert len(told) == 2
+    assert "1 added image is the same as another" in told[0] or "added images are the same as another" in told[0]
+    assert told[1].startswith("13 added images are less than 1 level")
+    assert advice_on_result(build(make_plan(source, "hflip"), source, tmp_path / "out")) == []

@@ -1,0 +1,220 @@
+"""What `smallgan inspect` sees: near duplicates, symmetry, what becomes of each file, and advice by number."""
+
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from augment.checks.advice import by_number
+from augment.checks.inspect import check, summarise, what_is_done
+from augment.checks.open_checked import open_checked
+from augment.errors import InputError
+from augment.imaging.codec import Rules
+from augment.imaging.perceptual_hash import look_at, near_duplicates
+from augment.imaging.symmetry import MIN_IMAGES, symmetries
+from augment.sources.readers import open_source
+from smallgan.cli import inspect as inspect_command
+from smallgan.cli.inspect import as_table
+
+app = typer.Typer()
+inspect_command.register(app)
+app.command("other")(lambda: None)
+
+
+def photo(seed, width=96, height=72):
+    """A picture like no other: smooth random shade of its own."""
+    small = np.random.default_rng([5, seed]).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def letter(seed, text="R"):
+    """The letter in its own place, size and thickness: no mirrored one is near."""
+    rng = np.random.default_rng([6, seed])
+    canvas = np.full((64, 64, 3), 230, np.uint8)
+    scale = 1.5 + rng.uniform(-0.2, 0.2)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 4)
+    place = (32 - width // 2 + int(rng.integers(-4, 5)), 32 + height // 2 + int(rng.integers(-4, 5)))
+    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 4)
+    return canvas
+
+
+def jpeg(pixels, quality):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def test_the_same_picture_saved_again_smaller_or_a_little_brighter_is_found_and_no_other():
+    one = photo(0)
+    brighter = np.clip(one.astype(int) + 4, 0, 255).astype(np.uint8)
+    smaller = np.asarray(Image.fromarray(one).resize((48, 36), Image.Resampling.LANCZOS))
+    pictures = [photo(1), one, photo(2), jpeg(one, 60), smaller, photo(3), brighter, photo(4), jpeg(photo(4), 80)]
+    assert near_duplicates([look_at(each) for each in pictures]) == [[1, 3, 4, 6], [7, 8]]
+    assert near_duplicates([]) == []
+
+
+def test_mirrored_and_negative_copies_are_not_near_duplicates():
+    one = photo(0)
+    assert near_duplicates([look_at(each) for each in (one, one[:, ::-1].copy(), one[::-1].copy(), 255 - one)]) == []
+
+
+def test_nearly_empty_images_are_no_near_duplicates():
+    blank = [np.full((40, 40, 3), value, np.uint8) for value in (250, 251, 252)]
+    assert near_duplicates([look_at(each) for each in blank]) == []
+
+
+def test_many_that_look_the_same_are_one_group_and_soon_found():
+    looks = [look_at(photo(0))] * 1500 + [look_at(photo(seed)) for seed in range(1, 500)]
+    assert near_duplicates(looks) == [list(range(1500))]
+
+
+def hints(pictures):
+    return {each.kind: each.fits for each in symmetries([look_at(p, keep_gray=True).gray for p in pictures])}
+
+
+def test_letters_care_about_mirrors_and_blots_do_not():
+    letters = hints([letter(seed) for seed in range(60)])
+    assert letters == {"hflip": False, "vflip": False, "quarter turn": False}
+    assert hints([letter(seed, "O") for seed in range(60)])["hflip"] is True
+    blots = hints([photo(seed, 64, 64) for seed in range(120)])
+    assert blots["hflip"] is blots["vflip"] is True
+
+
+def test_a_set_with_all_its_mirrored_copies_is_symmetric():
+    letters = [letter(seed) for seed in range(40)]
+    assert hints([*letters, *(np.ascontiguousarray(each[:, ::-1]) for each in letters)])["hflip"] is True
+
+
+def test_few_images_say_nothing():
+    assert set(hints([letter(seed) for seed in range(MIN_IMAGES - 1)]).values()) == {None}
+    assert {each.fits for each in symmetries([])} == {None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed in range(4):
+        Image.fromarray(photo(seed)).save(tmp_path / f"p{seed}.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photo(9)).save(tmp_path / "turned.jpg", exif=exif)
+    Image.fromarray(photo(1)).save(tmp_path / "again.jpg", quality=70)
+    (tmp_path / "twin.png").write_bytes((tmp_path / "p2.png").read_bytes())
+    Image.fromarray(np.dstack([photo(8), photo(7)[..., 0]])).save(tmp_path / "clear.png")
+    (tmp_path / "bad.gif").write_bytes(b"GIF89a")
+    return tmp_path
+
+
+def test_a_summary_names_what_it_found(folder):
+    source = open_source(folder)
+    found = summarise(source, check(source, looks=True), size=32, resize_mode="pad")
+    assert found["duplicates"] == [["p2.png", "twin.png"]]
+    assert found["near_duplicates"] == [["again.jpg", "p1.png"]]
+    assert found["turned"] == ["turned.jpg"]
+    actions = {file["name"]: file["action"] for file in found["files"]}
+    assert actions["bad.gif"] == "refused"
+    assert actions["turned.jpg"] == "turned upright; padded to a square, 72x96 to 32x32"
+    assert actions["clear.png"] == "transparent parts lie on white; padded to a square, 96x72 to 32x32"
+    assert sum(found["actions"].values()) == len(found["files"]) == 9
+    assert found["advice"][0].startswith("6 distinct images: too few")
+    assert any("1 files are equal" in line for line in found["advice"])
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_without_a_size_plain_files_are_copied_and_others_written_again(folder):
+    records = {record.name: record for record in check(open_source(folder))}
+    assert what_is_done(records["p0.png"]) == "copied as it is"
+    assert what_is_done(records["turned.jpg"]) == "turned upright"
+    gray = {record.name: record for record in check(open_source(folder, rules=Rules(gray=True)))}
+    assert what_is_done(gray["p0.png"]) == "its colours are made gray"
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (9, "too few to train on"),
+        (10, "transfer (smallgan train DATA --transfer apgc); from scratch will likely memorise"),
+        (60, "60 distinct images: transfer"),
+        (249, "from scratch will likely memorise"),
+        (250, "transfer first; from scratch will memorise some"),
+        (1000, "from scratch at 32 or 64 px is possible"),
+        (5000, "enough to train from scratch"),
+    ],
+)
+def test_advice_goes_by_the_number(number, says):
+    assert says in by_number(number)
+
+
+def test_the_command_prints_each_file_and_refuses_what_it_is_told_to(folder):
+    result = CliRunner().invoke(app, ["inspect", str(folder), "--files", "--size", "64", "--background", "refuse"])
+    assert result.exit_code == 2
+    lines = result.stdout.splitlines()
+    assert any(line.startswith("p0.png") and "its middle square, 96x72 to 64x64" in line for line in lines)
+    assert any("turned.jpg" in line and "EXIF 6" in line for line in lines)
+    assert any("clear.png: it has transparent parts" in line for line in lines)
+    assert "look alike" in result.stdout
+
+
+def test_a_set_of_bad_files_alone_is_still_told_of(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"x")
+    source = open_source(tmp_path)
+    found = summarise(source, check(source, looks=True))
+    assert found["advice"] == ["no image can be used; see the problems above"]
+    assert "bad.png" in as_table(found, files=True)
+
+
+def test_the_door_makes_the_same_checks(folder):
+    with pytest.raises(InputError, match=r"bad\.gif"):
+        open_checked(folder)
+    entered = open_checked(folder, skip_bad=True)
+    assert len(entered.source) == 8
+    assert len(entered.left_out) == 1
+    assert [note.split(" ")[1:4] for note in entered.notes] == [["files", "are", "equal"], ["images", "look", "the"]]
+
+
+def test_the_door_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_path):
+    for seed in range(60):
+        Image.fromarray(letter(seed)).save(tmp_path / f"{seed:02}.png")
+    entered = open_checked(tmp_path)
+    [line] = entered.against_symmetry({"hflip", "contrast"})
+    assert line.startswith("mirrored left to right: copies differ from the set")
+    assert entered.against_symmetry({"contrast"}) == []
+
+
+ADVICE = {
+    "pomeranian": (197, "transfer", ["hflip"]),
+    "bmw-100": (100, "transfer", ["hflip"]),
+    "passion-flower-50": (50, "transfer", ["hflip", "vflip"]),
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ADVICE)
+def test_advice_on_real_sets(real_data, name):
+    number, advice, fitting = ADVICE[name]
+    source = open_source(real_data / name)
+    found = summarise(source, check(source, workers=2, looks=True))
+    assert found["advice"][0].startswith(f"{number} distinct images: {advice}")
+    assert [each["kind"] for each in found["symmetry"] if each["fits"]] == fitting
+
+
+@pytest.mark.real_data
+def test_digits_are_many_and_do_not_mirror(real_data):
+    source = open_source(real_data / "digits" / "usps.npz")
+    found = summarise(source, check(source, workers=2, looks=True))
+    assert "enough to train from scratch" in found["advice"][0]
+    assert [each["fits"] for each in found["symmetry"]] == [False, False, False]
+    assert any("all images are gray" in line for line in found["advice"])
+
+
+@pytest.mark.real_data
+def test_near_duplicates_of_real_sets(real_data):
+    source = open_source(real_data / "odd-inputs")
+    found = summarise(source, check(source, workers=2, looks=True))
+    assert found["near_duplicates"] == [["twin-a.png", "twin-near.jpg"]]
+    source = open_source(real_data / "celeba" / "train-1000")
+    assert summarise(source, check(source, workers=2, looks=True))["near_duplicates"] == []

@@ -1,0 +1,57 @@
+"""Every transform against values worked out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from augment.core.rng import image_generator
+from augment.policy.transforms import CONTRAST_FACTORS, TRANSFORMS, change_contrast
+
+SMALL = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3)))
+
+
+def test_mirrors_and_negative_by_hand():
+    assert (TRANSFORMS["hflip"].apply(SMALL, {}) == SMALL[:, ::-1]).all()
+    assert (TRANSFORMS["vflip"].apply(SMALL, {}) == SMALL[::-1]).all()
+    assert (TRANSFORMS["negative"].apply(SMALL, {}) == 255 - SMALL).all()
+
+
+def test_contrast_by_hand_rounds_halves_up_and_clips():
+    pixels = np.array([[[10, 20, 30], [240, 250, 50]]], np.uint8)  # mean 100
+    weaker = change_contrast(pixels, {"factor": 0.75})  # 32.5, 40, 47.5, 205, 212.5, 62.5
+    assert weaker.tolist() == [[[33, 40, 48], [205, 213, 63]]]
+    stronger = change_contrast(pixels, {"factor": 1.4})  # -26, -12, 2, 296, 310, 30
+    assert stronger.tolist() == [[[0, 0, 2], [255, 255, 30]]]
+
+
+@given(PIXELS, st.floats(0.6, 1.4).map(lambda factor: round(factor, 4)))
+def test_contrast_equals_its_formula(pixels, factor):
+    mean = pixels.astype(np.float64).sum() / pixels.size
+    exact = mean + factor * (pixels - mean)
+    assert np.abs(change_contrast(pixels, {"factor": factor}) - exact.clip(0, 255)).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@given(pixels=PIXELS, k=st.integers(0, 1000))
+def test_every_transform_keeps_shape_and_input(transform, pixels, k):
+    before = pixels.copy()
+    params = transform.draw(image_generator(0, k)) if transform.draw else {}
+    out = transform.apply(pixels, params)
+    assert out.shape == pixels.shape
+    assert out.dtype == np.uint8
+    assert (pixels == before).all()
+    if not transform.draw:
+        assert (transform.apply(out, {}) == pixels).all(), "a transform without parameters is its own inverse"
+
+
+def test_factors_fill_both_ranges_evenly_and_depend_on_seed_and_number_alone():
+    draw = TRANSFORMS["contrast"].draw
+    factors = np.array([draw(image_generator(3, k))["factor"] for k in range(2000)])
+    (low, middle), (high, top) = CONTRAST_FACTORS
+    assert (((low <= factors) & (factors <= middle)) | ((high <= factors) & (factors <= top))).all()
+    assert 0.45 < (factors < 1).mean() < 0.55
+    assert draw(image_generator(3, 7)) == {"factor": factors[7]}
+    assert draw(image_generator(4, 7)) != {"factor": factors[7]}

@@ -1,0 +1,44 @@
+"""Draws have addresses, and devices that are not there are refused in words."""
+
+import numpy as np
+import pytest
+import torch
+
+from augment.errors import UsageError
+from smallgan.core.device import choose_device
+from smallgan.core.rng import Stream, normal, rng
+
+
+def test_a_draw_depends_on_its_address_alone():
+    here = normal(7, Stream.TRAIN_LATENTS, 3, (2, 5))
+    normal(1, Stream.TRAIN_LATENTS, 3, (100,))
+    np.testing.assert_array_equal(here, normal(7, Stream.TRAIN_LATENTS, 3, (2, 5)))
+
+
+@pytest.mark.parametrize(
+    "other", [(8, Stream.TRAIN_LATENTS, 3), (7, Stream.SAMPLE_LATENTS, 3), (7, Stream.TRAIN_LATENTS, 4)]
+)
+def test_another_address_gives_other_numbers(other):
+    assert not np.array_equal(normal(7, Stream.TRAIN_LATENTS, 3, (5,)), normal(*other, (5,)))
+
+
+def test_negative_seeds_are_seeds_of_their_own():
+    assert rng(-1, Stream.INIT).integers(2**62) != rng(1, Stream.INIT).integers(2**62)
+
+
+def test_draws_are_standard_normal():
+    draws = normal(0, Stream.SAMPLE_LATENTS, 0, (100_000,))
+    assert draws.dtype == np.float32
+    assert abs(draws.mean()) < 0.02
+    assert abs(draws.std() - 1) < 0.02
+
+
+def test_the_cpu_is_always_there():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "mps", "cuda:99"])
+def test_a_device_that_is_not_to_be_had_is_refused(name):
+    with pytest.raises(UsageError, match=f"--device {name}"):
+        choose_device(name)

@@ -1,0 +1,129 @@
+"""What is held out: never trained on, the same in every run, what scores compare with, and told of in data.json."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from augment.build.build import build
+from augment.build.plan import make_plan
+from augment.errors import UsageError
+from augment.sources.readers import open_source
+from smallgan.core.run_dir import read_jsonl
+from smallgan.data.split import split
+from smallgan.metrics.score_paths import Settings, score
+from smallgan.tables.recipe import load_recipe
+from smallgan.training.data import load_data
+from smallgan.training.train import train
+
+CPU = torch.device("cpu")
+HASHES = [f"{number:064x}" for number in range(600)]
+
+
+def test_small_sets_hold_nothing_out_and_larger_ones_a_fifth():
+    assert (len(split(HASHES[:499], None, None).train), split(HASHES[:499], None, None).held) == (499, [])
+    parts = split(HASHES[:500], None, None)
+    assert (len(parts.train), len(parts.held)) == (400, 100)
+    assert sorted(parts.train + parts.held) == list(range(500))
+
+
+def test_an_image_stays_on_its_side_wherever_it_stands():
+    parts = split(HASHES, 0.25, None)
+    held = {HASHES[place] for place in parts.held}
+    backwards = split(HASHES[::-1], 0.25, None)
+    assert {HASHES[::-1][place] for place in backwards.held} == held
+
+
+def test_a_smaller_limit_takes_some_of_the_larger_one_and_holds_out_the_same():
+    small, large = split(HASHES, 0.5, 25), split(HASHES, 0.5, 100)
+    assert small.held == large.held
+    assert set(small.train) < set(large.train)
+    assert (len(small.train), len(large.train)) == (25, 100)
+
+
+def test_equal_files_are_on_one_side():
+    twins = [HASHES[place // 2] for place in range(40)]
+    for share in (0.1, 0.125, 0.3, 0.45):
+        parts = split(twins, share, None)
+        assert not {twins[place] for place in parts.held} & {twins[place] for place in parts.train}
+
+
+def test_what_cannot_be_divided_is_refused_with_the_numbers():
+    with pytest.raises(UsageError, match=r"data\.holdout 0\.01 of 12"):
+        split(HASHES[:12], 0.01, None)
+    with pytest.raises(UsageError, match=r"data\.limit 11: 9 of 12 originals are left"):
+        split(HASHES[:12], 0.25, 11)
+
+
+def tiny(source, **overrides):
+    settings = {
+        "data.source": str(source),
+        "data.size": 32,
+        "data.holdout": 0.25,
+        "augment.policy": "hflip",
+        "train.base_width": 8,
+        "train.batch_size": 4,
+        "train.steps": 2,
+        "score.num_fake": 8,
+        "score.metrics": ["copies", "is", "kmmd"],
+    }
+    return load_recipe(None, settings | overrides)
+
+
+def test_held_out_images_are_not_trained_on_and_not_mirrored(tiny_set):
+    data = load_data(tiny(tiny_set), CPU)
+    held = data.summary["holdout"]
+    assert (data.summary["num_real"], held["num"], len(data.mixture.pixels)) == (9, 3, 18)
+    assert not set(held["names"]) & set(data.summary["names"])
+    assert data.reals.shape == (3, 32, 32, 3)
+    trained = np.concatenate([data.mixture.pixels, data.mixture.pixels[:, :, ::-1]])
+    for real in data.reals:
+        assert not (trained == real).all(axis=(1, 2, 3)).any()
+
+
+def test_the_division_depends_on_no_seed_and_no_name(tiny_set):
+    held = load_data(tiny(tiny_set), CPU).summary["holdout"]
+    assert load_data(tiny(tiny_set, seeds=[7]), CPU).summary["holdout"] == held
+    moved = tiny_set.with_name("moved")
+    moved.mkdir()
+    for number, path in enumerate(sorted(tiny_set.iterdir(), reverse=True)):
+        shutil.copy(path, moved / f"{number:03d}{path.suffix}")
+    other = load_data(tiny(moved), CPU).reals
+    assert sorted(image.sum() for image in other) == sorted(
+        image.sum() for image in load_data(tiny(tiny_set), CPU).reals
+    )
+
+
+def test_scores_compare_with_what_was_held_out_and_copies_with_what_was_trained_on(tiny_set, tmp_path):
+    run = train(tiny(tiny_set), out=tmp_path / "run", device="cpu", say=lambda _line: None)
+    data = json.loads(run.data.read_text(encoding="utf-8"))
+    while_training = {line["metric"]: line for line in read_jsonl(run.scores) if line["step"] == 2}
+    assert while_training["kmmd"]["identity"]["reals"] == data["holdout"]["fingerprint"]
+    assert while_training["kmmd"]["identity"]["num_real"] == 3
+    assert while_training["copies"]["identity"]["reals"] == data["fingerprint"]
+    asked = Settings(metrics=("copies", "is", "kmmd"), num_fake=8, device="cpu", worst=tmp_path / "worst.png")
+    for each in score(run.path, None, asked):
+        assert each.identity == while_training[each.metric]["identity"]
+        assert each.value == pytest.approx(while_training[each.metric]["value"], rel=1e-6)
+    assert Image.open(tmp_path / "worst.png").size[0] > 32
+
+
+def test_a_run_does_not_go_on_when_other_images_were_held_out(tiny_set, tmp_path):
+    train(tiny(tiny_set), out=tmp_path / "run", device="cpu", say=lambda _line: None)
+    extra = np.random.default_rng(1).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    for number in range(4):
+        Image.fromarray(np.roll(extra, number, axis=0)).save(tiny_set / f"more-{number}.png")
+    with pytest.raises(UsageError, match="the images are not those that this run began with"):
+        train(tiny(tiny_set, **{"train.steps": 4}), out=tmp_path / "run", device="cpu", say=lambda _line: None)
+
+
+def test_a_mixed_dataset_cannot_be_divided(tiny_set, tmp_path):
+    source = open_source(tiny_set)
+    build(make_plan(source, "hflip", size=32), source, tmp_path / "mixed", workers=1)
+    with pytest.raises(UsageError, match=r"data\.holdout 0\.25: .*mixed dataset"):
+        load_data(tiny(tmp_path / "mixed"), CPU)
+    data = load_data(tiny(tmp_path / "mixed", **{"data.holdout": None, "augment.policy": "none"}), CPU)
+    assert "holdout" not in data.summary

@@ -1,0 +1,149 @@
+"""The DCGAN: shapes, counts worked out by hand, and the step's promises."""
+
+import numpy as np
+import pytest
+import torch
+
+from augment.errors import UsageError
+from smallgan.data.images import Batch
+from smallgan.models import DCGANDiscriminator, DCGANGenerator, Discriminator, Generator
+from smallgan.tables.recipe import load_recipe
+from smallgan.training.dcgan import DCGANTrainer
+from smallgan.training.ema import measure_statistics, update_ema
+
+CPU = torch.device("cpu")
+
+
+def tiny_trainer(**overrides):
+    settings = {"data.size": 32, "train.base_width": 8, "train.batch_size": 4}
+    return DCGANTrainer(load_recipe(None, settings | overrides), CPU)
+
+
+def reals(count=4, size=32):
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def a_batch():
+    return Batch(reals(), torch.zeros(4, dtype=torch.int64), torch.arange(4))
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_shapes_and_range(size):
+    generator, discriminator = DCGANGenerator(size, 16, 8), DCGANDiscriminator(size, 8)
+    images = generator(torch.randn(3, 16))
+    assert images.shape == (3, 3, size, size)
+    assert images.abs().max() <= 1
+    assert discriminator(images).shape == (3,)
+    assert isinstance(generator, Generator)
+    assert isinstance(discriminator, Discriminator)
+
+
+def test_parameter_counts_by_hand():
+    # G: 100*512*16 + 512*256*16 + 256*128*16 + 128*64*16 + 64*3*16 + 3 and 2 * (512 + 256 + 128 + 64) for batch norm
+    generator = sum(p.numel() for p in DCGANGenerator(64).parameters())
+    assert generator == 819_200 + 2_097_152 + 524_288 + 131_072 + 3_072 + 3 + 1_920
+    # D: 3*64*16 + 64, 64*128*16, 128*256*16, 256*512*16, 512*16 + 1, batch norm 2 * (128 + 256 + 512)
+    discriminator = sum(p.numel() for p in DCGANDiscriminator(64).parameters())
+    assert discriminator == 3_136 + 131_072 + 524_288 + 2_097_152 + 8_193 + 1_792
+
+
+def test_first_layer_as_a_matrix_product_equals_the_transposed_convolution():
+    generator = DCGANGenerator(32, 16, 8).eval()
+    z = torch.randn(5, 16)
+    hidden = torch.relu(generator.project_norm(generator.project(z[:, :, None, None])))
+    for stage in generator.stages:
+        hidden = stage(hidden)
+    torch.testing.assert_close(generator(z), torch.tanh(generator.to_rgb(hidden)))
+
+
+def test_last_layer_as_a_matrix_product_equals_the_convolution():
+    discriminator = DCGANDiscriminator(32, 8).eval()
+    images = reals()
+    hidden = torch.nn.functional.leaky_relu(discriminator.from_rgb(images), 0.2)
+    for stage in discriminator.stages:
+        hidden = stage(hidden)
+    torch.testing.assert_close(discriminator(images), discriminator.score(hidden).flatten())
+
+
+def test_other_sizes_are_refused_with_those_that_are_built():
+    with pytest.raises(UsageError, match="32, 64, 128"):
+        DCGANGenerator(48)
+
+
+def test_a_step_moves_every_parameter_of_both_networks():
+    trainer = tiny_trainer()
+    before = {f"{n}.{k}": p.detach().clone() for n in "gd" for k, p in trainer.networks[n].named_parameters()}
+    numbers = trainer.step(a_batch(), 0)
+    assert all(torch.isfinite(value) for value in numbers.values())
+    for name in "gd":
+        for key, parameter in trainer.networks[name].named_parameters():
+            assert not torch.equal(before[f"{name}.{key}"], parameter), key
+
+
+def test_freezing_the_discriminator_leaves_the_generators_gradient_bit_identical():
+    trainer = tiny_trainer()
+    z = torch.randn(4, 100)
+    grads = []
+    for frozen in (False, True):
+        trainer.discriminator.requires_grad_(not frozen)
+        trainer.generator.zero_grad()
+        trainer.loss.generator(trainer.discriminator(trainer.generator(z))).backward()
+        grads.append([p.grad.clone() for p in trainer.generator.parameters()])
+        assert (next(trainer.discriminator.parameters()).grad is None) == frozen
+        trainer.discriminator.zero_grad(set_to_none=True)
+    assert all(torch.equal(one, other) for one, other in zip(*grads, strict=True))
+
+
+def test_same_seed_same_weights_and_another_seed_others():
+    one, same, other = tiny_trainer(), tiny_trainer(), tiny_trainer(seeds=[1])
+    for trainer in (one, same, other):
+        trainer.step(a_batch(), 0)
+    weights = [trainer.generator.project.weight for trainer in (one, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_bf16_keeps_float32_weights_and_stays_near_fp32():
+    one, other = tiny_trainer(), tiny_trainer(**{"train.precision": "bf16"})
+    losses = [trainer.step(a_batch(), 0)["loss_d"].item() for trainer in (one, other)]
+    assert {p.dtype for p in other.generator.parameters()} == {torch.float32}
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_ema_averages_weights_and_copies_buffers():
+    average, network = torch.nn.BatchNorm1d(1), torch.nn.BatchNorm1d(1)
+    average.weight.data.fill_(0.0)
+    network.weight.data.fill_(1.0)
+    network.running_mean.fill_(5.0)
+    update_ema(average, network, decay=0.9, step=10_000)
+    assert average.weight.item() == pytest.approx(0.1)
+    assert average.running_mean.item() == 5.0
+    update_ema(average, network, decay=0.9, step=0)  # the warm-up: d = 1 / 10
+    assert average.weight.item() == pytest.approx(0.1 * 0.1 + 0.9)
+
+
+def test_measured_statistics_are_those_of_the_inputs_and_momentum_is_kept():
+    norm = torch.nn.BatchNorm2d(1)
+    batches = [torch.tensor([1.0, 3.0]).view(2, 1, 1, 1), torch.tensor([5.0, 9.0]).view(2, 1, 1, 1)]
+    measure_statistics(norm, ((batch,) for batch in batches))
+    assert norm.running_mean.item() == pytest.approx((2 + 7) / 2)
+    assert norm.running_var.item() == pytest.approx((2 + 8) / 2)  # unbiased variances of the two batches
+    assert norm.momentum == 0.1
+    assert not norm.training
+
+
+def test_settling_leaves_the_next_step_as_it_was():
+    one, other = tiny_trainer(), tiny_trainer()
+    for trainer in (one, other):
+        trainer.step(a_batch(), 0)
+    other.recalibrate_batchnorm()
+    for trainer in (one, other):
+        trainer.step(a_batch(), 1)
+    for name, network in one.networks.items():
+        for key, tensor in network.state_dict().items():
+            assert torch.equal(tensor, other.networks[name].state_dict()[key]), key
+
+
+def test_hinge_trains_too():
+    numbers = tiny_trainer(**{"train.loss": "hinge"}).step(a_batch(), 0)
+    assert np.isfinite(numbers["loss_d"].item())

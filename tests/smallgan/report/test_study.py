@@ -1,0 +1,391 @@
+"""The report of a study: groups, verdict, order, figures, numbers to take away, and what is missing."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import report_runs as made
+from html_page import Page
+from PIL import Image
+from report_runs import run_command
+
+from augment.errors import InputError
+from smallgan.report import collect, find_runs, render, write_export, write_report
+from smallgan.report.bars import bar_svg, difference_chart
+from smallgan.report.curves import score_charts
+from smallgan.report.export import export_files
+from smallgan.report.phrases import verdicts
+from smallgan.report.pictures import BUDGET_BYTES, Sizes, sizes_for
+
+# KMMD at the end = 0.75 - level / 10 at 300 steps. hflip is lower by 0.10 to 0.14, contrast by nothing but luck.
+LEVELS = {
+    "none": [0.0, 1.0, -1.0, 0.5, -0.5],
+    "hflip": [1.0, 2.1, 0.2, 1.4, 0.9],
+    "contrast": [0.1, 0.9, -0.9, 0.4, -0.6],
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return made.make_study(tmp_path / "00003-which", LEVELS)
+
+
+# Groups
+
+
+def test_the_cells_of_a_study_are_its_policies(study):
+    report = collect(find_runs([study]))
+    assert [group.name for group in report.groups] == ["none", "hflip", "contrast"]
+    assert [group.seeds for group in report.groups] == [(0, 1, 2, 3, 4)] * 3
+    assert [group.is_reference for group in report.groups] == [True, False, False]
+    assert report.differences == {"augment.policy": ("none",) * 5 + ("hflip",) * 5 + ("contrast",) * 5}
+    assert report.problems == ()
+
+
+def test_plain_runs_are_grouped_by_recipe_but_for_the_seed(tmp_path):
+    for seed in (2, 0, 1):
+        made.make_run(tmp_path / f"a-{seed}", "hflip", steps=200, seed=seed, name=f"try-{seed}")
+        made.make_run(tmp_path / f"b-{seed}", "none", steps=200, seed=seed)
+        made.make_run(tmp_path / f"c-{seed}", "hflip", steps=200, seed=seed, batch_size=32)
+    report = collect(find_runs([tmp_path]))
+    assert [group.name for group in report.groups] == [
+        "hflip, batch_size 16",
+        "none, batch_size 16",
+        "hflip, batch_size 32",
+    ]
+    assert [group.seeds for group in report.groups] == [(0, 1, 2)] * 3
+    assert report.reference == "none, batch_size 16"
+    assert [report.runs[number].label for number in report.groups[0].runs] == ["a-0", "a-1", "a-2"]
+    (verdict,) = verdicts(report)
+    assert any("The runs were not trained alike: from 3,200 to 6,400 images" in text for text in verdict.details)
+
+
+def test_of_one_recipe_and_seed_the_later_run_counts(tmp_path):
+    for name, seed, level in (("00000-a", 0, 0.0), ("00001-a", 1, 0.0), ("00002-a", 0, 1.0)):
+        made.make_run(tmp_path / name, "none", steps=200, seed=seed, level=level)
+    report = collect(find_runs([tmp_path]))
+    assert report.groups[0].runs == (2, 1)
+    assert report.problems == (("00000-a", "not counted: 00002-a has the same recipe and seed (0)"),)
+    Page(render(report))
+
+
+def test_the_reference_and_the_measure_can_be_named(study):
+    report = collect(find_runs([study]), reference="contrast", metric="is")
+    assert report.reference == "contrast"
+    assert [standing.metric for standing in report.headline] == ["is"]
+    with pytest.raises(InputError, match=r"--reference gan: no policy here.*none, hflip, contrast"):
+        collect(find_runs([study]), reference="gan")
+    with pytest.raises(InputError, match=r"--metric fid: no run has such a score; there are is, kmmd"):
+        collect(find_runs([study]), metric="fid")
+
+
+def test_a_run_of_the_study_is_named_by_its_place_in_it(study):
+    path = study / "runs" / "00005-hflip-s0" / "recipe.yaml"
+    recipe = path.read_text(encoding="utf-8")
+    own = f"generator: {(study / 'runs' / '00000-none-s0').as_posix()}"
+    path.write_text(recipe.replace("generator: null", own), encoding="utf-8")
+    other = study / "runs" / "00006-hflip-s1" / "recipe.yaml"
+    other.write_text(recipe.replace("generator: null", "generator: /elsewhere/runs/00000-none-s0"), encoding="utf-8")
+    shown = collect(find_runs([study])).differences["augment.generator"]
+    assert shown[4:8] == (None, "runs/00000-none-s0", "/elsewhere/runs/00000-none-s0", None)
+
+
+# The verdict
+
+
+def test_the_verdict_names_what_helps_and_by_how_much(study):
+    report = collect(find_runs([study]))
+    (standing,) = report.headline
+    assert standing.metric == "kmmd"
+    hflip = standing.differences[1]
+    # differences of level 1.0, 1.1, 1.2, 0.9, 1.4, divided by -10
+    assert hflip.mean == pytest.approx(-0.112)
+    assert hflip.call == "lower"
+    assert [report.groups[place].name for place in standing.order] == ["hflip", "none", "contrast"]
+    (verdict,) = verdicts(report)
+    low, high = (-bound for bound in reversed(hflip.interval))
+    assert verdict.sentence == (
+        f"hflip helps: KMMD (smallgan-features) falls by 0.112 [{low:.3f}, {high:.3f}], against none over 5 seeds."
+    )
+    assert verdict.details[0] == "No evidence that contrast differs from none."
+    text = Page(render(report)).text
+    assert verdict.sentence in text
+    assert "KMMD (smallgan-features) at the end of training, lower is better" in text
+
+
+def test_three_seeds_suggest_and_name_what_they_can_find(tmp_path):
+    study = made.make_study(tmp_path / "s", {policy: levels[:3] for policy, levels in LEVELS.items()})
+    report = collect(find_runs([study]))
+    (verdict,) = verdicts(report)
+    assert verdict.sentence.startswith("3 seeds suggest that hflip helps: KMMD")
+    finds = report.headline[0].differences[1].detectable
+    assert any("a hint and no verdict" in text and f"{finds:.3f}" in text for text in verdict.details)
+    assert "suggests better" in Page(render(report)).text
+
+
+def test_no_evidence_is_a_result(tmp_path):
+    study = made.make_study(tmp_path / "s", {policy: LEVELS[policy] for policy in ("none", "contrast")})
+    (verdict,) = verdicts(collect(find_runs([study])))
+    assert verdict.sentence == "No evidence that contrast changes KMMD (smallgan-features) against none (5 seeds)."
+    assert "not evidence of no effect" in verdict.details[0]
+
+
+def test_one_seed_gives_no_verdict_and_says_so(tmp_path):
+    for policy in ("none", "hflip"):
+        made.make_run(tmp_path / policy, policy, steps=200)
+    report = collect(find_runs([tmp_path]))
+    (verdict,) = verdicts(report)
+    assert verdict.sentence == "No verdict: one seed each."
+    assert "it is no evidence between policies" in Page(render(report)).text.replace("so it is", "it is")
+    assert verdicts(collect(find_runs([tmp_path / "none"]))) == ()
+
+
+def test_what_is_the_same_under_every_seed_is_called_so(tmp_path):
+    study = made.make_study(tmp_path / "s", {"none": [0.0, 1.0, 2.0], "hflip": [0.0, 1.0, 2.0]})
+    report = collect(find_runs([study]))
+    assert "the same" in Page(render(report)).text
+    (verdict,) = verdicts(report)
+    assert verdict.sentence == (
+        "No verdict: its differences are the same under every seed, so nothing tells what luck does."
+    )
+
+
+def test_unfinished_and_failed_runs_are_named_and_do_not_count(tmp_path):
+    states = {("hflip", 4): "failed", ("contrast", 4): "pending"}
+    report = collect(find_runs([made.make_study(tmp_path / "s", LEVELS, states=states)]))
+    assert [len(scores) for scores in report.headline[0].scores] == [5, 4, 4]
+    assert ("hflip, seed 4", "failed: loss_g is not finite at step 130") in report.problems
+    assert ("contrast, seed 4", "not begun") in report.problems
+    (verdict,) = verdicts(report)
+    assert verdict.sentence.startswith("4 seeds suggest")
+    assert any("hflip (4 of 5)" in text and "flatter" in text for text in verdict.details)
+
+
+def test_the_order_is_that_of_paired_differences_not_of_whose_seeds_are_there(tmp_path):
+    # of gan only seed 1 is done, which is good for every policy: by its mean alone it would be the best
+    states = {("gan", seed): "failed" for seed in (0, 2)}
+    levels = {"none": [0.0, 1.0, -1.0], "hflip": [0.3, 1.2, -0.6], "gan": [0.0, 1.1, -1.0]}
+    report = collect(find_runs([made.make_study(tmp_path / "s", levels, states=states)]))
+    (standing,) = report.headline
+    assert standing.mean(2) < standing.mean(1)
+    assert [report.groups[place].name for place in standing.order] == ["hflip", "gan", "none"]
+    text = Page(render(report)).text
+    assert "No verdict on gan: one seed cannot be told from luck." in text
+    assert "no verdict (one seed)" in text
+
+
+def test_a_study_without_a_finished_reference_has_no_verdict_yet(tmp_path):
+    states = {("none", seed): "failed" for seed in range(5)}
+    report = collect(find_runs([made.make_study(tmp_path / "s", LEVELS, states=states)]))
+    (verdict,) = verdicts(report)
+    assert verdict.sentence == "No verdict: none has no score at the end of its training yet."
+    Page(render(report))
+
+
+def test_a_study_that_has_not_begun_says_how_to(tmp_path):
+    study = made.make_study(tmp_path / "s", {"none": [0.0]}, states={("none", 0): "pending"})
+    with pytest.raises(InputError, match=r"s: a study of 1 run.*none of which has begun.*smallgan run"):
+        find_runs([study])
+    (study / "cells.json").write_text("[{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"cells\.json"):
+        find_runs([study])
+
+
+# Figures and numbers
+
+
+def test_curves_are_means_over_seeds_with_their_range(study):
+    chart = score_charts(collect(find_runs([study])))[1]
+    none, hflip, _ = chart.lines
+    # KMMD at step 300 is 0.75 - level / 10, levels -1 to 1
+    assert none.points[-1] == (300, pytest.approx(0.75))
+    assert none.band[-1] == (300, pytest.approx(0.65), pytest.approx(0.85))
+    assert hflip.points[-1] == (300, pytest.approx(0.638))
+    assert "Lower is better." in chart.note
+    assert "range over seeds" in chart.note
+
+
+def test_a_difference_is_drawn_where_its_number_says(study):
+    report = collect(find_runs([study]))
+    chart = difference_chart(report, report.headline[0])
+    assert [bar.name for bar in chart.bars] == ["hflip", "contrast"]
+    assert [bar.is_called for bar in chart.bars] == [True, False]
+    drawing = ElementTree.fromstring(str(bar_svg(chart)))
+    marks = [one for one in drawing.iter() if one.get("class", "").startswith("mark")]
+    first, second = (float(one.get("transform").split("(")[1].split()[0]) for one in marks)
+    (line,) = (one for one in drawing.iter() if one.get("class") == "reference")
+    zero = float(line.get("d").split()[0][1:])
+    slope = (zero - first) / 0.112
+    assert zero - second == pytest.approx(slope * -chart.bars[1].value, abs=0.2)
+    assert marks[1].get("class") == "mark hollow"
+
+
+def test_the_numbers_of_the_page_are_those_of_the_files(study, tmp_path):
+    report = collect(find_runs([study]))
+    paths = {path.name: path for path in write_export(report, tmp_path / "out")}
+    scores = list(csv.DictReader(io.StringIO(paths["scores.csv"].read_text(encoding="utf-8"))))
+    assert len(scores) == 15 * 4 * 2
+    ends = [float(row["value"]) for row in scores if row["policy"] == "hflip" and row["step"] == "300"]
+    assert sum(ends[5:]) / 5 == pytest.approx(0.638)
+    rows = list(csv.DictReader(io.StringIO(paths["verdicts.csv"].read_text(encoding="utf-8"))))
+    (hflip,) = (row for row in rows if row["policy"] == "hflip" and row["metric"] == "kmmd")
+    assert float(hflip["difference"]) == pytest.approx(-0.112)
+    assert (hflip["rank"], hflip["call"], hflip["num_pairs"]) == ("1", "lower", "5")
+    told = json.loads(paths["report.json"].read_text(encoding="utf-8"))
+    assert [policy["policy"] for policy in told["policies"]] == ["none", "hflip", "contrast"]
+    page = Page(render(report))
+    saved = {a["download"]: a["href"] for tag, a in page.tags if tag == "a" and "download" in a}
+    assert saved.keys() == paths.keys() == export_files(report).keys()
+    for name, link in saved.items():
+        assert base64.b64decode(link.partition(",")[2]) == paths[name].read_bytes()
+
+
+def test_floors_and_the_number_of_images_that_would_do_stand_beside_the_scores(study):
+    for number, run in enumerate(sorted((study / "runs").iterdir())):
+        made.with_baselines(run, 0.25 + number / 1000)
+    report = collect(find_runs([study]))
+    page = Page(render(report))
+    # above the table of policies, and beside each score
+    assert (
+        "Too few images for KMMD (smallgan-features): 1,000 a side would do. Real images in the place of the "
+        "fakes read 0.250 to 0.264 (40 against 60 images)."
+    ) in page.text
+    assert "Real images in the place of the fakes read 2.500 to 2.640 (100 images)." in page.text
+    assert page.text.count("too few images: 1,000 a side would do reals read") == 15
+    assert "reals read 0.255 (40 against 60 images)" in page.text
+    files = export_files(report)
+    rows = [row for row in csv.DictReader(io.StringIO(files["scores.csv"].decode())) if row["step"] == "300"]
+    last = rows[-1]
+    assert [last[name] for name in ("baseline_in_place_of_fakes", "baseline_against", "images_needed_a_side")] == [
+        *("40", "60", "1000")
+    ]
+    assert (last["policy"], last["seed"], float(last["baseline"])) == ("contrast", "4", pytest.approx(0.264))
+    told = json.loads(files["report.json"])["runs"][0]["scores"]
+    assert [(score["last"]["baseline"], score["last"]["needed"]) for score in told] == [(2.5, None), (0.25, 1000)]
+
+
+def test_without_floors_the_page_speaks_of_none(study):
+    text = Page(render(collect(find_runs([study])))).text
+    assert "eals read" not in text
+    assert "oo few images" not in text
+
+
+@pytest.mark.parametrize(
+    "broken", [{"baseline": "low"}, {"baseline_counts": 7}, {"baseline_counts": [1, 2, 3]}, {"needed": "x"}]
+)
+def test_a_broken_floor_is_no_fault_of_the_page(study, broken):
+    run = study / "runs" / "00000-none-s0"
+    made.with_baselines(run)
+    lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    made.write_lines(run / "scores.jsonl", [*lines[:-1], lines[-1] | broken])
+    Page(render(collect(find_runs([study]))))
+
+
+def test_figures_stand_alone(study, tmp_path):
+    for path in write_export(collect(find_runs([study])), tmp_path / "out"):
+        if path.suffix == ".svg":
+            drawing = ElementTree.fromstring(path.read_bytes())
+            assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+            assert b"var(" not in path.read_bytes()
+            assert float(drawing.get("height")) > 0
+
+
+def test_the_command_writes_into_the_study_and_exports(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run_command("00003-which", "--export", "out", "--json")
+    assert code == 0
+    assert json.loads(out)["report"] == str(Path("00003-which/report.html"))
+    assert "out: " in err
+    assert (tmp_path / "out" / "verdicts.csv").is_file()
+    page = Page((study / "report.html").read_text(encoding="utf-8"))
+    assert all((study / file).is_file() for file in page.files)
+    assert len(page.files) == 15 * 4
+
+
+# Pictures
+
+
+def test_thumbnails_shrink_until_the_page_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr("smallgan.report.pictures.BUDGET_BYTES", 60_000)
+    run = made.make_run(tmp_path / "a", steps=1000)
+    for step in range(0, 1001, 100):
+        Image.effect_noise((600, 600), 90).convert("RGB").save(run / f"fakes-{step:06d}.png")
+    report = collect([run])
+    assert sum(len(picture.data) for picture in report.runs[0].pictures) <= 60_000
+    assert len(report.runs[0].snapshots) == 8
+    assert report.runs[0].snapshots[-1].picture.width > report.runs[0].snapshots[0].picture.width
+
+
+def test_sizes_for_a_few_pictures_are_the_largest():
+    assert sizes_for(3, 8) == Sizes()
+    many = sizes_for(240, 480)
+    assert 96 <= many.small < many.large < 1024
+    assert many.large**2 * 0.3 * 240 + many.small**2 * 0.3 * 480 <= BUDGET_BYTES
+
+
+def test_walks_and_the_most_copied_are_shown_where_they_are(study):
+    run = study / "runs" / "00005-hflip-s0"
+    walk = run / "samples" / "interpolation-seeds-0-3"
+    walk.mkdir(parents=True)
+    Image.new("RGB", (64, 8), "red").save(walk / "strip.png")
+    Image.new("RGB", (32, 16), "blue").save(run / "samples" / "worst.png")
+    text = render(collect(find_runs([study])))
+    assert "Walks between latents" in text
+    assert "Nearest to the training images" in text
+    assert 'alt="Walks between latents of 00005-hflip-s0"' in text
+    assert "Reconstructions" not in text
+
+
+def sheet_of(run: Path, seed: int, distances: list[float]) -> Path:
+    """Write a sheet and its numbers, as `smallgan run` does."""
+    folder = run / "samples" / f"step-000300-nearest-seed{seed}"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 32), (9 * seed, 90, 90)).save(folder / "worst.png")
+    added = {"added": "a__hflip.png", "added_distance": 0.125}
+    rows = [
+        {"sample": number, "original": f"{number}.png", "distance": distance, "added": None, "added_distance": None}
+        for number, distance in enumerate(distances)
+    ]
+    facts = {"features": "net", "num_fake": 1000, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]]}
+    (folder / "worst.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder / "worst.json"
+
+
+def test_the_sheet_of_the_first_seed_is_shown_and_the_others_are_linked(study):
+    for seed in range(5):
+        sheet_of(study / "runs" / f"{5 + seed:05d}-hflip-s{seed}", seed, [0.25, 0.375, 0.75])
+    page = Page(render(collect(find_runs([study])), study))
+    alts = [tag["alt"] for name, tag in page.tags if name == "img" and "Nearest" in str(tag["alt"])]
+    assert alts == ["Nearest to the training images of 00005-hflip-s0: fakes above what they are most like, 3 in all"]
+    assert (
+        "3 of 1,000 samples, the nearest first, each above the original nearest to it: distances to the nearest "
+        "training image 0.125 to 0.750 in the features of net. 1 of them is nearer to an image that was added, shown "
+        "below. A sample nearer than 0.500 to an original counts as a copy: 2 of these do."
+    ) in page.text
+    sheets = {file for file in page.files if "worst" in file}
+    assert sheets == {
+        f"runs/{5 + seed:05d}-hflip-s{seed}/samples/step-000300-nearest-seed{seed}/worst.png" for seed in range(5)
+    }
+    assert all((study / file).is_file() for file in sheets)
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"nearest": []}', '{"nearest": [{"sample": 1}]}'])
+def test_a_sheet_whose_numbers_are_broken_is_shown_without_them_and_named(study, text):
+    sheet_of(study / "runs" / "00005-hflip-s0", 0, [0.25]).write_text(text, encoding="utf-8")
+    report = collect(find_runs([study]))
+    ((label, problem),) = report.problems
+    assert label == "00005-hflip-s0"
+    assert problem.startswith("samples/step-000300-nearest-seed0/worst.json: ")
+    assert 'alt="Nearest to the training images of 00005-hflip-s0"' in render(report)
+
+
+def test_a_page_of_a_study_is_the_same_every_time(study):
+    report = collect(find_runs([study]))
+    assert render(report) == render(collect(find_runs([study])))
+    assert write_report(report, find_runs([study])) == study / "report.html"

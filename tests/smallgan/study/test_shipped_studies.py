@@ -1,0 +1,79 @@
+"""Every shipped study runs from images to its page as --smoke: 8 images, 4 steps, all its cells."""
+
+import json
+
+import pytest
+from sampled_models import pretrained_file
+from typer.testing import CliRunner
+
+from smallgan.cli import app
+from smallgan.core.run_dir import RunDir
+from smallgan.core.study_dir import StudyDir
+from smallgan.study.plan import SMOKE
+from smallgan.tables.recipe import cells_of, load_recipe, shipped_recipes
+
+STUDIES = {name for name in shipped_recipes() if load_recipe(name).grid is not None}
+TRANSFERS = {"apgc-ratio", "apgc-datasets"}
+
+
+def smoke(name, folder, *words):
+    return CliRunner().invoke(app, ["run", name, "--smoke", "--out", str(folder), "--device", "cpu", "--json", *words])
+
+
+def test_the_studies_are_shipped():
+    assert {"da-study-celeba", "da-study-pomeranian", "which-augmentation", *TRANSFERS} == STUDIES
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES))
+def test_a_shipped_study_runs_as_smoke(name, tmp_path, tiny_set):
+    words = ["--set", f"data.source={tiny_set}"]
+    if name in TRANSFERS:  # a tiny generator, so that a cell takes a second
+        words += ["--set", f"transfer.pretrained={pretrained_file(tmp_path)}", "--set", "transfer.perceptual=none"]
+    result = smoke(name, tmp_path / "study", *words)
+    assert result.exit_code == 0, result.output
+    study, recipe = StudyDir(tmp_path / "study"), load_recipe(name)
+    cells = study.cells()
+    assert [cell.cell for cell in cells] == [cell.name for cell in cells_of(recipe)]
+    assert {(cell.state, cell.seed) for cell in cells} == {("done", recipe.seed)}
+    assert [cell.cell for cell in cells if cell.reference] == [cells[0].cell]
+    for cell in cells:
+        run = RunDir(study.run_of(cell))
+        assert run.reached(SMOKE["train.steps"])
+        assert json.loads(run.data.read_text(encoding="utf-8"))["num_real"] == SMOKE["data.limit"]
+    assert study.report.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES))
+def test_a_shipped_study_says_what_it_shows_and_what_it_costs(name):
+    text = shipped_recipes()[name].read_text(encoding="utf-8")
+    assert f"smallgan run {name}" in text
+    assert "What it shows" in text
+    assert "Cost: " in text
+    assert len(load_recipe(name).seeds) == 5
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("da-study-celeba", "123"), ("da-study-pomeranian", "456")])
+def test_the_augmentation_study_has_the_cells_of_its_experiments(name, numbers):
+    recipe = load_recipe(name)
+    amounts = [(cell.overrides["augment.policy"], cell.overrides.get("augment.ratio")) for cell in cells_of(recipe)]
+    kinds = ["contrast", "negative", "hflip", "vflip", "gan"]
+    pairs = ["contrast+hflip", "contrast+gan", "hflip+gan"]
+    assert amounts == [
+        ("none", None),
+        *((kind, "1:1") for kind in kinds),
+        *((pair, "1:1") for pair in pairs),
+        *((pair, "1:2") for pair in pairs),
+    ]
+    text = shipped_recipes()[name].read_text(encoding="utf-8")
+    assert [number for number in numbers if f"Experiment {number}:" not in text] == []
+
+
+def test_the_ratios_are_those_of_the_posters():
+    cells = cells_of(load_recipe("apgc-ratio"))
+    assert [cell.overrides.get("transfer.group_size") for cell in cells] == [None, 4, 8, 16]
+    from smallgan.models.adapters import parameter_table
+    from smallgan.models.biggan import BigGANConfig, BigGANGenerator
+
+    table = parameter_table(BigGANGenerator(BigGANConfig(size=32, ch=16, z_dim=20, num_classes=2, shared_dim=8)))
+    ratios = {row.group_size: row.weights_ratio for row in table}
+    assert [ratios[size] for size in (4, 8, 16)] == [2, 4, 8]

@@ -1,0 +1,138 @@
+"""Recipes: every mistake told at once, each by its path."""
+
+import pytest
+import yaml
+
+from augment.errors import InputError, UsageError
+from smallgan.tables.recipe import (
+    Recipe,
+    differences,
+    dump_recipe,
+    load_recipe,
+    parse_overrides,
+    read_recipe,
+    shipped_recipes,
+)
+
+
+def test_dump_and_read_give_the_same_recipe(tmp_path):
+    recipe = load_recipe("quickstart", {"augment.policy": "hflip+contrast", "seeds": [3]})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert read_recipe(path) == recipe
+    assert recipe.seed == 3
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_every_shipped_recipe_loads_and_begins_with_what_it_is_for(name):
+    assert load_recipe(name).name == name
+    assert shipped_recipes()[name].read_text(encoding="utf-8").startswith("# ")
+
+
+def test_all_mistakes_are_told_at_once_by_path_with_the_nearest_key():
+    with pytest.raises(UsageError) as caught:
+        load_recipe(None, {"train.step": 3, "train.batch_size": 1, "data.size": 48})
+    message = str(caught.value)
+    assert "3 mistake(s)" in message
+    assert "train.step: no such key, found 3; did you mean 'train.steps'" in message
+    assert "train.batch_size" in message
+    assert "found 1" in message
+    assert "data.size" in message
+    assert "found 48" in message
+
+
+def test_ratio_and_count_together_are_refused():
+    with pytest.raises(UsageError, match="ratio or count"):
+        load_recipe(None, {"augment.ratio": "1:1", "augment.count": 3})
+
+
+def test_unknown_names_and_broken_files(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'quickstart'"):
+        load_recipe("quikstart")
+    with pytest.raises(InputError, match="cannot read"):
+        load_recipe(str(tmp_path / "none.yaml"))
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [", encoding="utf-8")
+    with pytest.raises(InputError, match="not a YAML file"):
+        load_recipe(str(broken))
+    broken.write_text("- a\n", encoding="utf-8")
+    with pytest.raises(InputError, match="found a list"):
+        load_recipe(str(broken))
+
+
+def test_overrides_are_read_as_yaml():
+    assert parse_overrides(["train.steps=300", "seeds=[1, 2]", "name=a"]) == {
+        "train.steps": 300,
+        "seeds": [1, 2],
+        "name": "a",
+    }
+    assert parse_overrides(["a=1:2", "b=3:0.5+17:0.5", "c=[1:1, 7]", "d=1.5", "e=12:30:45"]) == {
+        "a": "1:2",
+        "b": "3:0.5+17:0.5",
+        "c": ["1:1", 7],
+        "d": 1.5,
+        "e": "12:30:45",
+    }
+    with pytest.raises(UsageError, match="PATH=VALUE"):
+        parse_overrides(["train.steps"])
+
+
+def test_differences_name_paths_and_both_values():
+    one = Recipe()
+    other = load_recipe(None, {"train.steps": 7, "data.resize_mode": "pad"})
+    assert differences(one, other) == {"train.steps": (5000, 7), "data.resize_mode": ("crop", "pad")}
+
+
+def test_defaults_are_those_of_the_model_and_of_the_method():
+    dcgan = load_recipe(None).train
+    assert (dcgan.model, dcgan.loss, dcgan.lr_g, dcgan.lr_d, dcgan.beta1) == ("dcgan", "nonsaturating", 2e-4, 2e-4, 0.5)
+    biggan = load_recipe(None, {"train.model": "biggan"}).train
+    assert (biggan.loss, biggan.lr_g, biggan.lr_d, biggan.beta1, biggan.beta2) == ("hinge", 1e-4, 4e-4, 0.0, 0.999)
+    assert (biggan.z_dim, biggan.ema_decay, biggan.steps) == (120, 0.9999, 5000)
+    for method in ("bsa", "apgc"):
+        adapter = load_recipe(None, {"transfer.method": method})
+        assert (adapter.train.model, adapter.train.steps, adapter.train.batch_size) == ("biggan", 10_000, 25)
+        assert (adapter.train.beta1, adapter.train.beta2) == (0.9, 0.999)
+        rates = adapter.transfer
+        assert (rates.lr_codes, rates.lr_class, rates.lr_adapter, rates.lr_first) == (0.05, 0.001, 0.0005, 1e-7)
+        assert (rates.group_size, rates.init, rates.code_noise, rates.codes) == (16, "pretrained", 0.01, "zero")
+        assert (rates.latent_weight, rates.class_weight, rates.lr_decay_every) == (0.1, 0.02, 3000)
+    tuned = load_recipe(None, {"transfer.method": "finetune"}).train
+    assert (tuned.model, tuned.loss, tuned.steps, tuned.beta1) == ("biggan", "hinge", 2000, 0.0)
+
+
+def test_what_a_recipe_says_stands_above_the_defaults_of_model_and_method():
+    train = load_recipe(None, {"transfer.method": "apgc", "train.beta1": 0.3, "train.steps": 7}).train
+    assert (train.beta1, train.steps, train.batch_size) == (0.3, 7, 25)
+    train = load_recipe(None, {"train.model": "biggan", "train.loss": "nonsaturating"}).train
+    assert (train.loss, train.lr_d) == ("nonsaturating", 4e-4)
+
+
+def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    for overrides in ({"transfer.method": "bsa"}, {"train.model": "biggan", "train.z_dim": 20}):
+        recipe = load_recipe(None, overrides)
+        path.write_text(dump_recipe(recipe), encoding="utf-8")
+        assert differences(read_recipe(path), recipe) == {}
+
+
+def test_a_ratio_and_a_class_are_read_as_they_are_written(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("augment: {ratio: 1:2}\ntransfer: {method: bsa, class_vector: 3}\n", encoding="utf-8")
+    recipe = read_recipe(path)
+    assert (recipe.augment.ratio, recipe.transfer.class_vector) == ("1:2", "3")
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert read_recipe(path) == recipe
+
+
+def test_a_transfer_of_a_dcgan_is_refused():
+    with pytest.raises(UsageError, match="a transfer adapts a BigGAN"):
+        load_recipe(None, {"train.model": "dcgan", "transfer.method": "apgc"})
+
+
+@pytest.mark.parametrize("values", [{"train": None}, {"train": 3}, {"transfer": "apgc"}, {"transfer": {"method": 7}}])
+def test_a_section_that_is_none_is_one_mistake_and_no_traceback(tmp_path, values):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"1 mistake\(s\)\n  (train|transfer)"):
+        read_recipe(path)

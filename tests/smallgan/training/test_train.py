@@ -1,0 +1,242 @@
+"""`smallgan train` from images to a run folder: finding the run to go on with, refusals, and a real SIGKILL."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from augment.build.build import build
+from augment.build.plan import make_plan
+from augment.errors import InputError, UsageError
+from augment.imaging.codec import decode
+from augment.sources.readers import open_source
+from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.metrics.score_paths import Settings, score
+from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
+from smallgan.tables.recipe import load_recipe
+from smallgan.training.biggan import BigGANTrainer
+from smallgan.training.data import load_data
+from smallgan.training.train import dry_run, find_run, train
+from smallgan.training.transfer import TransferTrainer
+
+TINY = {
+    "data.size": 32,
+    "train.base_width": 8,
+    "train.batch_size": 4,
+    "train.steps": 6,
+    "train.report_every": 3,
+    "train.snapshot_every": 3,
+    "score.num_fake": 8,
+}
+
+
+def tiny(source, **overrides):
+    return load_recipe(None, TINY | {"data.source": str(source)} | overrides)
+
+
+def start(recipe, root, **options):
+    return train(recipe, root=root, device="cpu", say=lambda _line: None, **options)
+
+
+def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
+    run = start(tiny(tiny_set, **{"augment.policy": "hflip"}), tmp_path / "runs", command="smallgan train tiny")
+    data = json.loads(run.data.read_text(encoding="utf-8"))
+    assert (data["num_real"], data["num_images"]) == (12, 24)
+    assert data["origins"] == {"original": 12, "augmented": 12}
+    assert len(data["names"]) == 12
+    assert json.loads(run.environment.read_text(encoding="utf-8"))["command"] == "smallgan train tiny"
+    scores = read_jsonl(run.scores)
+    assert [(score["step"], score["metric"]) for score in scores] == [(s, m) for s in (0, 3, 6) for m in ("is", "kmmd")]
+    assert {score["identity"]["num_real"] for score in scores if score["metric"] == "kmmd"} == {12}
+    assert run.best_step() in (3, 6)
+    for path in (run.reals, run.mix, run.log, run.fakes(0), run.recipe):
+        assert path.stat().st_size > 0
+
+
+def test_scores_while_training_are_those_of_the_score_command(tiny_set, tmp_path):
+    run = start(tiny(tiny_set, **{"score.num_fake": None, "train.snapshot_every": 6}), tmp_path / "runs")
+    while_training = read_jsonl(run.scores)[-2:]
+    afterwards = score(run.path, None, Settings(device="cpu"))
+    assert [line["identity"] for line in while_training] == [each.identity for each in afterwards]
+    assert [line["value"] for line in while_training] == pytest.approx([each.value for each in afterwards], rel=1e-6)
+
+
+def test_the_mix_in_memory_equals_the_written_set(tiny_set, tmp_path):
+    recipe = tiny(tiny_set, **{"augment.policy": "hflip:2+contrast.vflip", "augment.count": 7})
+    in_memory = load_data(recipe, device="cpu").mixture.pixels
+    source = open_source(tiny_set)
+    plan = make_plan(
+        source,
+        recipe.augment.policy,
+        ratio=None,
+        count=7,
+        size=32,
+        resize_mode="crop",
+        format="png",
+        seed=0,
+        generator=None,
+    )
+    build(plan, source, tmp_path / "mixed", workers=1)
+    from_disk = load_data(tiny(tmp_path / "mixed"), device="cpu")
+    np.testing.assert_array_equal(from_disk.mixture.pixels, in_memory)
+    assert from_disk.summary["num_real"] == 12
+    assert from_disk.summary["policy"] == "hflip:2+contrast.vflip:1"
+    assert from_disk.preview.shape == decode((tmp_path / "mixed/preview.png").read_bytes(), "preview").shape
+    again = load_data(tiny(tmp_path / "mixed", **{"augment.policy": "negative"}), device="cpu").summary
+    assert again["policy"] == "hflip:2+contrast.vflip:1, then negative"
+    assert again["origins"] == {"original": 12, "augmented": 7 + 12}
+
+
+def test_a_plan_and_metadata_of_another_tool_are_no_mixed_dataset(tiny_set):
+    (tiny_set / "plan.json").write_text('{"policy": "theirs"}')
+    (tiny_set / "metadata.jsonl").write_text('{"file_name": "shape-00.png"}\n')
+    assert load_data(tiny(tiny_set), device="cpu").summary["policy"] == "none"
+
+
+def test_the_newest_unfinished_run_of_the_same_recipe_is_found(tiny_set, tmp_path):
+    root = tmp_path / "runs"
+    recipe = tiny(tiny_set)
+    finished = start(recipe, root)
+    assert find_run(recipe, root, None, new=False).name == "00001-train"
+    more = tiny(tiny_set, **{"train.steps": 9})
+    assert find_run(more, root, None, new=False).path == finished.path
+    assert find_run(more, root, None, new=True).name == "00001-train"
+    other = tiny(tiny_set, **{"train.steps": 9, "train.lr_d": 1e-3})
+    assert find_run(other, root, None, new=False).name == "00001-train"
+
+
+def test_an_out_folder_of_another_recipe_is_refused_with_both_values(tiny_set, tmp_path):
+    start(tiny(tiny_set), tmp_path, out=tmp_path / "run")
+    with pytest.raises(UsageError, match=r"train\.lr_d is 0\.0002 there, 0\.001 now"):
+        start(tiny(tiny_set, **{"train.lr_d": 1e-3}), tmp_path, out=tmp_path / "run")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds other files"):
+        start(tiny(tiny_set), tmp_path, out=tmp_path / "mine")
+
+
+def test_a_run_does_not_go_on_with_other_images(tiny_set, tmp_path):
+    start(tiny(tiny_set), tmp_path, out=tmp_path / "run")
+    next(tiny_set.glob("*.png")).unlink()
+    with pytest.raises(UsageError, match="num_images was 12, is 11"):
+        start(tiny(tiny_set, **{"train.steps": 9}), tmp_path, out=tmp_path / "run")
+
+
+def test_a_bad_file_stops_before_anything_is_written_or_is_left_out_and_listed(tiny_set, tmp_path):
+    (tiny_set / "broken.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"broken\.png"):
+        start(tiny(tiny_set), tmp_path / "runs")
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file() and path.name != ".lock"]
+    run = start(tiny(tiny_set, **{"data.skip_bad": True}), tmp_path / "runs")
+    assert json.loads(run.data.read_text(encoding="utf-8"))["skipped"] == ["broken.png"]
+
+
+def test_a_set_that_cannot_be_scored_is_trained_on_all_the_same(tiny_set, tmp_path):
+    said = []
+    single = next(tiny_set.glob("*.png"))
+    run = train(tiny(single), root=tmp_path / "runs", device="cpu", say=said.append)
+    assert run.last_step() == 6
+    assert sum(line.startswith("not scored: KMMD needs at least two different") for line in said) == 3
+
+
+def test_a_dry_run_writes_nothing(tiny_set, tmp_path):
+    result = dry_run(tiny(tiny_set), root=tmp_path / "runs", out=None, new=False, device="cpu")
+    assert not (tmp_path / "runs").exists()
+    assert result["steps"] == 6
+    assert result["epochs"] == 2.0
+    assert result["parameters"]["g"] == result["parameters"]["g_ema"]
+
+
+def command(source, out):
+    settings = TINY | {"train.steps": 60, "train.snapshot_every": 10, "score.metrics": "[]"}
+    options = [f"--set={path}={value}" for path, value in settings.items()]
+    return [sys.executable, "-m", "smallgan", "train", str(source), *options, "--out", str(out)]
+
+
+@pytest.mark.parametrize("signal_number", [getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGTERM])
+def test_a_killed_training_goes_on_to_the_same_weights(tiny_set, tmp_path, signal_number):
+    whole, cut = RunDir(tmp_path / "whole"), RunDir(tmp_path / "cut")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command(tiny_set, whole.path), check=True, capture_output=True, env=environment)
+    victim = subprocess.Popen(
+        command(tiny_set, cut.path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    deadline = time.monotonic() + 60
+    while not cut.last_step() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    victim.send_signal(signal_number)
+    victim.wait()
+    reached = cut.last_step()
+    assert 0 < reached <= 60
+    subprocess.run(command(tiny_set, cut.path), check=True, capture_output=True, env=environment)
+    one, other = (load_file(run.checkpoint(60) / "tensors.safetensors") for run in (whole, cut))
+    assert one.keys() == other.keys()
+    assert [name for name in one if not np.array_equal(one[name], other[name])] == []
+    steps = [line["step"] for line in read_jsonl(cut.stats)]
+    assert steps == sorted(set(steps))
+    if reached < 60:
+        assert f"resumed from step {reached}" in cut.log.read_text(encoding="utf-8")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def pretrained(folder):
+    """Write a tiny BigGAN with its discriminator, as the official files are."""
+    config = BigGANConfig(size=32, ch=8, z_dim=8, num_classes=3, shared_dim=4)
+    folder.mkdir()
+    for seed, (name, kind) in enumerate((("G_ema.pth", BigGANGenerator), ("D.pth", BigGANDiscriminator))):
+        network = kind(config)
+        initialize(network, torch.Generator().manual_seed(seed))
+        torch.save(network.state_dict(), folder / name)
+    return str(folder)
+
+
+BIGGAN = {"train.model": "biggan", "train.z_dim": 8, "biggan.shared_dim": 4, "biggan.diffaugment": "color,cutout"}
+TRANSFER = {"transfer.perceptual": "none", "transfer.group_size": 8}
+TRAINERS = {
+    "biggan": (BIGGAN | {"biggan.d_steps": 2, "biggan.ema_start": 2}, BigGANTrainer),
+    "finetune": (TRANSFER | {"transfer.method": "finetune"}, BigGANTrainer),
+    "apgc": (TRANSFER | {"transfer.method": "apgc", "transfer.lr_decay_every": 3}, TransferTrainer),
+}
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_every_trainer_killed_and_resumed_equals_uninterrupted(tiny_set, tmp_path, monkeypatch, name):
+    settings, kind = TRAINERS[name]
+    monkeypatch.setattr("smallgan.training.biggan.STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
+    short = {"train.steps": 4, "train.snapshot_every": 2, "train.report_every": 1, "score.metrics": []}
+    if "transfer.method" in settings:
+        settings = settings | {"transfer.pretrained": pretrained(tmp_path / "138k")}
+    recipe = tiny(tiny_set, **settings, **short)
+    whole = start(recipe, tmp_path, out=tmp_path / "whole")
+    step = kind.step
+
+    def doomed(self, batch, number):
+        if number == 3:
+            raise Killed
+        return step(self, batch, number)
+
+    monkeypatch.setattr(kind, "step", doomed)
+    with pytest.raises(Killed):
+        start(recipe, tmp_path, out=tmp_path / "cut")
+    monkeypatch.setattr(kind, "step", step)
+    assert RunDir(tmp_path / "cut").last_step() == 2
+    cut = start(recipe, tmp_path, out=tmp_path / "cut")
+    assert "resumed from step 2" in cut.log.read_text(encoding="utf-8")
+    one, other = (load_file(run.checkpoint(4) / "tensors.safetensors") for run in (whole, cut))
+    assert one.keys() == other.keys()
+    assert [key for key in one if not np.array_equal(one[key], other[key])] == []
+    for at in (0, 2, 4):
+        assert whole.fakes(at).read_bytes() == cut.fakes(at).read_bytes()
+    losses = [[line["loss_g"] for line in read_jsonl(run.stats)] for run in (whole, cut)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 4
