@@ -32,3 +32,8 @@ def shaken(network, seed=0):
                 layer.weight_v.copy_(torch.nn.functional.normalize(rows.T @ layer.weight_u, dim=0))
                 layer.weight_u.copy_(torch.nn.functional.normalize(rows @ layer.weight_v, dim=0))
     return network.eval()
+
+
+def spectral_layers(network):
+    """The layers with spectral norm, by name."""
+    return {name: layer for name, layer in network.named_modules() if hasattr(layer, "normalized_weight")}
