@@ -42,10 +42,10 @@ BUILD = """
 import json, sys, time
 from pathlib import Path
 started = time.perf_counter()
-from augment.build import build
-from augment.inspect import check
-from augment.plan import make_plan
-from augment.sources import open_source
+from augment.build.build import build
+from augment.checks.inspect import check
+from augment.build.plan import make_plan
+from augment.sources.readers import open_source
 source = open_source(Path(sys.argv[1]))
 check(source, workers=int(sys.argv[4]))
 plan = make_plan(source, "hflip:1+contrast:99", count=int(sys.argv[3]), size=int(sys.argv[5]))

@@ -95,7 +95,7 @@ class Decoded:
 def parse_background(text: str) -> Colour | None:
     """Return the colour of a ground: a name, #rrggbb, or None for "refuse". Raises UsageError.
 
-    >>> parse_ground("black"), parse_ground("#ff8000"), parse_ground("refuse")
+    >>> parse_background("black"), parse_background("#ff8000"), parse_background("refuse")
     ((0, 0, 0), (255, 128, 0), None)
     """
     if text.strip().lower() == REFUSE:

@@ -80,9 +80,9 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     [0.0, 500.0, 1000.0, 1500.0, 2000.0]
     """
     raw = (high - low) / count
-    power = 10.0 ** math.baseline(math.log10(raw))
+    power = 10.0 ** math.floor(math.log10(raw))
     step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda candidate: abs(math.log(candidate / raw)))
-    first, last = math.ceil(low / step - 1e-9), math.baseline(high / step + 1e-9)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [place * step for place in range(first, last + 1)]
 
 
@@ -163,7 +163,7 @@ def _axes(chart: Chart, across: Point, up: Point, at: Callable[[float, float], P
 def tick_texts(values: Sequence[float]) -> list[str]:
     """Return the texts of ticks with as many decimals as their distance needs, all alike."""
     distance = values[1] - values[0] if len(values) > 1 else 1.0
-    decimals = max(0, -math.baseline(math.log10(distance) + 1e-9))
+    decimals = max(0, -math.floor(math.log10(distance) + 1e-9))
     return [f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values]
 
 

@@ -88,7 +88,7 @@ def test_it_finds_its_own_files_from_another_folder(installed: Path, elsewhere: 
     # A neighbour called recipes, as in site-packages beside torchtune, must not be taken for ours.
     (elsewhere / "recipes").mkdir()
     program = (
-        "import json, smallgan, augment; from smallgan import shipped\n"
+        "import json, smallgan, augment; from smallgan.core import resources as shipped\n"
         "print(json.dumps([smallgan.__file__, augment.__file__, *map(str, ("
         "shipped.sample_set(), shipped.shipped_folder('recipes')))]))"
     )

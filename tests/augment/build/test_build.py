@@ -284,12 +284,13 @@ def test_a_full_disk_names_the_file_leaves_nothing_half_and_goes_on_later(tiny_s
 KILLED = """
 import sys, time
 from pathlib import Path
-from augment import build, files, making
-from augment.plan import make_plan
-from augment.sources import open_source
+from augment.build import build, worker
+from augment.core import files
+from augment.build.plan import make_plan
+from augment.sources.readers import open_source
 def slow(path, data, **options):
     files.write_bytes(path, data, **options); time.sleep(0.02)
-making.write_bytes = slow
+worker.write_bytes = slow
 source = open_source(Path(sys.argv[1]))
 build.build(make_plan(source, "hflip+contrast", ratio="1:2", size=24), source, Path(sys.argv[2]), workers=2)
 """

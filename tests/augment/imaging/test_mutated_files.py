@@ -120,8 +120,8 @@ def test_two_thousand_mutated_files_are_used_or_refused_by_name(tmp_path):
 PEAK = """
 import re, sys
 from pathlib import Path
-from augment.inspect import check
-from augment.sources import open_source
+from augment.checks.inspect import check
+from augment.sources.readers import open_source
 records = check(open_source(Path(sys.argv[1])), workers=2, looks=True)
 kilobytes = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 print(int(kilobytes) * 1024, *(bool(record.problem) for record in records))

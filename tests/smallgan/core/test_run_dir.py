@@ -84,7 +84,7 @@ def test_a_second_writer_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
             textwrap.dedent(f"""
             import time
             from pathlib import Path
-            from smallgan.run import RunDir
+            from smallgan.core.run_dir import RunDir
             with RunDir(Path({str(run.path)!r})).locked():
                 print("held", flush=True)
                 time.sleep(60)
