@@ -1,6 +1,6 @@
-"""The stages of one run of a study: train, sample, and show what is nearest to the training images.
+"""The stages of one run of a study: train, sample, compare with the nearest training images.
 
-What was done from the same inputs is not done again.
+A stage that was done from the same inputs is not done again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ def carry_out(
     stop_requested: Callable[[], bool] = lambda: False,
     advance: Callable[[int], None] = lambda _step: None,
 ) -> bool:
-    """Bring a run to its end and tell whether it is there: a stop leaves it resumable.
+    """Carry out the stages of a run and tell whether all are done; a stop leaves the run resumable.
+
+    Args:
+        job: the run.
+        study: the study that it belongs to.
+        device: as `choose_device` takes it.
+        say: takes the status lines of training.
+        command: command line, for environment.json.
+        stop_requested: asked after each step.
+        advance: takes the step reached at each report.
 
     Raises the errors of training and sampling, and UsageError when the images are not those it began with.
     """
@@ -54,20 +63,20 @@ def carry_out(
             return False
     checkpoint, step = _checkpoint(job, run)
     weights = sha256_file(run.checkpoint(step) / TENSORS)
-    drawn = _sampling_inputs(job, weights)
-    if stages.inputs("sample") != drawn:
+    sampled = _sampling_inputs(job, weights)
+    if stages.inputs("sample") != sampled:
         _sample(job, run, checkpoint, device)
-        stages.note("sample", drawn)
-    if job.cell is not None and job.recipe.score.metrics:  # whoever scores nothing waits for no feature network
+        stages.note("sample", sampled)
+    if job.trial is not None and job.recipe.score.metrics:  # without metrics no feature network is loaded
         compared = sha256_bytes(f"{inputs}{weights}".encode())
         if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
-            write_nearest(run, checkpoint, device)
+            _write_nearest_sheet(run, checkpoint, device)
             stages.note("nearest", compared)
     return True
 
 
 def refuse_other_inputs(job: Job, study: StudyDir) -> str:
-    """Return the hash of a run's inputs. Raises UsageError when a run stands there that was begun from others."""
+    """Return the hash of a run's inputs. Raises UsageError when the run was begun from others."""
     inputs, before = training_inputs(job), _Stages(study.stage_file(job.run)).inputs("train")
     if before is not None and before != inputs and RunDir(job.run).exists():
         raise UsageError(
@@ -78,14 +87,14 @@ def refuse_other_inputs(job: Job, study: StudyDir) -> str:
 
 
 def is_trained(job: Job) -> bool:
-    """Tell whether a run has come to its last step, its last snapshot included."""
+    """Tell whether a run has reached its last step, its last snapshot included."""
     return RunDir(job.run).reached(job.recipe.train.steps)
 
 
 def training_inputs(job: Job) -> str:
     """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images."""
     values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
-    del values["train"]["steps"]  # more of them go on with the same run
+    del values["train"]["steps"]  # a larger number continues the run
     source: dict[str, Any] = {"recipe": values, "images": job.data.fingerprint}
     if job.recipe.augment.generator is not None:
         values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
@@ -106,7 +115,7 @@ def _sampling_inputs(job: Job, weights: str) -> str:
 
 
 def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
-    """Return which checkpoint is sampled, by name and by step: the last one where no best was chosen."""
+    """Return the checkpoint to sample, by name and step: the last one where no best was chosen."""
     best = run.best_step() if job.recipe.sample.checkpoint == "best" else None
     return ("best", best) if best else ("last", run.last_step())
 
@@ -114,7 +123,7 @@ def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
 def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
     settings, seed = job.recipe.sample, job.recipe.seed
     for count, interpolate in ((settings.count, False), (settings.interpolate, True)):
-        if count > interpolate:  # one latent leads nowhere
+        if count > interpolate:  # an interpolation needs two latents
             sample(
                 Request(
                     model=run.path,
@@ -126,6 +135,10 @@ def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
                     device=device,
                 )
             )
+
+
+def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
+    write_nearest(run, checkpoint, device)
 
 
 class _Stages:

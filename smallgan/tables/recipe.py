@@ -29,7 +29,7 @@ from smallgan.tables.recipe_schema import (
     TransferSection,
     with_defaults,
 )
-from smallgan.tables.sweep import GridCell, flat, grid_cells, merged, put
+from smallgan.tables.sweep import Variant, expand_grid, flat, merged, put
 
 __all__ = ["Recipe", "TransferSection", "dump_recipe", "load_recipe", "parse_overrides", "read_recipe"]
 
@@ -60,18 +60,18 @@ class Recipe(Section):
     score: ScoreSection = ScoreSection()
     report: ReportSection = ReportSection()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    """Seeds of the runs: the repeats of each cell; `smallgan train` uses the first."""
+    """Every variant is run under each of these seeds; `smallgan train` uses the first."""
     budget: Literal["steps", "epochs"] = "steps"
-    """What the cells of a grid have alike: images seen and checkpoints, or passes over their own set, as published."""
+    """What all variants of a grid share: images seen and checkpoints, or passes over their own set, as published."""
     grid: dict[str, list[Any]] | list[dict[str, Any]] | None = None
-    """Lists of values by dotted key, whose product is run, or a list of cells: a name and the keys each changes."""
+    """Lists of values by dotted key, whose product is run, or a list of variants: a name and the keys it changes."""
 
     @model_validator(mode="wrap")
     @classmethod
     def _defaults(cls, values: Any, handler: ModelWrapValidatorHandler[Recipe]) -> Recipe:
         """Fill in the defaults of the model and the method, where the recipe leaves a key of `train` out.
 
-        What was filled in does not count as set: a cell of a grid may choose another method, and gets its defaults.
+        What was filled in does not count as set: a variant of a grid may choose another method, and gets its defaults.
         """
         if not isinstance(values, Mapping):
             return handler(values)
@@ -107,7 +107,7 @@ def load_recipe(name_or_file: str | None, overrides: Mapping[str, Any] | None = 
     """Return a recipe from a YAML file, the name of a shipped recipe, or the defaults (None), with overrides applied.
 
     `overrides` maps dotted paths to values, {"train.steps": 300}. Raises InputError (no such recipe, not YAML) and
-    UsageError, which lists all mistakes at once, those in the cells of its grid too, each by its path.
+    UsageError, which lists all mistakes at once, those in the variants of its grid included, each by its path.
     """
     values = _read(_find(name_or_file)) if name_or_file else {}
     origin = name_or_file or "recipe"
@@ -133,7 +133,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def dump_study(recipe: Recipe) -> str:
-    """Return the recipe of a study as YAML: what it was given, as the defaults of its cells depend on what they choose.
+    """Return the recipe of a study as YAML: only what it was given, as defaults depend on what a variant chooses.
 
     The recipe of each run has every key in it.
     """
@@ -145,16 +145,16 @@ def given(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json", exclude_unset=True)
 
 
-def cells_of(recipe: Recipe) -> list[GridCell]:
-    """Return the cells of a checked recipe; one, called after the recipe's policy or method, where it has no grid."""
+def variants_of(recipe: Recipe) -> list[Variant]:
+    """Return the variants of a checked recipe; without a grid one, named after its method or policy."""
     if recipe.grid is None:
-        return [GridCell(recipe.transfer.method or recipe.augment.policy)]
-    return grid_cells(recipe.grid)[0]
+        return [Variant(recipe.transfer.method or recipe.augment.policy)]
+    return expand_grid(recipe.grid)[0]
 
 
-def cell_recipe(recipe: Recipe, cell: GridCell, seed: int) -> Recipe:
-    """Return what one cell of a checked recipe asks for under one seed: a recipe without a grid."""
-    values, _ = merged(given(recipe), cell.overrides)
+def variant_recipe(recipe: Recipe, variant: Variant, seed: int) -> Recipe:
+    """Return the recipe of one variant under one seed, without a grid."""
+    values, _ = merged(given(recipe), variant.overrides)
     return Recipe.model_validate({**values, "seeds": [seed]})
 
 
@@ -216,13 +216,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check(values: dict[str, Any], origin: str) -> Recipe:
     recipe, mistakes = _validated(values)
-    cells, wrong = grid_cells(values.get("grid"))
+    variants, wrong = expand_grid(values.get("grid"))
     if wrong:  # said better than by the model, which only sees that it is neither of two forms
         mistakes = [mistake for mistake in mistakes if not mistake.startswith(("grid:", "grid."))] + wrong
-    for cell in cells if values.get("grid") is not None else []:
-        own, wrong = merged(values, cell.overrides)
+    for variant in variants if values.get("grid") is not None else []:
+        own, wrong = merged(values, variant.overrides)
         wrong += _validated(own)[1]
-        mistakes += [f"{cell.where}: {mistake}" for mistake in wrong if mistake not in mistakes]
+        mistakes += [f"{variant.where}: {mistake}" for mistake in wrong if mistake not in mistakes]
     if mistakes or recipe is None:
         raise UsageError(f"{origin}: {len(mistakes)} mistake(s)\n  " + "\n  ".join(mistakes))
     return recipe

@@ -212,7 +212,7 @@ class ReportSection(Section):
     """The page of a study."""
 
     page: bool = True
-    """Write report.html once every cell is done; false: `smallgan report` writes it when you ask."""
+    """Write report.html once every trial is done; false: `smallgan report` writes it when you ask."""
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from smallgan.tables.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.factory import Source, adapter_table, open_pretrained, prepare
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
+from smallgan.training.timing import seconds_per_step
 from smallgan.training.transfer import TransferTrainer
 
 PAIRS_SHOWN = 50
@@ -119,11 +120,7 @@ def dry_run(
     run = find_run(recipe, root, out, new=new)
     data = load_data(recipe, chosen)
     trainer, batches = prepare(recipe, data, chosen, source, say)
-    seconds = []
-    for step in range(3):
-        started = time.perf_counter()
-        trainer.step(batches.batch(step), step)["loss_g"].item()
-        seconds.append(time.perf_counter() - started)
+    seconds = min(seconds_per_step(trainer, batches))
     steps = max(recipe.train.steps - run.last_step(), 0)
     return {
         "run": str(run.path),
@@ -134,8 +131,8 @@ def dry_run(
         "device": describe_device(chosen),
         "steps": steps,
         "epochs": round(steps * batches.batch_size / len(batches), 1),
-        "seconds_per_step": round(min(seconds), 4),
-        "minutes": round(steps * min(seconds) / 60, 1),
+        "seconds_per_step": round(seconds, 4),
+        "minutes": round(steps * seconds / 60, 1),
         "recipe": recipe.model_dump(mode="json"),
     }
 

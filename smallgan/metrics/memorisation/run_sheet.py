@@ -57,7 +57,7 @@ def write_nearest(run: RunDir, checkpoint: str, device: str) -> Path:
     kept = [place for place, image in enumerate(images) if image.origin == "original"]
     others = [place for place, image in enumerate(images) if image.origin != "original"]
     samples = sample_pixels(model, recipe.score.num_fake or default_num_fake(len(data.reals)), recipe.seed)
-    # Only the originals are worth keeping: all cells share them.
+    # Only the originals are worth keeping: all trials share them.
     originals = sample_features(data.originals, net, "features of originals").features
     added = extract(data.mixture.pixels[others], net).features if others else None
     found = most_alike(extract(samples, net).features, originals, added, _SHOWN)

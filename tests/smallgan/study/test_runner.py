@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 from augment.errors import UsageError
 from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
-from smallgan.core.study_dir import StudyDir
 from smallgan.study.open import estimate, open_study
-from smallgan.study.runner import ExecutionOptions, check_cell, run_jobs
+from smallgan.study.runner import ExecutionOptions, jobs_of_trial, run_jobs
 from smallgan.study.status import as_text, rows
 from smallgan.tables.recipe import load_recipe
 
@@ -45,21 +44,21 @@ def run(recipe, out, **options):
 
 
 def states(study):
-    return {(cell.cell, cell.seed): cell.state for cell in study.cells()}
+    return {(trial.variant, trial.seed): trial.state for trial in study.trials()}
 
 
-def test_a_study_trains_scores_and_samples_every_cell(tiny_set, tmp_path):
+def test_a_study_trains_scores_and_samples_every_trial(tiny_set, tmp_path):
     study, outcome, _ = run(tiny(tiny_set, seeds=[1, 2]), tmp_path / "study")
     assert len(outcome.done) == 6
     assert set(states(study).values()) == {"done"}
-    for cell in study.cells():
-        folder = RunDir(study.run_of(cell))
+    for trial in study.trials():
+        folder = RunDir(study.run_of(trial))
         assert folder.reached(4)
         assert [line["step"] for line in read_jsonl(folder.stats)] == [2, 4]
         assert {path.name for path in folder.samples.iterdir()} == {
-            f"step-000004-images-seed{cell.seed}-x2",
-            f"step-000004-interpolation-seed{cell.seed}-x2",
-            f"step-000004-nearest-seed{cell.seed}",
+            f"step-000004-images-seed{trial.seed}-x2",
+            f"step-000004-interpolation-seed{trial.seed}-x2",
+            f"step-000004-nearest-seed{trial.seed}",
         }
     data = json.loads((study.path / "runs/02-gan-seed1/data.json").read_text(encoding="utf-8"))
     assert data["origins"] == {"original": 12, "synthetic": 12}
@@ -67,7 +66,7 @@ def test_a_study_trains_scores_and_samples_every_cell(tiny_set, tmp_path):
 
 def test_the_last_scores_say_what_reals_would_read(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set, {"augment.policy": ["none"]}), tmp_path / "study")
-    lines = read_jsonl(RunDir(study.run_of(study.cells()[0])).scores)
+    lines = read_jsonl(RunDir(study.run_of(study.trials()[0])).scores)
     told = {(line["step"], line["metric"]): line["baseline_counts"] for line in lines if line["baseline"] is not None}
     assert told == {(4, "is"): [8, None], (4, "kmmd"): [6, 6]}
 
@@ -80,12 +79,12 @@ def test_what_is_unchanged_is_not_done_again(tiny_set, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in study.runs.rglob("*") if path.is_file()} == before
 
 
-def test_each_cell_shows_its_fakes_beside_the_nearest_training_images(tiny_set, tmp_path):
+def test_each_trial_shows_its_fakes_beside_the_nearest_training_images(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     facts = {}
-    for cell in study.cells():
-        (path,) = (RunDir(study.run_of(cell)).samples / "step-000004-nearest-seed0").glob("*.json")
-        facts[cell.cell] = json.loads(path.read_text(encoding="utf-8"))
+    for trial in study.trials():
+        (path,) = (RunDir(study.run_of(trial)).samples / "step-000004-nearest-seed0").glob("*.json")
+        facts[trial.variant] = json.loads(path.read_text(encoding="utf-8"))
         with Image.open(path.with_suffix(".png")) as picture:
             assert picture.width < 700
     originals = set(json.loads((study.path / "runs/00-none-seed0/data.json").read_text(encoding="utf-8"))["names"])
@@ -133,7 +132,7 @@ def test_other_samples_are_drawn_without_training_again(tiny_set, tmp_path):
     assert (study.path / "runs/00-none-seed0/samples/step-000004-images-seed0-x5/sample-00004.png").is_file()
 
 
-def test_new_cells_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_path):
+def test_new_variants_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_path):
     two = {"augment.policy": ["none", "hflip"]}
     study, _, _ = run(tiny(tiny_set, two), tmp_path / "study")
     first = RunDir(study.path / "runs/00-none-seed0")
@@ -147,9 +146,9 @@ def test_new_cells_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_path):
 
 def test_more_steps_are_refused_where_gan_images_were_made_of_fewer(tiny_set, tmp_path):
     run(tiny(tiny_set), tmp_path / "study")
-    with pytest.raises(UsageError, match="gan images of other cells were made of it at step 4"):
+    with pytest.raises(UsageError, match="other variants already use images sampled from this run at step 4"):
         run(tiny(tiny_set, **{"train.steps": 6}), tmp_path / "study")
-    with pytest.raises(UsageError, match="trained to step 4 already, and 2 are asked for"):
+    with pytest.raises(UsageError, match="already trained to step 4, but train.steps is 2"):
         run(tiny(tiny_set, **{"train.steps": 2}), tmp_path / "study")
 
 
@@ -183,7 +182,7 @@ def test_what_cannot_be_run_leaves_no_folder_behind(tiny_set, tmp_path):
     assert not (tmp_path / "studies").exists()
 
 
-def test_a_failing_cell_is_told_and_the_others_finish(tiny_set, tmp_path):
+def test_a_failing_trial_is_told_and_the_others_finish(tiny_set, tmp_path):
     grid = [
         {"name": "none"},
         {"name": "wild", "train.lr_d": 1e30, "train.lr_g": 1e30},
@@ -192,12 +191,12 @@ def test_a_failing_cell_is_told_and_the_others_finish(tiny_set, tmp_path):
     study, outcome, said = run(tiny(tiny_set, grid), tmp_path / "study")
     assert states(study) == {("none", 0): "done", ("wild", 0): "failed", ("hflip", 0): "done"}
     assert [path.name for path in outcome.failed] == ["01-wild-seed0"]
-    assert "became" in study.cells()[1].problem
+    assert "became" in study.trials()[1].problem
     assert any(line.startswith("[wild, seed 0] failed: ") for line in said)
     assert any("wild, seed 0: " in line for line in as_text(rows(study)))
 
 
-def test_an_unforeseen_fault_of_a_cell_is_kept_to_it(tiny_set, tmp_path, monkeypatch):
+def test_an_unforeseen_fault_of_a_trial_is_kept_to_it(tiny_set, tmp_path, monkeypatch):
     import smallgan.study.stages as stages
 
     def broken(*arguments, **options):
@@ -209,18 +208,18 @@ def test_an_unforeseen_fault_of_a_cell_is_kept_to_it(tiny_set, tmp_path, monkeyp
     monkeypatch.setattr(stages, "train", broken)
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     assert states(study) == {("none", 0): "done", ("hflip", 0): "failed", ("gan", 0): "done"}
-    assert study.cells()[1].problem.startswith("RuntimeError: out of memory (the whole of it is in ")
+    assert study.trials()[1].problem.startswith("RuntimeError: out of memory (the traceback is in ")
     assert "Traceback" in study.log.read_text(encoding="utf-8")
     monkeypatch.undo()
     study, outcome, _ = run(tiny(tiny_set), tmp_path / "study")
-    assert (len(outcome.done), study.cells()[1].problem) == (3, None)
+    assert (len(outcome.done), study.trials()[1].problem) == (3, None)
 
 
-def test_cells_whose_gan_images_cannot_be_made_fail_with_the_reason(tiny_set, tmp_path):
+def test_trials_whose_gan_images_cannot_be_made_fail_with_the_reason(tiny_set, tmp_path):
     settings = {"train.lr_d": 1e30, "train.lr_g": 1e30}
     study, _, _ = run(tiny(tiny_set, {"augment.policy": ["none", "gan"]}, **settings), tmp_path / "study")
     assert set(states(study).values()) == {"failed"}
-    assert "the run that makes its gan images failed" in study.cells()[1].problem
+    assert "the run that makes its gan images failed" in study.trials()[1].problem
 
 
 def test_a_stop_leaves_the_study_to_go_on_from(tiny_set, tmp_path):
@@ -239,29 +238,29 @@ def test_processes_make_the_same_weights_as_one_after_the_other(tiny_set, tmp_pa
     one, _, _ = run(tiny(tiny_set), tmp_path / "one")
     two, outcome, _ = run(tiny(tiny_set), tmp_path / "two", num_processes=2)
     assert (len(outcome.done), set(states(two).values())) == (3, {"done"})
-    for cell in one.cells():
+    for trial in one.trials():
         mine, other = (
-            load_file(RunDir(study.run_of(cell)).checkpoint(4) / "tensors.safetensors") for study in (one, two)
+            load_file(RunDir(study.run_of(trial)).checkpoint(4) / "tensors.safetensors") for study in (one, two)
         )
-        assert [name for name in mine if not np.array_equal(mine[name], other[name])] == [], cell.cell
+        assert [name for name in mine if not np.array_equal(mine[name], other[name])] == [], trial.variant
 
 
-def test_a_failing_cell_fails_in_a_process_too(tiny_set, tmp_path):
+def test_a_failing_trial_fails_in_a_process_too(tiny_set, tmp_path):
     grid = [{"name": "wild", "train.lr_d": 1e30, "train.lr_g": 1e30}, {"name": "none"}]
     study, outcome, _ = run(tiny(tiny_set, grid), tmp_path / "study", num_processes=2)
     assert states(study) == {("wild", 0): "failed", ("none", 0): "done"}
-    assert "became" in study.cells()[0].problem
+    assert "became" in study.trials()[0].problem
     assert [path.name for path in outcome.failed] == ["00-wild-seed0"]
 
 
-def test_one_cell_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):
+def test_one_trial_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
-    wanted = check_cell(jobs, 2)
-    assert [job.cell.cell for job in wanted] == ["none", "gan"]
-    run_jobs(study, wanted, ExecutionOptions("cpu"), say=lambda _line: None, wait=True)
+    wanted = jobs_of_trial(jobs, 2)
+    assert [job.trial.variant for job in wanted] == ["none", "gan"]
+    run_jobs(study, wanted, ExecutionOptions("cpu"), say=lambda _line: None, wait_for_others=True)
     assert states(study) == {("none", 0): "done", ("hflip", 0): "pending", ("gan", 0): "done"}
-    with pytest.raises(UsageError, match="--cell 3: this study has cells 0 to 2"):
-        check_cell(jobs, 3)
+    with pytest.raises(UsageError, match="--trial 3: this study has trials 0 to 2"):
+        jobs_of_trial(jobs, 3)
 
 
 def test_a_run_that_another_process_is_at_is_left_to_it(tiny_set, tmp_path):
@@ -273,7 +272,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(tiny_set, tmp_path):
     assert states(study) == {("none", 0): "pending", ("hflip", 0): "done", ("gan", 0): "pending"}
 
 
-def test_the_table_tells_a_stopped_cell_from_a_running_one(tiny_set, tmp_path):
+def test_the_table_tells_a_stopped_trial_from_a_running_one(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
     study.update(0, "running")
     assert rows(study)[0].state == "stopped"
@@ -281,15 +280,15 @@ def test_the_table_tells_a_stopped_cell_from_a_running_one(tiny_set, tmp_path):
         assert rows(study)[0].state == "running"
 
 
-def test_a_dry_run_counts_cells_images_and_minutes_and_writes_nothing(tiny_set, tmp_path):
-    study = StudyDir(tmp_path / "study")
-    found = estimate(tiny(tiny_set, seeds=[1, 2]), study, smoke=False, device="cpu", say=lambda _line: None)
-    assert not study.path.exists()
-    assert (found["num_runs"], len(found["cells"]), len(found["seconds_per_step"])) == (6, 6, 1)
-    cell = found["cells"][2]
-    assert (cell["cell"], cell["num_images"], cell["steps"], cell["num_images_seen"]) == ("gan", 24, 4, 16)
-    assert cell["needs"].endswith("00-none-seed1")
-    assert cell["num_snapshots"] == 3
+def test_a_dry_run_counts_trials_images_and_minutes_and_writes_nothing(tiny_set, tmp_path):
+    folder = tmp_path / "study"
+    found = estimate(tiny(tiny_set, seeds=[1, 2]), out=folder, device="cpu", say=lambda _line: None)
+    assert not folder.exists()
+    assert (found["num_runs"], len(found["runs"]), len(found["seconds_per_step"])) == (6, 6, 1)
+    trial = found["runs"][2]
+    assert (trial["variant"], trial["num_images"], trial["steps"], trial["num_images_seen"]) == ("gan", 24, 4, 16)
+    assert trial["needs"].endswith("00-none-seed1")
+    assert trial["num_snapshots"] == 3
     assert found["minutes"] >= 0
 
 
@@ -310,16 +309,16 @@ def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
         'alt="Nearest to the training images of 01-hflip-seed0: fakes above what they are most like, 8 in all"' in page
     )
     shown = json.loads(command(*words, "--status", "--json").stdout)
-    assert [(row["cell"], row["state"], row["step"], row["steps"]) for row in shown["runs"]] == [
+    assert [(row["variant"], row["state"], row["step"], row["steps"]) for row in shown["runs"]] == [
         ("none", "done", 4, 4),
         ("hflip", "done", 4, 4),
     ]
     lines = command(*words, "--status").stdout.splitlines()
-    assert lines[1].split() == ["no.", "cell", "seed", "state", "step", "left", "KMMD"]
-    assert command(*words, "--cell", "0", "--jobs", "2").exit_code != 0
+    assert lines[1].split() == ["no.", "variant", "seed", "state", "step", "ETA", "KMMD"]
+    assert command(*words, "--trial", "0", "--jobs", "2").exit_code != 0
 
 
-def test_the_command_fails_when_a_cell_did(tiny_set, tmp_path):
+def test_the_command_fails_when_a_trial_did(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text("grid: [{name: wild, train.lr_d: 1.0e+30, train.lr_g: 1.0e+30}, {name: none}]\n")
     sets = [f"--set={key}={value}" for key, value in TINY.items()]

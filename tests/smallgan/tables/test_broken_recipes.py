@@ -30,17 +30,17 @@ BROKEN = {
     "a grid that is a word": ("grid: hflip", ["grid", "found 'hflip'"]),
     "an empty list in a product": ("grid: {augment.policy: []}", ["grid.augment.policy: needed a list", "found []"]),
     "a value in place of a list": ("grid: {augment.policy: hflip}", ["grid.augment.policy", "found 'hflip'"]),
-    "a cell without a name": ("grid: [{augment.policy: hflip}]", ["grid[0].name", "needed a name", "found None"]),
-    "two cells of one name": (
+    "a variant without a name": ("grid: [{augment.policy: hflip}]", ["grid[0].name", "needed a name", "found None"]),
+    "two variants of one name": (
         GRID + "  - {name: A, augment.policy: vflip}",
         ["grid[1] (A): grid[0] (a) has"],
     ),
-    "the same cell twice": (GRID + "  - {name: b, augment.policy: hflip}", ["grid[1] (b): the same as grid[0] (a)"]),
-    "an unknown key in a cell": (
+    "the same variant twice": (GRID + "  - {name: b, augment.policy: hflip}", ["grid[1] (b): the same as grid[0] (a)"]),
+    "an unknown key in a variant": (
         "grid: [{name: a, augment.polcy: hflip}]",
         ["grid[0] (a): augment.polcy: no such key, found 'hflip'", "did you mean 'augment.policy'"],
     ),
-    "a value out of range in a cell": (
+    "a value out of range in a variant": (
         "grid: [{name: a, train.steps: 0}]",
         ["grid[0] (a): train.steps", "greater than or equal to 1", "found 0"],
     ),
@@ -48,14 +48,17 @@ BROKEN = {
         "grid: {train.lr_d: [0.1, -0.1]}",
         ["grid (lr_d=-0.1): train.lr_d", "greater than 0", "found -0.1"],
     ),
-    "a cell that goes into a value": (
+    "a variant that goes into a value": (
         "grid: [{name: a, name.first: 3}]",
-        ["grid[0] (a).name.first: a cell cannot change name.first"],
+        ["grid[0] (a).name.first: a variant cannot change name.first"],
     ),
-    "seeds in a cell": ("grid: {seeds: [[1], [2]]}", ["grid.seeds: every cell has the same seeds", "beside grid"]),
+    "seeds in a variant": (
+        "grid: {seeds: [[1], [2]]}",
+        ["grid.seeds: all variants are run under the same seeds", "beside grid"],
+    ),
     "too large a product": (
         "grid: {train.steps: [" + ", ".join(map(str, range(1, 502))) + "]}",
-        ["grid: 501 cells; needed at most 500"],
+        ["grid: 501 variants; needed at most 500"],
     ),
 }
 
@@ -73,7 +76,7 @@ def test_a_broken_recipe_is_told_by_path_value_and_what_is_allowed(tmp_path, nam
     assert [part for part in wanted if part not in message] == [], message
 
 
-def test_the_mistakes_of_the_recipe_and_of_all_its_cells_are_told_at_once(tmp_path):
+def test_the_mistakes_of_the_recipe_and_of_all_its_variants_are_told_at_once(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(
         "data: {size: 48}\nscore: {num_fakes: 8}\n"
