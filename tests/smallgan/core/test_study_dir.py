@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from augment.errors import InputError
-from smallgan.core.study_dir import Trial, StudyDir, claim_study
+from smallgan.core.study_dir import StudyDir, Trial, claim_study
 
 
 def two_trials():

@@ -1,6 +1,10 @@
 """`smallgan run`: resumed, shared, stopped, failed, divided among processes and tasks, and shown."""
 
 import json
+import subprocess
+import sys
+import time
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from typer.testing import CliRunner
 from augment.errors import UsageError
 from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.core.study_dir import StudyDir
 from smallgan.study.open import estimate, open_study
 from smallgan.study.runner import ExecutionOptions, jobs_of_trial, run_jobs
 from smallgan.study.status import as_text, rows
@@ -148,7 +153,7 @@ def test_more_steps_are_refused_where_gan_images_were_made_of_fewer(tiny_set, tm
     run(tiny(tiny_set), tmp_path / "study")
     with pytest.raises(UsageError, match="other variants already use images sampled from this run at step 4"):
         run(tiny(tiny_set, **{"train.steps": 6}), tmp_path / "study")
-    with pytest.raises(UsageError, match="already trained to step 4, but train.steps is 2"):
+    with pytest.raises(UsageError, match=r"already trained to step 4, but train\.steps is 2"):
         run(tiny(tiny_set, **{"train.steps": 2}), tmp_path / "study")
 
 
@@ -251,6 +256,50 @@ def test_a_failing_trial_fails_in_a_process_too(tiny_set, tmp_path):
     assert states(study) == {("wild", 0): "failed", ("none", 0): "done"}
     assert "became" in study.trials()[0].problem
     assert [path.name for path in outcome.failed] == ["00-wild-seed0"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_fails_its_trial_alone(tiny_set, tmp_path):
+    recipe = tiny(tiny_set, {"augment.policy": ["none", "hflip"]}, **{"train.steps": 150, "train.snapshot_every": 50})
+    study, killed = StudyDir(tmp_path / "study"), []
+
+    def kill_one():
+        if not killed and study.exists() and set(states(study).values()) == {"running"}:
+            killed.append(active_children()[0])
+            killed[0].kill()
+        return False
+
+    _, outcome, said = run(recipe, study.path, num_processes=2, stop_requested=kill_one)
+    assert (len(outcome.done), len(outcome.failed), outcome.stopped) == (1, 1, False)
+    assert sorted(states(study).values()) == ["done", "failed"]
+    assert [line.endswith("its process was killed, perhaps for lack of memory") for line in said].count(True) == 1
+
+
+@pytest.mark.slow
+def test_a_stop_reaches_the_runs_in_processes(tiny_set, tmp_path):
+    recipe = tiny(tiny_set, {"augment.policy": ["none", "hflip"]}, **{"train.steps": 50_000})
+    study = StudyDir(tmp_path / "study")
+
+    def both_train():
+        return all((study.path / trial.run / "stats.jsonl").is_file() for trial in study.trials())
+
+    _, outcome, _ = run(recipe, study.path, num_processes=2, stop_requested=both_train)
+    assert (outcome.stopped, outcome.done, outcome.failed) == (True, set(), {})
+    assert [(row.state, 0 < row.step < row.steps) for row in rows(study)] == [("stopped", True)] * 2
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_process_that_started_them_is_killed(tiny_set, tmp_path):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text("grid: {augment.policy: [none, hflip]}\n", encoding="utf-8")
+    sets = [f"--set={key}={value}" for key, value in (TINY | {"train.steps": 50_000, "data.source": tiny_set}).items()]
+    words = ["run", recipe, *sets, "--out", tmp_path / "study", "--device", "cpu", "--jobs", "2"]
+    victim = subprocess.Popen([sys.executable, "-m", "smallgan", *map(str, words)], stdout=subprocess.PIPE)
+    while len(list((tmp_path / "study").glob("runs/*/stats.jsonl"))) < 2:
+        assert victim.poll() is None
+        time.sleep(0.1)
+    victim.kill()
+    victim.communicate(timeout=60)  # the pipe closes once the last process that holds it has ended
 
 
 def test_one_trial_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):

@@ -10,7 +10,7 @@ from smallgan.cli import app
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.study.plan import SMOKE
-from smallgan.tables.recipe import variants_of, load_recipe, shipped_recipes
+from smallgan.tables.recipe import load_recipe, shipped_recipes, variants_of
 
 STUDIES = {name for name in shipped_recipes() if load_recipe(name).grid is not None}
 TRANSFERS = {"apgc-ratio", "apgc-datasets"}
