@@ -50,7 +50,7 @@ def run(
     given = parse_overrides(settings or []) | ({} if seed is None else {"seeds": [seed]})
     resolved = load_recipe(recipe, given)
     if dry_run:
-        found = estimate(resolved, out=out, new=new, smoke=smoke, device=device, say=say)
+        found = estimate(resolved, out=out, new=new, smoke=smoke, device=device, log=say)
         typer.echo(json.dumps(found, indent=2))
         return
     if status:
@@ -64,7 +64,7 @@ def run(
             num_processes=jobs,
             options=ExecutionOptions(device, shlex.join(["smallgan", *sys.argv[1:]])),
             smoke=smoke,
-            say=say,
+            log=say,
         )
     typer.echo(json.dumps(result.values, indent=2) if json_output else result.text)
     if not result.is_complete:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from filelock import FileLock
 
 from augment.core.files import make_folder, output_errors
 from augment.errors import InputError, UsageError
+from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
 from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs
 from smallgan.core.study_dir import StudyDir, claim_study
@@ -21,6 +21,7 @@ from smallgan.sampling.loading import Model
 from smallgan.study.plan import Job, plan_jobs
 from smallgan.study.stages import is_trained, refuse_other_inputs
 from smallgan.tables.recipe import Recipe, differences, dump_study, read_recipe
+from smallgan.tables.recipe_schema import AugmentSection
 from smallgan.training.data import load_data
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.timing import seconds_per_step
@@ -117,7 +118,7 @@ def estimate(
     new: bool = False,
     smoke: bool = False,
     device: str = "auto",
-    say: Callable[[str], None] = print,
+    log: Log = print,
 ) -> dict[str, Any]:
     """Return what a study would do: trials, stages, images, and minutes from a step and a score timed here.
 
@@ -127,7 +128,7 @@ def estimate(
         recipe: checked.
         out, new, smoke: see `open_study`.
         device: as `choose_device` takes it.
-        say: takes status lines.
+        log: takes status lines.
     """
     recipe = named(recipe, smoke=smoke)
     study = find_study(recipe, out=out, new=new)
@@ -138,7 +139,7 @@ def estimate(
         settings, run, trial = job.recipe, RunDir(job.run), job.trial
         key = _cost_key(settings)
         if key not in timed:
-            say(f"timing steps of {job.label}")
+            log(f"timing steps of {job.label}")
             timed[key] = _timed(settings, device)
         step_seconds, image_seconds = timed[key]
         steps = max(settings.train.steps - run.last_step(), 0)
@@ -187,7 +188,9 @@ def _changes(recipe: Recipe, study: StudyDir) -> dict[str, tuple[Any, Any]]:
 
 def _cost_key(recipe: Recipe) -> str:
     """Return what decides the time of a step and of a score."""
-    values = recipe.model_dump(include={"data", "train", "biggan", "transfer", "score"}, mode="json")
+    values = recipe.model_dump(
+        include={"data", "model", "method", "loss", "regularizers", "train", "score"}, mode="json"
+    )
     for key in ("steps", "report_every", "snapshot_every"):
         del values["train"][key]
     return str(values)
@@ -196,8 +199,7 @@ def _cost_key(recipe: Recipe) -> str:
 def _timed(recipe: Recipe, device: str) -> tuple[float, float]:
     """Return the seconds of a step, and of sampling and scoring an image; without a policy, which costs neither."""
     chosen = choose_device(device)
-    plain = Recipe.model_validate({**recipe.model_dump(exclude_unset=True), "augment": {}})
-    plain, source = open_pretrained(plain)
+    plain, source = open_pretrained(recipe.model_copy(update={"augment": AugmentSection()}))
     data = load_data(plain, chosen)
     trainer, batches = prepare(plain, data, chosen, source, lambda _line: None)
     step_seconds = min(seconds_per_step(trainer, batches))

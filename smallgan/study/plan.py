@@ -21,8 +21,9 @@ from augment.sources.image_set import fingerprint
 from smallgan.core.resources import sample_set
 from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.data.split import split
-from smallgan.tables.recipe import Recipe, given, variant_recipe, variants_of
-from smallgan.tables.sweep import Variant, put, slug
+from smallgan.tables.models import MODELS
+from smallgan.tables.recipe import Recipe, given, step_keys, variant_recipe, variants_of
+from smallgan.tables.sweep import Variant, flat, put, slug
 
 SMOKE: dict[str, Any] = {
     "data.limit": 8,
@@ -30,15 +31,13 @@ SMOKE: dict[str, Any] = {
     "train.steps": 4,
     "train.epochs": None,
     "train.batch_size": 4,
-    "train.base_width": 8,
     "train.report_every": 2,
     "train.snapshot_every": 2,
     "score.num_fake": 8,
     "sample.count": 4,
     "sample.interpolate": 2,
 }
-"""What --smoke sets in every variant, so that a whole study takes seconds: 8 images, 4 steps, and 32 px unless a
-pretrained generator decides the size."""
+"""What --smoke sets in every variant, beside a small model, so that a whole study takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,6 @@ class Job:
     def label(self) -> str:
         """Its name in messages."""
         return f"{self.trial.variant if self.trial else 'shared generator run'}, seed {self.recipe.seed}"
-
-
-_COUNTED_IN_STEPS = ("train.report_every", "train.snapshot_every", "transfer.lr_decay_every", "biggan.ema_start")
-"""Keys that grow and shrink with the number of steps, so that runs of any length have as many checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +153,7 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
     for variant in variants_of(recipe):
         wanted = variant_recipe(recipe, variant, seed)
         if smoke:
-            side = {} if wanted.transfer.method else {"data.size": 32}
-            wanted = _with(wanted, {**SMOKE, **side})
+            wanted = _with(wanted, SMOKE | _smallest(wanted))
         try:
             data = _facts(wanted, seen)
             num_images(wanted, data)
@@ -222,16 +216,20 @@ def _equal(draft: _Draft, measure: Recipe) -> Recipe:
     return _with(stretched, {"train.steps": steps, "train.snapshot_every": math.ceil(steps / number)})
 
 
+def _smallest(recipe: Recipe) -> dict[str, Any]:
+    """Return the keys that make the model of a recipe small; in a transfer the pretrained generator decides it."""
+    if recipe.model is None:
+        return {}
+    width = {"model.base_width": 8} if "base_width" in type(recipe.model).model_fields else {}
+    return {"data.size": min(MODELS[recipe.model.name].sizes)} | width
+
+
 def _stretched(recipe: Recipe, factor: float) -> Recipe:
     """Return a recipe of `factor` times the steps, with as many reports and checkpoints."""
     if factor == 1:
         return recipe
-    values = recipe.model_dump()
-    changes: dict[str, Any] = {"train.steps": max(round(recipe.train.steps * factor), 1)}
-    for key in _COUNTED_IN_STEPS:
-        section, name = key.split(".")
-        if values[section][name]:
-            changes[key] = max(math.ceil(values[section][name] * factor), 1)
+    values, changes = flat(recipe.model_dump()), {"train.steps": max(round(recipe.train.steps * factor), 1)}
+    changes |= {key: max(math.ceil(values[key] * factor), 1) for key in step_keys(recipe) if values[key]}
     return _with(recipe, changes)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from augment.errors import InputError, UsageError
-from smallgan.core.console import stop_flag
+from smallgan.core.console import Log, stop_flag
 from smallgan.core.study_dir import StudyDir
 from smallgan.report import collect, find_runs, write_report
 from smallgan.report.runs import printable
@@ -16,8 +15,6 @@ from smallgan.study.open import find_study, named, open_study
 from smallgan.study.runner import ExecutionOptions, jobs_of_trial, run_jobs
 from smallgan.study.status import Row, as_text, counted, rows
 from smallgan.tables.recipe import Recipe
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def run_recipe(
     num_processes: int = 1,
     options: ExecutionOptions | None = None,
     smoke: bool = False,
-    say: Say = print,
+    log: Log = print,
 ) -> StudyResult:
     """Run a recipe, or all trials of its grid, and write the report once all have ended.
 
@@ -50,16 +47,16 @@ def run_recipe(
         trial: number of the only trial to run, after the run that it needs; None runs all.
         num_processes: runs made at the same time.
         options: how they are made.
-        say: takes status lines.
+        log: takes status lines.
 
     Raises UsageError for options that exclude each other and the errors of `open_study`; those of runs are recorded.
     """
     if trial is not None and (new or num_processes > 1):
         raise UsageError("--trial cannot be combined with --new or --jobs: it runs one trial of a study")
     if recipe.data.source is None:
-        say("no data.source given: the sample set of painted flowers that ships with smallgan")
+        log("no data.source given: the sample set of painted flowers that ships with smallgan")
     study, jobs = open_study(recipe, out=out, new=new, smoke=smoke)
-    say(f"study {study.path}: {counted(rows(study))}")
+    log(f"study {study.path}: {counted(rows(study))}")
     with stop_flag() as stop_requested:
         outcome = run_jobs(
             study,
@@ -67,18 +64,18 @@ def run_recipe(
             options or ExecutionOptions(),
             num_processes=num_processes,
             wait_for_others=trial is not None,
-            say=say,
+            log=log,
             stop_requested=stop_requested,
         )
     found = rows(study)
     ended = all(row.state in ("done", "failed") for row in found)
-    page = write_page(study, say) if ended and not outcome.stopped and recipe.report.page else None
+    page = write_page(study, log) if ended and not outcome.stopped and recipe.report.page else None
     if outcome.elsewhere:
-        say(f"{len(outcome.elsewhere)} run(s) are held by other processes")
-    say(f"{counted(found)}{'; the same command continues' if outcome.stopped else ''}")
+        log(f"{len(outcome.elsewhere)} run(s) are held by other processes")
+    log(f"{counted(found)}{'; the same command continues' if outcome.stopped else ''}")
     for row in found:
         if row.problem:
-            say(f"failed: {row.variant}, seed {row.seed}: {row.problem}")
+            log(f"failed: {row.variant}, seed {row.seed}: {row.problem}")
     values = _values(study, found, report=page and str(page))
     return StudyResult(values, printable(str(page or study.path)), not (outcome.failed or outcome.stopped))
 
@@ -93,13 +90,13 @@ def study_status(recipe: Recipe, *, out: Path | None = None, new: bool = False, 
     return StudyResult(_values(study, found), "\n".join(map(printable, lines)))
 
 
-def write_page(study: StudyDir, say: Say = print) -> Path | None:
+def write_page(study: StudyDir, log: Log = print) -> Path | None:
     """Write the report of a study and return its path; None where no run of it can be shown."""
     try:
         folders = find_runs([study.path])
         return write_report(collect(folders), folders, study.report)
     except InputError as error:
-        say(f"no report: {error}")
+        log(f"no report: {error}")
         return None
 
 

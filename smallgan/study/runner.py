@@ -20,13 +20,12 @@ import torch
 
 from augment.core.files import output_errors
 from augment.errors import SmallganError, UsageError
-from smallgan.core.console import is_terminal, stop_flag
+from smallgan.core.console import Log, is_terminal, stop_flag
 from smallgan.core.study_dir import State, StudyDir
 from smallgan.study.plan import Job
 from smallgan.study.stages import carry_out
 from smallgan.study.status import live
 
-Say = Callable[[str], None]
 _POLL_SECONDS, _WAIT_SECONDS = 0.2, 2.0
 
 
@@ -63,7 +62,7 @@ def run_jobs(
     *,
     num_processes: int = 1,
     wait_for_others: bool = False,
-    say: Say = print,
+    log: Log = print,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Carry out runs, each after the run that it needs, and return what became of them.
@@ -76,10 +75,10 @@ def run_jobs(
         options: how they are made.
         num_processes: runs made at the same time, each in a process of its own; 1 makes them in this process.
         wait_for_others: wait for a run that another process works on where a run of `jobs` needs it; else it is left.
-        say: takes status lines.
+        log: takes status lines.
         stop_requested: asked after each step.
     """
-    with _shown(study, say, num_processes) as (tell, show):
+    with _shown(study, log, num_processes) as (tell, show):
         runner = _Runner(study, options, stop_requested, tell, show)
         if num_processes > 1:
             return runner.in_processes(jobs, num_processes)
@@ -100,7 +99,7 @@ class _Runner:
     study: StudyDir
     options: ExecutionOptions
     stop_requested: Callable[[], bool]
-    tell: Say = lambda _line: None
+    tell: Log = lambda _line: None
     show: Callable[[], None] = lambda: None
 
     def in_turn(self, jobs: Sequence[Job], *, wait_for_others: bool) -> Outcome:
@@ -157,7 +156,7 @@ class _Runner:
                     job,
                     self.study,
                     device=self.options.device,
-                    say=lambda line: self.tell(f"[{job.label}] {line}"),
+                    log=lambda line: self.tell(f"[{job.label}] {line}"),
                     command=self.options.command,
                     stop_requested=self.stop_requested,
                     advance=lambda _step: self.show(),
@@ -221,7 +220,7 @@ def _make_in_worker(folder: Path, job: Job, options: ExecutionOptions) -> Outcom
         parent.join()
         os._exit(0)
 
-    with study.log.open("a", encoding="utf-8", newline="\n") as log, redirect_stderr(log), stop_flag() as asked:
+    with study.log.open("a", encoding="utf-8", newline="\n") as file, redirect_stderr(file), stop_flag() as asked:
         runner = _Runner(study, options, lambda: asked() or bool(_stop.value) or not parent.is_alive())
         made = runner.make(job)
     Thread(target=end_with_parent, daemon=True).start()  # an idle worker would outlive a parent that is killed
@@ -235,7 +234,7 @@ def _log(study: StudyDir, text: str) -> None:
 
 
 @contextmanager
-def _shown(study: StudyDir, say: Say, num_processes: int) -> Iterator[tuple[Say, Callable[[], None]]]:
+def _shown(study: StudyDir, log: Log, num_processes: int) -> Iterator[tuple[Log, Callable[[], None]]]:
     """Give a function that takes status lines, and one that updates the table of trials.
 
     A terminal shows the table, and the lines go to the study's log alone; elsewhere the lines are printed too.
@@ -244,7 +243,7 @@ def _shown(study: StudyDir, say: Say, num_processes: int) -> Iterator[tuple[Say,
     def tell(line: str) -> None:
         _log(study, line)
         if not is_terminal():
-            say(line)
+            log(line)
 
     if num_processes == 1 and not is_terminal():
         yield tell, lambda: None

@@ -13,6 +13,7 @@ from typing import Any
 from augment.core.files import make_folder, sha256_bytes, sha256_file, write_json
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
+from smallgan.core.console import Log
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.memorisation.run_sheet import sheet_of, write_nearest
@@ -20,15 +21,13 @@ from smallgan.sampling.sample import Request, sample
 from smallgan.study.plan import Job
 from smallgan.training.train import train
 
-Say = Callable[[str], None]
-
 
 def carry_out(
     job: Job,
     study: StudyDir,
     *,
     device: str = "auto",
-    say: Say = print,
+    log: Log = print,
     command: str = "",
     stop_requested: Callable[[], bool] = lambda: False,
     advance: Callable[[int], None] = lambda _step: None,
@@ -39,7 +38,7 @@ def carry_out(
         job: the run.
         study: the study that it belongs to.
         device: as `choose_device` takes it.
-        say: takes the status lines of training.
+        log: takes the status lines of training.
         command: command line, for environment.json.
         stop_requested: asked after each step.
         advance: takes the step reached at each report.
@@ -54,7 +53,7 @@ def carry_out(
             job.recipe,
             out=job.run,
             device=device,
-            say=say,
+            log=log,
             command=command,
             stop_requested=stop_requested,
             advance=advance,

@@ -12,6 +12,8 @@ from typing import Any
 
 SHARED = ("grid", "name", "seeds", "budget", "report")
 """Keys of the whole study, which a variant cannot change."""
+NAMED = ("model", "method", "loss")
+"""Sections that a name alone may stand for."""
 MAX_VARIANTS = 500
 _AMOUNTS = ("augment.ratio", "augment.count", "augment.generator")
 _LONGEST_NAME = 60
@@ -48,6 +50,8 @@ def put(values: dict[str, Any], path: str, value: Any) -> str | None:
     *sections, key = path.split(".")
     for section in sections:
         inner = values.setdefault(section, {})
+        if isinstance(inner, str) and section in NAMED:
+            inner = values[section] = {"name": inner}
         if not isinstance(inner, dict):
             return section
         values = inner

@@ -23,7 +23,8 @@ STEPS, EVERY = 30, 6
 RECIPE = f"""
 name: killed
 data: {{size: 32}}
-train: {{base_width: 8, batch_size: 4, steps: {STEPS}, report_every: 3, snapshot_every: {EVERY}}}
+model: {{base_width: 8}}
+train: {{batch_size: 4, steps: {STEPS}, report_every: 3, snapshot_every: {EVERY}}}
 score: {{num_fake: 8}}
 sample: {{count: 3, interpolate: 2}}
 seeds: [1, 2]

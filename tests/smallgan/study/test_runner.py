@@ -25,7 +25,7 @@ from smallgan.tables.recipe import load_recipe
 TINY = {
     "name": "tiny",
     "data.size": 32,
-    "train.base_width": 8,
+    "model.base_width": 8,
     "train.batch_size": 4,
     "train.steps": 4,
     "train.report_every": 2,
@@ -45,7 +45,7 @@ def tiny(source, grid=POLICIES, **overrides):
 def run(recipe, out, **options):
     study, jobs = open_study(recipe, out=out)
     said = []
-    return study, run_jobs(study, jobs, ExecutionOptions("cpu"), say=said.append, **options), said
+    return study, run_jobs(study, jobs, ExecutionOptions("cpu"), log=said.append, **options), said
 
 
 def states(study):
@@ -159,8 +159,8 @@ def test_more_steps_are_refused_where_gan_images_were_made_of_fewer(tiny_set, tm
 
 def test_another_recipe_and_other_images_are_refused_with_what_changed(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
-    with pytest.raises(UsageError, match=r"train\.lr_d is 0\.0002 there, 0\.001 now"):
-        run(tiny(tiny_set, **{"train.lr_d": 1e-3}), tmp_path / "study")
+    with pytest.raises(UsageError, match=r"method\.lr_d is 0\.0002 there, 0\.001 now"):
+        run(tiny(tiny_set, **{"method.lr_d": 1e-3}), tmp_path / "study")
     Image.new("RGB", (40, 32), (9, 9, 9)).save(tiny_set / "more.png")
     with pytest.raises(UsageError, match=r"00-none-seed0: begun with other images"):
         run(tiny(tiny_set), tmp_path / "study")
@@ -175,7 +175,7 @@ def test_the_newest_study_of_the_same_recipe_goes_on(tiny_set, tmp_path):
     root = tmp_path / "studies"
     first, _ = open_study(tiny(tiny_set), root=root)
     assert open_study(tiny(tiny_set, seeds=[3]), root=root)[0].path == first.path
-    assert open_study(tiny(tiny_set, **{"train.lr_g": 0.1}), root=root)[0].name == "00001-tiny"
+    assert open_study(tiny(tiny_set, **{"method.lr_g": 0.1}), root=root)[0].name == "00001-tiny"
     assert open_study(tiny(tiny_set), root=root)[0].path == first.path
     assert open_study(tiny(tiny_set), root=root, new=True)[0].name == "00002-tiny"
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_run_leaves_no_folder_behind(tiny_set, tmp_path):
 def test_a_failing_trial_is_told_and_the_others_finish(tiny_set, tmp_path):
     grid = [
         {"name": "none"},
-        {"name": "wild", "train.lr_d": 1e30, "train.lr_g": 1e30},
+        {"name": "wild", "method.lr_d": 1e30, "method.lr_g": 1e30},
         {"name": "hflip", "augment.policy": "hflip"},
     ]
     study, outcome, said = run(tiny(tiny_set, grid), tmp_path / "study")
@@ -221,7 +221,7 @@ def test_an_unforeseen_fault_of_a_trial_is_kept_to_it(tiny_set, tmp_path, monkey
 
 
 def test_trials_whose_gan_images_cannot_be_made_fail_with_the_reason(tiny_set, tmp_path):
-    settings = {"train.lr_d": 1e30, "train.lr_g": 1e30}
+    settings = {"method.lr_d": 1e30, "method.lr_g": 1e30}
     study, _, _ = run(tiny(tiny_set, {"augment.policy": ["none", "gan"]}, **settings), tmp_path / "study")
     assert set(states(study).values()) == {"failed"}
     assert "the run that makes its gan images failed" in study.trials()[1].problem
@@ -251,7 +251,7 @@ def test_processes_make_the_same_weights_as_one_after_the_other(tiny_set, tmp_pa
 
 
 def test_a_failing_trial_fails_in_a_process_too(tiny_set, tmp_path):
-    grid = [{"name": "wild", "train.lr_d": 1e30, "train.lr_g": 1e30}, {"name": "none"}]
+    grid = [{"name": "wild", "method.lr_d": 1e30, "method.lr_g": 1e30}, {"name": "none"}]
     study, outcome, _ = run(tiny(tiny_set, grid), tmp_path / "study", num_processes=2)
     assert states(study) == {("wild", 0): "failed", ("none", 0): "done"}
     assert "became" in study.trials()[0].problem
@@ -306,7 +306,7 @@ def test_one_trial_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
     wanted = jobs_of_trial(jobs, 2)
     assert [job.trial.variant for job in wanted] == ["none", "gan"]
-    run_jobs(study, wanted, ExecutionOptions("cpu"), say=lambda _line: None, wait_for_others=True)
+    run_jobs(study, wanted, ExecutionOptions("cpu"), log=lambda _line: None, wait_for_others=True)
     assert states(study) == {("none", 0): "done", ("hflip", 0): "pending", ("gan", 0): "done"}
     with pytest.raises(UsageError, match="--trial 3: this study has trials 0 to 2"):
         jobs_of_trial(jobs, 3)
@@ -316,7 +316,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
     with study.claimed(jobs[0].run) as mine:
         assert mine
-        outcome = run_jobs(study, jobs, ExecutionOptions("cpu"), say=lambda _line: None)
+        outcome = run_jobs(study, jobs, ExecutionOptions("cpu"), log=lambda _line: None)
     assert sorted(path.name for path in outcome.elsewhere) == ["00-none-seed0", "02-gan-seed0"]
     assert states(study) == {("none", 0): "pending", ("hflip", 0): "done", ("gan", 0): "pending"}
 
@@ -331,7 +331,7 @@ def test_the_table_tells_a_stopped_trial_from_a_running_one(tiny_set, tmp_path):
 
 def test_a_dry_run_counts_trials_images_and_minutes_and_writes_nothing(tiny_set, tmp_path):
     folder = tmp_path / "study"
-    found = estimate(tiny(tiny_set, seeds=[1, 2]), out=folder, device="cpu", say=lambda _line: None)
+    found = estimate(tiny(tiny_set, seeds=[1, 2]), out=folder, device="cpu", log=lambda _line: None)
     assert not folder.exists()
     assert (found["num_runs"], len(found["runs"]), len(found["seconds_per_step"])) == (6, 6, 1)
     trial = found["runs"][2]
@@ -369,7 +369,7 @@ def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
 
 def test_the_command_fails_when_a_trial_did(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text("grid: [{name: wild, train.lr_d: 1.0e+30, train.lr_g: 1.0e+30}, {name: none}]\n")
+    recipe.write_text("grid: [{name: wild, method.lr_d: 1.0e+30, method.lr_g: 1.0e+30}, {name: none}]\n")
     sets = [f"--set={key}={value}" for key, value in TINY.items()]
     result = command(recipe, *sets, f"--set=data.source={tiny_set}", "--out", tmp_path / "study", "--device", "cpu")
     assert result.exit_code == 1

@@ -28,7 +28,7 @@ def test_the_studies_are_shipped():
 def test_a_shipped_study_runs_as_smoke(name, tmp_path, tiny_set):
     words = ["--set", f"data.source={tiny_set}"]
     if name in TRANSFERS:  # a tiny generator, so that a trial takes a second
-        words += ["--set", f"transfer.pretrained={pretrained_file(tmp_path)}", "--set", "transfer.perceptual=none"]
+        words += ["--set", f"method.pretrained={pretrained_file(tmp_path)}", "--set", "method.perceptual=none"]
     result = smoke(name, tmp_path / "study", *words)
     assert result.exit_code == 0, result.output
     study, recipe = StudyDir(tmp_path / "study"), load_recipe(name)
@@ -70,7 +70,7 @@ def test_the_augmentation_study_has_the_variants_of_its_experiments(name, number
 
 def test_the_ratios_are_those_of_the_posters():
     variants = variants_of(load_recipe("apgc-ratio"))
-    assert [variant.overrides.get("transfer.group_size") for variant in variants] == [None, 4, 8, 16]
+    assert [variant.overrides.get("method.group_size") for variant in variants] == [None, 4, 8, 16]
     from smallgan.models.adapters import parameter_table
     from smallgan.models.biggan import BigGANConfig, BigGANGenerator
 

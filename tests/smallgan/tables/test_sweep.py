@@ -1,6 +1,8 @@
 """Grids become variants, variants become runs with equal shares of work, and what they share is one run."""
 
 import json
+import pickle
+import re
 
 import pytest
 
@@ -62,10 +64,10 @@ def test_names_of_variants_become_names_of_folders():
 
 
 def test_a_variant_has_the_defaults_of_the_method_that_it_chooses():
-    recipe = load_recipe(None, {"grid": [{"name": "plain"}, {"name": "apgc", "transfer.method": "apgc"}]})
+    recipe = load_recipe(None, {"grid": [{"name": "plain"}, {"name": "apgc", "method": "apgc"}]})
     plain, apgc = (variant_recipe(recipe, variant, 0) for variant in variants_of(recipe))
-    assert (plain.train.model, plain.train.batch_size) == ("dcgan", 64)
-    assert (apgc.train.model, apgc.train.batch_size, apgc.train.steps) == ("biggan", 25, 10_000)
+    assert (plain.model.name, plain.train.batch_size) == ("dcgan", 64)
+    assert (apgc.model, apgc.train.batch_size, apgc.train.steps) == (None, 25, 10_000)
 
 
 def test_a_study_is_written_as_given_and_a_run_with_every_key(tmp_path):
@@ -76,7 +78,7 @@ def test_a_study_is_written_as_given_and_a_run_with_every_key(tmp_path):
     assert again == recipe
     assert again.train.model_fields_set == recipe.train.model_fields_set
     whole = dump_recipe(Recipe())
-    assert "lr_codes" in whole
+    assert "ema_decay" in whole
     assert "grid" not in whole
 
 
@@ -86,7 +88,7 @@ def test_the_schema_knows_every_section_and_says_what_each_key_is():
     assert schema["additionalProperties"] is False
     data = schema["$defs"]["DataSection"]["properties"]
     assert "never trained on" in data["holdout"]["description"]
-    assert set(schema["$defs"]["TrainSection"]["properties"]["model"]["enum"]) == {"dcgan", "biggan"}
+    assert set(schema["properties"]["model"]["discriminator"]["mapping"]) >= {"dcgan", "biggan"}
 
 
 def test_variants_see_equally_many_images_and_have_equally_many_checkpoints(tiny_set, tmp_path):
@@ -139,7 +141,7 @@ def test_where_no_variant_is_plain_one_shared_run_makes_the_gan_images(tiny_set,
     grid = [
         {"name": "gan", "augment.policy": "gan"},
         {"name": "more", "augment.policy": "gan", "augment.ratio": "1:2"},
-        {"name": "other", "augment.policy": "gan", "train.lr_g": 0.001},
+        {"name": "other", "augment.policy": "gan", "method.lr_g": 0.001},
     ]
     jobs = jobs_of(tiny_set, grid, tmp_path)
     shared = [job for job in jobs if job.trial is None]
@@ -174,20 +176,28 @@ def test_a_changed_variant_of_the_same_name_gets_a_folder_of_its_own(tiny_set, t
     assert plan_jobs(recipe, StudyDir(tmp_path), known)[0].trial.run == "runs/00-a-seed0-2"
 
 
+def test_mistakes_in_policies_are_told_of_all_variants_at_once(tiny_set):
+    grid = [{"name": "a", "augment.policy": "hflop"}, {"name": "b", "augment.ratio": "0:1"}]
+    with pytest.raises(UsageError) as caught:
+        study_of(tiny_set, grid)
+    message = str(caught.value)
+    assert "2 mistake(s)" in message
+    assert re.search(r"grid\[0\] \(a\): augment\.policy: policy 'hflop': .*; did you mean 'hflip'", message)
+    assert "grid[1] (b): augment.ratio: --ratio '0:1'" in message
+
+
 def test_what_only_the_images_can_tell_is_told_of_all_variants_at_once(tiny_set, tmp_path):
     grid = [
-        {"name": "a", "augment.policy": "hflop"},
-        {"name": "b", "augment.ratio": "0:1"},
-        {"name": "c", "data.limit": 13},
-        {"name": "d", "augment.policy": "hflip"},
+        {"name": "a", "data.limit": 13},
+        {"name": "b", "augment.policy": "hflip"},
+        {"name": "c", "data.limit": 12, "data.holdout": 0.5},
     ]
     with pytest.raises(UsageError) as caught:
         jobs_of(tiny_set, grid, tmp_path)
     message = str(caught.value)
-    assert "3 variant(s) cannot be run" in message
-    assert "grid[0] (a): policy 'hflop': unknown kind 'hflop'; did you mean 'hflip'" in message
-    assert "grid[1] (b): --ratio '0:1'" in message
-    assert "grid[2] (c): data.limit 13: 12 of 12 originals are left" in message
+    assert "2 variant(s) cannot be run" in message
+    assert "grid[0] (a): data.limit 13: 12 of 12 originals are left" in message
+    assert "grid[2] (c): data.limit 12: 6 of 12 originals are left" in message
 
 
 def test_smoke_is_the_same_few_steps_for_every_variant(tiny_set, tmp_path):
@@ -197,3 +207,11 @@ def test_smoke_is_the_same_few_steps_for_every_variant(tiny_set, tmp_path):
     assert [job.recipe.seed for job in jobs] == [3, 3]
     assert {(job.recipe.train.steps, job.recipe.train.batch_size, job.recipe.data.size) for job in jobs} == {(4, 4, 32)}
     assert [num_images(job.recipe, job.data) for job in jobs] == [8, 16]
+
+
+def test_a_recipe_can_be_sent_to_another_process():
+    recipe = load_recipe(None, {"model": "biggan", "regularizers": {"r1": {"weight": 2.0}}})
+    again = pickle.loads(pickle.dumps(recipe))
+    assert again == recipe
+    assert again.regularizers.chosen() == recipe.regularizers.chosen()
+    assert dump_study(again) == dump_study(recipe)
