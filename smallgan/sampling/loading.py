@@ -152,8 +152,8 @@ def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None,
     if not steps:
         raise InputError(f"{model}: this run has no checkpoint yet; continue it with the same `smallgan train` command")
     if checkpoint == "last":
-        step, damaged = last_whole(run)
-        return run.checkpoint(step), run, tuple(damaged)
+        whole, damaged = last_whole(run)
+        return run.checkpoint(whole), run, tuple(damaged)
     step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdigit() else None
     if step not in steps or step is None:
         raise UsageError(f"--checkpoint {checkpoint}: {model} has last, {'best, ' if run.best_step() else ''}{steps}")
