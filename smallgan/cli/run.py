@@ -44,7 +44,7 @@ def run(
     from smallgan.core.console import say
     from smallgan.study.open import estimate
     from smallgan.study.run_recipe import run_recipe, study_status
-    from smallgan.study.runner import ExecutionOptions
+    from smallgan.study.stages import ExecutionOptions
     from smallgan.tables.recipe import load_recipe, parse_overrides
 
     given = parse_overrides(settings or []) | ({} if seed is None else {"seeds": [seed]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from smallgan.core.study_dir import StudyDir
 from smallgan.report import collect, find_runs, write_report
 from smallgan.report.runs import printable
 from smallgan.study.open import find_study, named, open_study
-from smallgan.study.runner import ExecutionOptions, jobs_of_trial, run_jobs
+from smallgan.study.runner import jobs_of_trial, run_jobs
+from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import Row, as_text, counted, rows
 from smallgan.tables.recipe import Recipe
 
@@ -101,4 +102,4 @@ def write_page(study: StudyDir, log: Log = print) -> Path | None:
 
 
 def _values(study: StudyDir, found: list[Row], **more: Any) -> dict[str, Any]:
-    return {"study": str(study.path), **more, "runs": [row.to_json() for row in found]}
+    return {"study": str(study.path), **more, "runs": [asdict(row) for row in found]}

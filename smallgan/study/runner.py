@@ -23,7 +23,7 @@ from augment.errors import SmallganError, UsageError
 from smallgan.core.console import Log, is_terminal, stop_flag
 from smallgan.core.study_dir import State, StudyDir
 from smallgan.study.plan import Job
-from smallgan.study.stages import carry_out
+from smallgan.study.stages import ExecutionOptions, carry_out
 from smallgan.study.status import live
 
 _POLL_SECONDS, _WAIT_SECONDS = 0.2, 2.0
@@ -45,14 +45,6 @@ class Outcome:
         self.done |= other.done
         self.failed |= other.failed
         self.elsewhere |= other.elsewhere
-
-
-@dataclass(frozen=True)
-class ExecutionOptions:
-    """How runs are made; nothing of it changes what is computed."""
-
-    device: str = "auto"
-    command: str = ""
 
 
 def run_jobs(
@@ -155,9 +147,8 @@ class _Runner:
                 finished = carry_out(
                     job,
                     self.study,
-                    device=self.options.device,
+                    self.options,
                     log=lambda line: self.tell(f"[{job.label}] {line}"),
-                    command=self.options.command,
                     stop_requested=self.stop_requested,
                     advance=lambda _step: self.show(),
                 )

@@ -6,7 +6,8 @@ A stage that was done from the same inputs is not done again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from augment.core.files import make_folder, sha256_bytes, sha256_file, write_jso
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
 from smallgan.core.console import Log
-from smallgan.core.run_dir import RunDir
+from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.memorisation.run_sheet import sheet_of, write_nearest
 from smallgan.sampling.sample import Request, sample
@@ -22,13 +23,21 @@ from smallgan.study.plan import Job
 from smallgan.training.train import train
 
 
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """How runs are made; nothing of it changes what is computed."""
+
+    device: str = "auto"
+    command: str = ""
+    """Command line, for environment.json."""
+
+
 def carry_out(
     job: Job,
     study: StudyDir,
+    options: ExecutionOptions,
     *,
-    device: str = "auto",
     log: Log = print,
-    command: str = "",
     stop_requested: Callable[[], bool] = lambda: False,
     advance: Callable[[int], None] = lambda _step: None,
 ) -> bool:
@@ -37,9 +46,8 @@ def carry_out(
     Args:
         job: the run.
         study: the study that it belongs to.
-        device: as `choose_device` takes it.
+        options: how it is made.
         log: takes the status lines of training.
-        command: command line, for environment.json.
         stop_requested: asked after each step.
         advance: takes the step reached at each report.
 
@@ -52,9 +60,9 @@ def carry_out(
         train(
             job.recipe,
             out=job.run,
-            device=device,
+            device=options.device,
             log=log,
-            command=command,
+            command=options.command,
             stop_requested=stop_requested,
             advance=advance,
         )
@@ -64,12 +72,12 @@ def carry_out(
     weights = sha256_file(run.checkpoint(step) / TENSORS)
     sampled = _sampling_inputs(job, weights)
     if stages.inputs("sample") != sampled:
-        _sample(job, run, checkpoint, device)
+        _sample(job, run, checkpoint, options.device)
         stages.note("sample", sampled)
     if job.trial is not None and job.recipe.score.metrics:  # without metrics no feature network is loaded
         compared = sha256_bytes(f"{inputs}{weights}".encode())
         if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
-            _write_nearest_sheet(run, checkpoint, device)
+            _write_nearest_sheet(run, checkpoint, options.device)
             stages.note("nearest", compared)
     return True
 
@@ -144,11 +152,7 @@ class _Stages:
     """The file that tells which stages are done, and from which inputs."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.done: dict[str, str] = {}
-        if path.is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            self.done = dict(found) if isinstance(found, Mapping) else {}
+        self.path, self.done = path, read_record(path) or {}
 
     def inputs(self, stage: str) -> str | None:
         """Return the hash of the inputs that a stage was done from."""

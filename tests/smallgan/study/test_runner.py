@@ -18,7 +18,8 @@ from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
 from smallgan.study.open import estimate, open_study
-from smallgan.study.runner import ExecutionOptions, jobs_of_trial, run_jobs
+from smallgan.study.runner import jobs_of_trial, run_jobs
+from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import as_text, rows
 from smallgan.tables.recipe import load_recipe
 
