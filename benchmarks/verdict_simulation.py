@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smallgan.report.verdict import judge
+from smallgan.report.verdict import compare_to_reference
 
 POLICIES = ("none", "hflip", "contrast", "negative", "gan")
 HELPED = "hflip"
@@ -44,14 +44,15 @@ def simulate(num_seeds: int, effect: float, *, skewed: bool = False, repetitions
     right = missed = wolf = 0
     for repetition in range(repetitions):
         rng = np.random.default_rng(np.random.SeedSequence([seed, num_seeds, round(100 * effect), skewed, repetition]))
-        calls = {one.policy: one.call for one in judge(draw_study(rng, num_seeds, effect, skewed=skewed), "none")}
-        expected = dict.fromkeys(calls, "no evidence")
+        scores = draw_study(rng, num_seeds, effect, skewed=skewed)
+        calls = {one.policy: one.conclusion for one in compare_to_reference(scores, "none")}
+        expected = dict.fromkeys(calls, "not significant")
         if effect:
             expected[HELPED] = "lower"
-        is_false = any(calls[policy] not in ("no evidence", expected[policy]) for policy in calls)
+        is_false = any(calls[policy] not in ("not significant", expected[policy]) for policy in calls)
         right += calls == expected
         wolf += is_false
-        missed += bool(effect) and calls[HELPED] == "no evidence"
+        missed += bool(effect) and calls[HELPED] == "not significant"
     return Tally(right / repetitions, missed / repetitions, wolf / repetitions)
 
 

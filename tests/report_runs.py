@@ -126,7 +126,7 @@ def score_lines(run: str, step: int | None, level: float = 0.0, **identity: obje
 
 
 def with_baselines(run: Path, baseline: float = 0.25, needed: int | None = 1000) -> None:
-    """Give the last scores of a run what reals read, 40 against 60 of them, and the KMMD the number that would do."""
+    """Give the last scores of a run a baseline, 40 vs 60 images, and the KMMD the number of images that it needs."""
     lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
     lines[-2] |= {"baseline": 10 * baseline, "baseline_counts": [100, None]}
     lines[-1] |= {"baseline": baseline, "baseline_counts": [40, 60], "needed": needed}

@@ -50,7 +50,7 @@ def score_charts(report: Report) -> list[Chart]:
     """Return a chart for each column of scores that was measured more than once along a training."""
     x_name, to_x = _x_axis(report.runs)
     drawn = [
-        _score_chart(report, column, f"score-{place}", x_name, to_x) for place, column in enumerate(report.columns)
+        _score_chart(report, column, f"score-{index}", x_name, to_x) for index, column in enumerate(report.columns)
     ]
     return [chart for chart in drawn if _shows_something(chart)]
 
@@ -82,12 +82,12 @@ def _x_axis(runs: Sequence[Run]) -> tuple[str, ToX]:
 def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: ToX) -> Chart:
     with_images = not report.is_replicated and sum(bool(curve) for curve in column.curves) <= MAX_BANDS
     lines, kinds = [], set()
-    for place, group in enumerate(report.groups):
+    for index, group in enumerate(report.groups):
         if len(group.runs) > 1:
-            line = _over_seeds(report.runs, column, group, place, to_x)
+            line = _over_seeds(report.runs, column, group, index, to_x)
             kinds |= {"range over seeds, about their mean"} if line.band else set()
         else:
-            line = _of_one_run(report.runs[group.runs[0]], column.curves[group.runs[0]], group.name, place, to_x)
+            line = _of_one_run(report.runs[group.runs[0]], column.curves[group.runs[0]], group.name, index, to_x)
             if line.band and with_images:
                 kinds.add(_IMAGE_LEVEL)
             else:
@@ -103,7 +103,7 @@ def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: T
     return Chart(name, column.label, x_name, note, tuple(lines))
 
 
-def _over_seeds(runs: Sequence[Run], column: Column, group: Group, place: int, to_x: ToX) -> Line:
+def _over_seeds(runs: Sequence[Run], column: Column, group: Group, index: int, to_x: ToX) -> Line:
     """Return the mean over the seeds of a policy and their range, at the steps that all of its longest runs have."""
     tables = [
         {
@@ -121,10 +121,10 @@ def _over_seeds(runs: Sequence[Run], column: Column, group: Group, place: int, t
         values, x = [table[step] for table in whole], to_x(runs[group.runs[0]], step)
         points.append((x, math.fsum(values) / len(values)))
         band.append((x, min(values), max(values)))
-    return Line(group.name, place, tuple(points), tuple(band) if len(whole) > 1 else ())
+    return Line(group.name, index, tuple(points), tuple(band) if len(whole) > 1 else ())
 
 
-def _of_one_run(run: Run, curve: Sequence[Score], name: str, place: int, to_x: ToX) -> Line:
+def _of_one_run(run: Run, curve: Sequence[Score], name: str, index: int, to_x: ToX) -> Line:
     points, band = [], []
     for score in curve:
         if score.step is None or not _drawable(score.value):
@@ -134,13 +134,13 @@ def _of_one_run(run: Run, curve: Sequence[Score], name: str, place: int, to_x: T
         bounds = score.interval or (score.std and (score.value - score.std, score.value + score.std))
         if bounds and all(map(_drawable, bounds)):
             band.append((x, *bounds))
-    return Line(name, place, tuple(points), tuple(band))
+    return Line(name, index, tuple(points), tuple(band))
 
 
 def _stats_lines(report: Report, keys: Mapping[str, str], to_x: ToX) -> tuple[tuple[Line, ...], int]:
     """Return the lines of some keys of stats.jsonl, any after the first dashed, and how many reports make a point."""
     lines, longest = [], 1
-    for place, group in enumerate(report.groups):
+    for index, group in enumerate(report.groups):
         runs = [report.runs[number] for number in group.runs]
         for name, word in keys.items():
             points = _stats_mean(runs, name, to_x)
@@ -148,7 +148,7 @@ def _stats_lines(report: Report, keys: Mapping[str, str], to_x: ToX) -> tuple[tu
             longest = max(longest, chunk)
             label = f"{group.name}, {word}" if word else group.name
             if points:
-                lines.append(Line(label, place, _means(points, chunk), dashed=word != next(iter(keys.values()))))
+                lines.append(Line(label, index, _means(points, chunk), dashed=word != next(iter(keys.values()))))
     return tuple(lines), longest
 
 

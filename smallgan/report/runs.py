@@ -20,8 +20,8 @@ import yaml
 
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.metrics.memorisation.sheet_data import SHEET_DATA, Sheet, read_sheet
 from smallgan.metrics.score import Score
-from smallgan.report.copies import FACTS, Nearest, read_nearest
 from smallgan.report.pictures import Picture, Sizes, read_picture
 
 MAX_SNAPSHOTS = 8
@@ -43,7 +43,7 @@ class Run:
     """One run folder as read."""
 
     label: str
-    """Name on the page, no other run's."""
+    """Name on the page, unique."""
     recipe: Mapping[str, Any]
     """Flat: dotted key -> value."""
     recipe_text: str
@@ -69,10 +69,10 @@ class Run:
     reals: Picture | None
     mix: Picture | None
     strip: Picture | None
-    """A walk between latents, where one was drawn into samples/."""
+    """An interpolation between latents in samples/, if there is one."""
     worst: Picture | None
-    """The fakes nearest to real images beside them, where such a sheet lies in samples/."""
-    nearest: Nearest | None
+    """The sheet in samples/ of the fakes nearest to training images, if there is one."""
+    nearest: Sheet | None
     """That sheet in numbers."""
     sheet_files: Mapping[str, str]
     """Where the files of `reconstructions`, `strip` and `worst` lie in the run folder, with '/', as far as they are."""
@@ -103,20 +103,20 @@ class Run:
     @property
     def origins(self) -> dict[str, int]:
         """Number of training images of each origin: original, augmented, synthetic."""
-        found = self.data.get("origins")
-        counts = found.items() if isinstance(found, dict) else ()
+        origins = self.data.get("origins")
+        counts = origins.items() if isinstance(origins, dict) else ()
         return {str(origin): number for origin, count in counts if (number := whole(count)) and number > 0}
 
     @property
     def command(self) -> str | None:
-        """The command that made the run, None when environment.json does not tell."""
+        """The command that made the run, None when it was not recorded."""
         return self.environment.get("command") or None
 
     @property
     def skipped(self) -> list[str]:
         """Names of the unreadable files that were left out of the training images."""
-        found = self.data.get("skipped")
-        return [str(name) for name in found] if isinstance(found, list) else []
+        skipped = self.data.get("skipped")
+        return [str(name) for name in skipped] if isinstance(skipped, list) else []
 
 
 def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
@@ -155,14 +155,16 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
         mix=parts.read(folder.mix, large, None),
         strip=_sheet(parts, files.get("strip"), large),
         worst=_sheet(parts, worst, large),
-        nearest=parts.read(worst.with_name(FACTS), _read_nearest, None) if worst else None,
+        nearest=parts.read(worst.with_name(SHEET_DATA), lambda path: read_sheet(_read_mapping(path)), None)
+        if worst
+        else None,
         sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
         problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
     )
 
 
-def told_apart(paths: Sequence[Sequence[str]]) -> list[str]:
-    """Return the last part of each path, and as much before it as tells apart those that share one."""
+def unique_names(paths: Sequence[Sequence[str]]) -> list[str]:
+    """Return the last part of each path, with as many parts before it as make it unique."""
     names = [path[-1] if path else "" for path in paths]
     for depth in range(2, max(map(len, paths), default=0) + 1):
         twice = {name for name in names if names.count(name) > 1}
@@ -264,21 +266,21 @@ def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: 
 
 def _sheet_files(folder: RunDir) -> dict[str, Path]:
     """Return the newest file of each kind of sheet that there is."""
-    found = {
+    candidates = {
         "reconstructions": [folder.reconstructions(step) for step in folder.reconstruction_steps()],
         "strip": sorted(folder.samples.glob("**/strip.png")),
         "worst": sorted(folder.samples.glob("**/worst*.png")),
     }
-    return {name: files[-1] for name, files in found.items() if files}
+    return {name: files[-1] for name, files in candidates.items() if files}
 
 
 def _sheet(parts: _Parts, file: Path | None, reader: _Reader) -> Picture | None:
-    found: Picture | None = parts.read(file, reader, None) if file else None
-    return found
+    picture: Picture | None = parts.read(file, reader, None) if file else None
+    return picture
 
 
-def _read_nearest(path: Path) -> Nearest | None:
-    return read_nearest(_read_mapping(path))
+def _read_sheet(path: Path) -> Sheet | None:
+    return read_sheet(_read_mapping(path))
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -294,10 +296,10 @@ def _read_stats(path: Path) -> tuple[Mapping[str, float], ...]:
 
 
 def _read_scores(path: Path) -> tuple[Score, ...]:
-    return tuple(_sound(Score.from_json(_mapping(line))) for line in read_jsonl(path))
+    return tuple(_checked(Score.from_json(_mapping(line))) for line in read_jsonl(path))
 
 
-def _sound(score: Score) -> Score:
+def _checked(score: Score) -> Score:
     """Return the score with every number a float or None; raises where a field is not what its type says."""
     texts = [score.metric, score.label, *score.notes]
     numbers = [number for number in (score.value, score.std, *(score.interval or ())) if number is not None]
@@ -323,7 +325,7 @@ def _sound(score: Score) -> Score:
 
 
 def _counts(value: Any) -> tuple[int, int | None] | None:
-    """Return how many reals stood in the place of fakes and how many against them, None where that is not known."""
+    """Return the image counts of the two sets of a baseline, None where they are not known."""
     first, second = (whole(number) for number in value or (None, None))
     return None if first is None else (first, second)
 

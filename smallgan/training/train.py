@@ -16,9 +16,10 @@ from augment.core.files import write_bytes, write_json, write_text
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import encode_png
 from smallgan.core.checkpoint import read_state
+from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
 from smallgan.core.run_dir import RunDir, append_jsonl, check_out, claim_run, next_run, numbered_runs
-from smallgan.core.run_log import Say, TensorBoard, logged, write_environment
+from smallgan.core.run_log import TensorBoard, logged, write_environment
 from smallgan.data.images import grid, pairs, to_pixels
 from smallgan.metrics import evaluate
 from smallgan.metrics.features.extract import extract, feature_net
@@ -44,7 +45,7 @@ def train(
     out: Path | None = None,
     new: bool = False,
     device: str = "auto",
-    say: Say = print,
+    say: Log = print,
     command: str = "",
     stop_requested: Callable[[], bool] = lambda: False,
     advance: Callable[[int], None] = lambda _step: None,
@@ -111,7 +112,7 @@ def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunD
 
 
 def dry_run(
-    recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, say: Say = print
+    recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, say: Log = print
 ) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
@@ -190,7 +191,7 @@ def _pictures(run: RunDir, data: TrainingData, trainer: Trainer) -> Callable[[in
 
 
 def _evaluator(
-    recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, say: Say
+    recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, say: Log
 ) -> Callable[[Generator, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score

@@ -39,7 +39,7 @@ def policies(page) -> list[str]:
 def test_the_verdict_and_the_order_stand_on_the_first_screen(browser, page_file):
     with window(browser, page_file) as page:
         sentence = page.locator(".sentence")
-        assert sentence.inner_text().startswith("3 seeds suggest that hflip helps")
+        assert sentence.inner_text().startswith("Preliminary: hflip lowers KMMD")
         for shown in (sentence, page.locator("table.ranked tbody tr").nth(3)):
             box = shown.bounding_box()
             assert box["y"] + box["height"] <= 900
@@ -73,7 +73,7 @@ def test_tables_are_sorted_by_keyboard(browser, page_file):
 
 def test_one_slider_plays_the_grids_of_all_runs_by_keyboard(browser, page_file):
     with window(browser, page_file) as page:
-        slider = page.get_by_role("slider", name="Training")
+        slider = page.get_by_role("slider", name="Training step")
 
         def shown() -> set[str]:
             return set(page.locator(".frames figure:visible").evaluate_all("all => all.map(one => one.dataset.step)"))

@@ -34,7 +34,7 @@ def test_a_transfer_shows_its_newest_reconstructions_and_says_what_it_is(tmp_pat
     assert report.runs[0].reconstructions is not None
     page = render(report)
     assert "APGC on a pretrained BigGAN at 32 px" in page
-    assert "each above what its learned code gives" in page
+    assert "each above the image that its latent code generates" in page
 
 
 def test_errors_of_a_transfer_are_drawn_and_its_constant_loss_is_not(tmp_path):
