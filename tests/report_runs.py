@@ -38,7 +38,10 @@ def make_run(
         "name": name,
         "data": {"source": None, "size": 32, "resize_mode": "crop", "skip_bad": False},
         "augment": {"policy": policy, "ratio": None, "count": None, "generator": None},
-        "train": {"model": "dcgan", "loss": "nonsaturating", "steps": steps, "batch_size": batch_size, "lr_g": 0.0002},
+        "model": {"name": "dcgan"},
+        "method": {"name": "scratch", "lr_g": 0.0002},
+        "loss": {"name": "nonsaturating"},
+        "train": {"steps": steps, "batch_size": batch_size},
         "score": {"metrics": ["is", "kmmd"], "features": None, "num_fake": 100, "splits": 10},
         "seeds": [seed],
     }

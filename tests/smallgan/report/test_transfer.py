@@ -16,7 +16,8 @@ def transfer_run(folder):
     made.make_run(folder, "none", steps=300)
     run = RunDir(folder)
     recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-    recipe["transfer"] = {"method": "apgc", "group_size": 16}
+    recipe["model"] = {"name": "biggan"}
+    recipe["method"] = {"name": "apgc", "group_size": 16}
     run.recipe.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     lines = [
         {"step": line["step"], "loss_g": 1.1, "pixel": 0.4 - line["step"] / 1000, "perceptual": 0.5, "latent": 130.0}

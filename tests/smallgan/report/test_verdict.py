@@ -118,7 +118,7 @@ def test_a_study_without_effects_has_few_false_positives(num_seeds):
 
 
 def test_a_large_effect_is_found_and_only_that():
-    found = simulate(5, 6, repetitions=60)
-    assert found.right >= 0.85
-    assert found.false_positive <= 0.05
+    rates = simulate(5, 6, repetitions=60)
+    assert rates.correct >= 0.85
+    assert rates.false_positive <= 0.05
     assert simulate(5, 0.2, repetitions=60).missed >= 0.85
