@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+Log = Callable[[str], None]
+"""Takes a line for a person to read."""
 PLAIN_SECONDS = 5.0
 """Seconds between two progress lines where there is no terminal; shorter work prints none."""
-
-Log = Callable[[str], None]
-"""Takes a status line."""
 
 
 def say(line: str) -> None:

@@ -20,7 +20,7 @@ from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
 from smallgan.core.run_dir import RunDir, append_jsonl, check_out, claim_run, next_run, numbered_runs
 from smallgan.core.run_log import TensorBoard, logged, write_environment
-from smallgan.data.images import grid, pairs, to_pixels
+from smallgan.data.images import grid
 from smallgan.metrics import evaluate
 from smallgan.metrics.features.extract import extract, feature_net
 from smallgan.metrics.features.image_sets import sample_features
@@ -28,14 +28,11 @@ from smallgan.metrics.score_paths import COPY_METRICS, default_num_fake, prepare
 from smallgan.models.base import Generator
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
+from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.recipe import Recipe, differences, dump_recipe, read_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
-from smallgan.training.factory import Source, adapter_table, open_pretrained, prepare
-from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
-from smallgan.training.transfer import TransferTrainer
-
-PAIRS_SHOWN = 50
-"""Training images in a transfer's picture of reconstructions."""
+from smallgan.training.factory import open_pretrained, prepare
+from smallgan.training.loop import GRID_IMAGES, Hooks, fit
 
 
 def train(
@@ -45,7 +42,7 @@ def train(
     out: Path | None = None,
     new: bool = False,
     device: str = "auto",
-    say: Log = print,
+    log: Log = print,
     command: str = "",
     stop_requested: Callable[[], bool] = lambda: False,
     advance: Callable[[int], None] = lambda _step: None,
@@ -53,13 +50,13 @@ def train(
     """Train as the recipe says and return the run, which a stop may have left unfinished but resumable.
 
     Goes on with the newest unfinished run of the same recipe below `root`, or with the one in `out`; `new` starts
-    another. `say` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
+    another. `log` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
     """
     chosen = choose_device(device)
     recipe, source = open_pretrained(recipe)
     run = find_run(recipe, root, out, new=new)
     if run.reached(recipe.train.steps):
-        say(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
+        log(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
         return run
     data = load_data(recipe, chosen)
     _refuse_other_data(run, data.summary)
@@ -73,20 +70,20 @@ def train(
         write_text(run.recipe, dump_recipe(recipe))
         write_json(run.data, data.summary)
         write_environment(run, chosen, command)
-        say = logged(run, say)
-        say(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
+        log = logged(run, log)
+        log(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
         for note in [*data.notes, *_advice_on_number(data, from_scratch=source is None)]:
-            say(f"note: {note}")
+            log(f"note: {note}")
         write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
         write_bytes(run.mix, encode_png(data.preview))
         for line in said:
-            say(line)
+            log(line)
         with TensorBoard(run) as record:
-            evaluator = _evaluator(recipe, run, data, chosen, say)
-            hooks = Hooks(say, evaluator, stop_requested, _pictures(run, data, trainer), record, advance)
+            evaluator = _evaluator(recipe, run, data, chosen, log)
+            hooks = Hooks(log, evaluator, stop_requested, record, advance)
             step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
-            say(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
+            log(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
     return run
 
 
@@ -112,14 +109,14 @@ def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunD
 
 
 def dry_run(
-    recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, say: Log = print
+    recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, log: Log = print
 ) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
     recipe, source = open_pretrained(recipe)
     run = find_run(recipe, root, out, new=new)
     data = load_data(recipe, chosen)
-    trainer, batches = prepare(recipe, data, chosen, source, say)
+    trainer, batches = prepare(recipe, data, chosen, source, log)
     seconds = []
     for step in range(3):
         started = time.perf_counter()
@@ -131,7 +128,7 @@ def dry_run(
         "resumes_from_step": run.last_step(),
         "data": describe_data(data.summary),
         "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()},
-        **({"adapters": adapter_table(source)} if source and isinstance(trainer, TransferTrainer) else {}),
+        **trainer.details,
         "device": describe_device(chosen),
         "steps": steps,
         "epochs": round(steps * batches.batch_size / len(batches), 1),
@@ -166,32 +163,19 @@ def _mark(value: Any) -> Any:
     return value["fingerprint"] if isinstance(value, Mapping) and "fingerprint" in value else value
 
 
-def _refuse_other_generator(run: RunDir, source: Source | None) -> None:
+def _refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None:
     if source is None or not run.last_step():
         return
     before = read_state(run.checkpoint(run.last_step())).get("pretrained", {}).get("sha256")
-    if before and before != source.found.sha256:
+    if before and before != source.pretrained.sha256:
         raise UsageError(
-            f"{source.found.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
-            f"{source.found.sha256[:16]}); put that file back, or start another run with --new"
+            f"{source.pretrained.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
+            f"{source.pretrained.sha256[:16]}); put that file back, or start another run with --new"
         )
 
 
-def _pictures(run: RunDir, data: TrainingData, trainer: Trainer) -> Callable[[int], None]:
-    """Return the loop's `draw`: of a transfer, the training images, each above what its code gives."""
-    if not isinstance(trainer, TransferTrainer):
-        return lambda _step: None
-    shown = range(min(len(data.mixture.pixels), PAIRS_SHOWN))
-
-    def draw(step: int) -> None:
-        made = to_pixels(trainer.reconstruct(shown))
-        write_bytes(run.reconstructions(step), encode_png(pairs(data.mixture.pixels[: len(shown)], made)))
-
-    return draw
-
-
 def _evaluator(
-    recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, say: Log
+    recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, log: Log
 ) -> Callable[[Generator, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score
@@ -199,7 +183,7 @@ def _evaluator(
         return lambda _generator, _step: None
     net, note = feature_net(settings.features, device)
     if note:
-        say(note)
+        log(note)
     count = settings.num_fake or default_num_fake(len(data.reals))
     options: dict[str, Any] = {
         "reals_prepared": prepared(recipe.data.size, recipe.data.resize_mode),
@@ -226,8 +210,8 @@ def _evaluator(
                     fake, real, net, metrics=names, reals_fingerprint=mark, baselines=baselines, **options
                 )
             ]
-        except InputError as error:  # one real, say: no reason not to train
-            say(f"not scored: {error}")
+        except InputError as error:  # one real, log: no reason not to train
+            log(f"not scored: {error}")
             return None
         for score in scores:
             line = replace(score, run=run.name, step=step, seconds=round(time.perf_counter() - started, 3))
