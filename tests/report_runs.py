@@ -39,7 +39,7 @@ def make_run(
         "data": {"source": None, "size": 32, "resize_mode": "crop", "skip_bad": False},
         "augment": {"policy": policy, "ratio": None, "count": None, "generator": None},
         "model": {"name": "dcgan"},
-        "method": {"name": "scratch", "lr_g": 0.0002},
+        "method": {"name": "adversarial", "lr_g": 0.0002},
         "loss": {"name": "nonsaturating"},
         "train": {"steps": steps, "batch_size": batch_size},
         "score": {"metrics": ["is", "kmmd"], "features": None, "num_fake": 100, "splits": 10},

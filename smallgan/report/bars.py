@@ -31,6 +31,12 @@ class Bar:
     is_significant: bool = True
     """Else the marker is hollow."""
 
+    @property
+    def description(self) -> str:
+        """Name, value and interval."""
+        interval = f" [{number(self.interval[0])}, {number(self.interval[1])}]" if self.interval else ""
+        return f"{self.name}: {number(self.value)}{interval}"
+
 
 @dataclass(frozen=True)
 class BarChart(Figure):
@@ -46,32 +52,27 @@ class BarChart(Figure):
     @property
     def description(self) -> str:
         """The value and the interval of each row."""
-        rows = [f"{bar.name}: {number(bar.value)}{_within(bar.interval)}" for bar in self.bars]
-        return f"{self.title}. {'; '.join(rows)}."
+        return f"{self.title}. {'; '.join(bar.description for bar in self.bars)}."
 
 
 def difference_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
-    """Return the differences to the reference with their 95 % intervals, None where there is none with two seeds."""
-    bars = []
+    """Return the differences to the reference with their 95 % intervals, None where no interval is known."""
+    if not ranking.tested or ranking.reference is None:
+        return None
+    base, reference, bars = ranking.scores[ranking.reference], report.groups[ranking.reference].name, []
     for index in ranking.order:
         one = ranking.differences[index]
-        if one is None or one.mean is None or ranking.reference is None:
-            continue
-        scores, base = ranking.scores[index], ranking.scores[ranking.reference]
-        seeds = tuple((seed, scores[seed] - base[seed]) for seed in one.seeds)
-        bars.append(Bar(report.groups[index].name, index, one.mean, one.interval, seeds, one.is_significant))
-    if not any(bar.interval for bar in bars):
-        return None
-    assert ranking.reference is not None
-    reference = report.groups[ranking.reference].name
+        if one and one.mean is not None:
+            seeds = tuple((seed, ranking.scores[index][seed] - base[seed]) for seed in one.seeds)
+            bars.append(Bar(report.groups[index].name, index, one.mean, one.interval, seeds, one.is_significant))
     return BarChart(
         f"difference-{ranking.column}",
         f"{ranking.label}: difference to {reference}",
         f"difference to {reference}{_better(ranking)}",
         "Large marks: mean over seeds with its 95 % interval; filled = significant (Holm, 5 %). Dots: single seeds.",
         tuple(bars),
-        0.0,
-        reference,
+        line=0.0,
+        line_name=reference,
         from_zero=False,
     )
 
@@ -80,22 +81,20 @@ def mean_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
     """Return the final scores as bars, None for fewer than two policies."""
     bars = []
     for index in ranking.order:
-        mean = ranking.mean(index)
-        if mean is not None:
+        if (mean := ranking.mean(index)) is not None:
             seeds = tuple(sorted(ranking.scores[index].items()))
             bars.append(Bar(report.groups[index].name, index, mean, ranking.interval(index), seeds))
     if len(bars) < 2:
         return None
-    reference = None if ranking.reference is None else ranking.mean(ranking.reference)
-    name = "" if ranking.reference is None else report.groups[ranking.reference].name
+    reference = ranking.reference
     return BarChart(
         f"mean-{ranking.column}",
         ranking.label,
         f"score at the end of training{_better(ranking)}",
         "Bars: mean over seeds. Strokes: 95 % interval of the mean. Dots: single seeds.",
         tuple(bars),
-        reference,
-        name,
+        line=None if reference is None else ranking.mean(reference),
+        line_name="" if reference is None else report.groups[reference].name,
         from_zero=True,
     )
 
@@ -131,11 +130,10 @@ def _row(chart: BarChart, bar: Bar, y: float, to_x: Scale) -> Markup:
     ]
     if not chart.from_zero:
         hollow = "" if bar.is_significant else " hollow"
-        title = f"{bar.name}: {number(bar.value)}{_within(bar.interval)}"
         parts.append(
             Markup(
                 '<path class="mark{}" transform="translate({} {}) scale(1.25)" d="{}"><title>{}</title></path>'
-            ).format(hollow, x, y, mark(bar.number), title)
+            ).format(hollow, x, y, mark(bar.number), bar.description)
         )
     return Markup('<g class="c{}">{}</g>').format(bar.number % NUM_COLOURS, Markup("").join(parts))
 
@@ -156,10 +154,6 @@ def _range(chart: BarChart) -> Interval:
 
 def _better(ranking: MetricRanking) -> str:
     return f"; {ranking.better} is better" if ranking.better else ""
-
-
-def _within(interval: Interval | None) -> str:
-    return f" [{number(interval[0])}, {number(interval[1])}]" if interval else ""
 
 
 def _short(name: str) -> str:

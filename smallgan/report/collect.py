@@ -17,8 +17,7 @@ from smallgan.report.groups import Group, group_runs, started_runs, study_at
 from smallgan.report.pictures import sizes_for
 from smallgan.report.ranking import MetricRanking, headline, rank_metrics
 from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, read_run, readable, unique_names
-
-_METRIC_ORDER = ("is", "kmmd")
+from smallgan.tables.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     Args:
         folders: of runs, as `find_runs` returns them.
         reference: policy to compare with; None takes the study's own, or the policy `none`.
-        metric: headline metric; None takes the first of `ranking.HEADLINE` that was scored.
+        metric: headline metric; None takes the first of `headline_metrics()` that was scored.
 
     Raises:
         InputError: not one of the runs can be read, or there is no such reference or metric.
@@ -196,7 +195,7 @@ def _columns(runs: Sequence[Run], datasets: Sequence[str]) -> tuple[Column, ...]
             curves = by_identity.setdefault(key, [{} for _ in runs])
             curves[number][-1 if score.step is None else score.step] = score
     columns = [_column(runs, curves, dataset) for (dataset, _), curves in by_identity.items()]
-    order = list(dict.fromkeys([*_METRIC_ORDER, *(column.metric for column in columns)]))
+    order = list(dict.fromkeys([*METRICS.names, *(column.metric for column in columns)]))
     return tuple(sorted(columns, key=lambda column: order.index(column.metric)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smallgan.metrics.memorisation.sheet_data import Sheet
+from smallgan.metrics.memorisation.sheet_facts import SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.charts import number
 from smallgan.report.collect import Report
@@ -43,7 +43,7 @@ def conclusion_phrase(ranking: MetricRanking, one: Difference | None) -> str:
     if not one.is_significant:
         return "not significant"
     word = one.conclusion if ranking.better is None else "better" if one.conclusion == ranking.better else "worse"
-    return f"probably {word} (few seeds)" if one.has_few_seeds else word
+    return f"{word} (few seeds)" if one.has_few_seeds else word
 
 
 def baseline_phrase(scores: Sequence[Score]) -> str:
@@ -58,7 +58,7 @@ def baseline_phrase(scores: Sequence[Score]) -> str:
     return f"real-vs-real baseline {_range(values)}{images}"
 
 
-def sheet_phrase(sheet: Sheet) -> str:
+def sheet_phrase(sheet: SheetFacts) -> str:
     """Return what the sheet of the fakes nearest to training images shows, in a few sentences."""
     rows, copies, of_added = sheet.rows, sheet.num_copies, sheet.num_of_added
     text = (
@@ -135,7 +135,7 @@ def _details(ranking: MetricRanking, significant: Sequence[Difference], referenc
     others = [one for one in ranking.tested if not one.is_significant]
     has_few_seeds = any(one.has_few_seeds for one in significant or ranking.tested)
     if has_few_seeds:
-        sentences.append(f"Preliminary, as there are fewer than {FEW_SEEDS} seeds: {_power(ranking.tested)}.")
+        sentences.append(f"With fewer than {FEW_SEEDS} seeds the result is preliminary: {_power(ranking.tested)}.")
     if others and significant:
         sentences.append(f"No significant difference between {_names(others, 'or')} and {reference}.")
     if others:

@@ -11,22 +11,9 @@ from smallgan.report.columns import Column
 from smallgan.report.groups import Group
 from smallgan.report.runs import Run, finite
 from smallgan.report.verdict import Difference, Interval, compare_to_reference, mean_interval
+from smallgan.tables.metrics import METRICS, headline_metrics
 
-BETTER = {
-    **dict.fromkeys(("kmmd", "kmmd_u", "mmd2_rbf_multi", "mmd2_rbf_multi_u", "kid", "fid"), "lower"),
-    **dict.fromkeys(("copies", "repeats", "leak"), "lower"),
-    **dict.fromkeys(("precision", "recall", "target"), "higher"),
-}
-"""Which way is better; absent: that depends on the question (the Inception Score, the distance to the nearest real)."""
-HEADLINE = ("kmmd", "kid", "kmmd_u", "mmd2_rbf_multi_u", "mmd2_rbf_multi", "fid", "recall", "precision", "target", "is")
-"""The measure of the verdict is the first of these that was scored: fixed, so that nobody picks the one that agrees."""
 _UNEQUAL = 1.01
-_RANGES = {
-    **dict.fromkeys(("precision", "recall", "target", "copies", "repeats", "leak"), (0.0, 1.0)),
-    **dict.fromkeys(("kmmd", "mmd2_rbf_multi", "fid", "nn"), (0.0, math.inf)),
-    "is": (1.0, math.inf),
-}
-"""Between which values a metric lies by its definition; absent: anywhere."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +42,7 @@ class MetricRanking:
     def interval(self, group: int) -> Interval | None:
         """Return the t interval over seeds, cut to the range of the metric; None for fewer than two seeds."""
         interval = mean_interval(list(self.scores[group].values()))
-        least, most = _RANGES.get(self.metric, (-math.inf, math.inf))
+        least, most = METRICS[self.metric].range if self.metric in METRICS else (-math.inf, math.inf)
         return interval and (max(interval[0], least), min(interval[1], most))
 
     @property
@@ -105,7 +92,7 @@ def headline(rankings: Sequence[MetricRanking], metric: str | None = None) -> tu
     There are several where one metric has several columns, as with several datasets; () where nothing was scored.
     """
     scored = [one.metric for one in rankings if len(one.order) > 1] or [one.metric for one in rankings]
-    chosen = metric or next((name for name in (*HEADLINE, *scored) if name in scored), None)
+    chosen = metric or next((name for name in (*headline_metrics(), *scored) if name in scored), None)
     of_metric = tuple(one for one in rankings if one.metric == chosen)
     return tuple(one for one in of_metric if len(one.order) > 1) or of_metric
 
@@ -137,7 +124,7 @@ def _rank_metric(runs: Sequence[Run], column: Column, index: int, groups: Sequen
         by_name = {str(number): scores[number] for number in with_scores}
         for one in compare_to_reference(by_name, str(reference)):
             differences[int(one.policy)] = _renamed(one, groups)
-    better = BETTER.get(column.metric)
+    better = METRICS[column.metric].better if column.metric in METRICS else None
     order = _order(scores, differences, reference, sign=-1 if better == "higher" else 1)
     return MetricRanking(index, column.metric, column.label, better, reference, scores, tuple(differences), order)
 

@@ -31,12 +31,11 @@ from smallgan.report.phrases import baseline_phrase, conclusion_phrase, listed, 
 from smallgan.report.pictures import Picture
 from smallgan.report.ranking import MetricRanking
 from smallgan.report.runs import Run
+from smallgan.tables.methods import METHODS
+from smallgan.tables.metrics import METRICS
+from smallgan.tables.models import MODELS
 
 _FOLDER = Path(__file__).parent
-_PARTS = {
-    "h_y": "marginal entropy H(y) (higher = more diverse)",
-    "h_y_given_x": "conditional entropy H(y|x) (lower = more confident)",
-}
 _SHEETS = (
     ("Reconstructions", "Training images, each above the image that its latent code generates.", "reconstructions"),
     ("Latent interpolations", "Smooth transitions speak against memorisation.", "strip"),
@@ -72,7 +71,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         **_figures(report),
         **_pictures(report, page_folder),
         key=charts.key,
-        metrics={column.metric for column in report.columns},
+        metric_rows=[row for row in METRICS if row.name in {column.metric for column in report.columns}],
         has_baselines=any(baseline_phrase(latest(column)) for column in report.columns),
         other_metrics=[one for one in report.rankings if one not in report.headline and one.order],
         beside=lambda ranking: _beside(report, ranking),
@@ -80,7 +79,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         score_tables=_score_tables(report),
         notes=notes(report.columns),
         identities=[(column, _pretty(column.identity)) for column in report.columns],
-        part_names=_PARTS,
+        part_name=_part_name,
         shared=[row for row in rows if not row.differs] if len(report.runs) > 1 else [],
         machine=[row for row in rows if row.differs or len(report.runs) == 1],
         commands=_commands(report.runs),
@@ -100,6 +99,10 @@ class ScoreTable:
     runs: tuple[int, ...]
     columns: tuple[Column, ...]
     conditions: tuple[Row, ...]
+
+
+def _part_name(metric: str, part: str) -> str:
+    return METRICS[metric].parts.get(part, part) if metric in METRICS else part
 
 
 def _score_tables(report: Report) -> list[ScoreTable]:
@@ -281,12 +284,11 @@ def summary(report: Report) -> str:
 
 
 def _model(run: Run) -> str:
-    method = run.recipe.get("transfer.method")
-    if method:
-        names = {"apgc": "APGC on a pretrained BigGAN", "bsa": "BSA on a pretrained BigGAN"}
-        return names.get(str(method), "Fine-tuned BigGAN")
-    model = str(run.recipe.get("train.model", "GAN"))
-    return {"dcgan": "DCGAN", "biggan": "BigGAN"}.get(model, model)
+    """Return the title of the model, or of the method where that is a transfer."""
+    method, model = (str(run.recipe.get(key, "")) for key in ("method.name", "model.name"))
+    if method in METHODS and METHODS[method].is_transfer:
+        return f"Transfer by {METHODS[method].title}"
+    return MODELS[model].title if model in MODELS else model or method or "GAN"
 
 
 def _originals(report: Report) -> str:

@@ -20,7 +20,7 @@ import yaml
 
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
-from smallgan.metrics.memorisation.sheet_data import SHEET_DATA, Sheet, read_sheet
+from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.pictures import Picture, Sizes, read_picture
 
@@ -72,7 +72,7 @@ class Run:
     """An interpolation between latents in samples/, if there is one."""
     worst: Picture | None
     """The sheet in samples/ of the fakes nearest to training images, if there is one."""
-    nearest: Sheet | None
+    nearest: SheetFacts | None
     """That sheet in numbers."""
     sheet_files: Mapping[str, str]
     """Where the files of `reconstructions`, `strip` and `worst` lie in the run folder, with '/', as far as they are."""
@@ -155,7 +155,7 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
         mix=parts.read(folder.mix, large, None),
         strip=_sheet(parts, files.get("strip"), large),
         worst=_sheet(parts, worst, large),
-        nearest=parts.read(worst.with_name(SHEET_DATA), lambda path: read_sheet(_read_mapping(path)), None)
+        nearest=parts.read(worst.with_name(FACTS), lambda path: read_sheet(_read_mapping(path)), None)
         if worst
         else None,
         sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
@@ -279,8 +279,8 @@ def _sheet(parts: _Parts, file: Path | None, reader: _Reader) -> Picture | None:
     return picture
 
 
-def _read_sheet(path: Path) -> Sheet | None:
-    return read_sheet(_read_mapping(path))
+def _read_nearest(path: Path) -> SheetFacts:
+    return SheetFacts.from_json(path.read_text(encoding="utf-8"))
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from smallgan.metrics.features.extract import extract, feature_net
 from smallgan.metrics.features.image_sets import sample_features
 from smallgan.metrics.memorisation.contact_sheet import Near, most_alike, sheet
 from smallgan.metrics.memorisation.rates import near_threshold
-from smallgan.metrics.memorisation.sheet_data import SHEET_DATA
 from smallgan.metrics.score_paths import default_num_fake
+from smallgan.report.copies import FACTS
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import load_model
 from smallgan.tables.recipe import read_recipe
@@ -82,7 +82,7 @@ def write_nearest(run: RunDir, checkpoint: str, device: str) -> Path:
     }
     path = sheet_of(run, model.step, recipe.seed)
     make_folder(path.parent)
-    write_json(path.with_name(SHEET_DATA), facts)
+    write_json(path.with_name(FACTS), facts)
     write_bytes(path, encode_png(picture))
     return path
 

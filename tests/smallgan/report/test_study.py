@@ -127,9 +127,11 @@ def test_three_seeds_are_preliminary_and_their_power_is_given(tmp_path):
     assert verdict.sentence.startswith("Preliminary: hflip lowers KMMD")
     assert verdict.sentence.endswith("(better), compared with none over 3 seeds.")
     detectable = report.headline[0].differences[1].min_detectable
-    assert verdict.details[0].startswith("Preliminary, as there are fewer than 5 seeds: this study has 80 % power to")
+    assert verdict.details[0].startswith(
+        "With fewer than 5 seeds the result is preliminary: this study has 80 % power to"
+    )
     assert f"{detectable:.3f}" in verdict.details[0]
-    assert "probably better (few seeds)" in Page(render(report)).text
+    assert "better (few seeds)" in Page(render(report)).text
 
 
 def test_no_significant_difference_is_a_result(tmp_path):
@@ -358,8 +360,11 @@ def sheet_of(run: Path, seed: int, distances: list[float]) -> Path:
         {"sample": number, "original": f"{number}.png", "distance": distance, "added": None, "added_distance": None}
         for number, distance in enumerate(distances)
     ]
-    metadata = {"features": "net", "num_fake": 1000, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]]}
-    (folder / "worst.json").write_text(json.dumps(metadata), encoding="utf-8")
+    facts = {
+        "step": 300, "seed": seed, "features": "net", "weights_sha256": "0" * 64, "num_fake": 1000,
+        "num_originals": 40, "num_added": 40, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]],
+    }  # fmt: skip
+    (folder / "worst.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder / "worst.json"
 
 

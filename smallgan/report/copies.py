@@ -1,4 +1,4 @@
-"""worst.json: the fakes nearest to training images, as rows. Torch-free."""
+"""What worst.json says of the fakes nearest to training images, as a sentence and as the rows of a table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SHEET_DATA = "worst.json"
+FACTS = "worst.json"
 """Beside the picture worst.png."""
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A fake and its nearest training image."""
+    """A fake and what it is most like."""
 
     sample: int
     original: str
@@ -29,8 +29,8 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """The contact sheet of a run in numbers."""
+class Nearest:
+    """The sheet of a run in numbers."""
 
     rows: tuple[Neighbour, ...]
     """The nearest first; at least one."""
@@ -52,12 +52,12 @@ class Sheet:
         return sum(row.added is not None for row in self.rows)
 
 
-def read_sheet(record: Mapping[str, Any]) -> Sheet | None:
-    """Return the sheet that worst.json describes; None for {}, as where the file is absent.
+def read_nearest(found: Mapping[str, Any]) -> Nearest | None:
+    """Return what a mapping of worst.json says; None where it is empty, as the file is absent.
 
     Raises KeyError, TypeError or ValueError where it is not what `smallgan run` writes.
     """
-    if not record:
+    if not found:
         return None
     rows = tuple(
         Neighbour(
@@ -67,12 +67,12 @@ def read_sheet(record: Mapping[str, Any]) -> Sheet | None:
             None if row["added"] is None else str(row["added"]),
             None if row["added"] is None else _distance(row["added_distance"]),
         )
-        for row in record["nearest"]
+        for row in found["nearest"]
     )
     if not rows:
         raise ValueError("it names no fake")
-    limit = record["copy_distance"]
-    return Sheet(rows, int(record["num_fake"]), str(record["features"]), None if limit is None else _distance(limit))
+    limit = found["copy_distance"]
+    return Nearest(rows, int(found["num_fake"]), str(found["features"]), None if limit is None else _distance(limit))
 
 
 def _distance(value: Any) -> float:
