@@ -146,7 +146,7 @@ def x_axis(
 
 
 def framed(kind: str, size: tuple[int, int], figure: Figure, parts: Sequence[Markup]) -> Markup:
-    """Return an SVG element of class `kind` and of width and height `size`, with texts for screen readers."""
+    """Return an SVG element with the drawn `parts` of a figure, of class `kind` and of width and height `size`."""
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" class="{}" viewBox="0 0 {} {}" role="img"'
         ' aria-labelledby="{name}-title {name}-desc">'

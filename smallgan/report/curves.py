@@ -86,28 +86,19 @@ def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: T
                 line = replace(line, band=())
         if line.points:
             lines.append(line)
-    note = f"{_direction(column.metric)}{column.identity.get('num_fake')} fakes, {column.identity.get('features')}."
+    better = METRICS[column.metric].better if column.metric in METRICS else None
+    note = f"{better.capitalize()} is better. " if better else ""
+    note += f"{column.identity.get('num_fake')} fake images, features of {column.identity.get('features')}."
     if kinds:
         shape = "Band" if sum(bool(line.band) for line in lines) <= MAX_BANDS else "Strokes"
         note += f" {shape}: {' or '.join(sorted(kinds))}."
     return Chart(name, column.label, x_name, note, tuple(lines))
 
 
-def _direction(metric: str) -> str:
-    better = METRICS[metric].better if metric in METRICS else None
-    return f"{better.capitalize()} is better. " if better else ""
-
-
 def _over_seeds(runs: Sequence[Run], column: Column, group: Group, index: int, to_x: ToX) -> Line:
     """Return the mean over the seeds of a policy and their range, at the steps that all of its longest runs have."""
-    tables = [
-        {
-            score.step: score.value
-            for score in column.curves[number]
-            if score.step is not None and _drawable(score.value)
-        }
-        for number in group.runs
-    ]
+    curves = [[one for one in column.curves[number] if _drawable(one.value)] for number in group.runs]
+    tables = [{one.step: one.value for one in curve if one.step is not None} for curve in curves]
     points, band = [], []
     for step, values in _by_step(tables):
         x = to_x(runs[group.runs[0]], step)

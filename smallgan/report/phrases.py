@@ -46,9 +46,9 @@ def conclusion_phrase(ranking: MetricRanking, one: Difference | None) -> str:
     return f"{word} (few seeds)" if one.has_few_seeds else word
 
 
-def baseline_phrase(scores: Sequence[Score]) -> str:
+def baseline_phrase(scores: Sequence[Score | None]) -> str:
     """Return the real-vs-real baseline of some scores, or its range, with its numbers of images; "" without one."""
-    known = [score for score in scores if score.baseline is not None]
+    known = [score for score in scores if score and score.baseline is not None]
     if not known:
         return ""
     values = [score.baseline for score in known if score.baseline is not None]

@@ -19,7 +19,6 @@ from augment.core.files import make_folder, write_bytes
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.core.version import __version__
-from smallgan.metrics.score import Score
 from smallgan.report import charts
 from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.collect import Report
@@ -72,10 +71,9 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         **_pictures(report, page_folder),
         key=charts.key,
         metric_rows=[row for row in METRICS if row.name in {column.metric for column in report.columns}],
-        has_baselines=any(baseline_phrase(latest(column)) for column in report.columns),
+        has_baselines=any(baseline_phrase(column.lasts) for column in report.columns),
         other_metrics=[one for one in report.rankings if one not in report.headline and one.order],
         beside=lambda ranking: _beside(report, ranking),
-        latest=latest,
         score_tables=_score_tables(report),
         notes=notes(report.columns),
         identities=[(column, _pretty(column.identity)) for column in report.columns],
@@ -124,11 +122,6 @@ def _beside(report: Report, ranking: MetricRanking) -> list[MetricRanking]:
         for one in report.rankings
         if one not in report.headline and one.order and report.columns[one.column].dataset == dataset
     ]
-
-
-def latest(column: Column) -> list[Score]:
-    """Return the latest score of each run that has one in a column."""
-    return [score for score in column.lasts if score]
 
 
 def write_report(report: Report, folders: Sequence[Path], out: Path | None = None) -> Path:

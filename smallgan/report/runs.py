@@ -155,9 +155,7 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
         mix=parts.read(folder.mix, large, None),
         strip=_sheet(parts, files.get("strip"), large),
         worst=_sheet(parts, worst, large),
-        nearest=parts.read(worst.with_name(FACTS), lambda path: read_sheet(_read_mapping(path)), None)
-        if worst
-        else None,
+        nearest=parts.read(worst.with_name(FACTS), _read_nearest, None) if worst else None,
         sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
         problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
     )
@@ -233,14 +231,14 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(f"{error}".split()) or type(error).__name__
-        raise InputError(f"{path}: not what a run writes ({reason})") from error
+        raise InputError(f"{path}: not in the format of a run ({reason})") from error
 
 
 def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
     """Return the text of recipe.yaml and its values by dotted key."""
     name = Path(folder.recipe.name)
     if not folder.recipe.is_file():
-        raise InputError(f"{name}: not there, so it cannot be known what was run")
+        raise InputError(f"{name}: not found")
     with readable(name):
         text = folder.recipe.read_text(encoding="utf-8")
         recipe = dict(_flat(_mapping(yaml.safe_load(text))))
@@ -251,7 +249,7 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
 def _progress(last_step: int, asked: int | None) -> list[str]:
     if asked is None or last_step >= asked:
         return []
-    return [f"unfinished: {last_step:,} of {asked:,} steps; what is there is shown"]
+    return [f"unfinished: {last_step:,} of {asked:,} steps"]
 
 
 def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: _Reader) -> tuple[Snapshot, ...]:
@@ -304,7 +302,7 @@ def _checked(score: Score) -> Score:
     texts = [score.metric, score.label, *score.notes]
     numbers = [number for number in (score.value, score.std, *(score.interval or ())) if number is not None]
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(one, int | float) for one in numbers):
-        raise ValueError("a field of a score is neither text nor number where it should be")
+        raise ValueError("a field of a score has the wrong type")
     if score.step is not None and whole(score.step) is None:
         raise ValueError(f"step {score.step!r} of a score is no number")
     low, high = map(finite, score.interval or (None, None))
@@ -332,7 +330,7 @@ def _counts(value: Any) -> tuple[int, int | None] | None:
 
 def _mapping(value: Any) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"found {type(value).__name__}, needed names and values")
+        raise ValueError(f"found {type(value).__name__}, needed a mapping")
     return value
 
 

@@ -114,7 +114,7 @@ def test_the_best_kept_checkpoint_is_shown_beside_the_newest(tmp_path):
 
 def test_what_differs_is_named_and_nothing_else(three):
     assert three.differences == {"augment.policy": ("none", "hflip", "hflip+contrast")}
-    assert three.problems == (("00002-both", "unfinished: 700 of 1,000 steps; what is there is shown"),)
+    assert three.problems == (("00002-both", "unfinished: 700 of 1,000 steps"),)
 
 
 def test_at_most_eight_snapshots_with_the_first_and_the_last(tmp_path):
@@ -338,7 +338,7 @@ def test_the_command_writes_where_it_says(tmp_path, monkeypatch):
     made.make_run(tmp_path / "runs" / "00001-b", done=100)
     code, out, err = run_command("runs")
     assert (code, out.strip()) == (0, "report.html")
-    assert err == "00001-b: unfinished: 100 of 1,000 steps; what is there is shown\n"
+    assert err == "00001-b: unfinished: 100 of 1,000 steps\n"
     code, out, _ = run_command("runs", "--out", "new/folder/page.html", "--json")
     assert json.loads(out)["report"] == str(Path("new/folder/page.html"))
     page = Page((tmp_path / "new/folder/page.html").read_text(encoding="utf-8"))

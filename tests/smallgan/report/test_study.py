@@ -18,7 +18,7 @@ from report_runs import run_command
 from augment.errors import InputError
 from smallgan.report import collect, find_runs, render, write_export, write_report
 from smallgan.report.bars import bar_svg, difference_chart
-from smallgan.report.curves import score_charts
+from smallgan.report.curves import score_charts, stats_charts
 from smallgan.report.export import export_files
 from smallgan.report.phrases import verdicts
 from smallgan.report.pictures import BUDGET_BYTES, Sizes, sizes_for
@@ -206,6 +206,25 @@ def test_a_study_that_has_not_begun_says_how_to(tmp_path):
 
 
 # Figures and numbers
+
+
+def test_a_metric_method_and_model_of_another_version_are_shown_without_a_direction(study):
+    changes = (
+        ("scores.jsonl", '"kmmd"', '"old"'),
+        ("recipe.yaml", "adversarial", "old"),
+        ("recipe.yaml", "dcgan", "old"),
+    )
+    for run in (study / "runs").iterdir():
+        for name, before, after in changes:
+            text = (run / name).read_text(encoding="utf-8")
+            assert before in text
+            (run / name).write_text(text.replace(before, after), encoding="utf-8")
+    report = collect(find_runs([study]), metric="old")
+    assert [(one.metric, one.better) for one in report.headline] == [("old", None)]
+    assert [chart.name for chart in stats_charts(report)] == ["loss-d", "loss-g", "score-real"]
+    (verdict,) = verdicts(report)
+    assert "depends on the question" in " ".join(verdict.details)
+    Page(render(report))
 
 
 def test_curves_are_means_over_seeds_with_their_range(study):
