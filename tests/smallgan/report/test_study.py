@@ -208,7 +208,7 @@ def test_a_study_that_has_not_begun_says_how_to(tmp_path):
 # Figures and numbers
 
 
-def test_a_metric_method_and_model_of_another_version_are_shown_without_a_direction(study):
+def test_metrics_methods_and_models_of_other_versions_are_shown(study):
     changes = (
         ("scores.jsonl", '"kmmd"', '"old"'),
         ("recipe.yaml", "adversarial", "old"),
