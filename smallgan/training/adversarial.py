@@ -234,6 +234,9 @@ def prepare(
     """Return the trainer of a fresh model, and the batches of its images. Raises UsageError."""
     assert recipe.model is not None
     has_classes = MODELS[recipe.model.name].has_classes
+    if data.classes and not has_classes:
+        able = " or ".join(f"--model {row.name}" for row in MODELS if row.has_classes)
+        log(f"the {len(data.classes)} class folders are trained as one: {recipe.model.name} has no classes; use {able}")
     classes = classes_of(recipe, data, log) if has_classes else []
     return build_trainer(recipe, device, classes), batches_of(recipe, data, classes, device)
 

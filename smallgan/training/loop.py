@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from augment.core.files import write_bytes, write_json
 from augment.errors import FailedError
 from augment.imaging.codec import encode_png
-from smallgan.core.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
+from smallgan.core.checkpoint import Checkpointed, last_whole, load_checkpoint, not_finite, save_checkpoint
 from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
 from smallgan.core.rng import Stream, normal
@@ -93,7 +92,9 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     not finite.
     """
     settings, clock = recipe.train, Clock()
-    step = run.last_step()
+    step, damaged = last_whole(run)
+    for note in damaged:
+        hooks.log(note)
     if step:
         state = load_checkpoint(run.checkpoint(step), trainer)
         clock = Clock(state["train_seconds"], state["other_seconds"])
@@ -133,6 +134,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
             trainer.recalibrate_batchnorm()
+            _stop_unless_finite_weights(trainer, recipe, run, step)
             _save(run, trainer, clock, step, batches.batch_size)
             _snapshot(recipe, run, trainer, hooks, step)
             run.prune_checkpoints()
@@ -206,7 +208,7 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
     """Score, remember the best checkpoint by the score, and last draw the grid, the mark that the snapshot is whole."""
     merit = hooks.evaluate(trainer.generator_ema, step)
-    best = json.loads(run.best.read_text(encoding="utf-8"))["merit"] if run.best.is_file() else math.inf
+    best = (run.best_record() or {}).get("merit", math.inf)
     if step and merit is not None and merit < best:
         write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
     preview = trainer.preview()
@@ -217,15 +219,27 @@ def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step:
 
 def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir, first: int, last: int) -> None:
     broken = [name for name, value in means.items() if not math.isfinite(value)]
-    if not broken:
-        return
+    if broken:
+        what = f"{', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}"
+        raise _diverged(what, recipe, run)
+
+
+def _stop_unless_finite_weights(trainer: Trainer, recipe: Recipe, run: RunDir, step: int) -> None:
+    """Look at what is about to be saved: the last update before a checkpoint has no loss yet that would show it."""
+    tensors = ((f"{name}.{key}", t) for name, net in trainer.networks.items() for key, t in net.state_dict().items())
+    broken = not_finite(tensors)
+    if broken:
+        raise _diverged(f"{broken[0]} holds numbers that are not finite after step {step}", recipe, run)
+
+
+def _diverged(what: str, recipe: Recipe, run: RunDir) -> FailedError:
     kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
     advice = "--precision fp32, or " if recipe.train.precision == "bf16" else ""
     options = recipe.method.model_dump()
     rates = {path: options[path.removeprefix("method.")] for path in recipe.method_row.rates}
     used = ", ".join(f"{path} {rate:g}" for path, rate in rates.items())
     halved = " ".join(f"--set {path}={rate / 2:g}" for path, rate in rates.items())
-    raise FailedError(
-        f"{run.path}: {', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}; {kept}. "
-        f"The learning rates were {used}; precision {recipe.train.precision}. Try {advice}{halved}, with --new"
+    return FailedError(
+        f"{run.path}: {what}; {kept}. The learning rates were {used}; precision {recipe.train.precision}. "
+        f"Try {advice}{halved}, with --new"
     )

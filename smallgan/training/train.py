@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ import torch
 
 from augment.checks.advice import SCRATCH, by_number
 from augment.core.files import write_bytes, write_json, write_text
-from augment.errors import InputError, UsageError
+from augment.errors import InputError
 from augment.imaging.codec import encode_png
-from smallgan.core.checkpoint import read_state
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
-from smallgan.core.run_dir import RunDir, append_jsonl, check_out, claim_run, next_run, numbered_runs
+from smallgan.core.run_dir import RunDir, append_jsonl, claim_run
 from smallgan.core.run_log import TensorBoard, logged, write_environment
 from smallgan.data.images import grid
 from smallgan.metrics import evaluate
@@ -28,10 +26,10 @@ from smallgan.metrics.score_paths import COPY_METRICS, default_num_fake, prepare
 from smallgan.models.base import Generator
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
-from smallgan.sampling.pretrained import PretrainedSource
-from smallgan.tables.recipe import Recipe, differences, dump_recipe, read_recipe
+from smallgan.tables.recipe import Recipe, dump_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.factory import open_pretrained, prepare
+from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
 from smallgan.training.loop import GRID_IMAGES, Hooks, fit
 
 
@@ -54,13 +52,16 @@ def train(
     """
     chosen = choose_device(device)
     recipe, source = open_pretrained(recipe)
-    run = find_run(recipe, root, out, new=new)
-    if run.reached(recipe.train.steps):
-        log(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
-        return run
     data = load_data(recipe, chosen)
-    _refuse_other_data(run, data.summary)
-    _refuse_other_generator(run, source)
+    run = find_run(recipe, data.summary, root, out, new=new)
+    refuse_other_data(run, data.summary)
+    refuse_other_generator(run, source)
+    if run.reached(recipe.train.steps):
+        log(
+            f"{run.path}: this recipe is already trained to step {run.last_step()}. "
+            "To train on, ask for more --steps; to train anew, add --new"
+        )
+        return run
     said: list[str] = []  # before there is a log
     trainer, batches = prepare(recipe, data, chosen, source, said.append)
     if out is None and not run.exists():
@@ -93,29 +94,14 @@ def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
     return [by_number(number)] if from_scratch and number < SCRATCH else []
 
 
-def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunDir:
-    """Return the run to go on with, or a fresh one. Raises UsageError when `out` holds a run of another recipe.
-
-    The number of steps may differ from the run's: a run with fewer steps than asked for is unfinished.
-    """
-    if out is not None:
-        run = RunDir(out)
-        check_out(out, "run", exists=run.exists(), new=new, ours=(".lock",), changes=lambda: _changes(recipe, run))
-        return run
-    for _, run in [] if new else reversed(numbered_runs(root)):
-        if run.exists() and not run.reached(recipe.train.steps) and not _changes(recipe, run):
-            return run
-    return next_run(root, recipe.name)
-
-
 def dry_run(
     recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, log: Log = print
 ) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
     recipe, source = open_pretrained(recipe)
-    run = find_run(recipe, root, out, new=new)
     data = load_data(recipe, chosen)
+    run = find_run(recipe, data.summary, root, out, new=new)
     trainer, batches = prepare(recipe, data, chosen, source, log)
     seconds = []
     for step in range(3):
@@ -136,42 +122,6 @@ def dry_run(
         "minutes": round(steps * min(seconds) / 60, 1),
         "recipe": recipe.model_dump(mode="json"),
     }
-
-
-def _changes(recipe: Recipe, run: RunDir) -> dict[str, tuple[Any, Any]]:
-    found = differences(read_recipe(run.recipe), recipe)
-    # What is drawn of a run, and the page it stands on, change nothing in it.
-    free = ("train.steps", "sample.", "report.")
-    return {path: values for path, values in found.items() if not path.startswith(free)}
-
-
-def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
-    if not run.data.is_file():
-        return
-    before = json.loads(run.data.read_text(encoding="utf-8"))
-    for key in ("num_images", "num_real", "fingerprint", "kinds", "holdout"):
-        then, now = (_mark(each.get(key)) for each in (before, summary))
-        if then != now:
-            raise UsageError(
-                f"{run.path}: the images are not those that this run began with: {key} was {then}, is {now}; restore "
-                "them, or start another run with --new"
-            )
-
-
-def _mark(value: Any) -> Any:
-    """Return what tells one value of data.json from another: of images, their fingerprint."""
-    return value["fingerprint"] if isinstance(value, Mapping) and "fingerprint" in value else value
-
-
-def _refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None:
-    if source is None or not run.last_step():
-        return
-    before = read_state(run.checkpoint(run.last_step())).get("pretrained", {}).get("sha256")
-    if before and before != source.pretrained.sha256:
-        raise UsageError(
-            f"{source.pretrained.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
-            f"{source.pretrained.sha256[:16]}); put that file back, or start another run with --new"
-        )
 
 
 def _evaluator(
