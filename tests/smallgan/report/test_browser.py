@@ -45,10 +45,10 @@ BOTH = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dark")
 
 
 @pytest.mark.parametrize("opened", BOTH, indirect=True)
-def test_nothing_is_asked_for_and_nothing_complains(opened, page_file):
+def test_the_page_makes_no_request_and_logs_no_error(opened, page_file):
     opened.locator("footer").scroll_into_view_if_needed()
-    assert opened.heard == []
-    assert [url for url in opened.asked if not url.startswith("data:")] == [page_file.as_uri()]
+    assert opened.logged == []
+    assert [url for url in opened.requested if not url.startswith("data:")] == [page_file.as_uri()]
 
 
 @pytest.mark.parametrize("opened", BOTH, indirect=True)
@@ -110,7 +110,7 @@ def test_headings_step_down_one_at_a_time(opened):
 
 def test_it_prints(opened):
     assert opened.pdf(format="A4").startswith(b"%PDF")
-    assert opened.heard == []
+    assert opened.logged == []
 
 
 def _luminance(colour: str) -> float:
