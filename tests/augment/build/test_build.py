@@ -36,13 +36,13 @@ class FlatColours:
 
     def __init__(self, batch_size=4):
         self.batch_size = batch_size
-        self.requested = []
+        self.asked = []
 
     def describe(self):
         return {"checkpoint_sha256": "ab", "batch_size": self.batch_size}
 
     def draw(self, indices, seed):
-        self.requested.append(list(indices))
+        self.asked.append(list(indices))
         for k in indices:
             yield np.full((16, 16, 3), 10 + k, np.uint8), {"seed": seed, "k": k}
 
@@ -202,7 +202,7 @@ def test_gan_images_have_no_parent_and_draw_whole_batches(tiny_set, tmp_path):
     assert all(record.parent is None and record.label is None for record in synthetic)
     assert synthetic[0].operations == ({"name": "gan", "params": '{"seed": 0, "k": 10}'},)
     assert (pixels_at(dataset, synthetic[3]) == 10 + 13).all()
-    assert [len(batch) for batch in generator.requested] == [4, 4, 2]
+    assert [len(batch) for batch in generator.asked] == [4, 4, 2]
     with pytest.raises(UsageError, match="--generator"):
         make_plan(source, "gan")
 

@@ -14,10 +14,10 @@ class Given:
     """Stands for a generator of draws: gives what a test wants drawn, in turn, and keeps what was asked for."""
 
     def __init__(self, *values):
-        self.values, self.requested = list(values), []
+        self.values, self.asked = list(values), []
 
     def _next(self, low, high, shape):
-        self.requested.append((low, high))
+        self.asked.append((low, high))
         return np.broadcast_to(np.asarray(self.values.pop(0)), shape).copy()
 
     def uniform(self, low, high, shape):
@@ -60,7 +60,7 @@ def test_color_on_one_pixel_by_hand():
     pixel = torch.tensor([0.1, 0.2, 0.6]).view(1, 3, 1, 1)
     given = Given(0.3, 2.0, 0.5)
     found = diffaugment(pixel, ("color",), given)
-    assert given.requested == [(-0.5, 0.5), (0.0, 2.0), (0.5, 1.5)]
+    assert given.asked == [(-0.5, 0.5), (0.0, 2.0), (0.5, 1.5)]
     torch.testing.assert_close(found.flatten(), torch.tensor([0.4, 0.5, 0.9]))
 
 
