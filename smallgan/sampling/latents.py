@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.errors import FailedError, UsageError
-from smallgan.core.device import autocast, describe_device
+from smallgan.core.device import autocast, describe_device, float32_math
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Pixels, to_pixels
 from smallgan.sampling.loading import Model
@@ -232,5 +232,5 @@ def _truncated(seed: int, k: int, z_dim: int, truncation: float) -> NDArray[np.f
 
 def _forward(model: Model, z: Tensor, labels: Tensor) -> Tensor:
     inputs = (z.to(model.device), labels.to(model.device)) if model.generator.num_classes else (z.to(model.device),)
-    with torch.inference_mode(), autocast(model.device, model.precision):
+    with torch.inference_mode(), float32_math(model.precision), autocast(model.device, model.precision):
         return model.generator(*inputs)

@@ -15,6 +15,7 @@ import yaml
 from smallgan.core.console import duration, is_terminal, say
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir, Trial
+from smallgan.tables.metrics import selection_metric
 
 PLAIN_SECONDS = 30.0
 """Between two lines about running trials where there is no terminal."""
@@ -54,8 +55,8 @@ def counted(found: Sequence[Row]) -> str:
 
 def as_text(found: Sequence[Row]) -> list[str]:
     """Return the rows as lines, columns under each other."""
-    table = [_HEADINGS, *(_words(row) for row in found)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(_HEADINGS))]
+    table = [_headings(), *(_words(row) for row in found)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in table]
     problems = [f"{row.variant}, seed {row.seed}: {row.problem}" for row in found if row.problem]
     return [*lines, *problems]
@@ -78,8 +79,8 @@ def live(study: StudyDir) -> Iterator[Callable[[], None]]:
     yield _at_most_every(PLAIN_SECONDS, lambda: _say_running(study))
 
 
-_METRIC, _TITLE = "kmmd", "KMMD"
-_HEADINGS = ("no.", "variant", "seed", "state", "step", "ETA", _TITLE)
+def _headings() -> tuple[str, ...]:
+    return ("no.", "variant", "seed", "state", "step", "ETA", selection_metric().title)
 
 
 def _words(row: Row) -> tuple[str, ...]:
@@ -116,7 +117,7 @@ def _steps(recipe: Path) -> int | None:
 
 
 def _score(run: RunDir) -> float | None:
-    line = _last_line(run.scores, f'"metric": "{_METRIC}"')
+    line = _last_line(run.scores, f'"metric": "{selection_metric().name}"')
     value = line.get("value")
     return float(value) if isinstance(value, int | float) else None
 
@@ -164,8 +165,8 @@ def _rich(found: Sequence[Row]) -> Any:
     from rich.text import Text
 
     table = Table(title=counted(found), title_justify="left")
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right" if heading in ("no.", "seed", "step", "ETA", _TITLE) else "left")
+    for heading in _headings():
+        table.add_column(heading, justify="left" if heading in ("variant", "state") else "right")
     for row in found:
         words = map(Text, _words(row))  # a name in brackets is no markup
         table.add_row(*words, style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))

@@ -117,7 +117,7 @@ class Term:
     name: str
     """Its key in stats.jsonl."""
     chart: str
-    """Title of its chart on the page; terms of one chart share it."""
+    """Title of its chart on the page; terms of one chart share it; "": none."""
     label: str = ""
     """Its line in the chart, where there are several."""
     note: str = ""
@@ -162,7 +162,7 @@ _ADVERSARIAL_TERMS = (
     Term("score_fake", "Raw scores of the discriminator", "fakes"),
 )
 _ADAPTER_TERMS = (
-    Term("loss_g", "Loss of the generator"),
+    Term("loss_g", ""),  # where each term is divided by its own value, the sum is a constant
     Term(
         "pixel",
         "Pixel error of reconstructions",

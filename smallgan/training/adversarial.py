@@ -64,7 +64,7 @@ class AdversarialTrainer:
         options, loss = recipe.method, recipe.loss
         assert isinstance(options, AdversarialOptions)
         assert loss is not None
-        self.device, self.seed, self.precision = device, recipe.seed, recipe.train.precision
+        self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.options, self.batch_size = options, recipe.train.batch_size
         self.diffaugment = parse_diffaugment(options.diffaugment)
         self.loss: AdversarialLoss = load(LOSSES[loss.name].build)(loss)

@@ -151,7 +151,7 @@ def draw_grid(generator: Any, recipe: Recipe, device: torch.device, count: int =
     inputs: tuple[Tensor, ...] = (z,)
     if generator.num_classes:
         inputs = (z, torch.arange(count, device=device) * generator.num_classes // count)
-    with torch.no_grad(), autocast(device, recipe.train.precision):
+    with torch.no_grad(), autocast(device, str(recipe.train.precision)):
         return to_pixels(generator(*inputs))
 
 

@@ -15,7 +15,7 @@ from augment.core.files import write_bytes, write_json, write_text
 from augment.errors import InputError
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
-from smallgan.core.device import choose_device, describe_device
+from smallgan.core.device import choose_device, default_precision, describe_device, float32_math
 from smallgan.core.run_dir import RunDir, append_jsonl, claim_run
 from smallgan.core.run_log import TensorBoard, logged, write_environment
 from smallgan.data.images import grid
@@ -52,7 +52,7 @@ def train(
     another. `log` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
     """
     chosen = choose_device(device)
-    recipe, source = open_pretrained(recipe)
+    recipe, source = open_pretrained(with_precision(recipe, chosen))
     data = load_data(recipe, chosen)
     run = find_run(recipe, data.summary, root, out, new=new)
     refuse_other_data(run, data.summary)
@@ -83,10 +83,19 @@ def train(
         with TensorBoard(run) as record:
             evaluator = _evaluator(recipe, run, data, chosen, log)
             hooks = Hooks(log, evaluator, stop_requested, record, advance)
-            step = fit(recipe, run, trainer, batches, hooks)
+            with float32_math(str(recipe.train.precision)):
+                step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
             log(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
     return run
+
+
+def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """Return the recipe with the precision that this device trains in, where it names none."""
+    if recipe.train.precision is not None:
+        return recipe
+    train = recipe.train.model_copy(update={"precision": default_precision(device)})
+    return recipe.model_copy(update={"train": train})
 
 
 def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
@@ -100,7 +109,7 @@ def dry_run(
 ) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
-    recipe, source = open_pretrained(recipe)
+    recipe, source = open_pretrained(with_precision(recipe, chosen))
     data = load_data(recipe, chosen)
     run = find_run(recipe, data.summary, root, out, new=new)
     trainer, batches = prepare(recipe, data, chosen, source, log)

@@ -75,7 +75,7 @@ class TransferTrainer:
         if pixels.shape[1:3] != (adapter.size, adapter.size):
             raise UsageError(f"data.size {pixels.shape[1]}: the pretrained generator makes {adapter.size} px; use that")
         self._shown = pixels[:PAIRS_SHOWN]
-        self.device, self.seed, self.precision = device, recipe.seed, recipe.train.precision
+        self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.settings = settings
         weight = settings.perceptual_weight
         self.perceptual_weight = PERCEPTUAL_WEIGHT[settings.variant] if weight is None else weight
