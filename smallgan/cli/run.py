@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,23 +49,15 @@ def run(
 
     given = parse_overrides(settings or []) | ({} if seed is None else {"seeds": [seed]})
     resolved = load_recipe(recipe, given)
+    which: dict[str, Any] = {"out": out, "new": new, "smoke": smoke}
     if dry_run:
-        found = estimate(resolved, out=out, new=new, smoke=smoke, device=device, log=say)
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(estimate(resolved, **which, device=device, log=say), indent=2))
         return
     if status:
-        result = study_status(resolved, out=out, new=new, smoke=smoke)
+        result = study_status(resolved, **which)
     else:
-        result = run_recipe(
-            resolved,
-            out=out,
-            new=new,
-            trial=trial,
-            num_processes=jobs,
-            options=ExecutionOptions(device, shlex.join(["smallgan", *sys.argv[1:]])),
-            smoke=smoke,
-            log=say,
-        )
+        options = ExecutionOptions(device, shlex.join(["smallgan", *sys.argv[1:]]))
+        result = run_recipe(resolved, **which, trial=trial, num_processes=jobs, options=options, log=say)
     typer.echo(json.dumps(result.values, indent=2) if json_output else result.text)
     if not result.is_complete:
         raise typer.Exit(1)

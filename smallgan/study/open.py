@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +96,8 @@ def find_study(recipe: Recipe, *, out: Path | None, new: bool, root: Path = ROOT
     """Return the study to continue, or one that does not exist yet. Raises UsageError and InputError."""
     if out is not None:
         study = StudyDir(out)
-        check_out(
-            out,
-            "study",
-            exists=study.exists(),
-            new=new,
-            ours=(".trials.lock", "stages"),
-            changes=lambda: _changes(recipe, study),
-        )
+        ours, changes = (".trials.lock", "stages"), lambda: _changes(recipe, study)
+        check_out(out, "study", exists=study.exists(), new=new, ours=ours, changes=changes)
         return study
     for _, run in [] if new else reversed(numbered_runs(root)):
         study = StudyDir(run.path)
@@ -149,11 +144,7 @@ def estimate(
         done = is_trained(job)
         rows.append(
             {
-                "index": trial.index if trial else None,
-                "variant": trial.variant if trial else None,
-                "seed": settings.seed,
-                "reference": bool(trial and trial.reference),
-                "overrides": dict(trial.overrides) if trial else {},
+                **(asdict(trial) if trial else {"seed": settings.seed}),
                 "run": str(job.run),
                 "stages": [] if done else ["train", *(["sample"] if settings.sample.count else [])],
                 "needs": str(job.needs) if job.needs else None,

@@ -355,9 +355,7 @@ def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
     result = command(*words, "--json")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "study/report.html").read_text(encoding="utf-8")
-    assert (
-        'alt="Nearest to the training images of 01-hflip-seed0: fakes above what they are most like, 8 in all"' in page
-    )
+    assert 'alt="Nearest training images of 01-hflip-seed0: 8 samples, each above its nearest training image"' in page
     shown = json.loads(command(*words, "--status", "--json").stdout)
     assert [(row["variant"], row["state"], row["step"], row["steps"]) for row in shown["runs"]] == [
         ("none", "done", 4, 4),
