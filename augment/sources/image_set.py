@@ -66,7 +66,7 @@ class ImageSource(Protocol):
 
     name: str
 
-    def describe(self) -> dict[str, str | int]:
+    def describe(self) -> dict[str, Any]:
         """Return what the pixels depend on beside (seed, k), for plan.json; `batch_size` if drawn in batches."""
 
     def draw(self, indices: Sequence[int], seed: int) -> Iterator[tuple[Pixels, dict[str, Any]]]:

@@ -50,7 +50,8 @@ def float32_math(precision: str) -> Iterator[None]:
 
     Without it torch runs cuDNN's convolutions in TF32. The settings before are restored at the end.
     """
-    settings: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
+    cudnn: Any = torch.backends.cudnn
+    settings: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
     before = [each.fp32_precision for each in settings]
     for each in settings:
         each.fp32_precision = "tf32" if precision == "tf32" else "ieee"

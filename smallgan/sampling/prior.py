@@ -53,6 +53,10 @@ class Prior:
         return np.concatenate(rows)
 
 
+NORMAL = Prior()
+"""A standard normal."""
+
+
 def check_around_codes(spread: float) -> None:
     """Raise UsageError unless it is a number from 0."""
     if not 0 <= spread < math.inf:

@@ -98,6 +98,8 @@ class BSAOptions(TransferOptions):
     """Weight of the distance between the codes and normal noise."""
     class_weight: float = Field(default=0.02, ge=0)
     """Weight of the mean square of the class vector."""
+    around_codes: float | None = Field(default=0.6, ge=0)
+    """How samples are drawn: around the codes, so many of their standard deviations away; None: from N(0, I)."""
 
 
 class APGCOptions(BSAOptions):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches, Pixels
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
@@ -126,6 +127,11 @@ class AdversarialTrainer:
                 for at in range(STATISTICS_BATCHES)
             ),
         )
+
+    @property
+    def prior(self) -> Prior:
+        """How it is sampled: from a standard normal."""
+        return NORMAL
 
     def preview(self) -> Pixels | None:
         """Return what to show beside samples: nothing."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -30,7 +30,7 @@ from smallgan.tables.recipe import Recipe, dump_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
-from smallgan.training.loop import GRID_IMAGES, Hooks, fit
+from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 from smallgan.training.timing import seconds_per_step
 
 
@@ -132,11 +132,11 @@ def dry_run(
 
 def _evaluator(
     recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, log: Log
-) -> Callable[[Generator, int], float | None]:
+) -> Callable[[Trainer, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score
     if not settings.metrics:
-        return lambda _generator, _step: None
+        return lambda _trainer, _step: None
     net, note = feature_net(settings.features, device)
     if note:
         log(note)
@@ -152,10 +152,11 @@ def _evaluator(
     against.append((of_copies, data.originals, data.summary["fingerprint"]))
     sides = [(names, sample_features(reals, net, "features of reals"), mark) for names, reals, mark in against if names]
 
-    def evaluate_step(generator: Generator, step: int) -> float | None:
+    def evaluate_step(trainer: Trainer, step: int) -> float | None:
         started = time.perf_counter()
         baselines = step >= recipe.train.steps  # what reals read is the same at every step: the last one tells it
-        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="")
+        generator = cast(Generator, trainer.generator_ema)
+        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
         fake = extract(sample_pixels(model, count, recipe.seed), net)
         merit = None
         try:
