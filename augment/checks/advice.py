@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from augment.policy.transforms import with_symmetry
 from augment.sources.classes import imbalance
 
 TOO_FEW, TRANSFER, SCRATCH, MANY = 10, 250, 1000, 5000
@@ -20,7 +21,7 @@ CUT_SHARE = 0.1
 """Share of the median image that the middle square may cut off before it is worth a word."""
 
 
-def verdict(found: Mapping[str, Any]) -> list[str]:
+def advise(found: Mapping[str, Any]) -> list[str]:
     """Return the advice on a summary of `augment.checks.inspect.summarise`."""
     if not found["num_usable"]:
         return ["no image can be used; see the problems above"]
@@ -120,13 +121,17 @@ def _by_channels(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return []
 
 
-def _by_symmetry(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    flips = [one for one in found if one["kind"] != "quarter turn" and one["fits"] is not None]
-    against = [f"{one['text']}: leave {one['kind']} out" for one in flips if not one["fits"]]
-    fitting = [one["kind"] for one in flips if one["fits"]]
-    if fitting:
-        against.insert(0, f"{' and '.join(fitting)} may be added, unless there is writing in the images")
-    return against
+def _by_symmetry(symmetries: Sequence[Mapping[str, Any]]) -> list[str]:
+    fitting: list[str] = []
+    against = []
+    for one in symmetries:
+        names = with_symmetry(one["name"])
+        if one["fits"]:
+            fitting += names
+        elif one["fits"] is False and names:
+            against.append(f"{one['text']}: leave {' and '.join(names)} out")
+    allowed = f"{' and '.join(fitting)} may be added, unless there is writing in the images"
+    return [allowed, *against] if fitting else against
 
 
 def _by_problems(problems: Sequence[str]) -> list[str]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from augment.checks.advice import verdict
+from augment.checks.advice import advise
 from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError
-from augment.imaging.perceptual_hash import Look, look_at, near_duplicates
+from augment.imaging.perceptual_hash import ImageSignature, image_signature, near_duplicates
 from augment.imaging.symmetry import MAX_IMAGES, Symmetry, symmetries
 from augment.sources.image_set import ImageSet
 
@@ -36,23 +36,23 @@ class ImageRecord:
     """EXIF's number of how it is stored, 1 to 8; 1 is upright."""
     plain: bool = False
     """Whether the file itself can be taken over."""
-    look: Look | None = field(default=None, repr=False)
+    signature: ImageSignature | None = field(default=None, repr=False)
     """What it looks like, where that was asked for."""
 
 
 def check(
-    source: ImageSet, *, workers: int = 1, looks: bool = False, progress: Progress | None = None
+    source: ImageSet, *, workers: int = 1, signatures: bool = False, progress: Progress | None = None
 ) -> list[ImageRecord]:
     """Return a record for each image of `source`, in its order. Nothing is raised for a bad file.
 
-    `looks` adds what near duplicates and symmetry are found by: about 0.1 ms an image.
+    `signatures` adds what near duplicates and symmetry are found by: about 0.1 ms an image.
     """
     step = max(1, -(-len(source) // MAX_IMAGES))  # spread over the set, which may be sorted by class
 
-    def look(index: int) -> ImageRecord:
-        return _look(source, index, looks=looks, keep_gray=index % step == 0)
+    def signature(index: int) -> ImageRecord:
+        return _look(source, index, signatures=signatures, keep_gray=index % step == 0)
 
-    return parallel_map(look, range(len(source)), workers, progress)
+    return parallel_map(signature, range(len(source)), workers, progress)
 
 
 def valid_subset(source: ImageSet, records: Sequence[ImageRecord], *, skip_bad: bool) -> ImageSet:
@@ -88,17 +88,17 @@ def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
 
     Needs records with looks.
     """
-    shown: dict[str | None, tuple[str, Look]] = {}
+    shown: dict[str | None, tuple[str, ImageSignature]] = {}
     for record in records:
-        if record.look:
-            shown.setdefault(record.sha256, (record.name, record.look))
-    names, looks = [name for name, _ in shown.values()], [look for _, look in shown.values()]
-    return [[names[at] for at in group] for group in near_duplicates(looks)]
+        if record.signature:
+            shown.setdefault(record.sha256, (record.name, record.signature))
+    names, signatures = [name for name, _ in shown.values()], [signature for _, signature in shown.values()]
+    return [[names[at] for at in group] for group in near_duplicates(signatures)]
 
 
 def found_symmetries(records: Sequence[ImageRecord]) -> list[Symmetry]:
     """Return which ways of turning an image over give one like the set. Needs records with looks."""
-    return symmetries([record.look.gray for record in records if record.look and record.look.gray])
+    return symmetries([record.signature.gray for record in records if record.signature and record.signature.gray])
 
 
 def what_is_done(record: ImageRecord, size: int | None = None, resize_mode: str = "crop") -> str:
@@ -163,10 +163,10 @@ def summarise(
             for record in records
         ],
     }
-    return found | {"advice": verdict(found)}
+    return found | {"advice": advise(found)}
 
 
-def _look(source: ImageSet, index: int, *, looks: bool, keep_gray: bool) -> ImageRecord:
+def _look(source: ImageSet, index: int, *, signatures: bool, keep_gray: bool) -> ImageRecord:
     image = source.images[index]
     try:
         loaded = source.load(index)
@@ -185,5 +185,5 @@ def _look(source: ImageSet, index: int, *, looks: bool, keep_gray: bool) -> Imag
         notes=found.notes,
         orientation=found.orientation,
         plain=found.plain,
-        look=look_at(found.pixels, keep_gray=keep_gray) if looks else None,
+        signature=image_signature(found.pixels, keep_gray=keep_gray) if signatures else None,
     )

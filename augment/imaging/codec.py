@@ -3,7 +3,7 @@
 * The orientation in EXIF is applied; an ICC profile is followed to sRGB (an sRGB one is not: that would only round).
 * Gray becomes three equal channels, and colour too where the `Rules` say gray; 16 bits are scaled, 65535 to 255,
   rounded to nearest.
-* What is transparent lies on the ground of the `Rules` (white), or is refused. CMYK goes through its profile, or
+* What is transparent lies on the background of the `Rules` (white), or is refused. CMYK goes through its profile, or
   Pillow's plain conversion when it has none.
 * Of an animation or several pages the first is taken, and noted.
 * Float and 32-bit images are refused: nobody knows which of their values is white.
@@ -93,7 +93,7 @@ class Decoded:
 
 
 def parse_background(text: str) -> Colour | None:
-    """Return the colour of a ground: a name, #rrggbb, or None for "refuse". Raises UsageError.
+    """Return the colour of a background: a name, #rrggbb, or None for "refuse". Raises UsageError.
 
     >>> parse_background("black"), parse_background("#ff8000"), parse_background("refuse")
     ((0, 0, 0), (255, 128, 0), None)
@@ -249,7 +249,7 @@ def _decode_pillow(data: bytes, name: str, rules: Rules) -> Decoded:
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(data))
             frames = getattr(image, "n_frames", 1)
-            turned = image.getexif().get(0x0112, 1) if _size_is_sound(image) else 1
+            turned = image.getexif().get(0x0112, 1) if _size_is_allowed(image) else 1
         _check_size(*image.size, name)
         format_, mode = image.format or "", image.mode
         image.load()
@@ -297,7 +297,7 @@ def _sixteen_bits(data: bytes, image: Image.Image) -> Image.Image | None:
     return deep
 
 
-def _size_is_sound(image: Image.Image) -> bool:
+def _size_is_allowed(image: Image.Image) -> bool:
     return image.width * image.height <= MAX_PIXELS
 
 

@@ -73,8 +73,8 @@ def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
     names = sorted(found)
     images, notes, used = _classed(root, names, 0, list(tables), lambda name: FileEntry(tables[name]).read(name))
     ignored += [name for name in others if name not in used]
-    places = file_entries([found[name] for name in names])
-    return ImageSet(root, images, places, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
+    entries = file_entries([found[name] for name in names])
+    return ImageSet(root, images, entries, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
 
 
 def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tuple[str, str]]:
@@ -102,19 +102,19 @@ def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tupl
 def _open_zip(path: Path, rules: Rules) -> ImageSet:
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [info.filename for info in archive.infolist() if not info.is_dir()]
+            held = [info.filename for info in archive.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         raise InputError(f"{path}: not a zip, or damaged: {error}") from error
-    visible = [n for n in entries if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/") if p != "..")]
+    visible = [n for n in held if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/") if p != "..")]
     names = sorted({name for name in visible if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES})
     if not names:
-        raise InputError(f"{path}: no image in it ({len(entries)} other files); needed files ending in .jpg, .png ...")
+        raise InputError(f"{path}: no image in it ({len(held)} other files); needed files ending in .jpg, .png ...")
     opened = Archive(path)
     tables = [name for name in visible if PurePosixPath(name).name in TABLE_NAMES]
     images, notes, used = _classed(path, names, _shared_depth(names), tables, lambda name: opened.read(name, name))
     ignored = sorted(set(visible) - set(names) - used)
-    places: list[StorageEntry] = [ArchiveEntry(opened, name) for name in names]
-    return ImageSet(path, images, places, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
+    entries: list[StorageEntry] = [ArchiveEntry(opened, name) for name in names]
+    return ImageSet(path, images, entries, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
 
 
 def _shared_depth(names: Sequence[str]) -> int:
@@ -160,7 +160,7 @@ def _classed(
 def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rules: Rules) -> ImageSet:
     """Open array files, by the name that goes before their images."""
     images: list[SourceImage] = []
-    places: list[StorageEntry] = []
+    entries: list[StorageEntry] = []
     notes = []
     for name, path in files.items():
         arrays = Arrays(path)
@@ -170,24 +170,24 @@ def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rul
         for key, array in arrays.images.items():
             for row in range(len(array)):
                 images.append(SourceImage(f"{name}{'/' if name else ''}{key}/{row:06d}.png", arrays.label(key, row)))
-                places.append(ArrayRow(arrays, key, row))
+                entries.append(ArrayRow(arrays, key, row))
     if len(files) > 1:
         notes.append("several array files are read as one set; name one of them to use it alone")
-    return ImageSet(root, images, places, rules=rules, ignored=ignored, notes=notes)
+    return ImageSet(root, images, entries, rules=rules, ignored=ignored, notes=notes)
 
 
 def _open_list(path: Path, rules: Rules) -> ImageSet:
     """Open what a list names: files relative to its folder, with a class where it gives one."""
     listed = dict(sorted(read_list(path, IMAGE_SUFFIXES).items()))
-    places = {name: path.parent / name for name in listed}
-    absent = [name for name, place in places.items() if not place.exists()]
+    entries = {name: path.parent / name for name in listed}
+    absent = [name for name, entry in entries.items() if not entry.exists()]
     if absent:
         raise InputError(
             f"{path}: names {len(absent)} images that are not there: {', '.join(absent[:3])}"
             f"{' ...' if len(absent) > 3 else ''}; paths count from the folder of the list"
         )
     images = [SourceImage(_printable(name), row.label, row.origin) for name, row in listed.items()]
-    return ImageSet(path, images, file_entries([str(place) for place in places.values()]), rules=rules)
+    return ImageSet(path, images, file_entries([str(entry) for entry in entries.values()]), rules=rules)
 
 
 def _open_mixed(path: Path, rules: Rules) -> ImageSet:
@@ -197,8 +197,8 @@ def _open_mixed(path: Path, rules: Rules) -> ImageSet:
         )
     dataset = MixedDataset.open(path)
     images = [SourceImage(record.file_name, record.label, record.origin) for record in dataset.records]
-    places = file_entries([f"{path}/{record.file_name}" for record in dataset.records])
-    return ImageSet(path, images, places, rules=rules, is_mixed=True)
+    entries = file_entries([f"{path}/{record.file_name}" for record in dataset.records])
+    return ImageSet(path, images, entries, rules=rules, is_mixed=True)
 
 
 def _is_output(folder: Path) -> bool:

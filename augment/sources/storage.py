@@ -21,7 +21,7 @@ MAX_FILE_BYTES = 1 << 30
 
 
 class StorageEntry(Protocol):
-    """Somewhere that holds one image file; places compare and hash by what they point to."""
+    """Somewhere that holds one image file; entries compare and hash by what they point to."""
 
     def read(self, name: str) -> bytes:
         """Return the file's bytes. Raises InputError naming `name`, and OSError."""
@@ -153,5 +153,5 @@ class ArrayRow:
 
 
 def file_entries(paths: Sequence[str]) -> list[FileEntry]:
-    """Return the places of files."""
+    """Return the storage entries of files."""
     return [FileEntry(path) for path in paths]

@@ -53,7 +53,7 @@ def inspect(
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
     images = open_source(source or sample_set(), rules=rules)
     with progress("looking", len(images)) as report:
-        records = check(images, workers=workers or default_workers(), looks=True, progress=report)
+        records = check(images, workers=workers or default_workers(), signatures=True, progress=report)
     found = summarise(images, records, size=size, resize_mode=resize_mode)
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if json_output else as_table(found, files=files))
     if found["problems"]:

@@ -151,7 +151,7 @@ def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
     if not run.data.is_file():
         return
     before = json.loads(run.data.read_text(encoding="utf-8"))
-    for key in ("num_images", "num_real", "fingerprint", "kinds", "holdout"):
+    for key in ("num_images", "num_real", "fingerprint", "custom_transforms", "holdout"):
         then, now = (_mark(each.get(key)) for each in (before, summary))
         if then != now:
             raise UsageError(

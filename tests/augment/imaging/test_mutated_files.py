@@ -32,7 +32,7 @@ def originals():
     exif[0x0112] = 6
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "lime", "blue")]
     deep = Image.fromarray(picture()[..., 0].astype(np.uint16) * 257)
-    kinds = [
+    formats = [
         ("jpg", image, "JPEG", {}),
         ("jpg", image, "JPEG", {"progressive": True, "exif": exif}),
         ("jpg", image.convert("CMYK"), "JPEG", {}),
@@ -51,7 +51,7 @@ def originals():
         ("jp2", image, "JPEG2000", {}),
         ("avif", image, "AVIF", {}),
     ]
-    for suffix, each, format_, options in kinds:
+    for suffix, each, format_, options in formats:
         buffer = io.BytesIO()
         try:
             each.save(buffer, format_, **options)
@@ -80,10 +80,10 @@ def mutated(data, generator):
 
 
 def mutants():
-    kinds = list(originals())
-    assert len(kinds) >= 14
+    formats = list(originals())
+    assert len(formats) >= 14
     for number in range(NUM_FILES):
-        suffix, data = kinds[number % len(kinds)]
+        suffix, data = formats[number % len(formats)]
         yield f"{number:04d}.{suffix}", mutated(data, np.random.default_rng([7, number]))
 
 
