@@ -17,6 +17,7 @@ from augment.errors import InputError
 from augment.imaging.codec import Rules
 from augment.imaging.perceptual_hash import image_signature, near_duplicates
 from augment.imaging.symmetry import MIN_IMAGES, symmetries
+from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
 from smallgan.cli import inspect as inspect_command
 from smallgan.cli.inspect import as_table
@@ -77,7 +78,7 @@ def test_many_that_look_the_same_are_one_group_and_soon_found():
 
 
 def hints(pictures):
-    return {each.kind: each.fits for each in symmetries([image_signature(p, keep_gray=True).gray for p in pictures])}
+    return {each.name: each.fits for each in symmetries([image_signature(p, keep_gray=True).gray for p in pictures])}
 
 
 def test_letters_care_about_mirrors_and_blots_do_not():
@@ -170,25 +171,25 @@ def test_a_set_of_bad_files_alone_is_still_told_of(tmp_path):
     assert "bad.png" in as_table(found, files=True)
 
 
-def test_the_door_makes_the_same_checks(folder):
+def test_open_checked_makes_the_same_checks(folder):
     with pytest.raises(InputError, match=r"bad\.gif"):
         open_checked(folder)
-    entered = open_checked(folder, skip_bad=True)
-    assert len(entered.source) == 8
-    assert len(entered.left_out) == 1
-    assert [note.split(" ")[1:4] for note in entered.notes] == [
+    checked = open_checked(folder, skip_bad=True)
+    assert len(checked.source) == 8
+    assert len(checked.left_out) == 1
+    assert [note.split(" ")[1:4] for note in checked.notes] == [
         ["files", "are", "equal"],
-        ["images", "signature", "the"],
+        ["images", "look", "the"],
     ]
 
 
-def test_the_door_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_path):
+def test_open_checked_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_path):
     for seed in range(60):
         Image.fromarray(letter(seed)).save(tmp_path / f"{seed:02}.png")
-    entered = open_checked(tmp_path)
-    [line] = entered.against_symmetry({"hflip", "contrast"})
+    checked = open_checked(tmp_path)
+    [line] = checked.against_symmetry(parse_policy("hflip+contrast"))
     assert line.startswith("mirrored left to right: copies differ from the set")
-    assert entered.against_symmetry({"contrast"}) == []
+    assert checked.against_symmetry(parse_policy("contrast")) == []
 
 
 ADVICE = {
@@ -205,7 +206,7 @@ def test_advice_on_real_sets(real_data, name):
     source = open_source(real_data / name)
     found = summarise(source, check(source, workers=2, signatures=True))
     assert found["advice"][0].startswith(f"{number} distinct images: {advice}")
-    assert [each["kind"] for each in found["symmetry"] if each["fits"]] == fitting
+    assert [each["name"] for each in found["symmetry"] if each["fits"]] == fitting
 
 
 @pytest.mark.real_data

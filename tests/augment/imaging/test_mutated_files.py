@@ -108,11 +108,11 @@ def test_two_thousand_mutated_files_are_used_or_refused_by_name(tmp_path):
         assert told is None or (told.startswith(f"{name}: ") and "\n" not in told)
     assert slowest < MAX_SECONDS
     source = open_source(tmp_path)
-    records = check(source, workers=2, looks=True)
+    records = check(source, workers=2, signatures=True)
     assert len(records) == NUM_FILES, "nothing is skipped silently"
     assert not source.ignored
     good = [record for record in records if not record.problem]
-    assert all(record.sha256 and record.look for record in good)
+    assert all(record.sha256 and record.signature for record in good)
     assert NUM_FILES // 20 < len(good) < NUM_FILES * 19 // 20, "both ends are met"
 
 
@@ -122,7 +122,7 @@ import re, sys
 from pathlib import Path
 from augment.checks.inspect import check
 from augment.sources.readers import open_source
-records = check(open_source(Path(sys.argv[1])), workers=2, looks=True)
+records = check(open_source(Path(sys.argv[1])), workers=2, signatures=True)
 kilobytes = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 print(int(kilobytes) * 1024, *(bool(record.problem) for record in records))
 """

@@ -1,4 +1,4 @@
-"""Policy files: named transforms, weights and pipelines, albumentations' own pipelines, and what is said of mistakes."""
+"""Policy files: named transforms, weights, pipelines, those of albumentations, and what is said of mistakes."""
 
 import json
 from collections import Counter
