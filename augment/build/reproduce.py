@@ -146,9 +146,9 @@ def _failed(image: Path, record: Record, plan: dict[str, Any], *, tried: bool, h
         listed = ", ".join(f"{name} {old} then, {now} now" for name, (old, now) in changed.items())
         return FailedError(f"{image}: reproduced, its bytes differ; so do the versions: {listed}")
     if not has_source and record.parent is not None:
-        found = "its bytes differ" if tried else f"its parent {record.parent} is not there"
+        problem = "its bytes differ" if tried else f"its parent {record.parent} is not there"
         return UsageError(
-            f"{image}: {found}; the originals of this dataset were changed before it was made, or are gone: name the "
+            f"{image}: {problem}; the originals of this dataset were changed before it was made, or are gone: name the "
             "source that it was built from: smallgan augment SOURCE --reproduce ..."
         )
     return FailedError(f"{image}: reproduced, its bytes differ; is this the source or the run that it was made from?")

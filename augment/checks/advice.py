@@ -21,26 +21,26 @@ CUT_SHARE = 0.1
 """Share of the median image that the middle square may cut off before it is worth a word."""
 
 
-def advise(found: Mapping[str, Any]) -> list[str]:
+def advise(summary: Mapping[str, Any]) -> list[str]:
     """Return the advice on a summary of `augment.checks.inspect.summarise`."""
-    if not found["num_usable"]:
+    if not summary["num_usable"]:
         return ["no image can be used; see the problems above"]
-    files = [file for file in found["files"] if not file["problem"]]
+    files = [file for file in summary["files"] if not file["problem"]]
     return [
-        by_number(num_distinct(found)),
-        *by_class(found["classes"], found["num_without_class"]),
+        by_number(num_distinct(summary)),
+        *by_class(summary["classes"], summary["num_without_class"]),
         *_by_size(files),
         *_by_channels(files),
-        *by_duplicates(found["duplicates"], found["near_duplicates"]),
-        *_by_symmetry(found["symmetry"]),
-        *_by_problems(found["problems"]),
+        *by_duplicates(summary["duplicates"], summary["near_duplicates"]),
+        *_by_symmetry(summary["symmetry"]),
+        *_by_problems(summary["problems"]),
     ]
 
 
-def num_distinct(found: Mapping[str, Any]) -> int:
+def num_distinct(summary: Mapping[str, Any]) -> int:
     """How many images show something of their own: duplicates and near duplicates count once."""
-    repeats = sum(len(names) - 1 for names in [*found["duplicates"], *found["near_duplicates"]])
-    return int(found["num_usable"]) - repeats
+    repeats = sum(len(names) - 1 for names in [*summary["duplicates"], *summary["near_duplicates"]])
+    return int(summary["num_usable"]) - repeats
 
 
 def by_number(number: int) -> str:

@@ -47,10 +47,10 @@ def check(
 
     `signatures` adds what near duplicates and symmetry are found by: about 0.1 ms an image.
     """
-    step = max(1, -(-len(source) // MAX_IMAGES))  # spread over the set, which may be sorted by class
+    every = max(1, -(-len(source) // MAX_IMAGES))  # spread over the set, which may be sorted by class
 
     def signature(index: int) -> ImageRecord:
-        return _look(source, index, signatures=signatures, keep_gray=index % step == 0)
+        return _inspected(source, index, signatures=signatures, keep_gray=index % every == 0)
 
     return parallel_map(signature, range(len(source)), workers, progress)
 
@@ -130,7 +130,7 @@ def summarise(
     sizes = Counter((record.width, record.height) for record in good)
     classes = Counter(record.label for record in good if record.label is not None)
     actions = {record.name: what_is_done(record, size, resize_mode) for record in records}
-    found = {
+    summary = {
         "source": str(source.path),
         "num_images": len(records),
         "num_usable": len(good),
@@ -163,27 +163,27 @@ def summarise(
             for record in records
         ],
     }
-    return found | {"advice": advise(found)}
+    return summary | {"advice": advise(summary)}
 
 
-def _look(source: ImageSet, index: int, *, signatures: bool, keep_gray: bool) -> ImageRecord:
+def _inspected(source: ImageSet, index: int, *, signatures: bool, keep_gray: bool) -> ImageRecord:
     image = source.images[index]
     try:
         loaded = source.load(index)
     except InputError as error:
         return ImageRecord(image.name, image.label, problem=str(error))
-    found = loaded.image
-    height, width = found.pixels.shape[:2]
+    decoded = loaded.image
+    height, width = decoded.pixels.shape[:2]
     return ImageRecord(
         image.name,
         image.label,
         width,
         height,
         loaded.sha256,
-        found.format,
-        found.mode,
-        notes=found.notes,
-        orientation=found.orientation,
-        plain=found.plain,
-        signature=image_signature(found.pixels, keep_gray=keep_gray) if signatures else None,
+        decoded.format,
+        decoded.mode,
+        notes=decoded.notes,
+        orientation=decoded.orientation,
+        plain=decoded.plain,
+        signature=image_signature(decoded.pixels, keep_gray=keep_gray) if signatures else None,
     )

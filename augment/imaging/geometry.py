@@ -44,14 +44,6 @@ class ResizePlan:
             }
         )
 
-    @classmethod
-    def from_json(cls, text: str) -> ResizePlan:
-        """Read what `to_json` wrote. Raises ValueError, KeyError and TypeError on another text."""
-        fields = json.loads(text)
-        width, height = (int(side) for side in fields["from"])
-        taken, placed = (_box(fields[key]) for key in ("taken", "placed"))
-        return cls(str(fields["mode"]), width, height, int(fields["to"]), taken, placed)
-
 
 def plan_resize(width: int, height: int, size: int, mode: str) -> ResizePlan:
     """Return how an image of `width` x `height` becomes size x size.
@@ -108,13 +100,6 @@ def resize_by(pixels: Pixels, size: int | None, resize_mode: str, rules: Rules) 
     if size is not None:
         pixels = resize_square(pixels, size, resize_mode, rules.background or WHITE)
     return to_gray(pixels) if rules.gray else pixels
-
-
-def _box(values: object) -> Box:
-    if not isinstance(values, list) or len(values) != 4:
-        raise ValueError(f"{values!r} is no box of four numbers")
-    left, top, width, height = (int(value) for value in values)
-    return left, top, width, height
 
 
 def _resize(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -90,7 +90,7 @@ class ImageSet:
         notes: Sequence[str] = (),
         parts: Sequence[SourcePart] = (),
         is_mixed: bool = False,
-        shelf: _DecodedCache | None = None,
+        cache: _DecodedCache | None = None,
     ) -> None:
         self.path = path
         self.images = tuple(images)
@@ -104,7 +104,7 @@ class ImageSet:
         self.is_mixed = is_mixed and any(image.origin != "original" for image in self.images)
         """Whether it holds what a mixed dataset added."""
         self._entries = tuple(entries)
-        self._cache = shelf or _DecodedCache(KEPT_BYTES)
+        self._cache = cache or _DecodedCache(KEPT_BYTES)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -134,32 +134,7 @@ class ImageSet:
 
     def subset(self, indices: Sequence[int]) -> ImageSet:
         """Return the set of these images only."""
-        return ImageSet(
-            self.path,
-            [self.images[index] for index in indices],
-            [self._entries[index] for index in indices],
-            rules=self.rules,
-            ignored=self.ignored,
-            notes=self.notes,
-            parts=self.parts,
-            is_mixed=self.is_mixed,
-            shelf=self._cache,
-        )
-
-    def with_rules(self, rules: Rules) -> ImageSet:
-        """Return the same images, read by other rules."""
-        if rules == self.rules:
-            return self
-        return ImageSet(
-            self.path,
-            self.images,
-            self._entries,
-            rules=rules,
-            ignored=self.ignored,
-            notes=self.notes,
-            parts=self.parts,
-            is_mixed=self.is_mixed,
-        )
+        return self._with([self.images[index] for index in indices], [self._entries[index] for index in indices])
 
     def originals(self) -> ImageSet:
         """Return the set without what a mixed dataset added."""
@@ -173,17 +148,17 @@ class ImageSet:
         names = {part.name for part in self.parts}
         name = other.name if other.name not in names else f"{other.name}-{number + 1}"
         images = [SourceImage(f"{name}/{image.name}", image.label, origin, number) for image in other.images]
-        return ImageSet(
-            self.path,
+        return self._with(
             [*self.images, *images],
             [*self._entries, *other._entries],
-            rules=self.rules,
             ignored=[*self.ignored, *(f"{name}/{ignored}" for ignored in other.ignored)],
             notes=[*self.notes, *(f"{name}: {note}" for note in other.notes)],
             parts=[*self.parts, SourcePart(name, str(other.path), origin)],
-            is_mixed=self.is_mixed,
-            shelf=self._cache,
         )
+
+    def _with(self, images: Sequence[SourceImage], entries: Sequence[StorageEntry], **changes: Any) -> ImageSet:
+        kept = {name: getattr(self, name) for name in ("rules", "ignored", "notes", "parts", "is_mixed")}
+        return ImageSet(self.path, images, entries, **{**kept, **changes}, cache=self._cache)
 
     def describe(self, infos: Sequence[ImageInfo]) -> list[dict[str, str | int]]:
         """Return the parts as they stand in plan.json. `infos` are those of the images."""

@@ -22,7 +22,7 @@ from augment.sources.dataset_format import METADATA, holds_plan
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
-from augment.sources.storage import Archive, ArchiveEntry, ArrayRow, Arrays, FileEntry, StorageEntry, file_entries
+from augment.sources.storage import Archive, ArchiveEntry, ArrayRow, Arrays, FileEntry, StorageEntry
 
 SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
 ARRAYS = ".npz"
@@ -56,12 +56,12 @@ def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES
 
 
 def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
-    found: dict[str, str] = {}
+    pictures: dict[str, str] = {}
     others: dict[str, str] = {}
     ignored: list[str] = []
     for name, path in _walk(root, exclude.resolve() if exclude else None, ignored):
-        (found if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = path
-    if not found:
+        (pictures if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = path
+    if not pictures:
         arrays = {name: Path(path) for name, path in sorted(others.items()) if name.lower().endswith(ARRAYS)}
         if arrays:
             left = sorted([*ignored, *(name for name in others if name not in arrays)])
@@ -70,10 +70,10 @@ def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
             f"{root}: no image in it ({_count([*ignored, *others])} other files); needed files ending in .jpg, .png ..."
         )
     tables = {name: path for name, path in others.items() if PurePosixPath(name).name in TABLE_NAMES}
-    names = sorted(found)
+    names = sorted(pictures)
     images, notes, used = _classed(root, names, 0, list(tables), lambda name: FileEntry(tables[name]).read(name))
     ignored += [name for name in others if name not in used]
-    entries = file_entries([found[name] for name in names])
+    entries = [FileEntry(pictures[name]) for name in names]
     return ImageSet(root, images, entries, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
 
 
@@ -179,15 +179,15 @@ def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rul
 def _open_list(path: Path, rules: Rules) -> ImageSet:
     """Open what a list names: files relative to its folder, with a class where it gives one."""
     listed = dict(sorted(read_list(path, IMAGE_SUFFIXES).items()))
-    entries = {name: path.parent / name for name in listed}
-    absent = [name for name, entry in entries.items() if not entry.exists()]
+    paths = {name: path.parent / name for name in listed}
+    absent = [name for name, file in paths.items() if not file.exists()]
     if absent:
         raise InputError(
             f"{path}: names {len(absent)} images that are not there: {', '.join(absent[:3])}"
             f"{' ...' if len(absent) > 3 else ''}; paths count from the folder of the list"
         )
     images = [SourceImage(_printable(name), row.label, row.origin) for name, row in listed.items()]
-    return ImageSet(path, images, file_entries([str(entry) for entry in entries.values()]), rules=rules)
+    return ImageSet(path, images, [FileEntry(str(file)) for file in paths.values()], rules=rules)
 
 
 def _open_mixed(path: Path, rules: Rules) -> ImageSet:
@@ -197,7 +197,7 @@ def _open_mixed(path: Path, rules: Rules) -> ImageSet:
         )
     dataset = MixedDataset.open(path)
     images = [SourceImage(record.file_name, record.label, record.origin) for record in dataset.records]
-    entries = file_entries([f"{path}/{record.file_name}" for record in dataset.records])
+    entries = [FileEntry(f"{path}/{record.file_name}") for record in dataset.records]
     return ImageSet(path, images, entries, rules=rules, is_mixed=True)
 
 

@@ -6,7 +6,6 @@ import os
 import stat
 import threading
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -150,8 +149,3 @@ class ArrayRow:
     def read(self, name: str) -> bytes:
         """Return the row as a PNG. Raises InputError when its numbers have no known white."""
         return self.arrays.png(self.key, self.row, name)
-
-
-def file_entries(paths: Sequence[str]) -> list[FileEntry]:
-    """Return the storage entries of files."""
-    return [FileEntry(path) for path in paths]
