@@ -57,16 +57,10 @@ class OperationSampler:
     component: MixtureComponent
     seed: int
 
-    def operations(self, generator: np.random.Generator | None) -> tuple[Operation, ...]:
-        """Return what is done for an added image, by its own generator, which is not asked for unless it `draws`."""
-        made = [Operation(GAN)] if self.component.is_synthetic else []
-        drawn = [Operation(t.name, t.draw(generator) if generator else {}) for t in self._transforms]
-        return (*made, *drawn)
-
-    @cached_property
-    def draws(self) -> bool:
-        """Whether anything is drawn."""
-        return any(transform.draws for transform in self._transforms)
+    def operations(self, generator: np.random.Generator) -> tuple[Operation, ...]:
+        """Return what is done for an added image, by its own generator."""
+        sampled = [Operation(GAN)] if self.component.is_synthetic else []
+        return (*sampled, *(Operation(transform.name, transform.draw(generator)) for transform in self._transforms))
 
     @cached_property
     def _transforms(self) -> tuple[Transform, ...]:
@@ -97,10 +91,9 @@ class PlanEntry:
 def operations_of(entries: Sequence[PlanEntry]) -> list[tuple[Operation, ...]]:
     """Return what is done to make each of some images of one plan: drawing for many together is faster."""
     samplers = [entry.sampler for entry in entries]
-    numbers = [entry.k or 0 for entry, sampler in zip(entries, samplers, strict=True) if sampler and sampler.draws]
     seed = next((sampler.seed for sampler in samplers if sampler), 0)
-    generators = image_generators(seed, numbers)
-    return [sampler.operations(next(generators) if sampler.draws else None) if sampler else () for sampler in samplers]
+    generators = image_generators(seed, [entry.k or 0 for entry in entries if entry.sampler])
+    return [sampler.operations(next(generators)) if sampler else () for sampler in samplers]
 
 
 @dataclass(frozen=True)
@@ -179,7 +172,7 @@ def make_plan(
     entries = [_taken_over(source, index, image_infos[index], size, format, namer) for index in taken]
     num_original = sum(entry.origin == "original" for entry in entries)
     entries += _added(source, policy, targets, seed, FORMATS[format], namer)
-    custom = policy.custom_transforms
+    custom, background = policy.custom_transforms, source.rules.background
     totals = [sum(components[number][1] for components in amounts) for number in range(len(policy.components))]
     settings = {
         "format": PLAN_FORMAT,
@@ -190,17 +183,10 @@ def make_plan(
         **_class_settings(targets, per_class, balance),
         "num_original": num_original,
         "num_added": sum(totals),
-        "components": [
-            {"pipeline": component.name, "num": number}
-            for component, number in zip(policy.components, totals, strict=True)
-        ],
+        "components": [{"pipeline": c.name, "num": n} for c, n in zip(policy.components, totals, strict=True)],
         "size": size,
         "resize_mode": resize_mode if size else None,
-        **(
-            {"background": background_name(source.rules.background)}
-            if source.rules.background != RULES.background
-            else {}
-        ),
+        **({"background": background_name(background)} if background != RULES.background else {}),
         **({"mode": "gray"} if source.rules.gray else {}),
         "image_format": format,
         "seed": seed,
@@ -305,11 +291,11 @@ def _check_components(
             raise InputError(f"no original image in {where}, and {component.name!r} has to be made from one")
         if number > num_parents and not component.is_random:
             of_class = "" if target.label is None else f" of {where}"
-            mend = "ask for fewer with --count or --ratio" if target.label is None else "ask for fewer with --per-class"
+            options = "--count or --ratio" if target.label is None else "--per-class"
             raise UsageError(
                 f"policy {str(policy)!r}: {number} images by {component.name!r} of {num_parents} originals{of_class}, "
-                f"but a second one of the same would be a copy, so at most {num_parents} can be made; {mend}, or use "
-                "transforms that vary, such as contrast or hflip.contrast"
+                f"but a second one of the same would be a copy, so at most {num_parents} can be made; ask for fewer "
+                f"with {options}, or use transforms that vary, such as contrast or hflip.contrast"
             )
 
 

@@ -79,15 +79,13 @@ def policy_sheet(
         addresses = range(number * _SHOWN, number * _SHOWN + len(parents))
         starts = parents
         if component.is_synthetic and generator is not None:
-            drawn = [pixels for pixels, _ in generator.draw(list(addresses), seed)]
-            starts = [resize_by(pixels, size, resize_mode, source.rules) for pixels in drawn]
+            drawn = generator.draw(list(addresses), seed)
+            starts = [resize_by(pixels, size, resize_mode, source.rules) for pixels, _ in drawn]
         transforms = component.transforms
         described = ", ".join(dict.fromkeys(t.summary if t.name in TRANSFORMS else t.name for t in transforms))
         caption = f"{component.name}  ({described or 'generator'})"
-        made = [
-            apply_drawn(start, transforms, draws)
-            for start, draws in zip(starts, image_generators(seed, addresses), strict=True)
-        ]
+        pairs = zip(starts, image_generators(seed, addresses), strict=True)
+        made = [apply_drawn(start, transforms, draws) for start, draws in pairs]
         rows.append((caption, [to_gray(pixels) for pixels in made] if source.rules.gray else made))
     rows += _part_rows(source, size, resize_mode, seed)
     return _grid(f"{source.name}  ·  {policy.title or policy}", rows)

@@ -59,10 +59,10 @@ def _becomes_content(plan: Plan) -> list[str]:
     counts: Counter[str] = Counter()
     for component in plan.policy.components:
         number = plan.counts[component.name]
-        counts.update({look: number for t in component.transforms for look in t.becomes_content if number})
+        counts.update({content: number for t in component.transforms for content in t.becomes_content if number})
     if not counts:
         return []
-    percents = [f"{100 * number / len(plan.entries):.0f} % {look}" for look, number in counts.items()]
+    percents = [f"{100 * number / len(plan.entries):.0f} % {content}" for content, number in counts.items()]
     shown = ", ".join(percents).replace(" % ", " % of the training set is ", 1)
     harmless = ", which is right where left and right do not matter" if [*counts] == [_HARMLESS_IF_SYMMETRIC] else ""
     return [

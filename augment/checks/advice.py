@@ -135,7 +135,7 @@ def _by_symmetry(symmetries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _by_problems(problems: Sequence[str]) -> list[str]:
-    return [f"{len(problems)} files cannot be used: mend them, or leave them out with --skip-bad"] if problems else []
+    return [f"{len(problems)} files cannot be used: fix them, or leave them out with --skip-bad"] if problems else []
 
 
 def _images(number: int) -> str:

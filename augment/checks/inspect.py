@@ -69,7 +69,7 @@ def valid_subset(source: ImageSet, records: Sequence[ImageRecord], *, skip_bad: 
     lines = [f"  {problem}" for problem in bad[:_MAX_LISTED]]
     if len(bad) > _MAX_LISTED:
         lines.append(f"  and {len(bad) - _MAX_LISTED} more")
-    advice = "none is left" if skip_bad else "mend them, or leave them out with --skip-bad"
+    advice = "none is left" if skip_bad else "fix them, or leave them out with --skip-bad"
     listed = "\n".join(lines)
     raise InputError(f"{source.path}: {len(bad)} of {len(records)} images cannot be used; {advice}:\n{listed}")
 
@@ -86,7 +86,7 @@ def duplicates(records: Sequence[ImageRecord]) -> list[list[str]]:
 def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
     """Return groups of names whose images look the same; of files that are equal only the first is compared.
 
-    Needs records with looks.
+    Needs records with signatures.
     """
     shown: dict[str | None, tuple[str, ImageSignature]] = {}
     for record in records:
@@ -97,7 +97,7 @@ def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
 
 
 def found_symmetries(records: Sequence[ImageRecord]) -> list[Symmetry]:
-    """Return which ways of turning an image over give one like the set. Needs records with looks."""
+    """Return which ways of turning an image over give one like the set. Needs records with signatures."""
     return symmetries([record.signature.gray for record in records if record.signature and record.signature.gray])
 
 
@@ -124,7 +124,7 @@ def summarise(
     """Return what the records say together, ready for JSON: counts, sizes, classes, problems, duplicates, advice.
 
     `size` and `resize_mode` are those that the images will be given; near duplicates and symmetry need records with
-    looks.
+    signatures.
     """
     good = [record for record in records if not record.problem]
     sizes = Counter((record.width, record.height) for record in good)

@@ -38,7 +38,7 @@ class ImageSignature:
 
 
 def image_signature(pixels: Pixels, *, keep_gray: bool = False) -> ImageSignature:
-    """Return the look of an image.
+    """Return the signature of an image.
 
     The hash says which of the lowest frequencies of the gray image (32 x 32, cosine transform, the first 8 x 8 without
     the mean) are above their median, the usual choice.

@@ -75,11 +75,6 @@ class LibraryTransform(Transform):
     """Whether what it draws can differ; a parent gives one image only where it cannot."""
 
     @property
-    def draws(self) -> bool:
-        """Its configuration and seed are recorded, whether it varies or not."""
-        return True
-
-    @property
     def is_random(self) -> bool:
         """Whether the same parent may give another image each time."""
         return self.varies

@@ -39,11 +39,11 @@ def _try(component: MixtureComponent, noise: Pixels) -> None:
         try:
             pixels = apply_drawn(noise, component.transforms, np.random.default_rng([trial]))
         except UsageError as error:
-            raise UsageError(f"transform {component.name!r}: {error}") from error
+            raise UsageError(f"pipeline {component.name!r}: {error}") from error
         if trial and not np.array_equal(pixels, noise):
             return
     raise UsageError(
-        f"transform {component.name!r}: leaves every image as it is, so that its images would be copies; give it "
+        f"pipeline {component.name!r}: leaves every image as it is, so that its images would be copies; give it "
         "parameters that change something (`smallgan augment --list-transforms` lists them)"
     )
 

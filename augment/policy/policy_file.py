@@ -6,7 +6,7 @@
         - GaussNoise: {std_range: [0.02, 0.06]}
       tilt: {Affine: {rotate: [-12, 12]}}
       strong: {contrast: {factor: [1.5, 1.8]}}
-    policy: hflip+wobble:2+tilt.strong      # an expression; left out: equal shares of the transforms above
+    policy: hflip+wobble:2+tilt.strong      # an expression; left out: as many images by each of the above
 
 Images are counted, so a transform is always applied; `p` has a meaning inside OneOf and its like only.
 """
@@ -70,7 +70,7 @@ def read_policy_file(path: Path) -> Policy:
         raise UsageError(f"{path}: {error}") from error
     unused = sorted(set(custom) - {name for component in policy.components for name in component.pipeline})
     if unused:
-        notes.append(f"{path}: {', '.join(unused)} does not stand in its policy {expression!r}, and is not used")
+        notes.append(f"{path}: {', '.join(unused)} is not in its policy {expression!r}, and is not used")
     return Policy(policy.components, path.stem, (*notes, *policy.notes))
 
 
@@ -115,7 +115,7 @@ def _loader() -> Any:
             for key in keys:
                 if keys.count(key) > 1:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} stands twice", node.start_mark
+                        None, None, f"the key {key!r} is there twice", node.start_mark
                     )
             return super().construct_mapping(node, deep)
 

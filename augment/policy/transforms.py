@@ -75,14 +75,9 @@ class Transform:
         return result
 
     @property
-    def draws(self) -> bool:
-        """Whether there is anything to draw and to record."""
-        return bool(self.parameters)
-
-    @property
     def is_random(self) -> bool:
         """Whether the same parent may give another image each time."""
-        return self.draws
+        return bool(self.parameters)
 
     def draw(self, generator: np.random.Generator) -> dict[str, Any]:
         """Return what is drawn for one image, ready for JSON."""
@@ -95,36 +90,19 @@ def _imported(path: str) -> Function:
     return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
 
+_BASIC = "augment.policy.basic_transforms"
 TRANSFORMS = Table(
     "transform",
     (
-        Transform(
-            "hflip",
-            "mirrored left to right",
-            "augment.policy.basic_transforms:hflip",
-            becomes_content=("mirrored",),
-            symmetry="hflip",
-        ),
-        Transform(
-            "vflip",
-            "mirrored top to bottom",
-            "augment.policy.basic_transforms:vflip",
-            becomes_content=("upside down",),
-            symmetry="vflip",
-        ),
+        Transform("hflip", "mirrored left to right", f"{_BASIC}:hflip", {}, ("mirrored",), "hflip"),
+        Transform("vflip", "mirrored top to bottom", f"{_BASIC}:vflip", {}, ("upside down",), "vflip"),
         Transform(
             "contrast",
             "contrast weakened or strengthened about the image's mean",
-            "augment.policy.basic_transforms:contrast",
-            # a change that can be seen, in either direction
-            parameters={"factor": Parameter(((0.6, 0.9), (1.1, 1.4)))},
+            f"{_BASIC}:contrast",
+            {"factor": Parameter(((0.6, 0.9), (1.1, 1.4)))},  # changes that can be seen, in either direction
         ),
-        Transform(
-            "negative",
-            "every value v becomes 255 - v",
-            "augment.policy.basic_transforms:negative",
-            becomes_content=("negative",),
-        ),
+        Transform("negative", "every value v becomes 255 - v", f"{_BASIC}:negative", {}, ("negative",)),
     ),
 )
 

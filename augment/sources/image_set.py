@@ -37,7 +37,6 @@ class SourcePart:
     """One of the sources that a set was put together from."""
 
     name: str
-    path: str
     origin: Origin = "original"
 
 
@@ -94,7 +93,7 @@ class ImageSet:
     ) -> None:
         self.path = path
         self.images = tuple(images)
-        self.parts = tuple(parts) or (SourcePart(_set_name(path), str(path)),)
+        self.parts = tuple(parts) or (SourcePart(_set_name(path)),)
         self.name = self.parts[0].name
         self.rules = rules
         self.ignored = tuple(ignored)
@@ -153,7 +152,7 @@ class ImageSet:
             [*self._entries, *other._entries],
             ignored=[*self.ignored, *(f"{name}/{ignored}" for ignored in other.ignored)],
             notes=[*self.notes, *(f"{name}: {note}" for note in other.notes)],
-            parts=[*self.parts, SourcePart(name, str(other.path), origin)],
+            parts=[*self.parts, SourcePart(name, origin)],
         )
 
     def _with(self, images: Sequence[SourceImage], entries: Sequence[StorageEntry], **changes: Any) -> ImageSet:

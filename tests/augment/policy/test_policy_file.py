@@ -164,7 +164,7 @@ def test_an_old_pipeline_may_say_always_apply(tmp_path):
         ("transforms: {a: {Blur: {blr_limit: 3}}}", "no parameter 'blr_limit'; did you mean 'blur_limit'"),
         ("transforms: {a: {Blur: {blur_limit: wide}}}", "found 'wide'"),
         ("transforms: {a: {Blur: {p: 0.5}}}", "counted, not drawn"),
-        ("transforms: {a: Blur, a: Blur}", "'a' stands twice"),
+        ("transforms: {a: Blur, a: Blur}", "'a' is there twice"),
         ("transforms: [a", "not YAML"),
         ("- a", "holds list, no mapping"),
         ("", "holds NoneType, no mapping"),
@@ -209,7 +209,7 @@ def test_a_missing_file_is_named(tmp_path):
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_planned(tiny_set, tmp_path, text, says):
-    with pytest.raises(UsageError, match="transform 'a'") as caught:
+    with pytest.raises(UsageError, match="pipeline 'a'") as caught:
         make_plan(open_source(tiny_set), str(written(tmp_path, text)), size=32)
     assert says in str(caught.value)
 
