@@ -59,8 +59,8 @@ def batches(plan: Plan) -> list[list[int]]:
     A batch has 32 at most, and fewer where images are large: it is what a worker still does after Ctrl-C, and what a
     kill takes from the progress log.
     """
-    made = [(entry.source, at) for at, entry in enumerate(plan.entries) if entry.source is not None]
-    positions = [at for _, at in sorted(made)]
+    image = [(entry.source, at) for at, entry in enumerate(plan.entries) if entry.source is not None]
+    positions = [at for _, at in sorted(image)]
     areas = [plan.size**2] if plan.size else [info.width * info.height for info in plan.image_infos]
     mean_area = max(1, sum(areas) // max(1, len(areas)))
     step = max(1, min(_BATCH, _BATCH_PIXELS // mean_area))
@@ -141,20 +141,20 @@ class BuildWorker:
             pictures: list[tuple[_BuiltImage, Pixels]] = []
             for at, parent, operations in with_parents(self.plan, self.source, self._unknown(batch)):
                 entry = self.plan.entries[at]
-                made = _BuiltImage(at, operations, *self._size(entry))
-                if self._is_whole(made):
-                    logged.append(made)
+                image = _BuiltImage(at, operations, *self._size(entry))
+                if self._is_whole(image):
+                    logged.append(image)
                 elif entry.copied:
-                    self._write(made, parent.loaded.data, parent.loaded.sha256)
-                    logged.append(made)
+                    self._write(image, parent.loaded.data, parent.loaded.sha256)
+                    logged.append(image)
                 else:
                     pixels = apply_operations(self.plan, parent.resized, operations)
-                    made.height, made.width = pixels.shape[:2]
-                    made.near_copy = entry.k is not None and is_near_copy(pixels, parent.resized)
-                    pictures.append((made, pixels))
-            for made, data in [(made, _encoded(self.plan, pixels)) for made, pixels in pictures]:
-                self._write(made, data)
-                logged.append(made)
+                    image.height, image.width = pixels.shape[:2]
+                    image.near_copy = entry.k is not None and is_near_copy(pixels, parent.resized)
+                    pictures.append((image, pixels))
+            for image, data in [(image, _encoded(self.plan, pixels)) for image, pixels in pictures]:
+                self._write(image, data)
+                logged.append(image)
 
     def from_generator(self, generator: ImageSource | None) -> None:
         """Make the images of the transform gan.
@@ -174,10 +174,10 @@ class BuildWorker:
                         continue
                     height, width = pixels.shape[:2]
                     operations = (Operation(GAN, params), *self.plan.entries[at].operations[1:])
-                    made = _BuiltImage(at, operations, width, height)
-                    if not self._is_whole(made):
-                        self._write(made, _encoded(self.plan, pixels))
-                    logged.append(made)
+                    image = _BuiltImage(at, operations, width, height)
+                    if not self._is_whole(image):
+                        self._write(image, _encoded(self.plan, pixels))
+                    logged.append(image)
 
     def _unknown(self, batch: Sequence[int]) -> list[int]:
         """The positions of a batch whose files the progress log does not vouch for."""
@@ -190,25 +190,27 @@ class BuildWorker:
         try:
             yield logged
         finally:
-            self.log.record(self._written(made) for made in logged)
+            self.log.record(self._written(image) for image in logged)
 
-    def _written(self, made: _BuiltImage) -> WrittenImage:
-        record = self._record(made)
-        return WrittenImage(made.at, made.sha256, made.num_bytes, made.logged_ns, made.near_copy, record, made.kept)
+    def _written(self, image: _BuiltImage) -> WrittenImage:
+        record = self._record(image)
+        return WrittenImage(
+            image.at, image.sha256, image.num_bytes, image.logged_ns, image.near_copy, record, image.kept
+        )
 
-    def _record(self, made: _BuiltImage) -> bytes:
+    def _record(self, image: _BuiltImage) -> bytes:
         """Return the line of metadata.jsonl of an image."""
-        entry = self.plan.entries[made.at]
+        entry = self.plan.entries[image.at]
         source = self.source.images[entry.source].name if entry.k is None and entry.source is not None else None
         return Record(
             entry.file_name,
             entry.origin,
-            self._parents[made.at],
-            tuple([operation.to_json() for operation in made.operations]),
+            self._parents[image.at],
+            tuple([operation.to_json() for operation in image.operations]),
             entry.label,
-            made.width,
-            made.height,
-            made.sha256,
+            image.width,
+            image.height,
+            image.sha256,
             source,
             self._resize(entry),
         ).to_line()
@@ -227,16 +229,16 @@ class BuildWorker:
     def _path(self, at: int) -> str:
         return f"{self.out}/{self.plan.entries[at].file_name}"
 
-    def _write(self, made: _BuiltImage, data: bytes, sha256: str | None = None) -> None:
-        write_bytes(self._path(made.at), data)
-        made.num_bytes, made.sha256, made.logged_ns = len(data), sha256 or sha256_bytes(data), time.time_ns()
+    def _write(self, image: _BuiltImage, data: bytes, sha256: str | None = None) -> None:
+        write_bytes(self._path(image.at), data)
+        image.num_bytes, image.sha256, image.logged_ns = len(data), sha256 or sha256_bytes(data), time.time_ns()
 
-    def _is_whole(self, made: _BuiltImage) -> bool:
+    def _is_whole(self, image: _BuiltImage) -> bool:
         """Tell whether the file of an image that the progress log does not have is there and whole, and keep it if so.
 
         It is when it equals the source's file, or decodes at its size, the sides perhaps exchanged.
         """
-        entry = self.plan.entries[made.at]
+        entry = self.plan.entries[image.at]
         if entry.file_name not in self.there:
             return False
         path = self.out / entry.file_name
@@ -247,18 +249,18 @@ class BuildWorker:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
         sha256 = sha256_bytes(data)
         if entry.copied and entry.source is not None:
-            made.kept = sha256 == self.plan.image_infos[entry.source].sha256
+            image.kept = sha256 == self.plan.image_infos[entry.source].sha256
         else:
             try:
                 height, width = decode(data, entry.file_name).shape[:2]
             except InputError:
                 height = width = 0
-            made.kept = sorted((height, width)) == sorted((made.height, made.width))
-            if made.kept:
-                made.height, made.width = height, width
-        if made.kept:
-            made.num_bytes, made.sha256, made.logged_ns = len(data), sha256, logged_ns
-        return made.kept
+            image.kept = sorted((height, width)) == sorted((image.height, image.width))
+            if image.kept:
+                image.height, image.width = height, width
+        if image.kept:
+            image.num_bytes, image.sha256, image.logged_ns = len(data), sha256, logged_ns
+        return image.kept
 
 
 def _encoded(plan: Plan, pixels: Pixels) -> bytes:
