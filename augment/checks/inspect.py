@@ -15,6 +15,7 @@ from augment.imaging.symmetry import MAX_IMAGES, Symmetry, symmetries
 from augment.sources.image_set import ImageSet
 
 _MAX_LISTED = 10
+_FILE_KEYS = ("name", "label", "width", "height", "format", "mode", "orientation", "sha256")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def summarise(
     good = [record for record in records if not record.problem]
     sizes = Counter((record.width, record.height) for record in good)
     classes = Counter(record.label for record in good if record.label is not None)
-    actions = {record.name: what_is_done(record, size, resize_mode) for record in records}
+    actions = [what_is_done(record, size, resize_mode) for record in records]
     summary = {
         "source": str(source.path),
         "num_images": len(records),
@@ -146,21 +147,10 @@ def summarise(
         "near_duplicates": near_duplicate_names(records),
         "symmetry": [asdict(symmetry) for symmetry in found_symmetries(records)] if good else [],
         "ignored": list(source.ignored),
-        "actions": dict(Counter(actions.values()).most_common()),
+        "actions": dict(Counter(actions).most_common()),
         "files": [
-            {
-                "name": record.name,
-                "label": record.label,
-                "width": record.width,
-                "height": record.height,
-                "format": record.format,
-                "mode": record.mode,
-                "orientation": record.orientation,
-                "sha256": record.sha256,
-                "action": actions[record.name],
-                "problem": record.problem,
-            }
-            for record in records
+            {key: getattr(record, key) for key in _FILE_KEYS} | {"action": action, "problem": record.problem}
+            for record, action in zip(records, actions, strict=True)
         ],
     }
     return summary | {"advice": advise(summary)}

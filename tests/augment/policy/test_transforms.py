@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from paths import ROOT
 
 from augment.core.rng import image_generator
 from augment.policy.basic_transforms import contrast
@@ -56,3 +57,9 @@ def test_factors_fill_both_ranges_evenly_and_depend_on_seed_and_number_alone():
     assert 0.45 < (factors < 1).mean() < 0.55
     assert draw(image_generator(3, 7)) == {"factor": factors[7]}
     assert draw(image_generator(4, 7)) != {"factor": factors[7]}
+
+
+def test_the_documentation_lists_every_row():
+    page = (ROOT / "docs" / "augment.md").read_text(encoding="utf-8")
+    table = page.partition("| transform |")[2].partition("\n\n")[0]
+    assert [row.name for row in TRANSFORMS if f"`{row.name}`" not in table] == []
