@@ -29,7 +29,8 @@ from augment.sources.readers import open_source
 from benchmarks.rows import Row
 from smallgan.core.resources import sample_set
 from smallgan.metrics.features.extract import FeatureNet, Features, extract
-from smallgan.metrics.features.networks import TF2015Inception, fold_batch_norms, to_bfloat16
+from smallgan.metrics.features.inception import TF2015Inception
+from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
 from smallgan.metrics.inception_score import inception_score
 
 NUM_IMAGES = 100

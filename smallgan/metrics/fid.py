@@ -11,6 +11,7 @@ FID falls as sets grow (a covariance of F x F numbers needs many images): compar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks
 from smallgan.metrics.intervals import Matrix, Spread, group_labels, jackknife
+from smallgan.metrics.measure import CHECK_WIDTH, Case, MetricInputs, MetricOptions, MetricResult
 
 _GROUPS = 10
 """Of the jackknife: each needs the eigenvalues of an F x F matrix."""
@@ -35,7 +37,7 @@ class Fid:
     covariances: float
     """The rest."""
     needed: int
-    """Images of each side from which on the covariances are worth the name: twice the width, 20 at least."""
+    """Images of each set from which on the covariances mean something: twice the width, 20 at least."""
     interval: tuple[float, float] | None
     """95 %, by the block jackknife; None where a side has fewer images than `needed`."""
 
@@ -77,6 +79,51 @@ def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> Fid:
         spread = _spread(fake, of_fake, of_real, value) + _spread(real, of_real, of_fake, value)
         ends = max(0.0, spread.around(value)[0]), spread.around(value)[1]
     return Fid(value, means, value - means, needed, ends)
+
+
+def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `fid`."""
+    found = fid(*inputs.pair, interval=options.intervals)
+    fewest, width = min(map(len, inputs.pair)), inputs.fake.features.shape[1]
+    few = fewest < found.needed
+    note = (
+        f"TOO FEW IMAGES FOR FID: {fewest} where features of width {width} need {found.needed} per set; it is too high "
+        "and its order may be chance, so no interval; use KID at this size"
+    )
+    return MetricResult(
+        found.value,
+        parts={"means": found.means, "covariances": found.covariances},
+        notes=(note,) if few else (),
+        interval=found.interval,
+        needed=found.needed if few else None,
+    )
+
+
+def checks() -> list[Case]:
+    """Return Gaussians of given moments, along the axes and turned, also with fewer images than features."""
+    spreads, others = np.arange(1.0, CHECK_WIDTH + 1), np.arange(1.0, CHECK_WIDTH + 1)[::-1] / 2
+    fake = _with_covariance(np.diag(spreads), np.zeros(CHECK_WIDTH))
+    real = _with_covariance(np.diag(others), np.full(CHECK_WIDTH, 0.5))
+    along_axes = CHECK_WIDTH * 0.25 + float(((spreads - others) ** 2).sum())
+    one, other = np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([[1.0, 2.0], [0.0, 3.0]])
+    first, second = one @ one.T, other @ other.T
+    # In two dimensions the trace of the root of M is sqrt(tr M + 2 sqrt(det M)).
+    det = float(np.linalg.det(one) * np.linalg.det(other)) ** 2
+    turned = float(np.trace(first + second)) - 2 * math.sqrt(float(np.trace(first @ second)) + 2 * math.sqrt(det))
+    fakes, reals = (_with_covariance(root, np.zeros(2)) for root in (one, other))
+    wide = [np.concatenate([each, np.zeros((4, CHECK_WIDTH))], axis=1) for each in (fakes, reals)]
+    return [
+        Case("spreads along the axes, means apart", along_axes, lambda: fid(fake, real).value),
+        Case("covariances that do not commute", turned, lambda: fid(fakes, reals).value),
+        Case("the same, fewer images than features", turned, lambda: fid(wide[0], wide[1]).value),
+    ]
+
+
+def _with_covariance(root: Matrix, mean: Matrix) -> Matrix:
+    """Return 2 F images of exactly that mean, whose sample covariance is exactly root times its transpose."""
+    axes = np.concatenate([np.eye(len(root)), -np.eye(len(root))]) * math.sqrt((2 * len(root) - 1) / 2)
+    rows: Matrix = axes @ root.T + mean
+    return rows
 
 
 def moments(x: Vectors, what: str = "") -> Moments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.special import entr, softmax
 from augment.errors import UsageError
 from smallgan.metrics.distances import row_blocks
 from smallgan.metrics.intervals import LEAST_IMAGES, Matrix, group_labels, jackknife
+from smallgan.metrics.measure import CHECK_IMAGES, MANY_IMAGES, Case, MetricInputs, MetricOptions, MetricResult
 
 Logits = NDArray[np.floating]
 
@@ -71,6 +73,41 @@ def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None
         float(whole[2] / num_images),
         _interval(mean, sums),
     )
+
+
+def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `is`: ten splits from 1,000 images on, else one, unless the options say."""
+    count, splits = len(inputs.fake), options.splits
+    few = count < MANY_IMAGES
+    if splits is None:
+        splits = 1 if few else 10
+    note = (
+        f"{count} image(s), {splits} split(s): an Inception Score of few images is too low and grows with their "
+        "number; compare at equal numbers only"
+    )
+    found = inception_score(inputs.fake.logits, splits=splits, shuffle_seed=options.seed)
+    return MetricResult(
+        found.mean,
+        found.std,
+        splits,
+        {"h_y": found.h_y, "h_y_given_x": found.h_y_given_x},
+        (note,) if few else (),
+        found.interval,
+        MANY_IMAGES if few else None,
+    )
+
+
+def checks() -> list[Case]:
+    """Return predictions whose entropies are formulas."""
+    sure = np.tile(np.eye(10) * 1000, (CHECK_IMAGES // 10 + 1, 1))
+    halves = np.tile([[math.log(3), 0.0], [0.0, math.log(3)]], (CHECK_IMAGES // 2, 1))
+    # H(y) = ln 2, and each prediction is (3/4, 1/4) with entropy ln 4 - 3/4 ln 3.
+    expected = math.exp(math.log(2) - math.log(4) + 0.75 * math.log(3))
+    return [
+        Case("ten classes, sure and equally often", 10.0, lambda: inception_score(sure).mean),
+        Case("two classes, three to one", expected, lambda: inception_score(halves).mean),
+        Case("all classes alike", 1.0, lambda: inception_score(sure * 0, splits=10).mean),
+    ]
 
 
 def _sums(logits: Logits, cells: NDArray[np.intp], splits: int, num_groups: int) -> tuple[Matrix, Matrix, Matrix]:

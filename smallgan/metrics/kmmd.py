@@ -8,6 +8,7 @@ two of them, and never share a column with this one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,15 @@ import numpy as np
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector
 from smallgan.metrics.kernel_sums import Kernel, gaussian, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.measure import (
+    CHECK_IMAGES,
+    Case,
+    MetricInputs,
+    MetricOptions,
+    MetricResult,
+    note_bias,
+    two_places,
+)
 
 _LEAST_SPREAD = 1e-10
 """Mean squared distance over mean squared length below which reals count as one image: float32 noise is near 1e-13."""
@@ -75,6 +85,39 @@ def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Km
     if len(fake) < 2:
         raise InputError(f"the unbiased MMD needs at least two fake images to have a pair of them, found {len(fake)}")
     return Kmmd(*_mmd2(fake, real, sigma, unbiased=True))
+
+
+def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `kmmd`."""
+    return note_bias(_result(kmmd(*inputs.pair)), inputs, "KMMD")
+
+
+def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `kmmd_u`."""
+    return _result(mmd2_rbf_unbiased(*inputs.pair))
+
+
+def _result(found: Kmmd) -> MetricResult:
+    return MetricResult(found.value, parts={"bandwidth": found.bandwidth, "sigma": 1.0}, interval=found.interval)
+
+
+_CHECK = "fakes at one place, reals half there"
+
+
+def checks() -> list[Case]:
+    """Return a case with m = 4 / 2 and k(here, there) = 1 / e."""
+    here, there = two_places()
+    split = np.concatenate([here, there])
+    return [Case(_CHECK, math.sqrt(0.5 - 0.5 / math.e), lambda: kmmd(here, split).value)]
+
+
+def checks_unbiased() -> list[Case]:
+    """Return the same case for `kmmd_u`."""
+    here, there = two_places()
+    split = np.concatenate([here, there])
+    pairs_here = (CHECK_IMAGES - 1) / (2 * CHECK_IMAGES - 1)  # of the pairs of different reals, those at one place
+    expected = 1 + pairs_here + (1 - pairs_here) / math.e - (1 + 1 / math.e)
+    return [Case(_CHECK, expected, lambda: mmd2_rbf_unbiased(here, split).value)]
 
 
 def _mmd2(

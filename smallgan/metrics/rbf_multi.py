@@ -7,6 +7,7 @@ is not that of `kmmd`: no root, five kernels, and a bandwidth that the fakes mov
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,15 @@ from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, squares_between
 from smallgan.metrics.intervals import Matrix
 from smallgan.metrics.kernel_sums import Kernel, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.measure import (
+    CHECK_IMAGES,
+    Case,
+    MetricInputs,
+    MetricOptions,
+    MetricResult,
+    note_bias,
+    two_places,
+)
 
 _LEAST_SPREAD = 1e-10
 """As of `smallgan.metrics.kmmd`, of both sets together."""
@@ -74,6 +84,33 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
         slope * (_widths_without(of_real, total, count) - bandwidth),
     )
     return RbfMulti(value, bandwidth, mmd2_interval(sums, value, unbiased=unbiased, drift=drift))
+
+
+def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `mmd2_rbf_multi`."""
+    return note_bias(_result(mmd2_rbf_multi(*inputs.pair)), inputs, "a biased MMD")
+
+
+def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `mmd2_rbf_multi_u`."""
+    return _result(mmd2_rbf_multi(*inputs.pair, unbiased=True))
+
+
+def _result(found: RbfMulti) -> MetricResult:
+    return MetricResult(found.value, parts={"bandwidth": found.bandwidth}, interval=found.interval)
+
+
+def checks(*, unbiased: bool = False) -> list[Case]:
+    """Return a case of two places: the pairs of different ones are n / (2 n - 1) of all, which D2 / w follows from."""
+    here, there = two_places()
+    ratio = (2 * CHECK_IMAGES - 1) / CHECK_IMAGES
+    expected = 10 - 2 * sum(math.exp(-ratio / factor) for factor in (0.25, 0.5, 1, 2, 4))
+    return [Case("two places", expected, lambda: mmd2_rbf_multi(here, there, unbiased=unbiased).value)]
+
+
+def checks_unbiased() -> list[Case]:
+    """Return the same case for `mmd2_rbf_multi_u`."""
+    return checks(unbiased=True)
 
 
 def _widths_without(of_groups: tuple[Matrix, Matrix, Matrix], total: float, count: int) -> Matrix:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from smallgan.metrics.memorisation.sheet_facts import SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.charts import number
 from smallgan.report.collect import Report
 from smallgan.report.columns import Column
-from smallgan.report.copies import Nearest
 from smallgan.report.ranking import Standing, unequal_images
 from smallgan.report.verdict import FEW_SEEDS, Difference
 
@@ -73,7 +73,7 @@ def _baseline_counts(scores: Sequence[Score]) -> str:
     return f" ({fakes:,} images)" if reals is None else f" ({fakes:,} against {reals:,} images)"
 
 
-def nearest_words(found: Nearest) -> str:
+def nearest_words(found: SheetFacts) -> str:
     """Return what the sheet of the fakes nearest to training images shows, in a few sentences."""
     rows, copies, of_added = found.rows, found.num_copies, found.num_of_added
     text = (

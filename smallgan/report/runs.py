@@ -20,8 +20,8 @@ import yaml
 
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
-from smallgan.report.copies import FACTS, Nearest, read_nearest
 from smallgan.report.pictures import Picture, Sizes, read_picture
 
 MAX_SNAPSHOTS = 8
@@ -72,7 +72,7 @@ class Run:
     """A walk between latents, where one was drawn into samples/."""
     worst: Picture | None
     """The fakes nearest to real images beside them, where such a sheet lies in samples/."""
-    nearest: Nearest | None
+    nearest: SheetFacts | None
     """That sheet in numbers."""
     sheet_files: Mapping[str, str]
     """Where the files of `reconstructions`, `strip` and `worst` lie in the run folder, with '/', as far as they are."""
@@ -277,8 +277,8 @@ def _sheet(parts: _Parts, file: Path | None, reader: _Reader) -> Picture | None:
     return found
 
 
-def _read_nearest(path: Path) -> Nearest | None:
-    return read_nearest(_read_mapping(path))
+def _read_nearest(path: Path) -> SheetFacts:
+    return SheetFacts.from_json(path.read_text(encoding="utf-8"))
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -13,11 +13,17 @@ from typing import Any
 from augment.core.files import make_folder, sha256_bytes, sha256_file, write_json
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
+from smallgan.core.device import choose_device
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
-from smallgan.metrics.memorisation.run_sheet import sheet_of, write_nearest
+from smallgan.metrics.features.extract import feature_net
+from smallgan.metrics.memorisation.run_sheet import TrainingImages, sheet_of, write_nearest
+from smallgan.metrics.run_scorer import default_num_fake
+from smallgan.sampling.loading import load_model
 from smallgan.sampling.sample import Request, sample
 from smallgan.study.plan import Job
+from smallgan.tables.recipe import read_recipe
+from smallgan.training.data import load_data
 from smallgan.training.train import train
 
 Say = Callable[[str], None]
@@ -61,7 +67,7 @@ def carry_out(
     if job.cell is not None and job.recipe.score.metrics:  # whoever scores nothing waits for no feature network
         compared = sha256_bytes(f"{inputs}{weights}".encode())
         if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
-            write_nearest(run, checkpoint, device)
+            _write_nearest(run, checkpoint, device)
             stages.note("nearest", compared)
     return True
 
@@ -126,6 +132,22 @@ def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
                     device=device,
                 )
             )
+
+
+def _write_nearest(run: RunDir, checkpoint: str, device: str) -> None:
+    """Compare the samples that are scored with the very images that the run was trained on."""
+    chosen, recipe = choose_device(device), read_recipe(run.recipe)  # with the size of a transfer's generator
+    data = load_data(recipe, chosen)
+    added = [place for place, image in enumerate(data.mixture.images) if image.origin != "original"]
+    images = TrainingImages(
+        data.originals,
+        data.summary["names"],
+        data.mixture.pixels[added],
+        [data.mixture.images[place].name for place in added],
+    )
+    net, _ = feature_net(recipe.score.features, chosen)
+    num_fake = recipe.score.num_fake or default_num_fake(len(data.reals))
+    write_nearest(run, load_model(run.path, chosen, checkpoint), net, images, num_fake, recipe.seed)
 
 
 class _Stages:

@@ -14,7 +14,7 @@ from augment.imaging.codec import Pixels
 from smallgan.metrics.memorisation.contact_sheet import most_alike, sheet
 from smallgan.metrics.memorisation.nearest import nearest
 from smallgan.metrics.memorisation.rates import near_threshold
-from smallgan.metrics.target_class import classes_of_reals, concentration
+from smallgan.metrics.target_class import classes_of_reals, target_share
 
 if TYPE_CHECKING:
     from smallgan.metrics.features.extract import Features
@@ -70,7 +70,7 @@ def rows_of(
     if fake.logits.shape[1]:
         if target is None and real is not None:
             target = classes_of_reals(real.logits)
-        found = concentration(fake.logits, target or (0,))
+        found = target_share(fake.logits, target or (0,))
         columns |= {"top_class": found.top.tolist(), "top_probability": found.top_probability.tolist()}
         if target:
             columns["target_probability"] = found.probability.tolist()

@@ -352,7 +352,10 @@ def sheet_of(run: Path, seed: int, distances: list[float]) -> Path:
         {"sample": number, "original": f"{number}.png", "distance": distance, "added": None, "added_distance": None}
         for number, distance in enumerate(distances)
     ]
-    facts = {"features": "net", "num_fake": 1000, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]]}
+    facts = {
+        "step": 300, "seed": seed, "features": "net", "weights_sha256": "0" * 64, "num_fake": 1000,
+        "num_originals": 40, "num_added": 40, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]],
+    }  # fmt: skip
     (folder / "worst.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder / "worst.json"
 
