@@ -39,7 +39,7 @@ class Fid:
     needed: int
     """Images of each set from which on the covariances mean something: twice the width, 20 at least."""
     interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None where a side has fewer images than `needed`."""
+    """95 %, by the block jackknife; None where a set has fewer images than `needed`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> Fid:
         interval: also find the interval, which costs 20 more eigenvalue problems.
 
     Raises:
-        InputError: a side has one image.
+        InputError: a set has one image.
 
     Fakes at 0 and 2 (mean 1, variance 2), reals at 3 and 7 (mean 5, variance 8): 16 + 2 + 8 - 2 * 4:
 
@@ -127,7 +127,7 @@ def _with_covariance(root: Matrix, mean: Matrix) -> Matrix:
 
 
 def moments(x: Vectors, what: str = "") -> Moments:
-    """Return mean and covariance of n x F features. Raises InputError for one image, naming its side by `what`."""
+    """Return mean and covariance of n x F features. Raises InputError for one image, naming its set by `what`."""
     if len(x) < 2:
         raise InputError(f"FID needs at least two {what} images to have a covariance, and found {len(x)}")
     mean = mean_vector(x)
@@ -157,7 +157,7 @@ def frechet(one: Moments, other: Moments) -> tuple[float, float]:
 
 
 def _spread(x: Vectors, moments_of_x: Moments, other: Moments, value: float) -> Spread:
-    """Return the jackknife's spread over one side, leaving out groups of its images."""
+    """Return the jackknife's spread over one set, leaving out groups of its images."""
     groups = group_labels(len(x), _GROUPS)
     without = [_without(x, groups == group, moments_of_x, other) for group in range(_GROUPS)]
     return jackknife(value, np.array(without), np.bincount(groups).astype(np.float64))

@@ -125,7 +125,7 @@ def mmd2_interval(
 
 
 def slope_of_width(fake: Vectors, real: Vectors, kernel_of: Callable[[float], Kernel], width: float) -> float:
-    """Return how fast the squared discrepancy changes with the kernel's width, from at most 300 images a side.
+    """Return how fast the squared discrepancy changes with the kernel's width, from at most 300 images per set.
 
     It only serves the interval, so a difference quotient over some images is near enough.
     """

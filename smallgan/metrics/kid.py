@@ -27,7 +27,7 @@ def kid(fake: Vectors, real: Vectors) -> MetricResult:
         real: m x F features, m from 2 up.
 
     Raises:
-        InputError: a side has one image.
+        InputError: a set has one image.
 
     Fakes at 1 and -1, reals at 0 and 0, F = 1: pairs of fakes give (1 - 1)^3 = 0, pairs of reals 1, and those of one
     each 1, so that 0 + 1 - 2 comes out:

@@ -72,7 +72,7 @@ def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Km
     sets of one source, whatever their size, and below 0 by chance.
 
     Args:
-        fake, real, sigma: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images a side at least.
+        fake, real, sigma: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images per set at least.
 
     Raises:
         InputError: the reals do not differ, or there is one fake.

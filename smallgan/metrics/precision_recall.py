@@ -39,7 +39,7 @@ def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> 
     if len(real) <= neighbours:
         raise InputError(
             f"precision and recall look at the {neighbours} nearest of the other images and need {neighbours + 1} or "
-            f"more on each side, found {len(real)}; give more images"
+            f"more in each set, found {len(real)}; give more images"
         )
     radii = kth_square_within(real, neighbours)
     center = mean_vector(real)

@@ -53,7 +53,7 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
         unbiased: leave the pairs of an image with itself out of the first two means.
 
     Raises:
-        InputError: no two images differ, or unbiased with one image on a side.
+        InputError: no two images differ, or unbiased with one image in a set.
 
     A fake at 0 and a real at 1 have w = 1, k(0, 0) = 5 and k(0, 1) = e^-4 + e^-2 + e^-1 + e^-1/2 + e^-1/4:
 
@@ -64,7 +64,7 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
     count = len(fake) + len(real)
     if unbiased and min(len(fake), len(real)) < 2:
         raise InputError(
-            f"the unbiased MMD needs at least two images of each side, found {len(fake)} fake and {len(real)} real"
+            f"the unbiased MMD needs at least two images per set, found {len(fake)} fake and {len(real)} real"
         )
     center = (mean_vector(fake) * len(fake) + mean_vector(real) * len(real)) / count
     # Over all ordered pairs, |x - y|^2 sums to 2 N times the sum of |x - mean|^2.

@@ -22,7 +22,7 @@ from smallgan.core.resources import sample_set
 from smallgan.core.run_dir import RunDir, numbered_runs
 from smallgan.metrics import RealSet, evaluate
 from smallgan.metrics.features.extract import FeatureNet, Features, feature_net
-from smallgan.metrics.features.image_sets import Fitted, readable, sample_features, set_features
+from smallgan.metrics.features.image_sets import Resize, readable, sample_features, set_features
 from smallgan.metrics.features.precomputed import is_precomputed, precomputed_net, read_precomputed
 from smallgan.metrics.memorisation.per_image import Pictures, as_csv, rows_of, worst_sheet
 from smallgan.metrics.permutation import SetsTest, sets_differ
@@ -156,9 +156,9 @@ def _score_run(path: Path, real: Path | None, options: ScoreOptions, net: Featur
     against = f", against {len(reals.images)} {reals.what}" if reals else ""
     say(f"{path}: {num_fake} samples of step {model.step}, seed {options.seed}{against}")
     metrics = _metrics(options, net, has_real=reals is not None)
-    fitted = (model.size, resize_mode)
-    sets = _extract_reals(reals, trained_on, metrics, fitted, options, net)
-    further = _evaluate_options(options, fitted, net)
+    resize = (model.size, resize_mode)
+    sets = _extract_reals(reals, trained_on, metrics, resize, options, net)
+    further = _evaluate_options(options, resize, net)
     scorer = RunScorer(
         net, metrics, sets.reals, sets.training_set, model.size, resize_mode, num_fake, options.seed, further
     )
@@ -210,20 +210,10 @@ def _score_images(
     if options.num_fake is not None:
         fakes = fakes.subset(_drawn(len(fakes), options, fakes.path))
     found = set_features(fakes, net, "features of fakes", skip_bad=options.skip_bad)
-    fitted = None if found.side is None else (found.side, options.resize_mode)
+    resize = None if found.side is None else (found.side, options.resize_mode)
     metrics = _metrics(options, net, has_real=reals is not None)
-    sets = _extract_reals(_ComparisonSet(reals) if reals else None, None, metrics, fitted, options, net)
-    scores = evaluate(
-        found.features,
-        sets.reals.features if sets.reals else None,
-        net,
-        reals_fingerprint=sets.reals.fingerprint if sets.reals else None,
-        reals_prepared=prepared(*fitted) if fitted else None,
-        metrics=metrics,
-        seed=options.seed,
-        baselines=options.baselines,
-        **_evaluate_options(options, fitted, net),
-    )
+    sets = _extract_reals(_ComparisonSet(reals) if reals else None, None, metrics, resize, options, net)
+    scores = _evaluate(found.features, sets.reals, net, metrics, resize, options)
     _write_details(options, found.features, _pictures(fakes), sets)
     return scores, found.features
 
@@ -243,21 +233,32 @@ def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> 
     if options.num_fake is not None:
         rows = _drawn(len(features), options, path)
         features = Features(features.features[rows], features.logits[rows])
-    real_features = reals.features if reals else None
-    fingerprint = reals.fingerprint if reals else None
-    scores = evaluate(
-        features,
-        real_features,
-        net,
-        reals_fingerprint=fingerprint,
-        metrics=_metrics(options, net, has_real=reals is not None),
-        seed=options.seed,
-        baselines=options.baselines,
-        **_evaluate_options(options, None, net),
-    )
-    sets = _RealSets(RealSet(real_features, fingerprint) if real_features else None, None, _numbered(real_features))
+    real_set = RealSet(reals.features, reals.fingerprint) if reals else None
+    scores = _evaluate(features, real_set, net, _metrics(options, net, has_real=reals is not None), None, options)
+    sets = _RealSets(real_set, None, _numbered(reals.features if reals else None))
     _write_details(options, features, _numbered(features), sets)
     return scores, features
+
+
+def _evaluate(
+    fake: Features,
+    reals: RealSet | None,
+    net: FeatureNet,
+    metrics: tuple[str, ...],
+    resize: Resize | None,
+    options: ScoreOptions,
+) -> list[Score]:
+    return evaluate(
+        fake,
+        reals.features if reals else None,
+        net,
+        reals_fingerprint=reals.fingerprint if reals else None,
+        reals_prepared=prepared(*resize) if resize else None,
+        metrics=metrics,
+        seed=options.seed,
+        baselines=options.baselines,
+        **_evaluate_options(options, resize, net),
+    )
 
 
 def _numbered(features: Features | None) -> Pictures:
@@ -299,11 +300,11 @@ def _extract_reals(
     reals: _ComparisonSet | None,
     trained_on: _ComparisonSet | None,
     metrics: tuple[str, ...],
-    fitted: Fitted | None,
+    resize: Resize | None,
     options: ScoreOptions,
     net: FeatureNet,
 ) -> _RealSets:
-    """Return the features of reals, brought to the fakes' size where that is one square (`fitted`)."""
+    """Return the features of reals, brought to the fakes' size where that is one square (`resize`)."""
     specs = [METRICS[name] for name in metrics]
     of_copies = options.wants_details or any(spec.compares_with_training_set for spec in specs)
     others = any(not spec.compares_with_training_set and (options.baselines or spec.uses_real) for spec in specs)
@@ -315,7 +316,7 @@ def _extract_reals(
         if options.skip_bad and options.wants_details:
             images = readable(images, skip_bad=True)
         found = set_features(
-            images, net, "features of reals", fitted=fitted, expected=chosen.fingerprint, skip_bad=options.skip_bad
+            images, net, "features of reals", resize=resize, expected=chosen.fingerprint, skip_bad=options.skip_bad
         )
         return RealSet(found.features, found.fingerprint), images
 
@@ -358,12 +359,12 @@ def _metrics(options: ScoreOptions, net: FeatureNet, *, has_real: bool) -> tuple
     return chosen
 
 
-def _evaluate_options(options: ScoreOptions, fitted: Fitted | None, net: FeatureNet) -> dict[str, Any]:
+def _evaluate_options(options: ScoreOptions, resize: Resize | None, net: FeatureNet) -> dict[str, Any]:
     augmented = None
     if options.augmented is not None:
         images = _added(options.augmented)
         what = "features of augmented images"
-        augmented = set_features(images, net, what, fitted=fitted, skip_bad=options.skip_bad).features
+        augmented = set_features(images, net, what, resize=resize, skip_bad=options.skip_bad).features
     return {
         "splits": options.splits,
         "target": options.target,

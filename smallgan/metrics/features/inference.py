@@ -42,9 +42,9 @@ def to_bfloat16(net: nn.Module) -> None:
             module.register_forward_pre_hook(_as_float32)
 
 
-def _as_bfloat16(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(each.to(torch.bfloat16) for each in given)
+def _as_bfloat16(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(each.to(torch.bfloat16) for each in inputs)
 
 
-def _as_float32(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(each.float() for each in given)
+def _as_float32(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(each.float() for each in inputs)

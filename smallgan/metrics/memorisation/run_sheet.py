@@ -13,7 +13,7 @@ from smallgan.core.run_dir import RunDir
 from smallgan.metrics.distances import Vectors
 from smallgan.metrics.features.extract import FeatureNet, extract
 from smallgan.metrics.features.image_sets import sample_features
-from smallgan.metrics.memorisation.contact_sheet import Near, most_alike, sheet
+from smallgan.metrics.memorisation.contact_sheet import Near, draw_sheet, most_alike
 from smallgan.metrics.memorisation.rates import near_threshold
 from smallgan.metrics.memorisation.sheet_facts import FACTS, PICTURE, Neighbour, SheetFacts
 from smallgan.sampling.latents import sample_pixels
@@ -62,7 +62,7 @@ def write_nearest(
     originals = sample_features(trained_on.originals, net, "features of originals").features
     added = extract(trained_on.added, net).features if len(trained_on.added) else None
     found = most_alike(extract(samples, net).features, originals, added, _SHOWN)
-    picture = sheet(
+    picture = draw_sheet(
         found, samples.__getitem__, trained_on.originals.__getitem__, trained_on.added.__getitem__, _COLUMNS
     )
     facts = SheetFacts(
