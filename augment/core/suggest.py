@@ -12,3 +12,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     for name in known:
         lower.setdefault(name.lower(), name)
     return lower[difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.0)[0]]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the known word that is close enough, "" where none is."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

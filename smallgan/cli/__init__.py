@@ -7,18 +7,58 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-
-from smallgan.cli import augment, data, inspect, recipes, report, run, sample, score, train, weights
+import typer.core
+import typer.main
 
 INTERRUPTED = 130
 """How typer leaves after Ctrl-C; ours are 0, 1 and 2."""
 
+COMMANDS = {
+    "augment": "Build a mixed dataset: the originals, and augmented images in exact numbers.",
+    "train": "Train a GAN from scratch, or adapt a pretrained one.",
+    "sample": "Make images with a generator.",
+    "score": "Score images: Inception Score, KMMD and others, with intervals.",
+    "report": "Compare runs on one page.",
+    "run": "Carry out a recipe, or a grid of them, stage by stage.",
+    "inspect": "Look at a folder of images before anything is trained.",
+    "data": "Fetch public datasets.",
+    "weights": "List, fetch and verify pretrained weights.",
+    "recipes": "List and show recipes.",
+}
+"""The commands, each the module of its name. A module is imported when its command is used."""
+
+
+class _Commands(typer.core.TyperGroup):
+    """Commands that are imported when they are used."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"smallgan.cli.{cmd_name}")
+        own = getattr(module, "app", None)
+        if own is None:
+            own = typer.Typer(rich_markup_mode=None, add_completion=False)
+            module.register(own)
+        command = typer.main.get_command(own)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
 app = typer.Typer(
     name="smallgan",
+    cls=_Commands,
     help="Augment a small image set, train a GAN on it, and score the result honestly.\n\n"
     "Try: smallgan augment --policy hflip+contrast",
     no_args_is_help=True,
@@ -26,11 +66,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (augment, train, sample, score, report, run, inspect):
-    command.register(app)
-app.add_typer(data.app, name="data")
-app.add_typer(weights.app, name="weights")
-app.add_typer(recipes.app, name="recipes")
 
 
 @app.callback(invoke_without_command=True)

@@ -7,6 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from smallgan.tables.losses import LOSSES
+from smallgan.tables.methods import METHODS
+from smallgan.tables.models import MODELS
+
+_TRANSFERS = ", ".join(row.name for row in METHODS if row.is_transfer)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -22,25 +28,30 @@ def train(
         str | None,
         typer.Option(help="Recipe to start from: a shipped name (smallgan recipes list) or a YAML file."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="dcgan (default) or biggan, trained from scratch.")] = None,
-    transfer: Annotated[
-        str | None,
-        typer.Option(help="Adapt a pretrained BigGAN instead: apgc, bsa or finetune."),
+    model: Annotated[
+        str | None, typer.Option(help=f"Train from scratch: {', '.join(MODELS.names)}; default: {MODELS.names[0]}.")
     ] = None,
+    transfer: Annotated[str | None, typer.Option(help=f"Adapt a pretrained BigGAN instead: {_TRANSFERS}.")] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(help="BigGAN to adapt: a checkpoint file or folder; default: the small one that ships."),
     ] = None,
-    group_size: Annotated[int | None, typer.Option(help="APGC: channels a group; 0 for no groups.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the training images: 32, 64 or 128 px.")] = None,
+    group_size: Annotated[int | None, typer.Option(help="APGC: channels per group; 0 for no groups.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the training images in pixels: 32, 64, 128 ...")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps. Raising it goes on with a finished run.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    loss: Annotated[str | None, typer.Option(help="nonsaturating or hinge.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    loss: Annotated[str | None, typer.Option(help=f"{', '.join(LOSSES.names)}; default: the model's.")] = None,
+    mirror: Annotated[
+        bool | None, typer.Option("--mirror/--no-mirror", help="Mirror half of the real images of each batch.")
+    ] = None,
+    diffaugment: Annotated[
+        str | None, typer.Option(help="Augment inside the discriminator: some of color,translation,cutout.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     policy: Annotated[str | None, typer.Option(help="Mix augmented images in, as `smallgan augment` would.")] = None,
     ratio: Annotated[str | None, typer.Option(help="Originals to added images, A:B.")] = None,
     count: Annotated[int | None, typer.Option(help="Number of added images, instead of --ratio.")] = None,
-    generator: Annotated[str | None, typer.Option(help="Run that makes the images of the kind gan.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Run that makes the images of the transform gan.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, batch order and latents.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out and list them.")] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", help="PATH=VALUE, any recipe key, repeatable.")] = None,
@@ -63,12 +74,14 @@ def train(
     from smallgan.training.train import dry_run as plan_run
     from smallgan.training.train import train as run_training
 
+    if transfer is not None and transfer not in [row.name for row in METHODS if row.is_transfer]:
+        raise UsageError(f"--transfer {transfer}: needed one of {_TRANSFERS}")
     options: dict[str, Any] = {
         "data.source": data,
-        "train.model": model,
-        "transfer.method": transfer,
-        "transfer.pretrained": pretrained,
-        "transfer.group_size": group_size,
+        "model.name": model,
+        "method.name": transfer,
+        "method.pretrained": pretrained,
+        "method.group_size": group_size,
         "data.size": size,
         "data.skip_bad": skip_bad or None,
         "augment.policy": policy,
@@ -77,13 +90,15 @@ def train(
         "augment.generator": generator,
         "train.steps": steps,
         "train.batch_size": batch_size,
-        "train.loss": loss,
         "train.precision": precision,
+        "loss.name": loss,
+        "method.mirror": mirror,
+        "method.diffaugment": diffaugment,
         "seeds": None if seed is None else [seed],
     }
     given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])
     if data is None and recipe is None and model is None:
-        method = given.get("transfer.method")
+        method = given.get("method.name")
         recipe = f"quickstart-{method}" if method else "quickstart"
         if recipe not in shipped_recipes():
             recipe = "quickstart-apgc"
@@ -92,12 +107,8 @@ def train(
     if resolved.is_study:
         what = "a grid" if resolved.grid is not None else "train.epochs"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {recipe or 'RECIPE'}")
-    if pretrained is not None and resolved.transfer.method is None:
-        raise UsageError("--pretrained: say how to adapt it, with --transfer apgc, bsa or finetune")
-    if group_size is not None and resolved.transfer.method != "apgc":
-        raise UsageError("--group-size: only APGC has groups; give --transfer apgc, or leave it out")
     if dry_run:
-        plan = plan_run(resolved, root=Path("runs"), out=out, new=new, device=device, say=say)
+        plan = plan_run(resolved, root=Path("runs"), out=out, new=new, device=device, log=say)
         typer.echo(json.dumps(plan, indent=2))
         return
     with stop_flag() as stop_requested, progress_bar("training", resolved.train.steps) as advance:
@@ -106,7 +117,7 @@ def train(
             out=out,
             new=new,
             device=device,
-            say=say,
+            log=say,
             command=shlex.join(["smallgan", *sys.argv[1:]]),
             stop_requested=stop_requested,
             advance=advance,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+Log = Callable[[str], None]
+"""Takes a line for a person to read."""
 PLAIN_SECONDS = 5.0
 """Between two lines where there is no terminal; what is done sooner says nothing."""
 

@@ -25,6 +25,8 @@ class Stream(IntEnum):
     DIFFAUGMENT = 11
     MIRROR = 12
     CODE_CHOICE = 13
+    DIFFAUGMENT_REALS = 14
+    DIFFAUGMENT_PENALTY = 15
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from augment.core.files import output_errors, write_json
+from augment.errors import InputError
 from smallgan.core.device import describe_device
-from smallgan.core.run_dir import RunDir
+from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.version import __version__
 
 Say = Callable[[str], None]
@@ -35,10 +36,9 @@ def logged(run: RunDir, say: Say) -> Say:
 
 def write_environment(run: RunDir, device: torch.device, command: str) -> None:
     """Write versions, device and thread count; the command and the start stay those of the run's beginning."""
-    if run.environment.is_file():
-        before = json.loads(run.environment.read_text(encoding="utf-8"))
-    else:
-        before = {"command": command, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    before = {"command": command, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    with suppress(InputError):
+        before = read_record(run.environment) or before
     now = {
         "smallgan": __version__,
         "python": platform.python_version(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from augment.sources.readers import open_source
 from smallgan.core.checkpoint import STATE
 from smallgan.core.console import say
 from smallgan.core.device import choose_device
-from smallgan.core.resources import sample_set
 from smallgan.core.run_dir import RunDir, numbered_runs
+from smallgan.data.run_source import open_run_source, read_summary
 from smallgan.metrics import RealSet, evaluate
 from smallgan.metrics.features.extract import FeatureNet, Features, feature_net
 from smallgan.metrics.features.image_sets import Resize, readable, sample_features, set_features
@@ -151,6 +150,8 @@ class _ComparisonSet:
 
 def _score_run(path: Path, real: Path | None, options: ScoreOptions, net: FeatureNet) -> tuple[list[Score], Features]:
     model = load_model(path, choose_device(options.device), options.checkpoint)
+    for note in model.notes:
+        say(note)
     reals, trained_on, resize_mode = _reals_of_run(model, real, options)
     num_fake = options.num_fake or default_num_fake(len(reals.images) if reals else MOST_SAMPLES)
     against = f", against {len(reals.images)} {reals.what}" if reals else ""
@@ -175,10 +176,10 @@ def _reals_of_run(
     """Return what a run is compared with, the originals trained on where those are others, and their resize mode."""
     if real is not None:
         return _ComparisonSet(_originals(real)), None, options.resize_mode
-    if model.run is None or not model.run.data.is_file():
+    summary = read_summary(model.run) if model.run else None
+    if model.run is None or summary is None:
         return None, None, options.resize_mode
-    summary: dict[str, Any] = json.loads(model.run.data.read_text(encoding="utf-8"))
-    source = open_source(Path(summary["source"]) if summary["source"] else sample_set())
+    source = open_run_source(model.run, summary)
     trained_on = _ComparisonSet(_named(source, summary["names"], model.run), summary["fingerprint"])
     held = summary.get("holdout")
     if not held:

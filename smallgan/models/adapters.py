@@ -28,11 +28,10 @@ from torch import Tensor, nn
 
 from augment.errors import UsageError
 from smallgan.core.memory import free_bytes
-from smallgan.core.rng import Stream, rng
 from smallgan.models.base import Adaptable, ConditionalNorm
 from smallgan.models.grouped_pointwise import mix_groups
 from smallgan.models.spectral import freeze, thaw
-from smallgan.tables.recipe_schema import TransferSection
+from smallgan.tables.methods import APGCOptions, BSAOptions
 
 Init = Literal["pretrained", "identity"]
 BYTES_A_PARAMETER = {True: 16, False: 4}
@@ -318,23 +317,33 @@ def _layer(inputs: int, outputs: int, init: Init, draws: torch.Generator | None,
     return layer.to(device)
 
 
-def build_adapter(
-    settings: TransferSection, seed: int, pretrained: Adaptable, device: torch.device, *, training: bool = True
-) -> AdaptedGenerator:
-    """Return the adapter that a recipe's `transfer` asks for, at its start, on `device`.
+def build_bsa(
+    options: BSAOptions, pretrained: Adaptable, _draws: torch.Generator, device: torch.device, *, training: bool = True
+) -> BSA:
+    """Return BSA on a pretrained generator, at its start, on `device`. Raises UsageError for a class vector."""
+    del training  # it takes the same memory
+    return BSA(
+        _on(pretrained, device),
+        starting_class_vector(pretrained, options.class_vector),
+        train_first=options.lr_first > 0,
+    )
+
+
+def build_apgc(
+    options: APGCOptions, pretrained: Adaptable, draws: torch.Generator, device: torch.device, *, training: bool = True
+) -> APGC:
+    """Return APGC on a pretrained generator, at its start, on `device`.
 
     Not for training, it takes less memory, and waits for a checkpoint's "g_ema" to be loaded into it. Raises
     UsageError (group size, class vector, too little memory, or a generator that cannot be adapted).
     """
-    if settings.method not in ("bsa", "apgc"):
-        raise UsageError(f"transfer.method {settings.method}: not an adapter; use bsa or apgc")
+    vector = starting_class_vector(_on(pretrained, device), options.class_vector)
+    check_group_size(pretrained, options.group_size)
+    check_memory(pretrained, options.group_size, free_bytes(device), training=training)
+    return APGC(pretrained, vector, options.group_size, options.init, draws, train_first=options.lr_first > 0)
+
+
+def _on(pretrained: Adaptable, device: torch.device) -> Adaptable:
     network: Any = pretrained
     network.to(device)
-    vector = starting_class_vector(pretrained, settings.class_vector)
-    train_first = settings.lr_first > 0
-    if settings.method == "bsa":
-        return BSA(pretrained, vector, train_first=train_first)
-    check_group_size(pretrained, settings.group_size)
-    check_memory(pretrained, settings.group_size, free_bytes(device), training=training)
-    draws = torch.Generator().manual_seed(int(rng(seed, Stream.ADAPTER_INIT).integers(2**63)))
-    return APGC(pretrained, vector, settings.group_size, settings.init, draws, train_first=train_first)
+    return pretrained

@@ -14,10 +14,10 @@ before the nearest-neighbour doubling, not after it (a quarter of the work; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,8 @@ from torch.nn import functional as F
 from augment.errors import UsageError
 from smallgan.models.base import Modulate
 from smallgan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
+from smallgan.tables.models import BigGANOptions
 
-SIZES = (32, 64, 128, 256, 512)
 _GENERATOR_WIDTHS = {
     32: (4, 4, 4, 4),
     64: (16, 16, 8, 4, 2),
@@ -72,8 +72,8 @@ class BigGANConfig:
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels at 4 x 4 and after each block of the generator."""
-        if self.size not in SIZES:
-            raise UsageError(f"size {self.size}: BigGAN is built for {', '.join(map(str, SIZES))} px")
+        if self.size not in _GENERATOR_WIDTHS:
+            raise UsageError(f"size {self.size}: BigGAN is built for {', '.join(map(str, _GENERATOR_WIDTHS))} px")
         return tuple(self.ch * unit for unit in _GENERATOR_WIDTHS[self.size])
 
     @property
@@ -220,6 +220,11 @@ class BigGANGenerator(nn.Module):
             labels = torch.zeros(len(z), dtype=torch.int64, device=z.device)
         return self.synthesize(z, self.class_vectors(labels))
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What `load` builds it from again, as JSON values."""
+        return {"model": "biggan", "config": asdict(self.config)}
+
     def class_vectors(self, labels: Tensor) -> Tensor:
         """Return the class vectors B x shared_dim of labels B, or the labels where there is no shared embedding."""
         return cast(Tensor, self.shared(labels)) if self.config.shared_dim else labels
@@ -327,6 +332,43 @@ class BigGANDiscriminator(nn.Module):
         pooled = F.relu(hidden).float().sum(dim=(2, 3))
         score: Tensor = self.linear(pooled).squeeze(1) + (self.embed(labels) * pooled).sum(dim=1)
         return score.float()
+
+
+def build(
+    options: BigGANOptions, size: int, num_classes: int, draws: torch.Generator
+) -> tuple[BigGANGenerator, BigGANDiscriminator]:
+    """Return generator and discriminator for images of `size` px with weights drawn from `draws`.
+
+    z is rounded down to whole chunks. Raises UsageError when it is shorter than one number per chunk, or when no maps
+    of both networks have the side of the attention.
+    """
+    config = BigGANConfig(
+        size,
+        options.base_width,
+        options.z_dim,
+        num_classes,
+        options.shared_dim,
+        attention=options.attention,
+        d_ch=options.d_width,
+    )
+    chunks, sides = len(config.widths), [2**power for power in range(3, 10) if 2**power < size]
+    if options.z_dim < chunks:
+        raise UsageError(f"model.z_dim {options.z_dim}: needed at least {chunks}, one number a chunk of z")
+    if options.attention and options.attention not in sides:
+        raise UsageError(
+            f"model.attention {options.attention}: no maps of that side in both networks of {size} px; use one of "
+            f"{', '.join(map(str, sides))}, or 0 for none"
+        )
+    generator = BigGANGenerator(replace(config, z_dim=options.z_dim // chunks * chunks))
+    discriminator = BigGANDiscriminator(generator.config)
+    for network in (generator, discriminator):
+        initialize(network, draws, options.init)
+    return generator, discriminator
+
+
+def load(state: Mapping[str, Any]) -> BigGANGenerator:
+    """Return the generator that a checkpoint describes, its weights not yet loaded. Raises KeyError and TypeError."""
+    return BigGANGenerator(BigGANConfig(**state["config"]))
 
 
 def initialize(network: nn.Module, generator: torch.Generator, how: str = "orthogonal") -> None:

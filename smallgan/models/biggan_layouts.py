@@ -12,9 +12,10 @@ from pathlib import Path
 from torch import Tensor
 
 from augment.errors import InputError
-from smallgan.models.biggan import BOTTOM, SIZES, BigGANConfig
+from smallgan.models.biggan import BOTTOM, BigGANConfig
 from smallgan.models.biggan_deep import BigGANDeepConfig
 from smallgan.models.weight_files import WANTED
+from smallgan.tables.models import MODELS
 
 MARK = "blocks.0.0.bn1.gain.weight"
 """A key that every official generator has, and nothing else we know."""
@@ -89,11 +90,11 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
     Raises InputError for a layout that we cannot build.
     """
     blocks = 1 + max(int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name)))
-    sizes = {size: size.bit_length() - BOTTOM.bit_length() for size in SIZES}
+    sizes = {size: size.bit_length() - BOTTOM.bit_length() for size in MODELS["biggan"].sizes}
     size = next((size for size, count in sizes.items() if count == blocks), None)
     if size is None:
         raise InputError(
-            f"{path}: a generator of {blocks} blocks; needed 3 to 7 (for {', '.join(map(str, SIZES))} px); {WANTED}"
+            f"{path}: a generator of {blocks} blocks; needed 3 to 7 (for {', '.join(map(str, sizes))} px); {WANTED}"
         )
     unit = BigGANConfig(size, 1, 1, 1).widths[-1]
     width = _shape(tensors, "output_layer.0.gain", 1, path)[0]

@@ -15,15 +15,16 @@ Where we differ:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from augment.errors import UsageError
 from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
-
-SIZES = (32, 64, 128)
+from smallgan.tables.models import MODELS, DCGANOptions
 
 
 class DCGANGenerator(nn.Module):
@@ -32,6 +33,7 @@ class DCGANGenerator(nn.Module):
     def __init__(self, size: int = 64, z_dim: int = 100, base_width: int = 64) -> None:
         super().__init__()
         self.size, self.z_dim, self.num_classes = size, z_dim, 0
+        self.description: dict[str, Any] = {"model": "dcgan", "size": size, "z_dim": z_dim, "base_width": base_width}
         widths = _widths(size, base_width)[::-1]
         self.project = nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)
         self.project_norm = nn.BatchNorm2d(widths[0])
@@ -58,9 +60,9 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """S x S -> ... -> 4 x 4 -> score."""
+    """S x S -> ... -> 4 x 4 -> score. `norm` is batch, or none, as penalties on its gradients want it."""
 
-    def __init__(self, size: int = 64, base_width: int = 64) -> None:
+    def __init__(self, size: int = 64, base_width: int = 64, norm: str = "batch") -> None:
         super().__init__()
         self.size = size
         widths = _widths(size, base_width)
@@ -68,7 +70,7 @@ class DCGANDiscriminator(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 HalvingConv2d(wide, narrow),
-                nn.BatchNorm2d(narrow),
+                nn.BatchNorm2d(narrow) if norm == "batch" else _Bias(narrow),
                 nn.LeakyReLU(0.2, inplace=True),
             )
             for wide, narrow in pairwise(widths)
@@ -82,6 +84,37 @@ class DCGANDiscriminator(nn.Module):
             hidden = stage(hidden)
         score = nn.functional.linear(hidden.flatten(1), self.score.weight.flatten(1), self.score.bias)
         return score.squeeze(1).float()
+
+
+class _Bias(nn.Module):
+    """What batch norm leaves behind: a bias for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps B x C x H x W with the bias added."""
+        return maps + self.bias
+
+
+def build(
+    options: DCGANOptions, size: int, _num_classes: int, draws: torch.Generator
+) -> tuple[DCGANGenerator, DCGANDiscriminator]:
+    """Return generator and discriminator for images of `size` px with weights drawn from `draws`.
+
+    Raises UsageError for a size that DCGAN does not make.
+    """
+    generator = DCGANGenerator(size, options.z_dim, options.base_width)
+    discriminator = DCGANDiscriminator(size, options.d_width or options.base_width, options.d_norm)
+    for network in (generator, discriminator):
+        initialize(network, draws)
+    return generator, discriminator
+
+
+def load(state: Mapping[str, Any]) -> DCGANGenerator:
+    """Return the generator that a checkpoint describes, its weights not yet loaded. Raises KeyError."""
+    return DCGANGenerator(state["size"], state["z_dim"], state["base_width"])
 
 
 def initialize(network: nn.Module, generator: torch.Generator) -> None:
@@ -99,6 +132,7 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
 
 def _widths(size: int, base_width: int) -> list[int]:
     """Return the channels from the highest resolution (S / 2) to 4 x 4."""
-    if size not in SIZES:
-        raise UsageError(f"size {size}: DCGAN is built for {', '.join(map(str, SIZES))} px; choose one of these")
+    if size not in MODELS["dcgan"].sizes:
+        sizes = ", ".join(map(str, MODELS["dcgan"].sizes))
+        raise UsageError(f"size {size}: DCGAN is built for {sizes} px; choose one of these")
     return [base_width * 2**stage for stage in range(int(math.log2(size)) - 2)]

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 LARGEST_SMALL_SIDE = 8
@@ -68,7 +67,6 @@ class _Resample(torch.autograd.Function):
         return (conv_transpose2d if doubles else conv2d)(images, weight, stride=2, padding=1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         images, weight = ctx.saved_tensors
         for_images, for_weight, _ = ctx.needs_input_grad

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,16 +13,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from augment.errors import InputError, UsageError
-from smallgan.core import weights
-from smallgan.core.checkpoint import STATE, TENSORS, read_state, read_tensors
-from smallgan.core.resources import pretrained_generator
+from smallgan.core.checkpoint import STATE, TENSORS, last_whole, read_state, read_tensors
 from smallgan.core.run_dir import RunDir
-from smallgan.models import BigGANConfig, BigGANGenerator, DCGANGenerator
-from smallgan.models.adapters import build_adapter
 from smallgan.models.base import Generator
 from smallgan.models.pretrained import Pretrained, load_pretrained
 from smallgan.models.spectral import freeze
-from smallgan.tables.recipe import TransferSection
+from smallgan.tables.dotted import load
+from smallgan.tables.methods import METHODS
+from smallgan.tables.models import MODELS
 
 CLASS_NAMES = "classes.txt"
 """Beside a pretrained file: the names of its classes in their order, one a line."""
@@ -77,17 +75,16 @@ def load_model(
         raise UsageError(f"--checkpoint {checkpoint}: {model} is no run; leave the option out, or name the run")
     if not is_run and not _is_checkpoint(model):
         return _load_pretrained(model, device, precision, truncation)
-    folder, run = _find_checkpoint(model, checkpoint)
+    folder, run, notes = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
     try:
-        # Checkpoints of the first releases do not say what they are of: there were DCGANs only.
-        generator = _BUILDERS[state.get("model", "dcgan")](state)
+        generator = _architecture(state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))
         step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
     except (KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
-    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes)
+    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes, notes)
 
 
 def load_codes(model: Model) -> NDArray[np.float32]:
@@ -98,45 +95,11 @@ def load_codes(model: Model) -> NDArray[np.float32]:
     return codes["weight"].numpy()
 
 
-def pretrained_origin(path: str | None) -> tuple[Pretrained, dict[str, Any]]:
-    """Return the generator that a transfer starts from, and what a checkpoint says of it.
-
-    `path` is a file, a folder, or the name of a BigGAN among `smallgan weights list`; None is the shipped one.
-    """
-    card = weights.cards().get(path or "")
-    if path is None:
-        place = pretrained_generator()
-    elif card is not None and card.kind == "biggan":
-        place, _ = weights.find(card.name)
-    else:
-        place = Path(path).resolve()  # a checkpoint must find it from wherever it is sampled
-        path = str(place)
-    found = load_pretrained(place)
-    return found, {"path": path, "sha256": found.sha256, "kind": found.kind}
-
-
-def _adapted(state: Mapping[str, Any]) -> nn.Module:
-    origin = state["pretrained"]
-    try:
-        found, now = pretrained_origin(origin["path"])
-    except InputError as error:
-        raise InputError(f"the generator that this run adapted cannot be loaded: {error}") from error
-    if now["sha256"] != origin["sha256"]:
-        raise InputError(
-            f"{found.path}: not the file that this run adapted (sha256 then {origin['sha256'][:16]}, now "
-            f"{now['sha256'][:16]}); put that file back"
-        )
-    settings = TransferSection.model_validate(state["transfer"])
-    return build_adapter(settings, 0, found.generator, torch.device("cpu"), training=False)
-
-
-_BUILDERS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
-    "dcgan": lambda state: DCGANGenerator(state["size"], state["z_dim"], state["base_width"]),
-    "biggan": lambda state: BigGANGenerator(BigGANConfig(**state["config"])),
-    "bsa": _adapted,
-    "apgc": _adapted,
-}
-"""By the name that a checkpoint's state gives its model."""
+def _architecture(state: Mapping[str, Any]) -> nn.Module:
+    name = str(state["model"])
+    builder = MODELS[name].load if name in MODELS else METHODS[name].load
+    network: nn.Module = load(str(builder))(state)
+    return network
 
 
 def _ready(generator: object, device: torch.device) -> Generator:
@@ -179,17 +142,19 @@ def _is_checkpoint(folder: Path) -> bool:
     return (folder / STATE).is_file() and (folder / TENSORS).is_file()
 
 
-def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None]:
+def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None, tuple[str, ...]]:
+    """Return the checkpoint's folder, the run that it belongs to, and what is wrong with newer checkpoints."""
     if _is_checkpoint(model):
         run = RunDir(model.parent.parent)
-        return model, run if run.exists() else None
+        return model, run if run.exists() else None, ()
     run = RunDir(model)
     steps = run.checkpoint_steps()
     if not steps:
         raise InputError(f"{model}: this run has no checkpoint yet; continue it with the same `smallgan train` command")
     if checkpoint == "last":
-        return run.checkpoint(steps[-1]), run
+        step, damaged = last_whole(run)
+        return run.checkpoint(step), run, tuple(damaged)
     step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdigit() else None
     if step not in steps or step is None:
         raise UsageError(f"--checkpoint {checkpoint}: {model} has last, {'best, ' if run.best_step() else ''}{steps}")
-    return run.checkpoint(step), run
+    return run.checkpoint(step), run, ()

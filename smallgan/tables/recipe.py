@@ -1,131 +1,66 @@
 """Recipes: the settings of a run or of a grid of runs; load, override, check, dump. Torch-free.
 
-The sections are in `smallgan.tables.recipe_schema`, what a `grid` means in `smallgan.tables.sweep`.
+The sections are in `recipe_schema`, what a `grid` means in `sweep`, what is said of a mistake in `recipe_errors`.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel
 
+from augment.core.suggest import did_you_mean
 from augment.errors import InputError, UsageError
 from smallgan.core.resources import shipped_folder
-from smallgan.tables.recipe_schema import (
-    AugmentSection,
-    BigGANSection,
-    DataSection,
-    ReportSection,
-    SampleSection,
-    ScoreSection,
-    Section,
-    TrainSection,
-    TransferSection,
-    with_defaults,
-)
-from smallgan.tables.sweep import GridCell, flat, grid_cells, merged, put
+from smallgan.tables import recipe_yaml
+from smallgan.tables.models import MODELS
+from smallgan.tables.options import marked
+from smallgan.tables.recipe_errors import Mistake, mistakes_in, policy_mistakes
+from smallgan.tables.recipe_schema import Recipe
+from smallgan.tables.recipe_yaml import Source
+from smallgan.tables.sweep import Variant, expand_grid, flat, merged, put
 
-__all__ = ["Recipe", "TransferSection", "dump_recipe", "load_recipe", "parse_overrides", "read_recipe"]
+__all__ = ["Recipe", "dump_recipe", "load_recipe", "parse_overrides", "read_recipe"]
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1:2 is the text that it looks like, a ratio, not 62 (1 and 2 to the base of 60)."""
-
-
-_PAIRS = ("tag:yaml.org,2002:str", re.compile(r"[0-9]+(:[0-9.]+)+$"))
-_Loader.yaml_implicit_resolvers = {
-    first: [_PAIRS, *resolvers] for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-class Recipe(Section):
-    """All that decides what a run, or a study of several, computes."""
-
-    name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """Its run or study folder is called after it."""
-    data: DataSection = DataSection()
-    augment: AugmentSection = AugmentSection()
-    train: TrainSection = TrainSection()
-    biggan: BigGANSection = BigGANSection()
-    transfer: TransferSection = TransferSection()
-    sample: SampleSection = SampleSection()
-    score: ScoreSection = ScoreSection()
-    report: ReportSection = ReportSection()
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    """Seeds of the runs: the repeats of each cell; `smallgan train` uses the first."""
-    budget: Literal["steps", "epochs"] = "steps"
-    """What the cells of a grid have alike: images seen and checkpoints, or passes over their own set, as published."""
-    grid: dict[str, list[Any]] | list[dict[str, Any]] | None = None
-    """Lists of values by dotted key, whose product is run, or a list of cells: a name and the keys each changes."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _defaults(cls, values: Any, handler: ModelWrapValidatorHandler[Recipe]) -> Recipe:
-        """Fill in the defaults of the model and the method, where the recipe leaves a key of `train` out.
-
-        What was filled in does not count as set: a cell of a grid may choose another method, and gets its defaults.
-        """
-        if not isinstance(values, Mapping):
-            return handler(values)
-        recipe = handler(with_defaults(values))
-        if isinstance(values.get("train", {}), Mapping):
-            recipe.train.model_fields_set.intersection_update(values.get("train", {}))
-        return recipe
-
-    @model_validator(mode="after")
-    def _transfer_is_biggan(self) -> Recipe:
-        if self.transfer.method and self.train.model != "biggan":
-            raise ValueError("a transfer adapts a BigGAN: leave train.model out, or give biggan")
-        return self
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Recipe:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} names one twice, which would be the same run twice")
-        return self
-
-    @property
-    def seed(self) -> int:
-        """Seed of a single run."""
-        return self.seeds[0]
-
-    @property
-    def is_study(self) -> bool:
-        """Whether it asks for what `smallgan run` alone does."""
-        return self.grid is not None or self.train.epochs is not None
 
 
 def load_recipe(name_or_file: str | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe from a YAML file, the name of a shipped recipe, or the defaults (None), with overrides applied.
 
     `overrides` maps dotted paths to values, {"train.steps": 300}. Raises InputError (no such recipe, not YAML) and
-    UsageError, which lists all mistakes at once, those in the cells of its grid too, each by its path.
+    UsageError, which lists all mistakes at once, those in policies and in the variants of its grid included, each by
+    its path and its line in the file.
     """
-    values = _read(_find(name_or_file)) if name_or_file else {}
-    origin = name_or_file or "recipe"
+    source = recipe_yaml.read(_find(name_or_file)) if name_or_file else Source("recipe")
+    if name_or_file:
+        source = replace(source, name=name_or_file)
     for path, value in (overrides or {}).items():
-        section = put(values, path, value)
+        section = put(source.values, path, value)
         if section is not None:
             raise UsageError(f"{path}: {section!r} is a value, not a section")
-    return _check(values, origin)
+        source.lines.pop(path, None)
+    return _check(source, with_policies=True)
 
 
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe in a YAML file, such as a run's recipe.yaml. Raises InputError and UsageError."""
-    return _check(_read(path), str(path))
+    return _check(recipe_yaml.read(path), with_policies=False)  # a run outlives the policy file that it was made by
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """Return the recipe as YAML with every key in it; those of a study only where it is one."""
+    """Return the recipe as YAML with every key that this recipe reads; those of a study only where it is one."""
     values = recipe.model_dump(mode="json")
+    for unread in {"model", "loss", "regularizers"} - set(recipe.method_row.sections):
+        del values[unread]
+    if recipe.model and not MODELS[recipe.model.name].has_classes:
+        for key in marked(type(recipe.method), "needs_classes"):
+            del values["method"][key]
     if not recipe.is_study and recipe.budget == "steps":
         for section, key in ((values, "grid"), (values, "budget"), (values["train"], "epochs")):
             del section[key]
@@ -133,7 +68,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def dump_study(recipe: Recipe) -> str:
-    """Return the recipe of a study as YAML: what it was given, as the defaults of its cells depend on what they choose.
+    """Return the recipe of a study as YAML: only what it was given, as defaults depend on what a variant chooses.
 
     The recipe of each run has every key in it.
     """
@@ -145,17 +80,23 @@ def given(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json", exclude_unset=True)
 
 
-def cells_of(recipe: Recipe) -> list[GridCell]:
-    """Return the cells of a checked recipe; one, called after the recipe's policy or method, where it has no grid."""
+def variants_of(recipe: Recipe) -> list[Variant]:
+    """Return the variants of a checked recipe; without a grid one, named after its method or policy."""
     if recipe.grid is None:
-        return [GridCell(recipe.transfer.method or recipe.augment.policy)]
-    return grid_cells(recipe.grid)[0]
+        return [Variant(recipe.method.name if recipe.method_row.is_transfer else recipe.augment.policy)]
+    return expand_grid(recipe.grid)[0]
 
 
-def cell_recipe(recipe: Recipe, cell: GridCell, seed: int) -> Recipe:
-    """Return what one cell of a checked recipe asks for under one seed: a recipe without a grid."""
-    values, _ = merged(given(recipe), cell.overrides)
+def variant_recipe(recipe: Recipe, variant: Variant, seed: int) -> Recipe:
+    """Return the recipe of one variant under one seed, without a grid."""
+    values, _ = merged(given(recipe), variant.overrides)
     return Recipe.model_validate({**values, "seeds": [seed]})
+
+
+def step_keys(recipe: Recipe) -> tuple[str, ...]:
+    """Return the dotted keys of a recipe that are counted in steps, beside train.steps itself."""
+    sections = (("train", recipe.train), ("method", recipe.method))
+    return tuple(f"{name}.{key}" for name, section in sections for key in marked(type(section), "counted_in_steps"))
 
 
 def json_schema() -> str:
@@ -172,16 +113,17 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
         if not sign or not path:
             raise UsageError(f"--set {text}: found no PATH=VALUE; write for example --set train.steps=300")
         try:
-            overrides[path] = yaml.load(value, _Loader)
+            overrides[path] = yaml.load(value, recipe_yaml.Loader)
         except yaml.YAMLError:
             overrides[path] = value
     return overrides
 
 
-def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Return the dotted paths at which two recipes differ, with both values."""
+def differences(one: BaseModel, other: BaseModel) -> dict[str, tuple[Any, Any]]:
+    """Return the dotted paths at which two recipes differ, with both values; None where a recipe has no such key."""
     left, right = flat(one.model_dump(mode="json")), flat(other.model_dump(mode="json"))
-    return {path: (left.get(path), right.get(path)) for path in left if left.get(path) != right.get(path)}
+    paths = dict.fromkeys([*left, *right])
+    return {path: (left.get(path), right.get(path)) for path in paths if left.get(path) != right.get(path)}
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -196,80 +138,26 @@ def _find(name_or_file: str) -> Path:
     known = shipped_recipes()
     if name_or_file in known:
         return known[name_or_file]
-    hint = _nearest(name_or_file, known)
+    hint = did_you_mean(name_or_file, known)
     raise InputError(f"recipe {name_or_file!r}: no shipped recipe has that name{hint}; there are {', '.join(known)}")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read this recipe ({error.strerror}); name an existing YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({str(error).splitlines()[0]})") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: a recipe is a mapping of sections, found a {type(values).__name__}")
-    return values
-
-
-def _check(values: dict[str, Any], origin: str) -> Recipe:
-    recipe, mistakes = _validated(values)
-    cells, wrong = grid_cells(values.get("grid"))
+def _check(source: Source, *, with_policies: bool) -> Recipe:
+    values = source.values
+    recipe, mistakes = mistakes_in(values)
+    variants, wrong = expand_grid(values.get("grid"))
     if wrong:  # said better than by the model, which only sees that it is neither of two forms
-        mistakes = [mistake for mistake in mistakes if not mistake.startswith(("grid:", "grid."))] + wrong
-    for cell in cells if values.get("grid") is not None else []:
-        own, wrong = merged(values, cell.overrides)
-        wrong += _validated(own)[1]
-        mistakes += [f"{cell.where}: {mistake}" for mistake in wrong if mistake not in mistakes]
-    if mistakes or recipe is None:
-        raise UsageError(f"{origin}: {len(mistakes)} mistake(s)\n  " + "\n  ".join(mistakes))
+        mistakes = [mistake for mistake in mistakes if not f"{mistake.path}.".startswith("grid.")]
+        mistakes += [Mistake(*text.split(": ", 1)) for text in wrong]
+    if with_policies:
+        mistakes += policy_mistakes(values)
+    for variant in variants if values.get("grid") is not None else []:
+        own, wrong = merged(values, variant.overrides)
+        of_variant = [*(Mistake(*text.split(": ", 1)) for text in wrong), *mistakes_in(own)[1]]
+        if with_policies:
+            of_variant += policy_mistakes(own)
+        mistakes += [replace(each, variant=variant.where) for each in of_variant if each not in mistakes]
+    texts = [*source.mistakes, *(mistake.text(source) for mistake in mistakes)]
+    if texts or recipe is None:
+        raise UsageError(f"{source.name}: {len(texts)} mistake(s)\n  " + "\n  ".join(dict.fromkeys(texts)))
     return recipe
-
-
-def _validated(values: dict[str, Any]) -> tuple[Recipe | None, list[str]]:
-    """Return the recipe, None where something is wrong with it, and what is, a line each."""
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        items = error.errors()
-        return None, list(
-            dict.fromkeys(_mistake(item["loc"], item["type"], item["msg"], item.get("input")) for item in items)
-        )
-    return recipe, []
-
-
-def _mistake(location: tuple[int | str, ...], kind: str, message: str, found: Any) -> str:
-    path = ".".join(str(part) for part in location if part not in _BRANCHES)
-    if kind == "extra_forbidden":
-        return f"{path}: no such key, found {found!r}{_nearest_key(path)}"
-    if kind == "value_error":
-        return f"{path or 'recipe'}: {message.removeprefix('Value error, ')}"
-    return f"{path or 'recipe'}: {message[0].lower()}{message[1:]}, found {found!r}"
-
-
-_BRANCHES = ("dict[str,list[any]]", "list[dict[str,any]]")
-"""What pydantic puts into the path of a mistake where a key takes one of two forms."""
-
-
-def _nearest_key(path: str) -> str:
-    known = _keys(Recipe().model_dump(mode="json"))
-    last = path.rsplit(".", 1)[-1]
-    same = [key for key in known if key.rsplit(".", 1)[-1] == last]  # the right key in the wrong section
-    return f"; did you mean {same[0]!r}?" if same else _nearest(path, known)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return all dotted keys, those of sections too."""
-    keys = []
-    for key, value in values.items():
-        keys.append(f"{prefix}{key}")
-        if isinstance(value, Mapping):
-            keys += _keys(value, f"{prefix}{key}.")
-    return keys

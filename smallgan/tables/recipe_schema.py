@@ -1,11 +1,23 @@
-"""The sections of a recipe as pydantic models, and the defaults of each model and method. Torch-free."""
+"""The recipe: its sections as pydantic models. Torch-free.
+
+`model`, `method`, `loss` and each of `regularizers` hold the options of the row that they name; the rows are in the
+tables beside this file. What a recipe leaves out is filled in from the rows it chose (`with_defaults`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
+from pydantic_core import core_schema
+
+from smallgan.tables.losses import LOSSES
+from smallgan.tables.methods import METHODS, STEPS, AdversarialOptions, MethodRow
+from smallgan.tables.models import MODELS
+from smallgan.tables.options import Choice, Options, Section
+from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
 
 MetricName = Literal[
     "is", "kmmd", "kmmd_u", "mmd2_rbf_multi", "mmd2_rbf_multi_u", "kid", "fid", "precision", "recall", "nn", "copies",
@@ -13,12 +25,9 @@ MetricName = Literal[
 ]  # fmt: skip
 """The metrics that need no more than fakes and originals; `smallgan.metrics.METRICS` says what they are."""
 Side = Literal[32, 64, 128, 256, 512]
-
-
-class Section(BaseModel):
-    """What all sections share: no unknown key, and the sentence below a key is its description."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+DEFAULT_METHOD = "adversarial"
+DEFAULT_NAMES = {"model": "dcgan", "loss": "nonsaturating"}
+"""Rows that a recipe chooses where its method reads the section and it says nothing."""
 
 
 class DataSection(Section):
@@ -51,7 +60,7 @@ class AugmentSection(Section):
     count: int | None = Field(default=None, ge=0)
     """Number of added images."""
     generator: str | None = None
-    """Run or checkpoint that makes the images of the kind `gan`."""
+    """Run or checkpoint that makes the images of the transform `gan`."""
 
     @model_validator(mode="after")
     def _one_amount(self) -> AugmentSection:
@@ -60,126 +69,24 @@ class AugmentSection(Section):
         return self
 
 
-BIGGAN = {
-    "loss": "hinge",
-    "lr_g": 1e-4,
-    "lr_d": 4e-4,
-    "beta1": 0.0,
-    "z_dim": 120,
-    "base_width": 16,
-    "ema_decay": 0.9999,
-}
-ADAPTER = {"steps": 10_000, "batch_size": 25, "beta1": 0.9, "snapshot_every": 1000}
-FINETUNE = {"steps": 2000, "batch_size": 25, "snapshot_every": 250, "ema_decay": 0.999}
-
-
 class TrainSection(Section):
-    """The trainer's settings. Defaults follow the model's paper where it says something; these are DCGAN's.
+    """The training loop; what a step does is the method's."""
 
-    For `model: biggan` they are Brock et al.'s and SAGAN's, in a transfer those of the method; see `with_defaults`.
-    """
-
-    model: Literal["dcgan", "biggan"] = "dcgan"
-    """What is trained; a transfer is of a BigGAN."""
-    loss: Literal["nonsaturating", "hinge"] = "nonsaturating"
-    """What the two networks minimise."""
     steps: int = Field(default=5000, ge=1)
-    """Optimiser steps of each network."""
+    """Optimiser steps of the generator."""
     epochs: float | None = Field(default=None, gt=0)
     """Passes over the originals; where they need more than `steps`, these and what is counted in steps grow with them.
 
     Read by `smallgan run` alone, which writes the steps it comes to into the recipe of each run.
     """
     batch_size: int = Field(default=64, ge=2)
-    """Images a step; batch norm needs at least two."""
-    lr_g: float = Field(default=2e-4, gt=0)
-    """Adam's learning rate of the generator."""
-    lr_d: float = Field(default=2e-4, gt=0)
-    """Adam's learning rate of the discriminator."""
-    beta1: float = Field(default=0.5, ge=0, lt=1)
-    """Adam's decay of the mean gradient."""
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Adam's decay of the mean squared gradient."""
-    z_dim: int = Field(default=100, ge=1)
-    """Length of z; BigGAN rounds it down to whole chunks."""
-    base_width: int = Field(default=64, ge=8, multiple_of=8)
-    """DCGAN: channels at the highest resolution; they double with each halving of the side. BigGAN: ch, its unit."""
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Decay a step of the averaged generator that samples and scores come from."""
+    """Images per step; batch norm needs at least two."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 runs convolutions in bfloat16 (autocast); weights and optimiser stay float32."""
-    report_every: int = Field(default=50, ge=1)
+    report_every: int = Field(default=50, ge=1, json_schema_extra=STEPS)
     """Steps between two lines of stats.jsonl."""
-    snapshot_every: int = Field(default=500, ge=1)
+    snapshot_every: int = Field(default=500, ge=1, json_schema_extra=STEPS)
     """Steps between two snapshots: checkpoint, grid, scores."""
-
-
-class BigGANSection(Section):
-    """What only a BigGAN trained from scratch or fine-tuned reads."""
-
-    conditional: bool = True
-    """Learn the classes that the source's sub-folders name; one class where it has none, or when false."""
-    class_balanced: bool = True
-    """Draw each batch's classes evenly, then an image of each, instead of walking all images."""
-    shared_dim: int = Field(default=128, ge=1)
-    """Length of the shared class vector."""
-    attention: int = Field(default=0, ge=0)
-    """Side of the maps that self-attention follows; 0: none. The paper's 128 px model has it at 64."""
-    d_width: int | None = Field(default=None, ge=8, multiple_of=8)
-    """Unit of width of the discriminator; None: as the generator's."""
-    init: Literal["orthogonal", "N02"] = "orthogonal"
-    """How weights start: orthogonal, or drawn with a standard deviation of 0.02."""
-    d_steps: int = Field(default=1, ge=1)
-    """Discriminator steps a generator step."""
-    orthogonal: float = Field(default=1e-4, ge=0)
-    """beta of beta |W'W * (1 - I)|^2 over the generator's weights; 0: none."""
-    diffaugment: str = "none"
-    """Augmentations of reals and fakes in the discriminator, of color, translation, cutout, joined by commas."""
-    mirror: bool = True
-    """Mirror half of the real images of each batch."""
-    ema_start: int = Field(default=0, ge=0)
-    """Step from which the generator is averaged; before it the average is a copy."""
-
-
-class TransferSection(Section):
-    """How a pretrained generator is adapted."""
-
-    method: Literal["bsa", "apgc", "finetune"] | None = None
-    """None: from scratch."""
-    pretrained: str | None = None
-    """A checkpoint, a folder or a run; None is the generator that ships with smallgan."""
-    group_size: int = Field(default=16, ge=0)
-    """APGC: channels a group; 0: ungrouped."""
-    init: Literal["pretrained", "identity"] = "pretrained"
-    """APGC: start as the pretrained generator, or as the published code does, at the identity plus noise."""
-    class_vector: str = Field(default="mean", coerce_numbers_to_str=True)
-    """Start of the class vector: mean of all classes, a class index, or a weighted set such as 3:0.5+17:0.5."""
-    codes: Literal["zero", "normal"] = "zero"
-    """Start of the code of each training image."""
-    code_noise: float = Field(default=0.01, ge=0)
-    """Standard deviation of the noise on a code, drawn anew in each step."""
-    lr_codes: float = Field(default=0.05, ge=0)
-    """Rate of the codes of the training images."""
-    lr_class: float = Field(default=0.001, ge=0)
-    """Rate of the class vector."""
-    lr_adapter: float = Field(default=0.0005, ge=0)
-    """Rate of the adapter's layers and of scale and bias after the first layer."""
-    lr_first: float = Field(default=1e-7, ge=0)
-    """Rate of the first layer's weight; 0: frozen."""
-    lr_decay: float = Field(default=0.1, gt=0, le=1)
-    """What all rates are multiplied by every `lr_decay_every` steps."""
-    lr_decay_every: int = Field(default=3000, ge=1)
-    """Optimiser steps after which all rates are multiplied by `lr_decay`."""
-    variant: Literal["normalized", "raw"] = "normalized"
-    """Loss: the PyTorch port's (squared perceptual terms, each divided by its own value), or the original's (L1)."""
-    perceptual: str = "auto"
-    """vgg16, squeezenet1_1, shipped or none; auto: the first of the three whose weights are on this machine."""
-    perceptual_weight: float | None = Field(default=None, ge=0)
-    """None: 0.1 (normalized) or 0.001 (raw)."""
-    latent_weight: float = Field(default=0.1, ge=0)
-    """Weight of the distance between the codes and normal noise."""
-    class_weight: float = Field(default=0.02, ge=0)
-    """Weight of the mean square of the class vector."""
 
 
 class ScoreSection(Section):
@@ -203,7 +110,7 @@ class SampleSection(Section):
     interpolate: int = Field(default=4, ge=0)
     """Latents that a strip and a GIF walk through; 0 or 1: none."""
     truncation: float | None = Field(default=None, gt=0)
-    """Draw again what lies further from 0 than this; None: no truncation."""
+    """Truncation threshold: resample components with abs(z) > T; None: no truncation."""
     checkpoint: Literal["last", "best"] = "last"
     """Which checkpoint of the run; best: lowest KMMD of the snapshots."""
 
@@ -212,17 +119,153 @@ class ReportSection(Section):
     """The page of a study."""
 
     page: bool = True
-    """Write report.html once every cell is done; false: `smallgan report` writes it when you ask."""
+    """Write report.html once every trial is done; false: `smallgan report` writes it when you ask."""
+
+
+class Regularizers(Section):
+    """Regularizers by name, each with its options: {r1: {weight: 1.0}}. A null takes a default of the model away."""
+
+    def chosen(self) -> dict[str, RegularizerOptions]:
+        """Return those with a weight by name, in the order of the table."""
+        named = {row.name: getattr(self, row.name) for row in REGULARIZERS}
+        return {name: options for name, options in named.items() if options is not None and options.weight}
+
+
+class _OfTheTable:
+    """The type of `regularizers`: a key for each row that the table has when a recipe is checked."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, Regularizers) else _regularizers(tuple(REGULARIZERS))(value),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value, info: value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset), info_arg=True
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:
+        made: Any = _regularizers(tuple(REGULARIZERS)).__self__  # type: ignore[attr-defined]
+        return handler(made.__pydantic_core_schema__)
+
+
+@lru_cache
+def _regularizers(rows: tuple[RegularizerRow, ...]) -> Callable[[Any], Regularizers]:
+    fields: dict[str, Any] = {row.name: (row.options | None, Field(None, description=row.title)) for row in rows}
+    made = create_model("Regularizers", __base__=Regularizers, **fields)
+    return made.model_validate
+
+
+class Recipe(Section):
+    """All that decides what a run, or a study of several, computes."""
+
+    name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Its run or study folder is called after it."""
+    data: DataSection = DataSection()
+    augment: AugmentSection = AugmentSection()
+    model: Annotated[Options | None, Choice(MODELS)] = None
+    """What is trained, with its options; not in a transfer, whose pretrained generator decides it."""
+    method: Annotated[Options, Choice(METHODS)] = AdversarialOptions()
+    """How it is trained, with the method's options."""
+    loss: Annotated[Options | None, Choice(LOSSES)] = None
+    """What generator and discriminator minimise."""
+    regularizers: Annotated[Regularizers, _OfTheTable()] = Field(default_factory=dict, validate_default=True)
+    """Terms that are added to the losses."""
+    train: TrainSection = TrainSection()
+    sample: SampleSection = SampleSection()
+    score: ScoreSection = ScoreSection()
+    report: ReportSection = ReportSection()
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Seeds of the runs: the repeats of each variant; `smallgan train` uses the first."""
+    budget: Literal["steps", "epochs"] = "steps"
+    """What all variants of a grid share: images seen and checkpoints, or passes over their own set, as published."""
+    grid: dict[str, list[Any]] | list[dict[str, Any]] | None = None
+    """Lists of values by dotted key, whose product is run, or a list of variants: a name and the keys each changes."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _defaults(cls, values: Any, handler: ModelWrapValidatorHandler[Recipe]) -> Recipe:
+        """Fill in the defaults of the rows that the recipe chooses, where it leaves a key out.
+
+        What was filled in does not count as set: a variant of a grid may choose another row, and gets its defaults.
+        """
+        if not isinstance(values, Mapping):
+            return handler(values)
+        recipe = handler(with_defaults(values))
+        _count_as_set(recipe, values)
+        return recipe
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Recipe:
+        if self.model and self.data.size not in MODELS[self.model.name].sizes:
+            raise ValueError(f"data.size: {size_mistake(self.model.name, self.data.size)}")
+        return self
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{list(seeds)} names one twice, which would be the same run twice")
+        return seeds
+
+    @property
+    def seed(self) -> int:
+        """Seed of a single run."""
+        return self.seeds[0]
+
+    @property
+    def method_row(self) -> MethodRow:
+        """Row of its method."""
+        return METHODS[self.method.name]
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model, or in a transfer of the method."""
+        return self.model.name if self.model else self.method.name
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it asks for what `smallgan run` alone does."""
+        return self.grid is not None or self.train.epochs is not None
+
+
+def size_mistake(model: str, size: Any) -> str:
+    """Return what is wrong with a size that a model does not make."""
+    return f"the model {model} makes {', '.join(map(str, MODELS[model].sizes))} px, found {size}"
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe's values with the defaults of its model and method where it leaves a key of `train` out."""
-    train, transfer = values.get("train", {}), values.get("transfer", {})
-    if not isinstance(train, Mapping) or not isinstance(transfer, Mapping):
+    """Return a recipe's values with the defaults of its method, model and loss where it leaves their keys out."""
+    method = chosen(values, "method", DEFAULT_METHOD)
+    if method not in METHODS:
         return dict(values)
-    method = transfer.get("method")
-    filled: dict[str, Any] = {}
-    if method or train.get("model") == "biggan":
-        filled |= {"model": "biggan", **BIGGAN}
-    filled |= {"bsa": ADAPTER, "apgc": ADAPTER, "finetune": FINETUNE}.get(str(method), {})
-    return {**values, "train": {**filled, **train}}
+    sections = METHODS[method].sections
+    names = {"method": method}
+    names |= {name: default for name, default in DEFAULT_NAMES.items() if name in sections}
+    filled = dict(values)
+    rows: list[Any] = [METHODS[method]]
+    model = chosen(values, "model", DEFAULT_NAMES["model"])
+    if "model" in sections and model in MODELS:
+        rows.append(MODELS[model])
+    defaults = {f"{section}.name": name for section, name in names.items()}
+    for row in rows:
+        defaults |= row.defaults
+    for path, default in defaults.items():
+        section, key = path.split(".")
+        own = filled.get(section, {})
+        own = {"name": own} if isinstance(own, str) else own
+        if isinstance(own, Mapping):
+            filled[section] = {key: default, **own}
+    return filled
+
+
+def chosen(values: Mapping[str, Any], section: str, default: str) -> str:
+    """Return the name of the row that a section of a recipe's values chooses; `default` where it says none."""
+    own = values.get(section)
+    return own if isinstance(own, str) else str(own.get("name", default)) if isinstance(own, Mapping) else default
+
+
+def _count_as_set(recipe: BaseModel, values: Mapping[str, Any]) -> None:
+    recipe.model_fields_set.intersection_update(values)
+    for name in recipe.model_fields_set:
+        section, given = getattr(recipe, name), values[name]
+        if isinstance(section, Section):
+            _count_as_set(section, {"name": given} if isinstance(given, str) else given)

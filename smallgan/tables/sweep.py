@@ -1,24 +1,27 @@
-"""Grids: which cells a recipe's `grid` asks for. Plain values in, plain values out: no model, no file, no torch."""
+"""Grids: the variants that a recipe's `grid` expands to. Plain values in and out; no torch."""
 
 from __future__ import annotations
 
 import copy
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 SHARED = ("grid", "name", "seeds", "budget", "report")
-"""Keys that a cell cannot change: they are the study's."""
-MOST_CELLS = 500
+"""Keys of the whole study, which a variant cannot change."""
+NAMED = ("model", "method", "loss")
+"""Sections that a name alone may stand for."""
+MAX_VARIANTS = 500
 _AMOUNTS = ("augment.ratio", "augment.count", "augment.generator")
 _LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
-class GridCell:
-    """One cell."""
+class Variant:
+    """One configuration of a grid."""
 
     name: str
     overrides: dict[str, Any] = field(default_factory=dict)
@@ -27,26 +30,28 @@ class GridCell:
     """Its place in the recipe, for messages: grid[2] (hflip)."""
 
 
-def grid_cells(grid: Any) -> tuple[list[GridCell], list[str]]:
-    """Return the cells of a grid, and what is wrong with it, a sentence each.
+def expand_grid(grid: Any) -> tuple[list[Variant], list[str]]:
+    """Return the variants of a grid, and what is wrong with it, a sentence each.
 
-    A mapping of dotted keys to lists gives their product, the last key changing fastest; a list gives a cell for each
-    of its mappings, `name` being its name and all other keys overrides, dotted or in sections. None is one cell.
+    A mapping of dotted keys to lists gives their product, the last key changing fastest. In a list, each mapping is a
+    variant: `name`, and overrides by dotted key or in sections. None is one variant.
     """
     if grid is None:
-        return [GridCell("all")], []
+        return [Variant("all")], []
     if isinstance(grid, Mapping):
         return _product(grid)
     if isinstance(grid, list):
         return _listed(grid)
-    return [], [f"grid: needed lists of values by dotted key, or a list of cells; found {grid!r}"]
+    return [], [f"grid: needed lists of values by dotted key, or a list of variants; found {grid!r}"]
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> str | None:
-    """Set a dotted path in nested values; return the part of it that is a value and no section, None if all went."""
+    """Set a dotted path in nested values; return None, or the part of the path that is a value, not a section."""
     *sections, key = path.split(".")
     for section in sections:
         inner = values.setdefault(section, {})
+        if isinstance(inner, str) and section in NAMED:
+            inner = values[section] = {"name": inner}
         if not isinstance(inner, dict):
             return section
         values = inner
@@ -55,7 +60,7 @@ def put(values: dict[str, Any], path: str, value: Any) -> str | None:
 
 
 def merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return a copy of a recipe's values with a cell's overrides and without what is the study's, and the mistakes."""
+    """Return a recipe's values with a variant's overrides and without the keys of the study, and the mistakes."""
     result = copy.deepcopy({key: value for key, value in values.items() if key not in ("grid", "budget", "report")})
     mistakes = []
     for path, value in overrides.items():
@@ -67,7 +72,7 @@ def merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[dic
 
 def slug(name: str) -> str:
     """Return a name that every file system takes."""
-    return re.sub(r"[^A-Za-z0-9+._-]+", "-", name).strip("-.") or "cell"
+    return re.sub(r"[^A-Za-z0-9+._-]+", "-", name).strip("-.") or "variant"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -81,44 +86,41 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def _product(grid: Mapping[Any, Any]) -> tuple[list[GridCell], list[str]]:
+def _product(grid: Mapping[Any, Any]) -> tuple[list[Variant], list[str]]:
     mistakes = [
         f"grid.{key}: needed a list of at least one value, found {values!r}"
         for key, values in grid.items()
         if not isinstance(values, list) or not values
     ]
-    mistakes += [_not_a_cells(f"grid.{key}", key) for key in grid if str(key).split(".")[0] in SHARED]
+    mistakes += [_of_the_study(f"grid.{key}", key) for key in grid if str(key).split(".")[0] in SHARED]
     if not grid:
         mistakes.append("grid: empty; needed lists of values by dotted key, or leave it out")
-    number = 1
-    for values in grid.values():
-        number *= len(values) if isinstance(values, list) else 1
-    if number > MOST_CELLS:
-        mistakes.append(f"grid: {number} cells; needed at most {MOST_CELLS}")
+    number = math.prod(len(values) if isinstance(values, list) else 1 for values in grid.values())
+    if number > MAX_VARIANTS:
+        mistakes.append(f"grid: {number} variants; needed at most {MAX_VARIANTS}")
     if mistakes:
         return [], mistakes
     keys = [str(key) for key in grid]
     several = [key for key in keys if len(grid[key]) > 1] or keys
-    cells: dict[str, GridCell] = {}
+    variants: dict[str, Variant] = {}
     for values in itertools.product(*grid.values()):
         overrides = dict(zip(keys, values, strict=True))
-        name = _short(" ".join(_said(key, overrides[key]) for key in several))
-        if overrides.get("augment.policy") == "none":  # what is added to nothing has no amount: such cells are one
+        if overrides.get("augment.policy") == "none":  # nothing is added: variants that differ in amounts are the same
             overrides = {key: value for key, value in overrides.items() if key not in _AMOUNTS}
-            name = _short(" ".join(_said(key, overrides[key]) for key in several if key in overrides))
-        if any(cell.overrides == overrides for cell in cells.values()):
+        name = _short(" ".join(_words(key, overrides[key]) for key in several if key in overrides) or "none")
+        if any(variant.overrides == overrides for variant in variants.values()):
             continue
-        while name in cells:
+        while name in variants:
             name += "'"
-        cells[name] = GridCell(name, overrides, f"grid ({name})")
-    return list(cells.values()), []
+        variants[name] = Variant(name, overrides, f"grid ({name})")
+    return list(variants.values()), []
 
 
-def _listed(grid: list[Any]) -> tuple[list[GridCell], list[str]]:
-    cells: list[GridCell] = []
+def _listed(grid: list[Any]) -> tuple[list[Variant], list[str]]:
+    variants: list[Variant] = []
     mistakes: list[str] = []
-    if not grid or len(grid) > MOST_CELLS:
-        return [], [f"grid: {len(grid)} cells; needed 1 to {MOST_CELLS}, or leave it out"]
+    if not grid or len(grid) > MAX_VARIANTS:
+        return [], [f"grid: {len(grid)} variants; needed 1 to {MAX_VARIANTS}, or leave it out"]
     for number, entry in enumerate(grid):
         if not isinstance(entry, Mapping):
             mistakes.append(f"grid[{number}]: needed a name and overrides such as augment.policy, found {entry!r}")
@@ -130,25 +132,25 @@ def _listed(grid: list[Any]) -> tuple[list[GridCell], list[str]]:
         where = f"grid[{number}] ({name})"
         overrides = flat({str(key): value for key, value in entry.items() if key != "name"})
         for key in [key for key in overrides if key.split(".")[0] in SHARED]:
-            mistakes.append(_not_a_cells(f"{where}.{key}", key))
+            mistakes.append(_of_the_study(f"{where}.{key}", key))
             del overrides[key]
-        for other in cells:
+        for other in variants:
             if slug(other.name).lower() == slug(name).lower():
                 mistakes.append(f"{where}: {other.where} has that name already; needed one of its own")
             elif other.overrides == overrides:
                 mistakes.append(f"{where}: the same as {other.where}; leave one of the two out")
-        cells.append(GridCell(name, overrides, where))
-    return cells, mistakes
+        variants.append(Variant(name, overrides, where))
+    return variants, mistakes
 
 
-def _not_a_cells(where: str, key: str) -> str:
+def _of_the_study(where: str, key: str) -> str:
     if str(key) == "seeds":
-        return f"{where}: every cell has the same seeds, as they are its repeats; write seeds beside grid"
-    return f"{where}: a cell cannot change {key}, which is the study's; write it beside grid"
+        return f"{where}: all variants are run under the same seeds; write seeds beside grid"
+    return f"{where}: a variant cannot change {key}, which belongs to the whole study; write it beside grid"
 
 
-def _said(key: str, value: Any) -> str:
-    """Return a value as the name of a cell says it: by itself where it is a word, else after its key."""
+def _words(key: str, value: Any) -> str:
+    """Return a value as it stands in the name of a variant: text by itself, anything else after its key."""
     if isinstance(value, str):
         return value.rstrip("/").rsplit("/", 1)[-1]
     return f"{key.rsplit('.', 1)[-1]}={value}"

@@ -95,13 +95,14 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     names = [image.name for image in source.images if image.origin == "original"]
     summary = {
         "source": recipe.data.source,
+        "source_path": str(path.resolve()) if recipe.data.source else None,
         "size": recipe.data.size,
         "resize_mode": recipe.data.resize_mode,
         "num_real": int(is_original.sum()),
         "num_images": len(mixture.images),
         "origins": dict(Counter(image.origin for image in mixture.images)),
         "policy": policy,
-        **({"kinds": plan.policy.own} if plan.policy.own else {}),
+        **({"custom_transforms": plan.policy.own} if plan.policy.own else {}),
         "fingerprint": fingerprint([hashes[name] for name in names]),
         "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
         "names": names,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from augment.core.files import write_bytes, write_json
 from augment.errors import FailedError
 from augment.imaging.codec import encode_png
-from smallgan.core.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
+from smallgan.core.checkpoint import Checkpointed, last_whole, load_checkpoint, not_finite, save_checkpoint
+from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
 from smallgan.core.rng import Stream, normal
 from smallgan.core.run_dir import RunDir, append_jsonl
@@ -43,6 +43,13 @@ class Trainer(Checkpointed, Protocol):
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` on a batch of real images; return scalars on the device, loss_g among them."""
 
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What a dry run tells of it beside the numbers of parameters; JSON values."""
+
+    def preview(self) -> Pixels | None:
+        """Return what to show beside samples, H x W x 3; None for nothing."""
+
     def recalibrate_batchnorm(self) -> None:
         """Make the averaged generator ready to be used; must not change what the next step does."""
 
@@ -65,14 +72,12 @@ class Clock:
 class Hooks:
     """What the loop calls and does not know."""
 
-    say: Callable[[str], None]
+    log: Log
     """Takes a status line."""
     evaluate: Callable[[Any, int], float | None]
     """(averaged generator, step) -> a figure of merit, lower is better, or None; writes its own scores."""
     stop_requested: Callable[[], bool]
     """True once the user asked to stop; the loop then saves and returns."""
-    draw: Callable[[int], None] = lambda _: None
-    """Takes the step of a snapshot, and draws what the trainer has to show beside samples."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
     """Takes each line of stats.jsonl, for TensorBoard."""
     advance: Callable[[int], None] = lambda _: None
@@ -87,13 +92,15 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     not finite.
     """
     settings, clock = recipe.train, Clock()
-    step = run.last_step()
+    step, damaged = last_whole(run)
+    for note in damaged:
+        hooks.log(note)
     if step:
         state = load_checkpoint(run.checkpoint(step), trainer)
         clock = Clock(state["train_seconds"], state["other_seconds"])
-        hooks.say(f"resumed from step {step} ({run.checkpoint(step).name})")
+        hooks.log(f"resumed from step {step} ({run.checkpoint(step).name})")
         if state["num_threads"] != torch.get_num_threads():
-            hooks.say(f"threads: {state['num_threads']} then, {torch.get_num_threads()} now; last bits may differ")
+            hooks.log(f"threads: {state['num_threads']} then, {torch.get_num_threads()} now; last bits may differ")
     run.cut_after(step if step else -1)
     clock.lap()
     if not run.fakes(step).is_file():  # the very start, or a kill between a checkpoint and its grid
@@ -102,19 +109,20 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         _snapshot(recipe, run, trainer, hooks, step)
         clock.other_seconds += clock.lap()
 
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, list[Tensor]] = {}
     first_of_report = step
     while step < settings.steps:
         # Data and step
         numbers = trainer.step(batches.batch(step), step)
-        sums = {name: sums[name] + value if sums else value for name, value in numbers.items()}
+        for name, value in numbers.items():
+            sums.setdefault(name, []).append(value)
         step += 1
 
         stopping = hooks.stop_requested()
         is_snapshot = step % settings.snapshot_every == 0 or step == settings.steps or stopping
         # Report; a snapshot always reports, so that a checkpoint never stands inside an interval
         if is_snapshot or step % settings.report_every == 0:
-            means = {name: value.item() / (step - first_of_report) for name, value in sums.items()}
+            means = {name: torch.stack(values).sum().item() / len(values) for name, values in sums.items()}
             seconds = clock.lap()
             clock.train_seconds += seconds
             _stop_unless_finite(means, recipe, run, first_of_report, step)
@@ -126,6 +134,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
             trainer.recalibrate_batchnorm()
+            _stop_unless_finite_weights(trainer, recipe, run, step)
             _save(run, trainer, clock, step, batches.batch_size)
             _snapshot(recipe, run, trainer, hooks, step)
             run.prune_checkpoints()
@@ -174,21 +183,12 @@ def _report(
     parts = (
         f"step {step}/{recipe.train.steps}",
         f"kimg {line['kimg']:.1f}",
-        _losses(means),
+        " ".join(f"{term.status} {means[term.name]:.4f}" for term in recipe.method_row.terms if term.status),
         f"{images_per_second:.1f} images/s",
-        f"training {_span(clock.train_seconds)}",
-        f"elsewhere {_span(clock.other_seconds)}",
-        f"left {_span(left)}",
+        f"train {duration(clock.train_seconds)}, eval/save {duration(clock.other_seconds)}, ETA {duration(left)}",
         f"memory {line['memory_mb']} MB",
     )
-    hooks.say("  ".join(parts))
-
-
-def _losses(means: Mapping[str, float]) -> str:
-    """Return the losses as a status line shows them: those of a pair of networks, or the terms of a reconstruction."""
-    if "loss_d" in means:
-        return f"loss D {means['loss_d']:.3f} G {means['loss_g']:.3f}"
-    return "  ".join(f"{name} {means[name]:.4f}" for name in ("pixel", "perceptual", "latent") if name in means)
+    hooks.log("  ".join(parts))
 
 
 def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: int) -> None:
@@ -208,32 +208,38 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
     """Score, remember the best checkpoint by the score, and last draw the grid, the mark that the snapshot is whole."""
     merit = hooks.evaluate(trainer.generator_ema, step)
-    best = json.loads(run.best.read_text(encoding="utf-8"))["merit"] if run.best.is_file() else math.inf
+    best = (run.best_record() or {}).get("merit", math.inf)
     if step and merit is not None and merit < best:
         write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
-    hooks.draw(step)
+    preview = trainer.preview()
+    if preview is not None:
+        write_bytes(run.reconstructions(step), encode_png(preview))
     write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer.generator_ema, recipe, trainer.device))))
 
 
 def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir, first: int, last: int) -> None:
     broken = [name for name, value in means.items() if not math.isfinite(value)]
-    if not broken:
-        return
+    if broken:
+        what = f"{', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}"
+        raise _diverged(what, recipe, run)
+
+
+def _stop_unless_finite_weights(trainer: Trainer, recipe: Recipe, run: RunDir, step: int) -> None:
+    """Look at what is about to be saved: the last update before a checkpoint has no loss yet that would show it."""
+    tensors = ((f"{name}.{key}", t) for name, net in trainer.networks.items() for key, t in net.state_dict().items())
+    broken = not_finite(tensors)
+    if broken:
+        raise _diverged(f"{broken[0]} holds numbers that are not finite after step {step}", recipe, run)
+
+
+def _diverged(what: str, recipe: Recipe, run: RunDir) -> FailedError:
     kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
     advice = "--precision fp32, or " if recipe.train.precision == "bf16" else ""
-    rates = {"transfer.lr_codes": recipe.transfer.lr_codes, "transfer.lr_adapter": recipe.transfer.lr_adapter}
-    if "loss_d" in means:
-        rates = {"train.lr_d": recipe.train.lr_d, "train.lr_g": recipe.train.lr_g}
+    options = recipe.method.model_dump()
+    rates = {path: options[path.removeprefix("method.")] for path in recipe.method_row.rates}
     used = ", ".join(f"{path} {rate:g}" for path, rate in rates.items())
     halved = " ".join(f"--set {path}={rate / 2:g}" for path, rate in rates.items())
-    raise FailedError(
-        f"{run.path}: {', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}; {kept}. "
-        f"The learning rates were {used}; precision {recipe.train.precision}. Try {advice}{halved}, with --new"
+    return FailedError(
+        f"{run.path}: {what}; {kept}. The learning rates were {used}; precision {recipe.train.precision}. "
+        f"Try {advice}{halved}, with --new"
     )
-
-
-def _span(seconds: float) -> str:
-    """Return 95 as 1m 35s."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {seconds:02d}s" if minutes else f"{seconds}s"

@@ -6,7 +6,7 @@ start where the recipe says, rates fall by optimiser steps, and every batch is u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,17 +14,24 @@ from torch import Tensor, nn
 
 from augment.errors import UsageError
 from smallgan.core.device import autocast
-from smallgan.core.rng import Stream, normal
-from smallgan.data.images import Batch, Pixels, to_images
-from smallgan.models.adapters import AdaptedGenerator
+from smallgan.core.rng import Stream, normal, rng
+from smallgan.data.images import Batch, ImageBatches, Pixels, pairs, to_images, to_pixels
+from smallgan.models.adapters import AdaptedGenerator, parameter_table
+from smallgan.models.base import Adaptable
 from smallgan.models.perceptual import Perceptual
+from smallgan.sampling.pretrained import PretrainedSource
+from smallgan.tables.dotted import load
+from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import Recipe
-from smallgan.training.reconstruction import PERCEPTUAL_WEIGHT, latent_distance, reconstruction
+from smallgan.training.data import TrainingData
+from smallgan.training.reconstruction import PERCEPTUAL_WEIGHT, latent_distance, load_perceptual, reconstruction
 
 TARGETS_A_CODE = 10
 """Normal draws for each code of a batch, in the latent regulariser."""
 KEPT_BYTES = 2 << 30
 """Most memory for the perceptual layers of the training images, which never change; beyond it they are made anew."""
+PAIRS_SHOWN = 50
+"""Training images in the picture of reconstructions."""
 _CHUNK = 25
 
 
@@ -44,8 +51,8 @@ class TransferTrainer:
     """Adapter, codes and their optimisers; the pretrained generator is frozen and no part of a checkpoint.
 
     Args:
-        recipe: its `transfer` and `train` sections are read.
-        adapter: see `build_adapter`.
+        recipe: its `method` and `train` sections are read.
+        adapter: at its start, from the row of the method.
         pixels: the training images N x S x S x 3, in the order of the batches' indices.
         device: where all of it runs.
         perceptual: see `reconstruction.load_perceptual`; None for none.
@@ -63,9 +70,11 @@ class TransferTrainer:
         perceptual: Perceptual | None,
         origin: Mapping[str, Any] | None = None,
     ) -> None:
-        settings = recipe.transfer
+        settings = recipe.method
+        assert isinstance(settings, BSAOptions)
         if pixels.shape[1:3] != (adapter.size, adapter.size):
             raise UsageError(f"data.size {pixels.shape[1]}: the pretrained generator makes {adapter.size} px; use that")
+        self._shown = pixels[:PAIRS_SHOWN]
         self.device, self.seed, self.precision = device, recipe.seed, recipe.train.precision
         self.settings = settings
         weight = settings.perceptual_weight
@@ -73,12 +82,12 @@ class TransferTrainer:
         self.generator = adapter.to(device).to(memory_format=torch.channels_last)
         shape = (len(pixels), adapter.z_dim)
         start = normal(recipe.seed, Stream.CODES, 0, shape)
-        self.codes = Codes(torch.from_numpy(start) if settings.codes == "normal" else torch.zeros(shape)).to(device)
+        self.codes = Codes(torch.from_numpy(start) if settings.code_init == "normal" else torch.zeros(shape)).to(device)
         self.perceptual = perceptual if self.perceptual_weight else None
         if self.perceptual is not None:
             self.perceptual.to(device).to(memory_format=torch.channels_last)
         self._kept = self._keep_layers(pixels)
-        betas = (recipe.train.beta1, recipe.train.beta2)
+        betas = (settings.beta1, settings.beta2)
         self._rates = {
             "g_ema": [settings.lr_class, settings.lr_first, settings.lr_adapter],
             "codes": [settings.lr_codes],
@@ -88,10 +97,10 @@ class TransferTrainer:
             "codes": torch.optim.Adam(self.codes.parameters(), settings.lr_codes, betas, fused=True),
         }
         self.description: dict[str, Any] = {
-            "model": settings.method,
+            "model": settings.name,
             "size": adapter.size,
             "z_dim": adapter.z_dim,
-            "transfer": settings.model_dump(mode="json"),
+            "method": settings.model_dump(mode="json"),
             "pretrained": dict(origin or {}),
         }
 
@@ -137,6 +146,15 @@ class TransferTrainer:
 
     def recalibrate_batchnorm(self) -> None:
         """Do nothing: moments are the pretrained generator's, and nothing is averaged."""
+
+    def preview(self) -> Pixels:
+        """Return what to show beside samples: training images, each above the image of its code."""
+        return pairs(self._shown, to_pixels(self.reconstruct(range(len(self._shown)))))
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What a dry run tells of it beside the numbers of parameters: the sizes of the adapters."""
+        return {"adapters": adapter_table(self.generator.pretrained)}
 
     def reconstruct(self, indices: Sequence[int] | None = None) -> Tensor:
         """Return the images N x 3 x S x S of the learned codes, without noise; None: of all training images."""
@@ -185,3 +203,57 @@ class TransferTrainer:
         assert self.perceptual is not None
         with torch.no_grad(), autocast(self.device, self.precision):
             return self.perceptual.features(images)
+
+
+def prepare(
+    recipe: Recipe,
+    data: TrainingData,
+    device: torch.device,
+    source: PretrainedSource,
+    log: Callable[[str], None],
+) -> tuple[TransferTrainer, ImageBatches]:
+    """Return the trainer of an adapter at its start, and the batches of the images.
+
+    Raises UsageError (group size, class vector, memory, a generator that the method cannot adapt).
+    """
+    options, pixels = recipe.method, data.mixture.pixels
+    assert isinstance(options, BSAOptions)
+    log(source.description)
+    for note in source.pretrained.notes:
+        log(note)
+    network, note = load_perceptual(options.perceptual, options.perceptual_weight)
+    draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.ADAPTER_INIT).integers(2**63)))
+    adapter: AdaptedGenerator = load(str(recipe.method_row.adapter))(options, source.generator, draws, device)
+    log(describe_adapter(options, source.generator, adapter))
+    log(note)
+    # A small set is one batch: an image twice in it would be twice the work for one code's gradient.
+    batches = ImageBatches(pixels, min(recipe.train.batch_size, len(pixels)), recipe.seed, device)
+    return TransferTrainer(recipe, adapter, pixels, device, network, source.origin), batches
+
+
+def describe_adapter(options: BSAOptions, pretrained: Adaptable, adapter: AdaptedGenerator) -> str:
+    """Return a line that says how many parameters the adapter has, beside BSA on the same generator."""
+    wanted = options.group_size if isinstance(options, APGCOptions) else None
+    rows = parameter_table(pretrained, () if wanted is None else (wanted,))
+    row = next(row for row in rows if row.group_size == wanted)
+    line = (
+        f"{row.name}: {row.weights:,} weights after the batch norms, {row.weights_ratio:.2f} times BSA's; "
+        f"{row.layer_parameters:,} with biases ({row.layer_ratio:.2f} times)"
+    )
+    trained = sum(parameter.numel() for parameter in adapter.parameters())
+    return f"{line}; {trained:,} trained in all, beside a code for each image"
+
+
+def adapter_table(pretrained: Adaptable) -> list[dict[str, Any]]:
+    """Return the sizes of BSA and of APGC at each usual group size, on this generator, as plain data."""
+    return [
+        {
+            "adapter": row.name,
+            "weights": row.weights,
+            "ratio": round(row.weights_ratio, 2),
+            "with biases": row.layer_parameters,
+            "ratio with biases": round(row.layer_ratio, 2),
+            "trained in all": row.trained,
+        }
+        for row in parameter_table(pretrained)
+    ]

@@ -266,7 +266,7 @@ def test_grounds_are_named_and_read_back(text, colour):
     with pytest.raises(UsageError, match="such as white"):
         parse_background("whit")
     with pytest.raises(UsageError, match="rgb, gray"):
-        parse_mode("gray")
+        parse_mode("grayscale")
 
 
 def test_gray_stays_gray_and_colour_becomes_gray_when_asked():

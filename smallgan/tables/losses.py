@@ -1,0 +1,68 @@
+"""The table of adversarial losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from augment.core.table import Table
+from smallgan.tables.options import Options
+
+
+class NonsaturatingOptions(Options):
+    """Cross-entropy whose generator's gradient does not vanish (Goodfellow et al. 2014)."""
+
+    name: Literal["nonsaturating"] = "nonsaturating"
+
+
+class HingeOptions(Options):
+    """Hinge (Lim and Ye 2017; Miyato et al. 2018)."""
+
+    name: Literal["hinge"] = "hinge"
+
+
+class LSGANOptions(Options):
+    """Least squares (Mao et al. 2017)."""
+
+    name: Literal["lsgan"] = "lsgan"
+
+
+class RelativisticOptions(Options):
+    """Relativistic paired loss (Jolicoeur-Martineau 2019)."""
+
+    name: Literal["relativistic"] = "relativistic"
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """What the two networks minimise, from raw scores."""
+
+    name: str
+    title: str
+    options: type[Options]
+    build: str
+    """(options) -> an AdversarialLoss of `smallgan.training.step`."""
+    generator_needs_reals: bool = False
+    """Whether the generator's step scores the real batch too."""
+
+
+LOSSES: Table[LossRow] = Table(
+    "loss",
+    [
+        LossRow(
+            "nonsaturating",
+            "non-saturating cross-entropy",
+            NonsaturatingOptions,
+            "smallgan.training.losses.nonsaturating:Nonsaturating",
+        ),
+        LossRow("hinge", "hinge", HingeOptions, "smallgan.training.losses.hinge:Hinge"),
+        LossRow("lsgan", "least squares", LSGANOptions, "smallgan.training.losses.lsgan:LSGAN"),
+        LossRow(
+            "relativistic",
+            "relativistic, paired",
+            RelativisticOptions,
+            "smallgan.training.losses.relativistic:Relativistic",
+            generator_needs_reals=True,
+        ),
+    ],
+)

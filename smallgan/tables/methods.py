@@ -1,0 +1,232 @@
+"""The table of training methods: from scratch or by transfer, their options, and what they log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
+
+from augment.core.table import Table
+from smallgan.tables.options import Options
+
+STEPS: dict[str, Any] = {"counted_in_steps": True}
+"""Marks a key that grows with the number of steps, when a study stretches a run."""
+CLASSES: dict[str, Any] = {"needs_classes": True}
+"""Marks a key that only class-conditional models read."""
+
+
+class AdversarialOptions(Options):
+    """A generator against a discriminator, from scratch."""
+
+    name: Literal["adversarial"] = "adversarial"
+    lr_g: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate of the generator."""
+    lr_d: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate of the discriminator."""
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    """Adam's decay of the mean gradient."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient."""
+    d_steps: int = Field(default=1, ge=1)
+    """Discriminator steps per generator step."""
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Decay per step of the averaged generator that samples and scores come from."""
+    ema_start: int = Field(default=0, ge=0, json_schema_extra=STEPS)
+    """Step from which the generator is averaged; before it the average is a copy."""
+    diffaugment: str = "none"
+    """Augmentations of reals and fakes in the discriminator: some of color, translation, cutout, joined by commas."""
+    mirror: bool = False
+    """Mirror half of the real images of each batch."""
+    conditional: bool = Field(default=True, json_schema_extra=CLASSES)
+    """Learn the classes that the sub-folders name; one class where there are none, or when false."""
+    class_balanced: bool = Field(default=True, json_schema_extra=CLASSES)
+    """Draw each batch's classes evenly, then an image of each, instead of walking all images."""
+
+
+class TransferOptions(Options):
+    """What all transfers share."""
+
+    pretrained: str | None = None
+    """A checkpoint, a folder or a run; None is the generator that ships with smallgan."""
+    class_vector: str = Field(default="mean", coerce_numbers_to_str=True)
+    """Start of the class vector: mean of all classes, a class index, or a weighted set such as 3:0.5+17:0.5."""
+
+
+class FinetuneOptions(AdversarialOptions, TransferOptions):
+    """All weights of a pretrained BigGAN, trained on against a discriminator."""
+
+    name: Literal["finetune"] = "finetune"  # type: ignore[assignment]
+    lr_g: float = Field(default=1e-4, gt=0)
+    lr_d: float = Field(default=4e-4, gt=0)
+    beta1: float = Field(default=0.0, ge=0, lt=1)
+    mirror: bool = True
+
+
+class BSAOptions(TransferOptions):
+    """Batch statistics adaptation (Noguchi and Harada 2019): scale and bias of a frozen generator."""
+
+    name: Literal["bsa"] = "bsa"
+    code_init: Literal["zero", "normal"] = "zero"
+    """Start of the latent code of each training image."""
+    code_noise: float = Field(default=0.01, ge=0)
+    """Standard deviation of the noise on a code, drawn anew in each step."""
+    lr_codes: float = Field(default=0.05, ge=0)
+    """Learning rate of the codes of the training images."""
+    lr_class: float = Field(default=0.001, ge=0)
+    """Learning rate of the class vector."""
+    lr_adapter: float = Field(default=0.0005, ge=0)
+    """Learning rate of the adapter's layers and of scale and bias after the first layer."""
+    lr_first: float = Field(default=1e-7, ge=0)
+    """Learning rate of the first layer's weight; 0: frozen."""
+    lr_decay: float = Field(default=0.1, gt=0, le=1)
+    """Factor of all learning rates every `lr_decay_every` steps."""
+    lr_decay_every: int = Field(default=3000, ge=1, json_schema_extra=STEPS)
+    """Steps after which all learning rates are multiplied by `lr_decay`."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Adam's decay of the mean gradient."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient."""
+    variant: Literal["normalized", "raw"] = "normalized"
+    """Loss: the PyTorch port's (squared perceptual terms, each divided by its own value), or the original's (L1)."""
+    perceptual: str = "auto"
+    """vgg16, squeezenet1_1, shipped or none; auto: the first of the three whose weights are on this machine."""
+    perceptual_weight: float | None = Field(default=None, ge=0)
+    """None: 0.1 (normalized) or 0.001 (raw)."""
+    latent_weight: float = Field(default=0.1, ge=0)
+    """Weight of the distance between the codes and normal noise."""
+    class_weight: float = Field(default=0.02, ge=0)
+    """Weight of the mean square of the class vector."""
+
+
+class APGCOptions(BSAOptions):
+    """Adaptive point-wise grouped convolutions (Takeda and Yanai 2021) on a frozen generator."""
+
+    name: Literal["apgc"] = "apgc"  # type: ignore[assignment]
+    group_size: int = Field(default=16, ge=0)
+    """Channels per group; 0: ungrouped."""
+    init: Literal["pretrained", "identity"] = "pretrained"
+    """Start as the pretrained generator, or as the published code does, at the identity plus noise."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A number that a step returns, and how it is shown."""
+
+    name: str
+    """Its key in stats.jsonl."""
+    chart: str
+    """Title of its chart on the page; terms of one chart share it."""
+    label: str = ""
+    """Its line in the chart, where there are several."""
+    note: str = ""
+    """What to know when reading the chart."""
+    status: str = ""
+    """Its name on the status line; "": not there."""
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A way to train."""
+
+    name: str
+    title: str
+    options: type[Options]
+    prepare: str
+    """(recipe, data, device, pretrained source or None, log) -> (Trainer, ImageBatches)"""
+    terms: tuple[Term, ...]
+    rates: tuple[str, ...]
+    """Keys of its learning rates, for the message of a diverged run."""
+    sections: tuple[str, ...] = ()
+    """Sections of a recipe that this method reads and others may not: model, loss, regularizers."""
+    is_transfer: bool = False
+    """Whether it starts from a pretrained generator, which also decides the size of the images."""
+    load: str | None = None
+    """(state of a checkpoint) -> generator, where it is not the model's own."""
+    adapter: str | None = None
+    """(options, pretrained generator, draws, device, training) -> AdaptedGenerator, of a method that fits one."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted recipe keys and their defaults for this method, where they differ from the sections' own."""
+
+
+_ADVERSARIAL_TERMS = (
+    Term("loss_d", "Loss of the discriminator", status="loss D"),
+    Term("loss_g", "Loss of the generator", status="G"),
+    Term(
+        "score_real",
+        "Raw scores of the discriminator",
+        "real images",
+        "Solid: real images, dashed: fakes; the further apart, the better it tells them from each other. ",
+    ),
+    Term("score_fake", "Raw scores of the discriminator", "fakes"),
+)
+_ADAPTER_TERMS = (
+    Term("loss_g", "Loss of the generator"),
+    Term(
+        "pixel",
+        "Pixel error of reconstructions",
+        note="Mean absolute difference, images in [-1, 1]. ",
+        status="pixel",
+    ),
+    Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
+    Term("latent", "Distance of the codes to normal draws", status="latent"),
+)
+_ADAPTER_RATES = ("method.lr_codes", "method.lr_adapter")
+_ADAPTER_DEFAULTS = {"train.steps": 10_000, "train.batch_size": 25, "train.snapshot_every": 1000}
+
+METHODS: Table[MethodRow] = Table(
+    "method",
+    [
+        MethodRow(
+            name="adversarial",
+            title="adversarial training",
+            options=AdversarialOptions,
+            prepare="smallgan.training.adversarial:prepare",
+            terms=_ADVERSARIAL_TERMS,
+            rates=("method.lr_d", "method.lr_g"),
+            sections=("model", "loss", "regularizers"),
+        ),
+        MethodRow(
+            name="apgc",
+            title="APGC",
+            options=APGCOptions,
+            prepare="smallgan.training.transfer:prepare",
+            terms=_ADAPTER_TERMS,
+            rates=_ADAPTER_RATES,
+            is_transfer=True,
+            load="smallgan.sampling.pretrained:load_adapted",
+            adapter="smallgan.models.adapters:build_apgc",
+            defaults=_ADAPTER_DEFAULTS,
+        ),
+        MethodRow(
+            name="bsa",
+            title="BSA",
+            options=BSAOptions,
+            prepare="smallgan.training.transfer:prepare",
+            terms=_ADAPTER_TERMS,
+            rates=_ADAPTER_RATES,
+            is_transfer=True,
+            load="smallgan.sampling.pretrained:load_adapted",
+            adapter="smallgan.models.adapters:build_bsa",
+            defaults=_ADAPTER_DEFAULTS,
+        ),
+        MethodRow(
+            name="finetune",
+            title="fine-tuning",
+            options=FinetuneOptions,
+            prepare="smallgan.training.finetune:prepare",
+            terms=_ADVERSARIAL_TERMS,
+            rates=("method.lr_d", "method.lr_g"),
+            sections=("loss", "regularizers"),
+            is_transfer=True,
+            defaults={
+                "train.steps": 2000,
+                "train.batch_size": 25,
+                "train.snapshot_every": 250,
+                "loss.name": "hinge",
+                "regularizers.orthogonal": {},
+            },
+        ),
+    ],
+)

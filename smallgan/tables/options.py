@@ -1,0 +1,82 @@
+"""What all sections of a recipe share, and the section whose keys depend on the row that its `name` chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+
+from augment.core.table import Table
+
+
+class Section(BaseModel):
+    """No unknown key, no change after the check, and the sentence below a key is its description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+
+
+class Options(Section):
+    """The options of one row of a table. A row's own class gives `name` the row's name as its only value."""
+
+    name: str
+
+
+class HasOptions(Protocol):
+    """A row whose options are a section."""
+
+    @property
+    def name(self) -> str:
+        """Name of the row."""
+
+    @property
+    def options(self) -> type[Options]:
+        """Class of its options."""
+
+
+class Choice:
+    """The type of a section that is {name: ROW, ...options of that row}; the row's name alone stands for its defaults.
+
+    The rows are looked up when a recipe is checked, so a row that was registered at run time counts.
+    """
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.table = table
+
+    def validate(self, value: Any) -> Options | None:
+        """Return the checked options; None stays None. Raises ValidationError and PydanticCustomError."""
+        if value is None or isinstance(value, Options):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("section", "needed the name of a {what}, or its keys", {"what": self.table.what})
+        name = str(value.get("name"))
+        if name not in self.table:
+            error = PydanticCustomError("unknown_row", "{message}", {"message": self.table.unknown(name)})
+            raise ValidationError.from_exception_data(
+                self.table.what, [InitErrorDetails(type=error, loc=("name",), input=name)]
+            )
+        options: type[Options] = self.table[name].options
+        return options.model_validate(value)
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(_dumped, info_arg=True),
+        )
+
+    def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:
+        rows = {row.name: row.options.__pydantic_core_schema__ for row in self.table}
+        return handler(core_schema.tagged_union_schema(rows, discriminator="name"))
+
+
+def _dumped(value: Options | None, info: Any) -> dict[str, Any] | None:
+    return None if value is None else value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
+
+
+def marked(options: type[BaseModel], mark: str) -> list[str]:
+    """Return the keys of a section that carry a mark such as counted_in_steps in their field."""
+    extras = {name: field.json_schema_extra for name, field in options.model_fields.items()}
+    return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get(mark)]

@@ -1,0 +1,194 @@
+"""What is said of a recipe's mistakes: where it is, what was found, and which key or row was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from augment.build.plan import num_added
+from augment.core.suggest import did_you_mean
+from augment.core.table import Table
+from augment.errors import InputError, UsageError
+from augment.policy.policy_file import load_policy
+from smallgan.tables.losses import LOSSES
+from smallgan.tables.methods import METHODS
+from smallgan.tables.models import MODELS
+from smallgan.tables.options import Section, marked
+from smallgan.tables.recipe_schema import DEFAULT_METHOD, DEFAULT_NAMES, Recipe, Side, chosen, size_mistake
+from smallgan.tables.recipe_yaml import Source
+from smallgan.tables.regularizers import REGULARIZERS
+
+TABLES: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "loss": LOSSES}
+"""Sections whose keys depend on the row that their `name` chooses."""
+_MOVED = {
+    "train.model": "model.name",
+    "train.loss": "loss.name",
+    "train.z_dim": "model.z_dim",
+    "train.base_width": "model.base_width",
+    "transfer.method": "method.name",
+    "transfer.codes": "method.code_init",
+    "biggan.orthogonal": "regularizers.orthogonal.weight",
+    "data.fit": "data.resize_mode",
+}
+"""Keys of earlier versions that have another name now; others of `train`, `biggan` and `transfer` keep their last
+name in `model` or `method`."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake in a recipe."""
+
+    path: str
+    """Dotted key."""
+    message: str = ""
+    variant: str = ""
+    """Where the variant stands that has it: grid[2] (hflip); "": it is the recipe's own."""
+
+    def text(self, source: Source) -> str:
+        """Return it as a line, with the line of the file where that is known."""
+        number = re.match(r"grid\[(\d+)\]", self.variant or self.path)
+        inside = f"grid.{number[1]}." if number else "grid."
+        own = self.path.partition(".")[2] if not self.variant and number else self.path
+        line = (source.line(f"{inside}{own}") if self.variant or number else None) or source.line(self.path)
+        place = f"line {line}, " if line else ""
+        return f"{place}{self.variant}{': ' if self.variant else ''}{self.path or 'recipe'}: {self.message}"
+
+
+def mistakes_in(values: Mapping[str, Any]) -> tuple[Recipe | None, list[Mistake]]:
+    """Return the checked recipe, None where something is wrong with it, and all mistakes."""
+    unread = list(_unread(values))
+    read = {name: section for name, section in values.items() if name not in {each.path for each in unread}}
+    try:
+        recipe = Recipe.model_validate(read)
+    except ValidationError as error:
+        items = error.errors()
+        return None, [*unread, *(_mistake(values, item) for item in items)]
+    return (None if unread else recipe), unread
+
+
+def policy_mistakes(values: Mapping[str, Any]) -> list[Mistake]:
+    """Return what is wrong with the policy and the amounts of a recipe's values."""
+    settings = values.get("augment")
+    if not isinstance(settings, Mapping):
+        return []
+    mistakes = []
+    policy, ratio, count = (settings.get(name) for name in ("policy", "ratio", "count"))
+    try:
+        if isinstance(policy, str):
+            load_policy(policy)
+    except (UsageError, InputError) as error:
+        mistakes.append(Mistake("augment.policy", str(error)))
+    try:
+        if isinstance(ratio, str) and count is None:
+            num_added(1, ratio, None)
+    except UsageError as error:
+        mistakes.append(Mistake("augment.ratio", str(error)))
+    return mistakes
+
+
+def _unread(values: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Yield a mistake for each whole section, and each key, that nothing in this recipe reads."""
+    method = chosen(values, "method", DEFAULT_METHOD)
+    if method not in METHODS:
+        return
+    for section in ("model", "loss", "regularizers"):
+        readers = [row.name for row in METHODS if section in row.sections]
+        if section in values and method not in readers:
+            yield Mistake(section, f"read by the {_listed('method', readers)}; this recipe trains by {method}")
+    model = chosen(values, "model", DEFAULT_NAMES["model"])
+    if "model" not in METHODS[method].sections or model not in MODELS:
+        return
+    data, given = values.get("data"), values.get("method")
+    size = data.get("size") if isinstance(data, Mapping) else None
+    if size in get_args(Side) and size not in MODELS[model].sizes:
+        yield Mistake("data.size", size_mistake(model, size))
+    if isinstance(given, Mapping):
+        readers = [row.name for row in MODELS if row.has_classes]
+        for key in marked(METHODS[method].options, "needs_classes"):
+            if key in given and model not in readers:
+                yield Mistake(f"method.{key}", _read_by("model", readers, model))
+
+
+def _mistake(values: Mapping[str, Any], item: Any) -> Mistake:
+    path = ".".join(str(part) for part in item["loc"] if part not in _BRANCHES)
+    kind, message, found = item["type"], item["msg"], item.get("input")
+    if kind == "extra_forbidden":
+        return Mistake(path, _unknown(values, path, found))
+    if kind == "value_error":
+        text = message.removeprefix("Value error, ")
+        named, colon, rest = text.partition(": ")
+        return Mistake(named, rest) if colon and not path and " " not in named else Mistake(path, text)
+    if kind in ("unknown_row", "section"):
+        return Mistake(path, message if kind == "unknown_row" else f"{message}, found {found!r}")
+    return Mistake(path, f"{message[0].lower()}{message[1:]}, found {found!r}")
+
+
+_BRANCHES = ("dict[str,list[any]]", "list[dict[str,any]]")
+"""What pydantic puts into the path of a mistake where a key takes one of two forms."""
+
+
+def _unknown(values: Mapping[str, Any], path: str, found: Any) -> str:
+    """Say of a key that is not there which row reads it, what it is called now, or what it is spelled like."""
+    section, _, key = path.partition(".")
+    if section in TABLES and "." not in key:
+        table = TABLES[section]
+        readers = [row.name for row in table if key in row.options.model_fields]
+        if readers:
+            default = DEFAULT_NAMES.get(section, DEFAULT_METHOD)
+            return _read_by(table.what, readers, chosen(values, section, default))
+    moved = _moved_to(path, found)
+    if moved:
+        return moved
+    known = _known_keys()
+    last = path.rsplit(".", 1)[-1]
+    same = [each for each in known if each.rsplit(".", 1)[-1] == last]  # the right key in the wrong section
+    hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(path, known)
+    return f"no such key, found {found!r}{hint}"
+
+
+def _moved_to(path: str, found: Any) -> str:
+    """Return the sentence about a key, or a section of keys, of an earlier version; "" where it is none."""
+    section, _, key = path.partition(".")
+    keys = [f"{section}.{name}" for name in found] if not key and isinstance(found, Mapping) else [path]
+    new = {}
+    for old in keys:
+        last = old.rsplit(".", 1)[-1]
+        if old in _MOVED:
+            new[old] = _MOVED[old]
+        elif section in ("train", "biggan", "transfer"):
+            owner = next((n for n, t in TABLES.items() if any(last in row.options.model_fields for row in t)), None)
+            new |= {old: f"{owner}.{last}"} if owner else {}
+    return "; ".join(f"{old} is {now} now" for old, now in new.items())
+
+
+def _read_by(what: str, readers: list[str], now: str) -> str:
+    uses = {"model": f"trains a {now}", "method": f"trains by {now}", "loss": f"uses the loss {now}"}
+    return f"read by the {_listed(what, readers)}; this recipe {uses[what]}"
+
+
+def _listed(what: str, names: list[str]) -> str:
+    return f"{what} {names[0]}" if len(names) == 1 else f"{what}s {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _known_keys() -> list[str]:
+    """Return all dotted keys that a recipe can have, whatever it chooses; sections too."""
+    keys: dict[str, None] = {}
+    for name, field in Recipe.model_fields.items():
+        keys[name] = None
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section) and name != "regularizers":
+            keys |= dict.fromkeys(f"{name}.{key}" for key in annotation.model_fields)
+    for section, table in TABLES.items():
+        keys |= dict.fromkeys(f"{section}.{key}" for row in table for key in _fields(row.options))
+    for row in REGULARIZERS:
+        keys |= dict.fromkeys([f"regularizers.{row.name}"])
+        keys |= dict.fromkeys(f"regularizers.{row.name}.{key}" for key in _fields(row.options))
+    return list(keys)
+
+
+def _fields(options: type[BaseModel]) -> list[str]:
+    return list(options.model_fields)

@@ -1,0 +1,82 @@
+"""YAML with line numbers: the values of a recipe, the line of each key, and keys that stand twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from augment.errors import InputError
+
+
+class Loader(yaml.SafeLoader):
+    """Safe YAML in which 1:2 is the text that it looks like, a ratio, not 62 (1 and 2 to the base of 60)."""
+
+
+_RATIO = ("tag:yaml.org,2002:str", re.compile(r"[0-9]+(:[0-9.]+)+$"))
+Loader.yaml_implicit_resolvers = {
+    first: [_RATIO, *resolvers] for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a recipe was read from."""
+
+    name: str
+    """For messages: its path, or the shipped name."""
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    """Line of each dotted key, from 1; entries of lists by their number: grid.0.name."""
+    mistakes: tuple[str, ...] = ()
+    """Keys that stand twice."""
+
+    def line(self, path: str) -> int | None:
+        """Return the line of a dotted key, or of the nearest section around it that the file has."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = path.rpartition(".")[0]
+        return None
+
+
+def read(path: Path) -> Source:
+    """Read a YAML file that is a mapping of sections. Raises InputError when it is none."""
+    try:
+        loader = Loader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        values = None if node is None else loader.construct_document(node)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read this recipe ({error.strerror}); name an existing YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not a YAML file ({str(error).splitlines()[0]})") from error
+    if values is None:
+        return Source(str(path))
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a recipe is a mapping of sections, found a {type(values).__name__}")
+    lines: dict[str, int] = {}
+    mistakes = []
+    for key, line in _keys(node, "", ()):
+        if key in lines:
+            mistakes.append(f"line {line}, {key}: this key stands on line {lines[key]} too; write it once")
+        lines[key] = line
+    return Source(str(path), values, lines, tuple(mistakes))
+
+
+def _keys(node: yaml.Node | None, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, int]]:
+    """Yield every dotted key with its line; an alias that leads back to itself is followed once."""
+    if node is None or id(node) in above:
+        return
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = f"{prefix}{key.value}"
+            yield name, key.start_mark.line + 1
+            yield from _keys(value, f"{name}.", (*above, id(node)))
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield f"{prefix}{number}", value.start_mark.line + 1
+            yield from _keys(value, f"{prefix}{number}.", (*above, id(node)))

@@ -1,0 +1,67 @@
+"""The table of regularizers: terms that an adversarial step adds to a network's loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from augment.core.table import Table
+from smallgan.tables.options import Section
+
+
+class RegularizerOptions(Section):
+    """What every regularizer has."""
+
+    weight: float = Field(ge=0)
+    """Factor of the term; 0 leaves it out."""
+    every: int = Field(default=1, ge=1)
+    """Steps from one use of the term to the next; its weight is multiplied by this."""
+
+
+class OrthogonalOptions(RegularizerOptions):
+    """Off-diagonal orthogonal penalty on the generator's weights (Brock et al. 2019, equation 3)."""
+
+    weight: float = Field(default=1e-4, ge=0)
+    """beta of beta |W W' * (1 - I)|^2; 0 leaves it out."""
+
+
+class R1Options(RegularizerOptions):
+    """R1 (Mescheder et al. 2018): half the squared gradient of the discriminator on real images."""
+
+    weight: float = Field(default=1.0, ge=0)
+    """gamma of gamma / 2 E |grad D(x)|^2; 0 leaves it out."""
+    every: int = Field(default=16, ge=1)
+    """Steps from one use to the next, as in StyleGAN2's lazy regularisation; the weight is multiplied by this."""
+
+
+@dataclass(frozen=True)
+class RegularizerRow:
+    """A term of the loss of one of the two networks."""
+
+    name: str
+    title: str
+    options: type[RegularizerOptions]
+    network: Literal["generator", "discriminator"]
+    """Whose loss it is added to."""
+    build: str
+    """(options, network) -> a function of a `smallgan.training.step.StepContext`: the term, not yet weighted.
+
+    A torch module where it has a state that a checkpoint must hold.
+    """
+
+
+REGULARIZERS: Table[RegularizerRow] = Table(
+    "regularizer",
+    [
+        RegularizerRow(
+            "orthogonal",
+            "orthogonal penalty",
+            OrthogonalOptions,
+            "generator",
+            "smallgan.training.regularizers.orthogonal:Orthogonal",
+        ),
+        RegularizerRow("r1", "R1 penalty", R1Options, "discriminator", "smallgan.training.regularizers.r1:R1"),
+    ],
+)

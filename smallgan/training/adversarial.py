@@ -1,0 +1,261 @@
+"""One adversarial step for every model: discriminator, generator, average. It prints nothing and writes nothing.
+
+The model gives the two networks, the tables of losses and regularizers what they minimise. A step draws latents, and
+classes as the real batch has them; the generator's step uses the fakes of the last discriminator step (Goodfellow et
+al. 2014; for the averaged generator Brock et al. 2019).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from smallgan.core.device import autocast
+from smallgan.core.rng import Stream, normal, rng
+from smallgan.data.images import Batch, ImageBatches, Pixels
+from smallgan.tables.dotted import load
+from smallgan.tables.losses import LOSSES
+from smallgan.tables.methods import AdversarialOptions
+from smallgan.tables.models import MODELS
+from smallgan.tables.recipe import Recipe
+from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
+from smallgan.training.data import TrainingData
+from smallgan.training.diffaugment import diffaugment, parse_diffaugment
+from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
+from smallgan.training.frozen import without_gradients
+from smallgan.training.step import AdversarialLoss, Penalty, StepContext
+
+
+@dataclass(frozen=True)
+class _Regularizer:
+    """One of the recipe's regularizers, ready to use."""
+
+    name: str
+    network: str
+    options: RegularizerOptions
+    penalty: Penalty
+
+
+class AdversarialTrainer:
+    """Generator, discriminator, their optimisers and the averaged generator.
+
+    Args:
+        recipe: its sections `method`, `loss`, `regularizers` and `train` are read.
+        device: where all of it runs.
+        generator, discriminator: the networks with their first weights.
+        classes: names of the classes; () for an unconditional GAN, which is one of a single class.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: torch.device,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        classes: Sequence[str] = (),
+    ) -> None:
+        options, loss = recipe.method, recipe.loss
+        assert isinstance(options, AdversarialOptions)
+        assert loss is not None
+        self.device, self.seed, self.precision = device, recipe.seed, recipe.train.precision
+        self.options, self.batch_size = options, recipe.train.batch_size
+        self.diffaugment = parse_diffaugment(options.diffaugment)
+        self.loss: AdversarialLoss = load(LOSSES[loss.name].build)(loss)
+        self.generator_needs_reals = LOSSES[loss.name].generator_needs_reals
+        # channels_last is the order in which CPU and GPU convolutions are fastest, and the one our pixels lie in.
+        self.generator = cast(Any, generator.train().to(device).to(memory_format=torch.channels_last))
+        self.discriminator = discriminator.train().to(device).to(memory_format=torch.channels_last)
+        self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        # Batch norm must not see reals and fakes at once; without it one pass serves both.
+        self._one_pass = not any(isinstance(each, nn.BatchNorm2d) for each in self.discriminator.modules())
+        self._has_classes = bool(self.generator.num_classes)
+        self.regularizers = [self._regularizer(*each) for each in recipe.regularizers.chosen().items()]
+        self.description: Mapping[str, Any] = {**self.generator.description, "classes": list(classes)}
+        betas = (options.beta1, options.beta2)
+        self.optimizers = {
+            "g": torch.optim.Adam(self.generator.parameters(), options.lr_g, betas, fused=True),
+            "d": torch.optim.Adam(self.discriminator.parameters(), options.lr_d, betas, fused=True),
+        }
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that a checkpoint holds, by name, and the regularizers that keep a state."""
+        penalties: list[tuple[str, Any]] = [(each.name, each.penalty) for each in self.regularizers]
+        states: dict[str, nn.Module] = {name: each for name, each in penalties if isinstance(each, nn.Module)}
+        return {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
+
+    def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """Take step `number` (from 0): `d_steps` discriminator steps on as many parts of the batch, one generator step.
+
+        Returns scalars on the device, unread, so that a GPU need not wait: loss_d, loss_g, score_real, score_fake, and
+        each regularizer that was used in this step by its name.
+        """
+        d_steps = self.options.d_steps
+        images = self._mirrored(batch.images, number) if self.options.mirror else batch.images
+        terms: dict[str, Tensor] = {}
+        for part, (real, labels) in enumerate(
+            zip(images.split(self.batch_size), batch.labels.split(self.batch_size), strict=True)
+        ):
+            position = number * d_steps + part
+            with torch.set_grad_enabled(part == d_steps - 1):  # the generator learns from the last alone
+                fake = self._fakes(labels, position)
+            terms |= self._discriminator_step(real, fake, labels, position, number)
+        terms |= self._generator_step(real, fake, labels, number)
+
+        averaged = number - self.options.ema_start  # before its start the average is a copy
+        decay = self.options.ema_decay if averaged >= 0 else 0.0
+        update_ema(self.generator_ema, self.generator, decay, max(averaged, 0))
+        return {name: value.detach() for name, value in terms.items()}
+
+    def recalibrate_batchnorm(self) -> None:
+        """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
+        measure_statistics(
+            self.generator_ema,
+            (
+                (
+                    self._latents(Stream.STATISTICS_LATENTS, at, STATISTICS_BATCH),
+                    *self._condition(self._drawn_labels(at)),
+                )
+                for at in range(STATISTICS_BATCHES)
+            ),
+        )
+
+    def preview(self) -> Pixels | None:
+        """Return what to show beside samples: nothing."""
+        return None
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What a dry run tells of it beside the numbers of parameters: nothing."""
+        return {}
+
+    def _discriminator_step(
+        self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int
+    ) -> dict[str, Tensor]:
+        seen = self._augmented(real, 3 * position), self._augmented(fake.detach(), 3 * position + 1)
+        with autocast(self.device, self.precision):
+            if self._one_pass:
+                real_scores, fake_scores = self._scores(torch.cat(seen), labels.repeat(2)).chunk(2)
+            else:
+                real_scores, fake_scores = (self._scores(images, labels) for images in seen)
+        context = self._context(real, fake.detach(), labels, number)
+        loss = self.loss.discriminator(real_scores, fake_scores, context)
+        terms = {"loss_d": loss, "score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
+        return terms | self._descend("discriminator", loss, context)
+
+    def _generator_step(self, real: Tensor, fake: Tensor, labels: Tensor, number: int) -> dict[str, Tensor]:
+        # The generator's gradient passes through the discriminator, whose own gradients are not wanted here.
+        with without_gradients(self.discriminator), autocast(self.device, self.precision):
+            real_scores = None
+            if self.generator_needs_reals:
+                with torch.no_grad():
+                    real_scores = self._scores(self._augmented(real, number, Stream.DIFFAUGMENT_REALS), labels)
+            fake_scores = self._scores(self._augmented(fake, 3 * number + 2), labels)
+            context = self._context(real, fake, labels, number)
+            loss = self.loss.generator(real_scores, fake_scores, context)
+        return {"loss_g": loss} | self._descend("generator", loss, context)
+
+    def _descend(self, network: str, loss: Tensor, context: StepContext) -> dict[str, Tensor]:
+        """Add the regularizers of this step, take one optimiser step, and return the regularizers' terms."""
+        total, terms = loss, {}
+        for each in self.regularizers:
+            if each.network == network and context.number % each.options.every == 0:
+                terms[each.name] = each.penalty(context)
+                total = total + each.options.weight * each.options.every * terms[each.name]
+        optimizer = self.optimizers[network[0]]
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        optimizer.step()
+        return terms
+
+    def _context(self, real: Tensor, fake: Tensor, labels: Tensor, number: int) -> StepContext:
+        def score(images: Tensor) -> Tensor:
+            return self._scores(self._augmented(images, number, Stream.DIFFAUGMENT_PENALTY), labels)
+
+        return StepContext(number, real, fake, labels, score)
+
+    def _regularizer(self, name: str, options: RegularizerOptions) -> _Regularizer:
+        row = REGULARIZERS[name]
+        network = self.generator if row.network == "generator" else self.discriminator
+        penalty = load(row.build)(options, network)
+        return _Regularizer(name, row.network, options, penalty.to(self.device) if hasattr(penalty, "to") else penalty)
+
+    def _fakes(self, labels: Tensor, position: int) -> Tensor:
+        z = self._latents(Stream.TRAIN_LATENTS, position, len(labels))
+        with autocast(self.device, self.precision):
+            fake: Tensor = self.generator(z, *self._condition(labels))
+        return fake
+
+    def _scores(self, images: Tensor, labels: Tensor) -> Tensor:
+        scores: Tensor = self.discriminator(images, *self._condition(labels))
+        return scores
+
+    def _condition(self, labels: Tensor) -> tuple[Tensor, ...]:
+        return (labels,) if self._has_classes else ()
+
+    def _latents(self, stream: Stream, position: int, count: int) -> Tensor:
+        return torch.from_numpy(normal(self.seed, stream, position, (count, self.generator.z_dim))).to(self.device)
+
+    def _drawn_labels(self, position: int) -> Tensor:
+        most = max(self.generator.num_classes, 1)
+        drawn = rng(self.seed, Stream.LABELS, position).integers(most, size=STATISTICS_BATCH)
+        return torch.from_numpy(drawn).to(self.device)
+
+    def _mirrored(self, images: Tensor, number: int) -> Tensor:
+        mirrored: NDArray[np.bool_] = rng(self.seed, Stream.MIRROR, number).random(len(images)) < 0.5
+        chosen = torch.from_numpy(mirrored).to(images.device)[:, None, None, None]
+        return torch.where(chosen, images.flip(3), images)
+
+    def _augmented(self, images: Tensor, position: int, stream: Stream = Stream.DIFFAUGMENT) -> Tensor:
+        if not self.diffaugment:
+            return images
+        return diffaugment(images, self.diffaugment, rng(self.seed, stream, position))
+
+
+def build_trainer(recipe: Recipe, device: torch.device, classes: Sequence[str] = ()) -> AdversarialTrainer:
+    """Return the trainer of fresh networks: those of the recipe's model, drawn by its seed. Raises UsageError."""
+    assert recipe.model is not None
+    draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT).integers(2**63)))
+    build: Callable[..., tuple[nn.Module, nn.Module]] = load(MODELS[recipe.model.name].build)
+    networks = build(recipe.model, recipe.data.size, max(len(classes), 1), draws)
+    return AdversarialTrainer(recipe, device, *networks, classes)
+
+
+def prepare(
+    recipe: Recipe, data: TrainingData, device: torch.device, _source: None, log: Callable[[str], None]
+) -> tuple[AdversarialTrainer, ImageBatches]:
+    """Return the trainer of a fresh model, and the batches of its images. Raises UsageError."""
+    assert recipe.model is not None
+    has_classes = MODELS[recipe.model.name].has_classes
+    if data.classes and not has_classes:
+        able = " or ".join(f"--model {row.name}" for row in MODELS if row.has_classes)
+        log(
+            f"the {len(data.classes)} class folders are trained as one: a {recipe.model.name} has no classes; use {able}"
+        )
+    classes = classes_of(recipe, data, log) if has_classes else []
+    return build_trainer(recipe, device, classes), batches_of(recipe, data, classes, device)
+
+
+def classes_of(recipe: Recipe, data: TrainingData, log: Callable[[str], None]) -> list[str]:
+    """Return the names of the classes to learn, [] for one class, which is said."""
+    assert isinstance(recipe.method, AdversarialOptions)
+    classes = data.classes if recipe.method.conditional else []
+    if not classes:
+        conditional = recipe.method.conditional
+        log("one class: the images are in no sub-folders" if conditional else "one class, as the recipe says")
+    return classes
+
+
+def batches_of(recipe: Recipe, data: TrainingData, classes: Sequence[str], device: torch.device) -> ImageBatches:
+    """Return the batches of an adversarial run: a part for each discriminator step."""
+    options = recipe.method
+    assert isinstance(options, AdversarialOptions)
+    size, labels = recipe.train.batch_size * options.d_steps, data.labels if classes else None
+    return ImageBatches(data.mixture.pixels, size, recipe.seed, device, labels, balanced=options.class_balanced)

@@ -1,0 +1,1 @@
+"""Regularizers, one file each; their rows are in `smallgan.tables.regularizers`."""

@@ -1,0 +1,39 @@
+"""What an adversarial step passes to its loss and its regularizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """One discriminator step or one generator step."""
+
+    number: int
+    """Step, from 0."""
+    real: Tensor
+    """B x 3 x S x S in [-1, 1], mirrored where the recipe says so, not yet augmented by DiffAugment."""
+    fake: Tensor
+    """B x 3 x S x S; without a gradient in the discriminator's step."""
+    labels: Tensor
+    """Classes of both, int64 B; all 0 without classes."""
+    score: Callable[[Tensor], Tensor]
+    """Images B x 3 x S x S -> raw scores B, through DiffAugment and the discriminator, in float32."""
+
+
+class AdversarialLoss(Protocol):
+    """What each network minimises, from raw scores. Built from the options of its row."""
+
+    def discriminator(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor:
+        """Return the discriminator's loss, a scalar, for the scores of reals B and of fakes B."""
+
+    def generator(self, real: Tensor | None, fake: Tensor, context: StepContext) -> Tensor:
+        """Return the generator's loss for the scores of fakes B, and of reals B where the row asks for them."""
+
+
+Penalty = Callable[[StepContext], Tensor]
+"""A regularizer: the term of a loss that it adds, a scalar, not yet multiplied by its weight."""
