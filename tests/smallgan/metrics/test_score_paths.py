@@ -197,11 +197,11 @@ def run(tmp_path_factory):
         "data.size": 32,
         "train.steps": 2,
         "train.batch_size": 4,
-        "train.base_width": 8,
+        "model.base_width": 8,
         "train.snapshot_every": 1,
         "score.metrics": [],
     }
-    return train(load_recipe(None, settings), out=folder / "run", device="cpu", say=lambda _line: None)
+    return train(load_recipe(None, settings), out=folder / "run", device="cpu", log=lambda _line: None)
 
 
 def test_a_run_is_scored_on_samples_of_its_own_against_its_originals(run):
