@@ -28,7 +28,7 @@ from smallgan.metrics.permutation import SetsTest, sets_differ
 from smallgan.metrics.run_scorer import MOST_SAMPLES, RunScorer, default_num_fake, prepared
 from smallgan.metrics.score import Score, compare
 from smallgan.sampling.loading import Model, load_model
-from smallgan.tables.metrics import METRICS, Need, check_metrics, default_metrics
+from smallgan.tables.metrics import METRICS, Need, check_metrics, default_metrics, readers_of
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,12 @@ class ScoreOptions:
             raise UsageError(f"--num-fake {self.num_fake}: needed at least 1")
         if self.resize_mode not in RESIZE_MODES:
             raise UsageError(f"--resize-mode {self.resize_mode}: needed {', '.join(RESIZE_MODES)}")
+        metrics = default_metrics() if self.metrics is None else self.metrics
+        for option in ("splits", "augmented", "target"):
+            readers = readers_of(option)
+            read = set(readers) & set(metrics) or (option == "target" and self.per_image)
+            if getattr(self, option) is not None and not read:
+                raise UsageError(f"--{option}: read by the metric {', '.join(readers)} only; add it to --metrics")
 
     @property
     def wants_details(self) -> bool:

@@ -282,6 +282,11 @@ def headline_metrics() -> tuple[str, ...]:
     return tuple(name for _, name in sorted(ranked))
 
 
+def readers_of(option: str) -> tuple[str, ...]:
+    """Return the metrics that read an option of scoring; () for one that all read, or none."""
+    return tuple(metric.name for metric in METRICS if option in metric.options)
+
+
 def selection_metric() -> MetricSpec:
     """Return the metric that selects the best checkpoint of a run."""
     return next(metric for metric in METRICS if metric.selects_checkpoint)
@@ -289,8 +294,12 @@ def selection_metric() -> MetricSpec:
 
 def metrics_help() -> str:
     """Return the help of `--metrics`."""
-    names, defaults = ", ".join(METRICS.names), " and ".join(default_metrics())
-    return f"Some of {names}; default: {defaults}, where there is what they need."
+    always = [name for name in default_metrics() if "real" not in METRICS[name].needs]
+    with_reals = [name for name in default_metrics() if "real" in METRICS[name].needs]
+    return (
+        f"Some of {', '.join(METRICS.names)}; default: {', '.join(always)}, and where there are reals "
+        f"{', '.join(with_reals)}."
+    )
 
 
 def metrics_table() -> str:

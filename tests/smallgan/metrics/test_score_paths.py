@@ -166,6 +166,8 @@ def test_command(tiny_set, squares, tmp_path):
         (["--splits", "0"], "--splits 0"),
         (["--resize-mode", "squash"], "--resize-mode squash"),
         (["--num-fake", "0"], "--num-fake 0"),
+        (["--metrics", "is", "--target", "3"], "--target: read by the metric target only"),
+        (["--augmented", "photos"], "--augmented: read by the metric leak only"),
         (["--features", "vgg"], "--features vgg: unknown feature network"),
         (["--device", "tpu"], "--device tpu"),
     ],
