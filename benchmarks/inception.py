@@ -166,7 +166,7 @@ def main() -> None:
         print(row.line())
     theirs, ours = logits["theirs"].astype(np.float64), logits["fp32"]
     off = np.abs(ours - theirs).max(axis=0) / theirs.std(axis=0)
-    scores = " and ".join(f"{inception_score(each).mean:.6f}" for each in (theirs, ours))
+    scores = " and ".join(f"{inception_score(each).value:.6f}" for each in (theirs, ours))
     print(f"fp32 logits of {len(theirs)} images: at most {off.max():.1e} of their spread apart; IS {scores}")
 
 

@@ -27,22 +27,6 @@ _GROUPS = 10
 
 
 @dataclass(frozen=True)
-class Fid:
-    """The distance, its two parts, and where it may lie."""
-
-    value: float
-    """0 or more."""
-    means: float
-    """|mu_f - mu_r|^2."""
-    covariances: float
-    """The rest."""
-    needed: int
-    """Images of each set from which on the covariances mean something: twice the width, 20 at least."""
-    interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None where a set has fewer images than `needed`."""
-
-
-@dataclass(frozen=True)
 class Moments:
     """What FID needs of a set, in float64."""
 
@@ -56,8 +40,10 @@ class Moments:
     trace: float
 
 
-def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> Fid:
+def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> MetricResult:
     """Return the distance between n x F and m x F features, in float64; n and m from 2 up.
+
+    The covariances mean something from twice the width on, at least 20 images per set; fewer get a note, no interval.
 
     Args:
         fake, real: features of any float type; blocks are cast, never the whole.
@@ -73,30 +59,23 @@ def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> Fid:
     """
     of_fake, of_real = moments(fake, "fake"), moments(real, "real")
     value, means = frechet(of_fake, of_real)
-    needed = max(2 * fake.shape[1], 2 * _GROUPS)
-    ends = None
-    if interval and min(len(fake), len(real)) >= needed:
-        spread = _spread(fake, of_fake, of_real, value) + _spread(real, of_real, of_fake, value)
-        ends = max(0.0, spread.around(value)[0]), spread.around(value)[1]
-    return Fid(value, means, value - means, needed, ends)
+    needed, fewest = max(2 * fake.shape[1], 2 * _GROUPS), min(len(fake), len(real))
+    parts = {"means": means, "covariances": value - means}
+    if fewest < needed:
+        note = (
+            f"TOO FEW IMAGES FOR FID: {fewest} where features of width {fake.shape[1]} need {needed} per set; it is "
+            "too high and its order may be chance, so no interval; use KID at this size"
+        )
+        return MetricResult(value, parts=parts, notes=(note,), needed=needed)
+    if not interval:
+        return MetricResult(value, parts=parts)
+    low, high = (_spread(fake, of_fake, of_real, value) + _spread(real, of_real, of_fake, value)).around(value)
+    return MetricResult(value, parts=parts, interval=(max(0.0, low), high))
 
 
 def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     """Return the metric `fid`."""
-    found = fid(*inputs.pair, interval=options.intervals)
-    fewest, width = min(map(len, inputs.pair)), inputs.fake.features.shape[1]
-    few = fewest < found.needed
-    note = (
-        f"TOO FEW IMAGES FOR FID: {fewest} where features of width {width} need {found.needed} per set; it is too high "
-        "and its order may be chance, so no interval; use KID at this size"
-    )
-    return MetricResult(
-        found.value,
-        parts={"means": found.means, "covariances": found.covariances},
-        notes=(note,) if few else (),
-        interval=found.interval,
-        needed=found.needed if few else None,
-    )
+    return fid(*inputs.pair, interval=options.intervals)
 
 
 def checks() -> list[Case]:

@@ -8,7 +8,6 @@ is not that of `kmmd`: no root, five kernels, and a bandwidth that the fakes mov
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,22 +29,11 @@ _LEAST_SPREAD = 1e-10
 """As of `smallgan.metrics.kmmd`, of both sets together."""
 
 
-@dataclass(frozen=True)
-class RbfMulti:
-    """The squared discrepancy, and the middle width of its kernels."""
-
-    value: float
-    """Biased: 0 to less than 10. Unbiased: may be below 0."""
-    bandwidth: float
-    """w, the mean squared distance over all pairs of two different images of both sets together."""
-    interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None below five images."""
-
-
-def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> RbfMulti:
+def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> MetricResult:
     """Return mean k(F, F) + mean k(R, R) - 2 mean k(F, R) with k = sum of exp(-D2 / (w s)) for s = 1/4, 1/2, 1, 2, 4.
 
-    D2 is the squared Euclidean distance and w its mean over the pairs of two different images of the pooled sample.
+    D2 is the squared Euclidean distance and w, the part "bandwidth", its mean over the pairs of two different images of
+    the pooled sample. Biased it is 0 to less than 10; unbiased it may be below 0. An interval from five images on.
 
     Args:
         fake: n x F features.
@@ -83,21 +71,18 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
         slope * (_widths_without(of_fake, total, count) - bandwidth),
         slope * (_widths_without(of_real, total, count) - bandwidth),
     )
-    return RbfMulti(value, bandwidth, mmd2_interval(sums, value, unbiased=unbiased, drift=drift))
+    interval = mmd2_interval(sums, value, unbiased=unbiased, drift=drift)
+    return MetricResult(value, parts={"bandwidth": bandwidth}, interval=interval)
 
 
 def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
     """Return the metric `mmd2_rbf_multi`."""
-    return note_bias(_result(mmd2_rbf_multi(*inputs.pair)), inputs, "a biased MMD")
+    return note_bias(mmd2_rbf_multi(*inputs.pair), inputs, "a biased MMD")
 
 
 def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
     """Return the metric `mmd2_rbf_multi_u`."""
-    return _result(mmd2_rbf_multi(*inputs.pair, unbiased=True))
-
-
-def _result(found: RbfMulti) -> MetricResult:
-    return MetricResult(found.value, parts={"bandwidth": found.bandwidth}, interval=found.interval)
+    return mmd2_rbf_multi(*inputs.pair, unbiased=True)
 
 
 def checks(*, unbiased: bool = False) -> list[Case]:

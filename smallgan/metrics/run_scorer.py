@@ -40,9 +40,8 @@ class RunScorer:
     """What samples are compared with: the originals held out, else those trained on; None: nothing."""
     training_set: RealSet | None
     """The originals trained on, for metrics of copies; None: `reals`."""
-    size: int
-    """Side of samples and of prepared reals in pixels."""
-    resize_mode: str
+    reals_prepared: str
+    """How reals reached the size of the samples, as `prepared` says it."""
     num_fake: int
     seed: int
     """Sample k is that of (seed, k); also seeds `evaluate`."""
@@ -54,11 +53,9 @@ class RunScorer:
         cls,
         net: FeatureNet,
         metrics: tuple[str, ...],
+        reals: tuple[Pixels, str],
+        originals: tuple[Pixels, str],
         *,
-        reals: Pixels,
-        reals_fingerprint: str,
-        originals: Pixels,
-        originals_fingerprint: str,
         resize_mode: str,
         num_fake: int | None,
         seed: int,
@@ -69,32 +66,22 @@ class RunScorer:
         Args:
             net: from `feature_net`.
             metrics: names from METRICS that need no augmented images.
-            reals: R x S x S x 3, the originals held out, or those trained on where none is.
-            reals_fingerprint: of the files of `reals`.
-            originals: N x S x S x 3, the originals trained on.
-            originals_fingerprint: of their files.
+            reals: the originals held out, or those trained on where none is, R x S x S x 3, and their fingerprint.
+            originals: those trained on, N x S x S x 3, and their fingerprint.
             resize_mode: how all of them became squares.
             num_fake: samples scored; None: as many as `reals`, within 100 to 1,000.
             seed: of the samples.
             splits: of the Inception Score; None for the default.
         """
 
-        def real_set(pixels: Pixels, fingerprint: str, *, of_copies: bool) -> RealSet | None:
+        def extracted(images: tuple[Pixels, str], *, of_copies: bool) -> RealSet | None:
             if all(METRICS[name].compares_with_training_set != of_copies for name in metrics):
                 return None
-            return RealSet(sample_features(pixels, net, "features of reals"), fingerprint)
+            return RealSet(sample_features(images[0], net, "features of reals"), images[1])
 
-        return cls(
-            net,
-            metrics,
-            real_set(reals, reals_fingerprint, of_copies=False),
-            real_set(originals, originals_fingerprint, of_copies=True),
-            reals.shape[1],
-            resize_mode,
-            num_fake or default_num_fake(len(reals)),
-            seed,
-            {"splits": splits},
-        )
+        sets = extracted(reals, of_copies=False), extracted(originals, of_copies=True)
+        count = num_fake or default_num_fake(len(reals[0]))
+        return cls(net, metrics, *sets, prepared(reals[0].shape[1], resize_mode), count, seed, {"splits": splits})
 
     def samples(self, model: Model) -> Pixels:
         """Return the samples that are scored, N x S x S x 3."""
@@ -118,7 +105,7 @@ class RunScorer:
             self.reals.features if self.reals else None,
             self.net,
             reals_fingerprint=self.reals.fingerprint if self.reals else None,
-            reals_prepared=prepared(self.size, self.resize_mode),
+            reals_prepared=self.reals_prepared,
             training_set=self.training_set,
             metrics=self.metrics,
             seed=self.seed,

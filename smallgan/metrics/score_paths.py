@@ -166,9 +166,7 @@ def _score_run(path: Path, real: Path | None, options: ScoreOptions, net: Featur
     resize = (model.size, resize_mode)
     sets = _extract_reals(reals, trained_on, metrics, resize, options, net)
     further = _evaluate_options(options, resize, net)
-    scorer = RunScorer(
-        net, metrics, sets.reals, sets.training_set, model.size, resize_mode, num_fake, options.seed, further
-    )
+    scorer = RunScorer(net, metrics, sets.reals, sets.training_set, prepared(*resize), num_fake, options.seed, further)
     samples = scorer.samples(model)
     fake = sample_features(samples, net, "features of samples")
     scores = scorer.score(model, fake, baselines=options.baselines)

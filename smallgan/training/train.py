@@ -134,10 +134,8 @@ def _evaluator(
     scorer = RunScorer.of_pixels(
         net,
         settings.metrics,
-        reals=data.reals,
-        reals_fingerprint=data.reals_fingerprint,
-        originals=data.originals,
-        originals_fingerprint=data.summary["fingerprint"],
+        (data.reals, data.reals_fingerprint),
+        (data.originals, data.summary["fingerprint"]),
         resize_mode=recipe.data.resize_mode,
         num_fake=settings.num_fake,
         seed=recipe.seed,
