@@ -40,8 +40,8 @@ class RunScorer:
     """What samples are compared with: the originals held out, else those trained on; None: nothing."""
     training_set: RealSet | None
     """The originals trained on, for metrics of copies; None: `reals`."""
-    reals_prepared: str
-    """How reals reached the size of the samples, as `prepared` says it."""
+    reals_prepared: str | None
+    """How reals reached the size of the samples, as `prepared` says it; None: they are taken as they are."""
     num_fake: int
     seed: int
     """Sample k is that of (seed, k); also seeds `evaluate`."""
@@ -87,20 +87,9 @@ class RunScorer:
         """Return the samples that are scored, N x S x S x 3."""
         return sample_pixels(model, self.num_fake, self.seed)
 
-    def score(self, model: Model, fake: Features | None = None, *, baselines: bool = False) -> list[Score]:
-        """Return the scores of a checkpoint, in the order of `metrics`, and add them to its run's scores.jsonl.
-
-        Args:
-            model: the checkpoint's averaged generator.
-            fake: features of `samples(model)`, where they are known already.
-            baselines: also score reals against other reals.
-
-        Raises the errors of `evaluate`.
-        """
-        if not self.metrics:
-            return []
-        fake = fake if fake is not None else extract(self.samples(model), self.net)
-        scores = evaluate(
+    def evaluate(self, fake: Features, *, baselines: bool = False) -> list[Score]:
+        """Return the scores of features of fakes, in the order of `metrics`; `baselines` also scores reals."""
+        return evaluate(
             fake,
             self.reals.features if self.reals else None,
             self.net,
@@ -112,7 +101,15 @@ class RunScorer:
             baselines=baselines,
             **self.options,
         )
+
+    def score(self, model: Model, fake: Features | None = None, *, baselines: bool = False) -> list[Score]:
+        """Return the scores of a checkpoint and add them to its run's scores.jsonl. Raises the errors of `evaluate`.
+
+        `fake` are the features of `samples(model)`, where they are known already.
+        """
+        fake = fake if fake is not None else extract(self.samples(model), self.net)
         run = model.run
+        scores = self.evaluate(fake, baselines=baselines)
         scores = [replace(score, step=model.step, run=run.name if run else None) for score in scores]
         if run:
             for score in scores:

@@ -19,7 +19,7 @@ from smallgan.core.console import say
 from smallgan.core.device import choose_device
 from smallgan.core.run_dir import RunDir, numbered_runs
 from smallgan.data.run_source import open_run_source, read_summary
-from smallgan.metrics import RealSet, evaluate
+from smallgan.metrics import RealSet
 from smallgan.metrics.features.extract import FeatureNet, Features, feature_net
 from smallgan.metrics.features.image_sets import Resize, readable, sample_features, set_features
 from smallgan.metrics.features.precomputed import is_precomputed, precomputed_net, read_precomputed
@@ -151,7 +151,6 @@ class _ComparisonSet:
     images: ImageSet
     fingerprint: str | None = None
     """What they must have; None: any will do."""
-    what: str = "reals"
 
 
 def _score_run(path: Path, real: Path | None, options: ScoreOptions, net: FeatureNet) -> tuple[list[Score], Features]:
@@ -160,13 +159,13 @@ def _score_run(path: Path, real: Path | None, options: ScoreOptions, net: Featur
         say(note)
     reals, trained_on, resize_mode = _reals_of_run(model, real, options)
     num_fake = options.num_fake or default_num_fake(len(reals.images) if reals else MOST_SAMPLES)
-    against = f", against {len(reals.images)} {reals.what}" if reals else ""
+    what = "originals that were held out" if trained_on else "reals"
+    against = f", against {len(reals.images)} {what}" if reals else ""
     say(f"{path}: {num_fake} samples of step {model.step}, seed {options.seed}{against}")
     metrics = _metrics(options, net, has_real=reals is not None)
     resize = (model.size, resize_mode)
     sets = _extract_reals(reals, trained_on, metrics, resize, options, net)
-    further = _evaluate_options(options, resize, net)
-    scorer = RunScorer(net, metrics, sets.reals, sets.training_set, prepared(*resize), num_fake, options.seed, further)
+    scorer = _scorer(net, metrics, sets, resize, num_fake, options)
     samples = scorer.samples(model)
     fake = sample_features(samples, net, "features of samples")
     scores = scorer.score(model, fake, baselines=options.baselines)
@@ -188,8 +187,7 @@ def _reals_of_run(
     held = summary.get("holdout")
     if not held:
         return trained_on, None, summary["resize_mode"]
-    images = _named(source, held["names"], model.run)
-    held_out = _ComparisonSet(images, held["fingerprint"], "originals that were held out")
+    held_out = _ComparisonSet(_named(source, held["names"], model.run), held["fingerprint"])
     return held_out, trained_on, summary["resize_mode"]
 
 
@@ -218,7 +216,8 @@ def _score_images(
     resize = None if found.side is None else (found.side, options.resize_mode)
     metrics = _metrics(options, net, has_real=reals is not None)
     sets = _extract_reals(_ComparisonSet(reals) if reals else None, None, metrics, resize, options, net)
-    scores = _evaluate(found.features, sets.reals, net, metrics, resize, options)
+    scorer = _scorer(net, metrics, sets, resize, len(fakes), options)
+    scores = scorer.evaluate(found.features, baselines=options.baselines)
     _write_details(options, found.features, _pictures(fakes), sets)
     return scores, found.features
 
@@ -239,31 +238,11 @@ def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> 
         rows = _drawn(len(features), options, path)
         features = Features(features.features[rows], features.logits[rows])
     real_set = RealSet(reals.features, reals.fingerprint) if reals else None
-    scores = _evaluate(features, real_set, net, _metrics(options, net, has_real=reals is not None), None, options)
     sets = _RealSets(real_set, None, _numbered(reals.features if reals else None))
+    metrics = _metrics(options, net, has_real=reals is not None)
+    scores = _scorer(net, metrics, sets, None, len(features), options).evaluate(features, baselines=options.baselines)
     _write_details(options, features, _numbered(features), sets)
     return scores, features
-
-
-def _evaluate(
-    fake: Features,
-    reals: RealSet | None,
-    net: FeatureNet,
-    metrics: tuple[str, ...],
-    resize: Resize | None,
-    options: ScoreOptions,
-) -> list[Score]:
-    return evaluate(
-        fake,
-        reals.features if reals else None,
-        net,
-        reals_fingerprint=reals.fingerprint if reals else None,
-        reals_prepared=prepared(*resize) if resize else None,
-        metrics=metrics,
-        seed=options.seed,
-        baselines=options.baselines,
-        **_evaluate_options(options, resize, net),
-    )
 
 
 def _numbered(features: Features | None) -> Pictures:
@@ -284,7 +263,7 @@ def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet 
         return source, reals
     if reals is None and len(originals):
         reals = originals
-    added = source.subset([index for index, image in enumerate(source.images) if image.origin != "original"])
+    added = _added(source)
     against = f" against {len(reals)} originals" if reals is originals else ""
     say(f"{path} is a mixed dataset: its {len(added)} added images are scored{against}")
     return added, reals
@@ -364,26 +343,26 @@ def _metrics(options: ScoreOptions, net: FeatureNet, *, has_real: bool) -> tuple
     return chosen
 
 
-def _evaluate_options(options: ScoreOptions, resize: Resize | None, net: FeatureNet) -> dict[str, Any]:
-    augmented = None
+def _scorer(
+    net: FeatureNet,
+    metrics: tuple[str, ...],
+    sets: _RealSets,
+    resize: Resize | None,
+    num_fake: int,
+    options: ScoreOptions,
+) -> RunScorer:
+    further: dict[str, Any] = {name: getattr(options, name) for name in ("splits", "target", "intervals")}
     if options.augmented is not None:
-        images = _added(options.augmented)
-        what = "features of augmented images"
-        augmented = set_features(images, net, what, resize=resize, skip_bad=options.skip_bad).features
-    return {
-        "splits": options.splits,
-        "target": options.target,
-        "intervals": options.intervals,
-        "augmented": augmented,
-    }
+        images, what = _added(open_source(options.augmented)), "features of augmented images"
+        further["augmented"] = set_features(images, net, what, resize=resize, skip_bad=options.skip_bad).features
+    how = prepared(*resize) if resize else None
+    return RunScorer(net, metrics, sets.reals, sets.training_set, how, num_fake, options.seed, further)
 
 
-def _added(path: Path) -> ImageSet:
+def _added(source: ImageSet) -> ImageSet:
     """Return the added images of a mixed dataset, or all images of another set."""
-    source = open_source(path)
-    if len(source.originals()) == len(source):
-        return source
-    return source.subset([index for index, image in enumerate(source.images) if image.origin != "original"])
+    added = [index for index, image in enumerate(source.images) if image.origin != "original"]
+    return source.subset(added) if added else source
 
 
 def _originals(path: Path) -> ImageSet:

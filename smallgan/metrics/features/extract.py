@@ -79,11 +79,10 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
         if precision != "fp32":
             raise UsageError(f"--precision {precision}: {name} has a precision of its own; leave it out")
         return _own_net(Path(name), device)
+    asked = name is not None
     if name is None:
         name = PUBLISHED if weights.locate(PUBLISHED).is_file() else weights.SHIPPED_FEATURES
-        note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
-    else:
-        note = None
+    note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
     if name not in FEATURE_NETWORKS:
         raise UsageError(f"--features {name}: {FEATURE_NETWORKS.unknown(name)}")
     spec, card = FEATURE_NETWORKS[name], weights.card(name)
@@ -110,9 +109,9 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
         num_logits=spec.num_logits,
         forward=module,
         device=device,
-        note=_shipped_note() if name == weights.SHIPPED_FEATURES else None,
+        note=note,
     )
-    return net, note
+    return net, None if asked else note
 
 
 def extract(
