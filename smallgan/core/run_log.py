@@ -1,4 +1,4 @@
-"""What a run writes beside its results: log.txt, environment.json and TensorBoard events."""
+"""The log of a run: log.txt, environment.json and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ import torch
 
 from augment.core.files import output_errors, write_json
 from augment.errors import InputError
+from smallgan.core.console import Log
 from smallgan.core.device import describe_device
 from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.version import __version__
 
-Say = Callable[[str], None]
 
-
-def logged(run: RunDir, say: Say) -> Say:
-    """Return a `say` that also writes to the run's log.txt, with the time."""
+def logged(run: RunDir, log: Log) -> Log:
+    """Return a `log` that also writes to the run's log.txt, with the time."""
 
     def write(line: str) -> None:
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
         with output_errors(run.log), run.log.open("a", encoding="utf-8", newline="\n") as file:
             file.write(f"{stamp} {line}\n")
-        say(line)
+        log(line)
 
     return write
 
@@ -52,7 +51,7 @@ def write_environment(run: RunDir, device: torch.device, command: str) -> None:
 
 
 class TensorBoard:
-    """A context that gives a taker of stats lines: TensorBoard's writer, or one that drops them without it."""
+    """Context of a function that takes stats lines and writes TensorBoard events, or drops them without TensorBoard."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run

@@ -18,6 +18,7 @@ from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Generator
 from smallgan.models.pretrained import Pretrained, load_pretrained
 from smallgan.models.spectral import freeze
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
@@ -44,6 +45,8 @@ class Model:
     """Names of the classes, () where they are not known."""
     notes: tuple[str, ...] = ()
     """Sentences about the file that a user should read."""
+    prior: Prior = NORMAL
+    """Where its latents are drawn from unless a user says otherwise."""
 
     @property
     def size(self) -> int:
@@ -81,10 +84,13 @@ def load_model(
         generator = _architecture(state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))
         step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
+        around_codes = state.get("around_codes")
+        codes = None if around_codes is None else read_tensors(folder, "codes.")["weight"].numpy()
+        prior = Prior(codes, around_codes)
     except (KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
-    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes, notes)
+    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes, notes, prior)
 
 
 def load_codes(model: Model) -> NDArray[np.float32]:
@@ -152,8 +158,8 @@ def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None,
     if not steps:
         raise InputError(f"{model}: this run has no checkpoint yet; continue it with the same `smallgan train` command")
     if checkpoint == "last":
-        step, damaged = last_whole(run)
-        return run.checkpoint(step), run, tuple(damaged)
+        whole, damaged = last_whole(run)
+        return run.checkpoint(whole), run, tuple(damaged)
     step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdigit() else None
     if step not in steps or step is None:
         raise UsageError(f"--checkpoint {checkpoint}: {model} has last, {'best, ' if run.best_step() else ''}{steps}")

@@ -75,6 +75,6 @@ def _source(model: Model) -> tuple[ImageSet, str]:
         raise InputError(
             f"{source.path}: found {len(originals)} of the {len(wanted)} images that the run was trained on"
         )
-    if fingerprint([originals.facts(place).sha256 for place in range(len(originals))]) != summary["fingerprint"]:
+    if fingerprint([originals.info(place).sha256 for place in range(len(originals))]) != summary["fingerprint"]:
         raise InputError(f"{source.path}: it holds other images under the names of those that the run was trained on")
     return source, str(summary["resize_mode"])

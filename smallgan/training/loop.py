@@ -22,6 +22,7 @@ from smallgan.core.device import autocast, peak_memory_mb
 from smallgan.core.rng import Stream, normal
 from smallgan.core.run_dir import RunDir, append_jsonl
 from smallgan.data.images import Batch, ImageBatches, Pixels, grid, to_pixels
+from smallgan.sampling.prior import Prior
 from smallgan.tables.recipe import Recipe
 
 GRID_IMAGES = 36
@@ -42,6 +43,10 @@ class Trainer(Checkpointed, Protocol):
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` on a batch of real images; return scalars on the device, loss_g among them."""
+
+    @property
+    def prior(self) -> Prior:
+        """Where latents of samples are drawn from."""
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -74,8 +79,8 @@ class Hooks:
 
     log: Log
     """Takes a status line."""
-    evaluate: Callable[[Any, int], float | None]
-    """(averaged generator, step) -> a figure of merit, lower is better, or None; writes its own scores."""
+    evaluate: Callable[[Trainer, int], float | None]
+    """(trainer, step) -> a figure of merit, lower is better, or None; writes its own scores."""
     stop_requested: Callable[[], bool]
     """True once the user asked to stop; the loop then saves and returns."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
@@ -145,13 +150,14 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     return step
 
 
-def draw_grid(generator: Any, recipe: Recipe, device: torch.device, count: int = GRID_IMAGES) -> Pixels:
+def draw_grid(trainer: Trainer, recipe: Recipe, count: int = GRID_IMAGES) -> Pixels:
     """Return the run's fixed-latent images as pixels N x S x S x 3, spread evenly over the classes where there are."""
-    z = torch.from_numpy(normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))).to(device)
-    inputs: tuple[Tensor, ...] = (z,)
+    generator: Any = trainer.generator_ema
+    noise = normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))
+    inputs: tuple[Tensor, ...] = (torch.from_numpy(trainer.prior.place(noise, 0)).to(trainer.device),)
     if generator.num_classes:
-        inputs = (z, torch.arange(count, device=device) * generator.num_classes // count)
-    with torch.no_grad(), autocast(device, recipe.train.precision):
+        inputs += (torch.arange(count, device=trainer.device) * generator.num_classes // count,)
+    with torch.no_grad(), autocast(trainer.device, str(recipe.train.precision)):
         return to_pixels(generator(*inputs))
 
 
@@ -207,14 +213,14 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
 
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
     """Score, remember the best checkpoint by the score, and last draw the grid, the mark that the snapshot is whole."""
-    merit = hooks.evaluate(trainer.generator_ema, step)
+    merit = hooks.evaluate(trainer, step)
     best = (run.best_record() or {}).get("merit", math.inf)
     if step and merit is not None and merit < best:
         write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
     preview = trainer.preview()
     if preview is not None:
         write_bytes(run.reconstructions(step), encode_png(preview))
-    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer.generator_ema, recipe, trainer.device))))
+    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer, recipe))))
 
 
 def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir, first: int, last: int) -> None:

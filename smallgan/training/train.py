@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -14,7 +14,7 @@ from augment.core.files import write_bytes, write_json, write_text
 from augment.errors import InputError
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
-from smallgan.core.device import choose_device, describe_device
+from smallgan.core.device import choose_device, default_precision, describe_device, float32_math
 from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import TensorBoard, logged, write_environment
 from smallgan.data.images import grid
@@ -27,7 +27,7 @@ from smallgan.tables.recipe import Recipe, dump_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
-from smallgan.training.loop import GRID_IMAGES, Hooks, fit
+from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 
 
 def train(
@@ -48,7 +48,7 @@ def train(
     another. `log` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
     """
     chosen = choose_device(device)
-    recipe, source = open_pretrained(recipe)
+    recipe, source = open_pretrained(with_precision(recipe, chosen))
     data = load_data(recipe, chosen)
     run = find_run(recipe, data.summary, root, out, new=new)
     refuse_other_data(run, data.summary)
@@ -79,10 +79,19 @@ def train(
         with TensorBoard(run) as record:
             evaluator = _evaluator(recipe, run, data, chosen, log)
             hooks = Hooks(log, evaluator, stop_requested, record, advance)
-            step = fit(recipe, run, trainer, batches, hooks)
+            with float32_math(str(recipe.train.precision)):
+                step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
             log(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
     return run
+
+
+def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """Return the recipe with the precision that this device trains in, where it names none."""
+    if recipe.train.precision is not None:
+        return recipe
+    train = recipe.train.model_copy(update={"precision": default_precision(device)})
+    return recipe.model_copy(update={"train": train})
 
 
 def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
@@ -96,7 +105,7 @@ def dry_run(
 ) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
-    recipe, source = open_pretrained(recipe)
+    recipe, source = open_pretrained(with_precision(recipe, chosen))
     data = load_data(recipe, chosen)
     run = find_run(recipe, data.summary, root, out, new=new)
     trainer, batches = prepare(recipe, data, chosen, source, log)
@@ -123,11 +132,11 @@ def dry_run(
 
 def _evaluator(
     recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, log: Log
-) -> Callable[[Generator, int], float | None]:
+) -> Callable[[Trainer, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score
     if not settings.metrics:
-        return lambda _generator, _step: None
+        return lambda _trainer, _step: None
     net, note = feature_net(settings.features, device)
     if note:
         log(note)
@@ -142,8 +151,9 @@ def _evaluator(
         splits=settings.splits,
     )
 
-    def evaluate_step(generator: Generator, step: int) -> float | None:
-        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="")
+    def evaluate_step(trainer: Trainer, step: int) -> float | None:
+        generator = cast(Generator, trainer.generator_ema)
+        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
         try:  # the baseline is the same at every step: the last one tells it
             scores = scorer.score(model, baselines=step >= recipe.train.steps)
         except InputError as error:  # one real, for example: no reason not to train
