@@ -16,7 +16,7 @@ from smallgan.core.device import choose_device, describe_device
 from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs
 from smallgan.core.study_dir import StudyDir, claim_study
 from smallgan.metrics.features.extract import extract, feature_net
-from smallgan.metrics.score_paths import default_num_fake
+from smallgan.metrics.run_scorer import default_num_fake
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
 from smallgan.study.plan import Job, plan_jobs

@@ -15,11 +15,17 @@ from augment.core.files import make_folder, sha256_bytes, sha256_file, write_jso
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
 from smallgan.core.console import Log
+from smallgan.core.device import choose_device
 from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.study_dir import StudyDir
-from smallgan.metrics.memorisation.run_sheet import sheet_of, write_nearest
+from smallgan.metrics.features.extract import feature_net
+from smallgan.metrics.memorisation.run_sheet import TrainingImages, sheet_of, write_nearest
+from smallgan.metrics.run_scorer import default_num_fake
+from smallgan.sampling.loading import load_model
 from smallgan.sampling.sample import Request, sample
 from smallgan.study.plan import Job
+from smallgan.tables.recipe import read_recipe
+from smallgan.training.data import load_data
 from smallgan.training.train import train
 
 
@@ -145,7 +151,19 @@ def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
 
 
 def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
-    write_nearest(run, checkpoint, device)
+    """Compare the samples that are scored with the very images that the run was trained on."""
+    chosen, recipe = choose_device(device), read_recipe(run.recipe)  # with the size of a transfer's generator
+    data = load_data(recipe, chosen)
+    added = [place for place, image in enumerate(data.mixture.images) if image.origin != "original"]
+    images = TrainingImages(
+        data.originals,
+        data.summary["names"],
+        data.mixture.pixels[added],
+        [data.mixture.images[place].name for place in added],
+    )
+    net, _ = feature_net(recipe.score.features, chosen)
+    num_fake = recipe.score.num_fake or default_num_fake(len(data.reals))
+    write_nearest(run, load_model(run.path, chosen, checkpoint), net, images, num_fake, recipe.seed)
 
 
 class _Stages:
