@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
@@ -21,18 +21,6 @@ class Options(Section):
     """The options of one row of a table. A row's own class gives `name` the row's name as its only value."""
 
     name: str
-
-
-class HasOptions(Protocol):
-    """A row whose options are a section."""
-
-    @property
-    def name(self) -> str:
-        """Name of the row."""
-
-    @property
-    def options(self) -> type[Options]:
-        """Class of its options."""
 
 
 class Choice:

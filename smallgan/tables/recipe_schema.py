@@ -11,19 +11,15 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
-from pydantic_core import core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, STEPS, AdversarialOptions, MethodRow
+from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.options import Choice, Options, Section
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
 
-MetricName = Literal[
-    "is", "kmmd", "kmmd_u", "mmd2_rbf_multi", "mmd2_rbf_multi_u", "kid", "fid", "precision", "recall", "nn", "copies",
-    "repeats", "target",
-]  # fmt: skip
-"""The metrics that need no more than fakes and originals; `smallgan.metrics.METRICS` says what they are."""
 Side = Literal[32, 64, 128, 256, 512]
 DEFAULT_METHOD = "adversarial"
 DEFAULT_NAMES = {"model": "dcgan", "loss": "nonsaturating"}
@@ -92,10 +88,28 @@ class TrainSection(Section):
     """Steps between two snapshots: checkpoint, grid, scores."""
 
 
+class _MetricName:
+    """The type of a metric that needs no more than fakes and originals."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.validate, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:
+        return handler(core_schema.literal_schema([row.name for row in METRICS if "augmented" not in row.needs]))
+
+    @staticmethod
+    def validate(name: str) -> str:
+        if name not in METRICS:
+            raise PydanticCustomError("unknown_row", "{message}", {"message": METRICS.unknown(name)})
+        if "augmented" in METRICS[name].needs:
+            raise PydanticCustomError("unknown_row", "{message}", {"message": f"{name} needs augmented images"})
+        return name
+
+
 class ScoreSection(Section):
     """The scores at each snapshot: the very ones that `smallgan score RUN` gives afterwards with its defaults."""
 
-    metrics: tuple[MetricName, ...] = ("is", "kmmd")
+    metrics: tuple[Annotated[str, _MetricName()], ...] = ("is", "kmmd")
     """Empty: no scores while training; the best checkpoint is chosen by KMMD alone."""
     features: str | None = None
     """Feature network; None is the published Inception where its weights are in the cache, else the shipped network."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from augment.errors import FailedError, InputError, UsageError
 from smallgan.core import weights
+from smallgan.core.device import float32_math
 from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
 from smallgan.metrics.features.onnx_card import is_onnx
 from smallgan.tables.dotted import load
@@ -197,8 +197,7 @@ def _stacked(bucket: list[tuple[int, Pixels]]) -> tuple[list[int], Pixels]:
 
 def _forward(net: FeatureNet, batch: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
-    full_precision = torch.backends.cudnn.flags(allow_tf32=False) if net.device.type == "cuda" else nullcontext()
-    with torch.inference_mode(), full_precision:
+    with torch.inference_mode(), float32_math("fp32"):
         features, logits = net.forward(torch.from_numpy(batch).to(net.device))
     return features.float().cpu().numpy(), logits.float().cpu().numpy()
 
