@@ -69,7 +69,7 @@ class Mistake:
 
 def mistakes_in(values: Mapping[str, Any]) -> tuple[Recipe | None, list[Mistake]]:
     """Return the checked recipe, None where something is wrong with it, and all mistakes."""
-    unread = list(_unread(values))
+    unread = list(unread_keys(values))
     read = {name: section for name, section in values.items() if name not in {each.path for each in unread}}
     try:
         recipe = Recipe.model_validate(read)
@@ -99,7 +99,7 @@ def policy_mistakes(values: Mapping[str, Any]) -> list[Mistake]:
     return mistakes
 
 
-def _unread(values: Mapping[str, Any]) -> Iterator[Mistake]:
+def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
     """Yield a mistake for each whole section, and each key, that nothing in this recipe reads."""
     method = chosen(values, "method", DEFAULT_METHOD)
     if method not in METHODS:
