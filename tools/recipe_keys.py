@@ -80,7 +80,7 @@ def _said(value: Any) -> str:
 
 
 def _by_method() -> str:
-    columns = {"`train.model: biggan`": BIGGAN, "`bsa`, `apgc`": BIGGAN | ADAPTER, "`finetune`": BIGGAN | FINETUNE}
+    columns = {"`model.name: biggan`": BIGGAN, "`bsa`, `apgc`": BIGGAN | ADAPTER, "`finetune`": BIGGAN | FINETUNE}
     keys = list(dict.fromkeys(key for values in columns.values() for key in values))
     plain = Recipe().train.model_dump()
     rows = [f"| key | `dcgan` | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]

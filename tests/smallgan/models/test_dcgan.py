@@ -8,15 +8,15 @@ from augment.errors import UsageError
 from smallgan.data.images import Batch
 from smallgan.models import DCGANDiscriminator, DCGANGenerator, Discriminator, Generator
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.dcgan import DCGANTrainer
+from smallgan.training.adversarial import build_trainer
 from smallgan.training.ema import measure_statistics, update_ema
 
 CPU = torch.device("cpu")
 
 
 def tiny_trainer(**overrides):
-    settings = {"data.size": 32, "train.base_width": 8, "train.batch_size": 4}
-    return DCGANTrainer(load_recipe(None, settings | overrides), CPU)
+    settings = {"data.size": 32, "model.base_width": 8, "train.batch_size": 4}
+    return build_trainer(load_recipe(None, settings | overrides), CPU)
 
 
 def reals(count=4, size=32):
@@ -87,7 +87,7 @@ def test_freezing_the_discriminator_leaves_the_generators_gradient_bit_identical
     for frozen in (False, True):
         trainer.discriminator.requires_grad_(not frozen)
         trainer.generator.zero_grad()
-        trainer.loss.generator(trainer.discriminator(trainer.generator(z))).backward()
+        trainer.loss.generator(None, trainer.discriminator(trainer.generator(z)), None).backward()
         grads.append([p.grad.clone() for p in trainer.generator.parameters()])
         assert (next(trainer.discriminator.parameters()).grad is None) == frozen
         trainer.discriminator.zero_grad(set_to_none=True)
@@ -145,5 +145,5 @@ def test_settling_leaves_the_next_step_as_it_was():
 
 
 def test_hinge_trains_too():
-    numbers = tiny_trainer(**{"train.loss": "hinge"}).step(a_batch(), 0)
+    numbers = tiny_trainer(**{"loss.name": "hinge"}).step(a_batch(), 0)
     assert np.isfinite(numbers["loss_d"].item())

@@ -86,31 +86,31 @@ def test_differences_name_paths_and_both_values():
 def test_defaults_are_those_of_the_model_and_of_the_method():
     dcgan = load_recipe(None).train
     assert (dcgan.model, dcgan.loss, dcgan.lr_g, dcgan.lr_d, dcgan.beta1) == ("dcgan", "nonsaturating", 2e-4, 2e-4, 0.5)
-    biggan = load_recipe(None, {"train.model": "biggan"}).train
+    biggan = load_recipe(None, {"model.name": "biggan"}).train
     assert (biggan.loss, biggan.lr_g, biggan.lr_d, biggan.beta1, biggan.beta2) == ("hinge", 1e-4, 4e-4, 0.0, 0.999)
     assert (biggan.z_dim, biggan.ema_decay, biggan.steps) == (120, 0.9999, 5000)
     for method in ("bsa", "apgc"):
-        adapter = load_recipe(None, {"transfer.method": method})
+        adapter = load_recipe(None, {"method.name": method})
         assert (adapter.train.model, adapter.train.steps, adapter.train.batch_size) == ("biggan", 10_000, 25)
         assert (adapter.train.beta1, adapter.train.beta2) == (0.9, 0.999)
         rates = adapter.transfer
         assert (rates.lr_codes, rates.lr_class, rates.lr_adapter, rates.lr_first) == (0.05, 0.001, 0.0005, 1e-7)
         assert (rates.group_size, rates.init, rates.code_noise, rates.codes) == (16, "pretrained", 0.01, "zero")
         assert (rates.latent_weight, rates.class_weight, rates.lr_decay_every) == (0.1, 0.02, 3000)
-    tuned = load_recipe(None, {"transfer.method": "finetune"}).train
+    tuned = load_recipe(None, {"method.name": "finetune"}).train
     assert (tuned.model, tuned.loss, tuned.steps, tuned.beta1) == ("biggan", "hinge", 2000, 0.0)
 
 
 def test_what_a_recipe_says_stands_above_the_defaults_of_model_and_method():
-    train = load_recipe(None, {"transfer.method": "apgc", "train.beta1": 0.3, "train.steps": 7}).train
-    assert (train.beta1, train.steps, train.batch_size) == (0.3, 7, 25)
-    train = load_recipe(None, {"train.model": "biggan", "train.loss": "nonsaturating"}).train
-    assert (train.loss, train.lr_d) == ("nonsaturating", 4e-4)
+    train = load_recipe(None, {"method.name": "apgc", "method.beta1": 0.3, "train.steps": 7}).train
+    assert (method.beta1, train.steps, train.batch_size) == (0.3, 7, 25)
+    train = load_recipe(None, {"model.name": "biggan", "loss.name": "nonsaturating"}).train
+    assert (loss.name, method.lr_d) == ("nonsaturating", 4e-4)
 
 
 def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
     path = tmp_path / "recipe.yaml"
-    for overrides in ({"transfer.method": "bsa"}, {"train.model": "biggan", "train.z_dim": 20}):
+    for overrides in ({"method.name": "bsa"}, {"model.name": "biggan", "model.z_dim": 20}):
         recipe = load_recipe(None, overrides)
         path.write_text(dump_recipe(recipe), encoding="utf-8")
         assert differences(read_recipe(path), recipe) == {}
@@ -127,7 +127,7 @@ def test_a_ratio_and_a_class_are_read_as_they_are_written(tmp_path):
 
 def test_a_transfer_of_a_dcgan_is_refused():
     with pytest.raises(UsageError, match="a transfer adapts a BigGAN"):
-        load_recipe(None, {"train.model": "dcgan", "transfer.method": "apgc"})
+        load_recipe(None, {"model.name": "dcgan", "method.name": "apgc"})
 
 
 @pytest.mark.parametrize("values", [{"train": None}, {"train": 3}, {"transfer": "apgc"}, {"transfer": {"method": 7}}])
