@@ -178,10 +178,10 @@ def test_a_recipe_with_a_transfer_takes_another_generator(call, tiny_set, ours):
 
 
 @pytest.mark.parametrize("asked", [["--transfer", "bsa"], ["--set", "method.name=bsa"]])
-def test_without_data_the_quickstart_of_transfers_is_used_and_said(call, ours, asked):
+def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, asked):
     code, out, err = call("train", *asked, "--pretrained", ours, "--dry-run", *QUICK, *PLAIN)
     assert code == 0, err
-    assert "no DATA given: the recipe quickstart-apgc on the sample set" in err
+    assert "no DATA given: the recipe quickstart-bsa on the sample set" in err
     plan = json.loads(out)
     assert (plan["recipe"]["method"]["name"], plan["recipe"]["method"]["lr_decay_every"]) == ("bsa", 400)
 
@@ -189,17 +189,17 @@ def test_without_data_the_quickstart_of_transfers_is_used_and_said(call, ours, a
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--pretrained", "WEIGHTS"], "--pretrained: say how to adapt it, with --transfer apgc, bsa or finetune"),
-        (["--group-size", "8"], "--group-size: only APGC has groups"),
-        (["--transfer", "bsa", "--pretrained", "WEIGHTS", "--group-size", "8"], "--group-size: only APGC has groups"),
+        (["--pretrained", "WEIGHTS"], "method.pretrained: read by the methods apgc, bsa and finetune, chosen by --transfer"),
+        (["--group-size", "8"], "method.group_size: read by the method apgc, chosen by --transfer"),
+        (["--transfer", "bsa", "--pretrained", "WEIGHTS", "--group-size", "8"], "apgc, chosen by --transfer; this recipe trains by bsa"),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--size", "64"], "the pretrained generator makes 32 px"),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--group-size", "5"], "1, 2, 4, 8, 16, 32, or 0"),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--set", "method.class_vector=5"], "a class from 0 to 4"),
         (["--transfer", "finetune", "--pretrained", "DEEP"], "finetune needs a BigGAN of the official layout"),
         (["--transfer", "apgc", "--pretrained", "absent.pth"], "absent.pth: no such file or folder"),
-        (["--transfer", "apgc", "--model", "dcgan"], "a transfer adapts a BigGAN"),
-        (["--transfer", "style"], "method.name"),
-        (["--model", "stylegan"], "model.name"),
+        (["--transfer", "apgc", "--model", "dcgan"], "model: read by the method adversarial; this recipe trains by apgc"),
+        (["--transfer", "style"], "--transfer style: needed one of apgc, bsa, finetune"),
+        (["--model", "stylegan"], "model.name: unknown model 'stylegan'"),
         (["--model", "biggan", "--set", "method.diffaugment=flip"], "diffaugment: found 'flip'"),
         (["--model", "biggan", "--set", "model.attention=5"], "model.attention 5"),
     ],
