@@ -108,10 +108,20 @@ def test_defaults_are_those_of_the_model_and_of_the_method():
 
 
 def test_what_a_recipe_says_stands_above_the_defaults_of_model_and_method():
-    train = load_recipe(None, {"method.name": "apgc", "method.beta1": 0.3, "train.steps": 7}).train
-    assert (method.beta1, train.steps, train.batch_size) == (0.3, 7, 25)
-    train = load_recipe(None, {"model.name": "biggan", "loss.name": "nonsaturating"}).train
-    assert (loss.name, method.lr_d) == ("nonsaturating", 4e-4)
+    recipe = load_recipe(None, {"method.name": "apgc", "method.beta1": 0.3, "train.steps": 7})
+    assert (recipe.method.beta1, recipe.train.steps, recipe.train.batch_size) == (0.3, 7, 25)
+    recipe = load_recipe(None, {"model.name": "biggan", "loss.name": "nonsaturating"})
+    assert (recipe.loss.name, recipe.method.lr_d) == ("nonsaturating", 4e-4)
+    for off in (None, {"weight": 0}):
+        recipe = load_recipe(None, {"model.name": "biggan", "regularizers.orthogonal": off})
+        assert recipe.regularizers.chosen() == {}
+
+
+def test_the_name_of_a_row_alone_stands_for_its_defaults(tmp_path):
+    short = load_recipe(None, {"model": "biggan", "loss": "lsgan", "method": "adversarial"})
+    assert short == load_recipe(None, {"model.name": "biggan", "loss.name": "lsgan"})
+    (tmp_path / "recipe.yaml").write_text("model: biggan\nloss: lsgan\n", encoding="utf-8")
+    assert load_recipe(str(tmp_path / "recipe.yaml")) == short
 
 
 def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
@@ -136,9 +146,11 @@ def test_a_transfer_of_a_dcgan_is_refused():
         load_recipe(None, {"model.name": "dcgan", "method.name": "apgc"})
 
 
-@pytest.mark.parametrize("values", [{"train": None}, {"train": 3}, {"method": [3]}, {"method": {"name": 7}}, {"regularizers": 5}])
+@pytest.mark.parametrize(
+    "values", [{"train": None}, {"train": 3}, {"method": [3]}, {"method": {"name": 7}}, {"regularizers": 5}]
+)
 def test_a_section_that_is_none_is_one_mistake_and_no_traceback(tmp_path, values):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
-    with pytest.raises(UsageError, match=r"1 mistake\(s\)\n  line 1, (train|method|regularizers)"):
+    with pytest.raises(UsageError, match=r"1 mistake\(s\)\n  line [12], (train|method|regularizers)"):
         read_recipe(path)
