@@ -189,15 +189,24 @@ def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--pretrained", "WEIGHTS"], "method.pretrained: read by the methods apgc, bsa and finetune, chosen by --transfer"),
+        (
+            ["--pretrained", "WEIGHTS"],
+            "method.pretrained: read by the methods apgc, bsa and finetune, chosen by --transfer",
+        ),
         (["--group-size", "8"], "method.group_size: read by the method apgc, chosen by --transfer"),
-        (["--transfer", "bsa", "--pretrained", "WEIGHTS", "--group-size", "8"], "apgc, chosen by --transfer; this recipe trains by bsa"),
+        (
+            ["--transfer", "bsa", "--pretrained", "WEIGHTS", "--group-size", "8"],
+            "apgc, chosen by --transfer; this recipe trains by bsa",
+        ),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--size", "64"], "the pretrained generator makes 32 px"),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--group-size", "5"], "1, 2, 4, 8, 16, 32, or 0"),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--set", "method.class_vector=5"], "a class from 0 to 4"),
         (["--transfer", "finetune", "--pretrained", "DEEP"], "finetune needs a BigGAN of the official layout"),
         (["--transfer", "apgc", "--pretrained", "absent.pth"], "absent.pth: no such file or folder"),
-        (["--transfer", "apgc", "--model", "dcgan"], "model: read by the method adversarial; this recipe trains by apgc"),
+        (
+            ["--transfer", "apgc", "--model", "dcgan"],
+            "model: read by the method adversarial; this recipe trains by apgc",
+        ),
         (["--transfer", "style"], "--transfer style: needed one of apgc, bsa, finetune"),
         (["--model", "stylegan"], "model.name: unknown model 'stylegan'"),
         (["--model", "biggan", "--set", "method.diffaugment=flip"], "diffaugment: found 'flip'"),

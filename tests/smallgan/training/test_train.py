@@ -206,7 +206,8 @@ TRAINERS = {
     "finetune": ({"method.name": "finetune"}, AdversarialTrainer),
     "apgc": (
         {"method.name": "apgc", "method.perceptual": "none", "method.group_size": 8, "method.lr_decay_every": 3},
-        TransferTrainer),
+        TransferTrainer,
+    ),
 }
 
 
