@@ -209,7 +209,8 @@ def test_reals_and_fakes_are_augmented_by_draws_of_their_own_at_every_step(monke
     addresses = []
 
     def noted(images, kinds, draws):
-        addresses.append(draws.bit_generator.state["state"]["key"].tobytes())
+        state = draws.bit_generator.state["state"]
+        addresses.append(state["key"].tobytes() + state["counter"].tobytes())
         return diffaugment(images, kinds, draws)
 
     monkeypatch.setattr(adversarial, "diffaugment", noted)

@@ -203,6 +203,11 @@ def pretrained(folder):
 BIGGAN = {"model.name": "biggan", "model.z_dim": 8, "model.shared_dim": 4, "method.diffaugment": "color,cutout"}
 TRAINERS = {
     "biggan": (BIGGAN | {"method.d_steps": 2, "method.ema_start": 2}, AdversarialTrainer),
+    "relativistic": (
+        {"loss": "relativistic", "regularizers.r1": {"every": 3}, "model.d_norm": "none", "method.mirror": True}
+        | {"method.diffaugment": "translation,cutout"},
+        AdversarialTrainer,
+    ),
     "finetune": ({"method.name": "finetune"}, AdversarialTrainer),
     "apgc": (
         {"method.name": "apgc", "method.perceptual": "none", "method.group_size": 8, "method.lr_decay_every": 3},
