@@ -101,7 +101,9 @@ def _parsed(setting):
 
 def test_a_key_of_a_toy_row_is_refused_elsewhere_with_its_reader():
     with toy_rows.registered(LOSSES, toy_rows.LOSS):
-        with pytest.raises(UsageError, match=r"loss\.scale: read by the loss toy-loss; this recipe uses the loss hinge"):
+        with pytest.raises(
+            UsageError, match=r"loss\.scale: read by the loss toy-loss; this recipe uses the loss hinge"
+        ):
             load_recipe(None, {"loss.name": "hinge", "loss.scale": 2})
         with pytest.raises(UsageError, match=r"unknown loss 'toy-los'; did you mean 'toy-loss'\?"):
             load_recipe(None, {"loss.name": "toy-los"})
