@@ -160,6 +160,7 @@ def command(source, out):
     return [sys.executable, "-m", "smallgan", "train", str(source), *options, "--out", str(out)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("signal_number", [getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGTERM])
 def test_a_killed_training_goes_on_to_the_same_weights(tiny_set, tmp_path, signal_number):
     whole, cut = RunDir(tmp_path / "whole"), RunDir(tmp_path / "cut")
