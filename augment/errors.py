@@ -1,6 +1,6 @@
 """The root of the error tree, shared by augment and smallgan.
 
-    SmallganError         what went wrong is the user's to mend: one line, exit code 2
+    SmallganError         what went wrong is the user's to fix: one line, exit code 2
       UsageError          an option, a value or an expression is wrong
       InputError          a file or folder that was named cannot be used
       OutputError         a result cannot be written where it was asked for
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 
 class SmallganError(Exception):
-    """A mistake that the user can mend. `exit_code` is what the command line returns."""
+    """A mistake that the user can fix. `exit_code` is what the command line returns."""
 
     exit_code = 2
 

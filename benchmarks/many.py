@@ -1,8 +1,8 @@
 """100,000 outputs of 1,000 inputs: images a second, peak memory, the wait after a kill, and a plain OpenCV loop beside.
 
-The loop is what one writes without us: copy the originals, and for each output read its parent, operate and
+The loop is what one writes without us: copy the originals, and for each output read its parent, transform and
 `cv2.imwrite`; a second loop reads each parent once, as we do. Ours checks, plans, hashes, writes by rename, keeps the
-ledger and the manifest. The ratios come from 10,000 outputs, in turn, in processor time, which other work on the
+progress log and the metadata. The ratios come from 10,000 outputs, in turn, in processor time, which other work on the
 machine changes little, and by the clock. Each large build is a process of its own (its workers are threads of it),
 whose peak is read from the kernel (Linux). Files go to memory where the system has a folder there, else to the
 temporary folder; they need 1 GB, and are removed. It takes about five minutes.
@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from augment.build.progress_log import PROGRESS_LOG
-from augment.policy.transforms import draw_contrast
+from augment.policy.transforms import TRANSFORMS
 from augment.sources.dataset_format import METADATA
 from benchmarks.augmenting import quick_folder, source_images
 from benchmarks.rows import Row
@@ -154,7 +154,7 @@ def _loop(
         return pixels if size is None else _square(pixels, size)
 
     def work(part: int) -> None:
-        generator = np.random.default_rng(part)
+        generator, draw = np.random.default_rng(part), TRANSFORMS["contrast"].draw
         for file in files[part::threads]:
             pixels = read(file)
             if size is None:
@@ -163,7 +163,7 @@ def _loop(
                 cv2.imwrite(f"{out}/{file.stem}{suffix}", pixels, settings)
             for number in range(each):
                 pixels = pixels if once else read(file)
-                made = cv2.flip(pixels, 1) if number == 0 else _contrast(pixels, draw_contrast(generator)["factor"])
+                made = cv2.flip(pixels, 1) if number == 0 else _contrast(pixels, draw(generator)["factor"])
                 cv2.imwrite(f"{out}/{file.stem}-{number}{suffix}", made, settings)
 
     with ThreadPoolExecutor(threads) as pool:
@@ -193,16 +193,16 @@ def _run(source: Path, out: Path, count: int, threads: int) -> dict[str, float]:
 
 def _killed(source: Path, out: Path) -> Fact:
     """Kill a build at about half, start it again, and wait for the first new image, then for the end."""
-    ledger = out / PROGRESS_LOG
+    log = out / PROGRESS_LOG
     process = subprocess.Popen(_command(source, out, NUM_OUTPUTS, THREADS[-1]), stdout=subprocess.PIPE)
-    while process.poll() is None and _lines(ledger) < NUM_OUTPUTS // 2:
+    while process.poll() is None and _lines(log) < NUM_OUTPUTS // 2:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    there = ledger.stat().st_size
+    there = log.stat().st_size
     started = time.perf_counter()
     process = subprocess.Popen(_command(source, out, NUM_OUTPUTS, THREADS[-1]), stdout=subprocess.PIPE, text=True)
-    while process.poll() is None and ledger.stat().st_size <= there:
+    while process.poll() is None and log.stat().st_size <= there:
         time.sleep(0.01)
     first = time.perf_counter() - started
     result = json.loads(process.communicate()[0])
@@ -212,13 +212,13 @@ def _killed(source: Path, out: Path) -> Fact:
     )
 
 
-def _lines(ledger: Path) -> int:
+def _lines(log: Path) -> int:
     """About how many lines it has: they are nearly equally long."""
-    if not ledger.is_file():
+    if not log.is_file():
         return 0
-    with ledger.open("rb") as file:
+    with log.open("rb") as file:
         first = len(file.readline())
-    return ledger.stat().st_size // first if first else 0
+    return log.stat().st_size // first if first else 0
 
 
 def _num_lines(file: Path) -> int:

@@ -1,4 +1,4 @@
-"""Debian's Chromium for tests: a window on a page from disk, with all that the page says and asks for."""
+"""Debian's Chromium for tests: a window on a page from disk, with its console messages and requests."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def window(running: Any, file: Path, width: int = 1280, scheme: str = "light", **more: Any) -> Iterator[Any]:
-    """A page of its own; `heard` is what it complains of, `asked` what it asks for."""
+    """A page of its own; `logged` holds its console messages and errors, `requested` its URLs."""
     context = running.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
     page = context.new_page()
-    page.heard, page.asked = [], []
-    page.on("console", lambda message: page.heard.append(message.text))
-    page.on("pageerror", lambda error: page.heard.append(str(error)))
-    page.on("dialog", lambda dialog: page.heard.append(dialog.message))
-    page.on("request", lambda sent: page.asked.append(sent.url))
+    page.logged, page.requested = [], []
+    page.on("console", lambda message: page.logged.append(message.text))
+    page.on("pageerror", lambda error: page.logged.append(str(error)))
+    page.on("dialog", lambda dialog: page.logged.append(dialog.message))
+    page.on("request", lambda sent: page.requested.append(sent.url))
     page.goto(file.as_uri(), wait_until="load")
     yield page
     context.close()

@@ -38,7 +38,10 @@ def make_run(
         "name": name,
         "data": {"source": None, "size": 32, "resize_mode": "crop", "skip_bad": False},
         "augment": {"policy": policy, "ratio": None, "count": None, "generator": None},
-        "train": {"model": "dcgan", "loss": "nonsaturating", "steps": steps, "batch_size": batch_size, "lr_g": 0.0002},
+        "model": {"name": "dcgan"},
+        "method": {"name": "adversarial", "lr_g": 0.0002},
+        "loss": {"name": "nonsaturating"},
+        "train": {"steps": steps, "batch_size": batch_size},
         "score": {"metrics": ["is", "kmmd"], "features": None, "num_fake": 100, "splits": 10},
         "seeds": [seed],
     }
@@ -126,7 +129,7 @@ def score_lines(run: str, step: int | None, level: float = 0.0, **identity: obje
 
 
 def with_baselines(run: Path, baseline: float = 0.25, needed: int | None = 1000) -> None:
-    """Give the last scores of a run what reals read, 40 against 60 of them, and the KMMD the number that would do."""
+    """Give the last scores of a run a baseline, 40 vs 60 images, and the KMMD the number of images that it needs."""
     lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
     lines[-2] |= {"baseline": 10 * baseline, "baseline_counts": [100, None]}
     lines[-1] |= {"baseline": baseline, "baseline_counts": [40, 60], "needed": needed}

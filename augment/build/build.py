@@ -42,7 +42,7 @@ class MixedImage(SourceImage):
 
 
 @dataclass(frozen=True)
-class Mixture:
+class InMemoryDataset:
     """A plan carried out in memory."""
 
     pixels: NDArray[np.uint8]
@@ -72,8 +72,7 @@ def build(
     Raises UsageError when the folder holds something else, InputError, OutputError.
     """
     started = time.perf_counter()
-    finished = _find(plan, out)
-    if finished is not None:
+    if (finished := _finished(plan, out)) is not None:
         return finished
     if source.is_mixed:
         raise InputError(
@@ -82,27 +81,27 @@ def build(
     for folder in sorted({entry.file_name.rpartition("/")[0] for entry in plan.entries}):
         make_folder(out / folder)
     write_json(out / PLAN, plan.settings)
-    making = BuildWorker(plan, source, out, _tidied(out))
+    worker = BuildWorker(plan, source, out, _tidied(out))
     pieces = batches(plan)
     num_images = sum(map(len, pieces))
     report = progress and (lambda done: progress(done * num_images // max(len(pieces), 1)))
-    with making.ledger.opened():
-        parallel_map(making.from_source, pieces, workers, report)
-        making.from_generator(generator)
+    with worker.log.opened():
+        parallel_map(worker.from_source, pieces, workers, report)
+        worker.from_generator(generator)
         names = [entry.file_name for entry in plan.entries]
         sheet = contact_sheet(plan, lambda at: decode((out / names[at]).read_bytes(), names[at]))
         write_bytes(out / PREVIEW, encode_png(sheet))
-        write_metadata(out, making.ledger.records())
-    making.ledger.remove()
+        write_metadata(out, worker.log.records())
+    worker.log.remove()
     dataset = MixedDataset(out, num_images=len(plan.entries))
-    dataset.num_kept = making.ledger.num_kept
-    dataset.num_near_copies = making.ledger.num_near_copies
-    dataset.num_copies = making.ledger.num_copies(first=sum(entry.k is None for entry in plan.entries))
+    dataset.num_kept = worker.log.num_kept
+    dataset.num_near_copies = worker.log.num_near_copies
+    dataset.num_copies = worker.log.num_copies(first=sum(entry.k is None for entry in plan.entries))
     dataset.build_seconds = time.perf_counter() - started
     return dataset
 
 
-def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, workers: int = 1) -> Mixture:
+def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, workers: int = 1) -> InMemoryDataset:
     """Carry `plan` out in memory; it must have a `size`. Raises UsageError, InputError."""
     if plan.size is None:
         raise UsageError("images can only be mixed in memory at one size; give the plan a size")
@@ -116,17 +115,17 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
 
     def fill(batch: Sequence[int]) -> None:
         for at, parent, operations in with_parents(plan, source, batch):
-            pixels[at] = apply_operations(plan, parent.fitted, operations)
+            pixels[at] = apply_operations(plan, parent.resized, operations)
 
     parallel_map(fill, batches(plan), workers)
     for at, drawn, _ in generated(plan, generator, generator_positions(plan)):
         pixels[at] = drawn
     parents = parents_of(plan)
     images = (MixedImage(e.file_name, e.label, e.origin, parent=parents[at]) for at, e in enumerate(plan.entries))
-    return Mixture(pixels, tuple(images), plan)
+    return InMemoryDataset(pixels, tuple(images), plan)
 
 
-def _find(plan: Plan, out: Path) -> MixedDataset | None:
+def _finished(plan: Plan, out: Path) -> MixedDataset | None:
     """Return the dataset in `out` if it is this plan's and whole. Raises UsageError when something else is there."""
     with output_errors(out):
         there = sorted(p.name for p in out.iterdir() if not p.name.endswith(".tmp")) if out.exists() else []

@@ -43,9 +43,9 @@ def check_container(container: str, size: int | None) -> None:
     """Refuse what the container cannot hold, before anything is built. Raises UsageError."""
     container_path(Path("x"), container)
     if container == "stylegan-zip" and (size is None or size & (size - 1)):
-        found = "images of their own sizes" if size is None else f"--size {size}"
+        asked = "images of their own sizes" if size is None else f"--size {size}"
         raise UsageError(
-            f"--container stylegan-zip with {found}: StyleGAN needs squares whose side is a power of 2; give --size "
+            f"--container stylegan-zip with {asked}: StyleGAN needs squares whose side is a power of 2; give --size "
             "64, 128 or 256"
         )
 

@@ -24,12 +24,12 @@ from augment.errors import InputError, UsageError
 from augment.imaging.codec import MAX_PIXELS, RULES, Rules, background_name
 from augment.imaging.geometry import RESIZE_MODES
 from augment.policy.dry_run import dry_run
-from augment.policy.expression import GAN, Policy, Share
+from augment.policy.expression import MixtureComponent, Policy
 from augment.policy.policy_file import load_policy
-from augment.policy.transforms import Transform
-from augment.sources.classes import Goal, class_goals
+from augment.policy.transforms import GAN, Transform
+from augment.sources.classes import ClassTarget, class_targets
 from augment.sources.dataset_format import PLAN_FORMAT, Origin
-from augment.sources.image_set import Facts, ImageSet, ImageSource
+from augment.sources.image_set import ImageInfo, ImageSet, ImageSource
 
 FORMATS = {"png": ".png", "jpeg": ".jpg"}
 MAX_ADDED = 10_000_000
@@ -51,30 +51,24 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How the operations of a share's images are drawn: when asked for, as 100,000 of them would fill memory."""
+class OperationSampler:
+    """How the operations of a component's images are drawn: when asked for, as 100,000 of them would fill memory."""
 
-    share: Share
+    component: MixtureComponent
     seed: int
 
-    def operations(self, generator: np.random.Generator | None) -> tuple[Operation, ...]:
-        """Return what is done for an added image, by its own generator, which is not asked for unless it `draws`."""
-        made = [Operation(GAN)] if self.share.is_synthetic else []
-        drawn = [Operation(step.name, step.draw(generator) if step.draw and generator else {}) for step in self._steps]
-        return (*made, *drawn)
+    def operations(self, generator: np.random.Generator) -> tuple[Operation, ...]:
+        """Return what is done for an added image, by its own generator."""
+        sampled = [Operation(GAN)] if self.component.is_synthetic else []
+        return (*sampled, *(Operation(transform.name, transform.draw(generator)) for transform in self._transforms))
 
     @cached_property
-    def draws(self) -> bool:
-        """Whether anything is drawn."""
-        return any(step.draw for step in self._steps)
-
-    @cached_property
-    def _steps(self) -> tuple[Transform, ...]:
-        return self.share.steps
+    def _transforms(self) -> tuple[Transform, ...]:
+        return self.component.transforms
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlanEntry:
     """One image of the mixed set."""
 
     file_name: str
@@ -84,7 +78,7 @@ class Entry:
     """Index of the source image it is, or is made from; None: a generator makes it."""
     k: int | None = None
     """Its number among the added images: what its draws depend on, beside the seed."""
-    drawing: Drawing | None = None
+    sampler: OperationSampler | None = None
     copied: bool = False
     """An original whose bytes are taken as they are."""
 
@@ -94,22 +88,21 @@ class Entry:
         return operations_of([self])[0]
 
 
-def operations_of(entries: Sequence[Entry]) -> list[tuple[Operation, ...]]:
+def operations_of(entries: Sequence[PlanEntry]) -> list[tuple[Operation, ...]]:
     """Return what is done to make each of some images of one plan: drawing for many together is faster."""
-    drawings = [entry.drawing for entry in entries]
-    numbers = [entry.k or 0 for entry, drawing in zip(entries, drawings, strict=True) if drawing and drawing.draws]
-    seed = next((drawing.seed for drawing in drawings if drawing), 0)
-    generators = image_generators(seed, numbers)
-    return [drawing.operations(next(generators) if drawing.draws else None) if drawing else () for drawing in drawings]
+    samplers = [entry.sampler for entry in entries]
+    seed = next((sampler.seed for sampler in samplers if sampler), 0)
+    generators = image_generators(seed, [entry.k or 0 for entry in entries if entry.sampler])
+    return [sampler.operations(next(generators)) if sampler else () for sampler in samplers]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What will be made. Two plans with the same `settings` make the same bytes."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PlanEntry, ...]
     """Originals first, in the order of the source; then the added images by k."""
-    facts: tuple[Facts, ...]
+    image_infos: tuple[ImageInfo, ...]
     """Hash and size of every source image."""
     policy: Policy
     size: int | None
@@ -123,8 +116,9 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of images by what they are: originals, then each share of the policy."""
-        return {"original": self.settings["num_original"]} | {s["chain"]: s["num"] for s in self.settings["shares"]}
+        """Number of images by what they are: originals, then each component of the policy."""
+        counts = {component["pipeline"]: component["num"] for component in self.settings["components"]}
+        return {"original": self.settings["num_original"], **counts}
 
 
 def make_plan(
@@ -141,45 +135,58 @@ def make_plan(
     per_class: str | None = None,
     balance: str | None = None,
 ) -> Plan:
-    """Decide what is made of the images of `source`, all of which must be sound.
+    """Decide what is made of the images of `source`, all of which must be valid.
 
-    Shares of the added images are counted by largest remainder. One permutation of the originals, drawn from `seed`,
-    is walked through all shares, so the numbers of uses differ by at most one. Images of `source` that are no originals
-    (a mixed dataset) are taken over and are nobody's parent. Without `ratio` and `count` the ratio is 1:1.
-    `per_class` and `balance` count by class instead: see `augment.sources.classes`; the walk is then one a class.
-    Raises UsageError, and InputError for a file that cannot be read.
+    The images of each component are counted by largest remainder. One permutation of the originals, drawn from `seed`,
+    is walked through all components, so the numbers of uses differ by at most one. Images of `source` that are no
+    originals (a mixed dataset) are taken over and are nobody's parent.
+
+    Args:
+        source: the images.
+        policy: what is added: a policy, an expression or the path of a policy file.
+        ratio: originals to added images, A:B; 1:1 where no other amount is given.
+        count: number of added images.
+        size: side of the squares that all images become, in pixels; None: as they are.
+        resize_mode: crop, pad or stretch.
+        format: png or jpeg, of the images made.
+        seed: of the order of parents and of all draws, 0 or more.
+        generator: makes the images of the transform gan.
+        per_class: counts by class instead, as in `augment.sources.classes`; each class then has a walk of its own.
+        balance: "top-up", or None.
+
+    Raises:
+        UsageError: an option is wrong.
+        InputError: a file cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
     _check_settings(size, resize_mode, format, seed)
-    facts = tuple(source.facts(index) for index in range(len(source)))
-    goals = _goals(source, policy, ratio, count, per_class, balance, seed)
-    amounts = [list(zip(policy.shares, policy.counts(goal.num_added), strict=True)) for goal in goals]
-    for goal, shares in zip(goals, amounts, strict=True):
-        _check_shares(policy, shares, goal, generator)
-    dry_run(policy, [(size, size)] if size else [(fact.width, fact.height) for fact in facts])
+    image_infos = tuple(source.info(index) for index in range(len(source)))
+    targets = _targets(source, policy, ratio, count, per_class, balance, seed)
+    amounts = [list(zip(policy.components, policy.counts(target.num_added), strict=True)) for target in targets]
+    policy.check_generator(generator)
+    for target, components in zip(targets, amounts, strict=True):
+        _check_components(policy, components, target)
+    dry_run(policy, [(size, size)] if size else [(info.width, info.height) for info in image_infos])
     namer = Namer()
-    taken = sorted(index for goal in goals for index in goal.taken)
-    entries = [_taken_over(source, index, facts[index], size, format, namer) for index in taken]
+    taken = sorted(index for target in targets for index in target.taken)
+    entries = [_taken_over(source, index, image_infos[index], size, format, namer) for index in taken]
     num_original = sum(entry.origin == "original" for entry in entries)
-    entries += _added(source, policy, goals, seed, FORMATS[format], namer)
-    totals = [sum(shares[number][1] for shares in amounts) for number in range(len(policy.shares))]
+    entries += _added(source, policy, targets, seed, FORMATS[format], namer)
+    custom, background = policy.custom_transforms, source.rules.background
+    totals = [sum(components[number][1] for components in amounts) for number in range(len(policy.components))]
     settings = {
         "format": PLAN_FORMAT,
-        "sources": source.describe(facts),
+        "sources": source.describe(image_infos),
         "policy": str(policy),
-        **({"kinds": policy.own} if policy.own else {}),
+        **({"custom_transforms": custom} if custom else {}),
         "ratio": None if count is not None or per_class or balance else (ratio or DEFAULT_RATIO).strip(),
-        **_class_settings(goals, per_class, balance),
+        **_class_settings(targets, per_class, balance),
         "num_original": num_original,
         "num_added": sum(totals),
-        "shares": [{"chain": share.name, "num": number} for share, number in zip(policy.shares, totals, strict=True)],
+        "components": [{"pipeline": c.name, "num": n} for c, n in zip(policy.components, totals, strict=True)],
         "size": size,
         "resize_mode": resize_mode if size else None,
-        **(
-            {"background": background_name(source.rules.background)}
-            if source.rules.background != RULES.background
-            else {}
-        ),
+        **({"background": background_name(background)} if background != RULES.background else {}),
         **({"mode": "gray"} if source.rules.gray else {}),
         "image_format": format,
         "seed": seed,
@@ -190,10 +197,10 @@ def make_plan(
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
             "simplejpeg": simplejpeg.__version__,
-            **({"albumentations": version("albumentations")} if policy.own else {}),
+            **({"albumentations": version("albumentations")} if custom else {}),
         },
     }
-    return Plan(tuple(entries), facts, policy, size, resize_mode, format, seed, settings, source.rules)
+    return Plan(tuple(entries), image_infos, policy, size, resize_mode, format, seed, settings, source.rules)
 
 
 def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
@@ -217,7 +224,7 @@ def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
 
 
 def parent_order(seed: int, num_parents: int) -> list[int]:
-    """Return the permutation of the parents that all shares walk through."""
+    """Return the permutation of the parents that all components walk through."""
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ORDER,)))
     return [int(index) for index in generator.permutation(num_parents)]
 
@@ -233,7 +240,7 @@ def _check_settings(size: int | None, resize_mode: str, format_: str, seed: int)
         raise UsageError(f"--seed {seed}: needed a whole number, 0 or more")
 
 
-def _goals(
+def _targets(
     source: ImageSet,
     policy: Policy,
     ratio: str | None,
@@ -241,87 +248,89 @@ def _goals(
     per_class: str | None,
     balance: str | None,
     seed: int,
-) -> list[Goal]:
+) -> list[ClassTarget]:
     """Return the goals of the classes, or one of the whole set where they are not counted."""
     if not per_class and not balance:
         parents = tuple(index for index, image in enumerate(source.images) if image.origin == "original")
-        added = num_added(len(parents), ratio, count) if policy.shares else 0
-        return [Goal(None, tuple(range(len(source))), parents, added)]
+        added = num_added(len(parents), ratio, count) if policy.components else 0
+        return [ClassTarget(None, tuple(range(len(source))), parents, added)]
     if ratio is not None or count is not None:
         raise UsageError("--per-class and --balance say how many images are added; leave --ratio and --count out")
     if policy.needs_generator:
         raise UsageError("'gan' makes images without a class, and so cannot fill one; leave it out of the policy here")
-    goals = class_goals(source.images, per_class, balance, seed)
-    short = [goal for goal in goals if goal.num_added]
-    if short and not policy.shares:
+    targets = class_targets(source.images, per_class, balance, seed)
+    short = [target for target in targets if target.num_added]
+    if short and not policy.components:
         raise UsageError(
-            f"policy 'none' adds nothing, and class {short[0].label!r} needs {short[0].num_added} more; name kinds, "
-            "such as hflip.contrast"
+            f"policy 'none' adds nothing, and class {short[0].label!r} needs {short[0].num_added} more; "
+            "name transforms, such as hflip.contrast"
         )
-    return goals
+    return targets
 
 
-def _class_settings(goals: Sequence[Goal], per_class: str | None, balance: str | None) -> dict[str, Any]:
+def _class_settings(targets: Sequence[ClassTarget], per_class: str | None, balance: str | None) -> dict[str, Any]:
     """The part of plan.json that tells of classes, where they are counted."""
     if not per_class and not balance:
         return {}
     counted = {
-        str(goal.label): {"taken": len(goal.taken), "added": goal.num_added, "left_out": goal.num_left_out}
-        for goal in goals
+        str(target.label): {"taken": len(target.taken), "added": target.num_added, "left_out": target.num_left_out}
+        for target in targets
     }
     return {"per_class": per_class, "balance": balance, "classes": counted}
 
 
-def _check_shares(
-    policy: Policy, shares: Sequence[tuple[Share, int]], goal: Goal, generator: ImageSource | None
+def _check_components(
+    policy: Policy,
+    components: Sequence[tuple[MixtureComponent, int]],
+    target: ClassTarget,
 ) -> None:
-    if policy.needs_generator and generator is None:
-        raise UsageError(f"policy {str(policy)!r} needs a generator for 'gan': name a trained run with --generator")
-    where = "the source" if goal.label is None else f"class {goal.label!r}"
-    num_parents = len(goal.parents)
-    for share, number in shares:
-        if number and not num_parents and not share.is_synthetic:
-            raise InputError(f"no original image in {where}, and {share.name!r} has to be made from one")
-        if number > num_parents and not share.is_random:
-            of_class = "" if goal.label is None else f" of {where}"
-            mend = "ask for fewer with --count or --ratio" if goal.label is None else "ask for fewer with --per-class"
+    where = "the source" if target.label is None else f"class {target.label!r}"
+    num_parents = len(target.parents)
+    for component, number in components:
+        if number and not num_parents and not component.is_synthetic:
+            raise InputError(f"no original image in {where}, and {component.name!r} has to be made from one")
+        if number > num_parents and not component.is_random:
+            of_class = "" if target.label is None else f" of {where}"
+            options = "--count or --ratio" if target.label is None else "--per-class"
             raise UsageError(
-                f"policy {str(policy)!r}: {number} images by {share.name!r} of {num_parents} originals{of_class}, but "
-                f"a second one of the same would be a copy, so at most {num_parents} can be made; {mend}, or use kinds "
-                "that vary, such as contrast or hflip.contrast"
+                f"policy {str(policy)!r}: {number} images by {component.name!r} of {num_parents} originals{of_class}, "
+                f"but a second one of the same would be a copy, so at most {num_parents} can be made; ask for fewer "
+                f"with {options}, or use transforms that vary, such as contrast or hflip.contrast"
             )
 
 
-def _taken_over(source: ImageSet, index: int, fact: Facts, size: int | None, format_: str, namer: Namer) -> Entry:
+def _taken_over(
+    source: ImageSet, index: int, info: ImageInfo, size: int | None, format_: str, namer: Namer
+) -> PlanEntry:
     image = source.images[index]
     stem, suffix = splitext(basename(image.name))
-    copied = fact.plain and (size is None or (fact.width, fact.height) == (size, size))
+    copied = info.plain and (size is None or (info.width, info.height) == (size, size))
     file_name = namer.name(image.label, stem, suffix if copied else FORMATS[format_])
-    return Entry(file_name, image.origin, image.label, index, copied=copied)
+    return PlanEntry(file_name, image.origin, image.label, index, copied=copied)
 
 
 def _added(
-    source: ImageSet, policy: Policy, goals: Sequence[Goal], seed: int, suffix: str, namer: Namer
-) -> list[Entry]:
-    """Return the added images, share after share and in a share class after class, each class with its own walk."""
-    walks = [_walk(goal.parents, seed) for goal in goals]
-    amounts = [policy.counts(goal.num_added) for goal in goals]
-    entries: list[Entry] = []
-    for place, share in enumerate(policy.shares):
-        drawing, called = Drawing(share, seed), _short(share.name)
-        for goal_number in range(len(goals)):
-            for _ in range(amounts[goal_number][place]):
+    source: ImageSet, policy: Policy, targets: Sequence[ClassTarget], seed: int, suffix: str, namer: Namer
+) -> list[PlanEntry]:
+    """Return the added images by component, and in one class after class, each class with its own walk."""
+    walks = [_walk(target.parents, seed) for target in targets]
+    amounts = [policy.counts(target.num_added) for target in targets]
+    entries: list[PlanEntry] = []
+    for place, component in enumerate(policy.components):
+        sampler, called = OperationSampler(component, seed), _short(component.name)
+        for target_number in range(len(targets)):
+            for _ in range(amounts[target_number][place]):
                 k = len(entries)
-                if share.is_synthetic:
-                    name = namer.name(None, f"{share.name}-{k:05d}", suffix, numbered=True)
-                    entries.append(Entry(name, "synthetic", None, None, k, drawing))
+                if component.is_synthetic:
+                    name = namer.name(None, f"{component.name}-{k:05d}", suffix, numbered=True)
+                    entries.append(PlanEntry(name, "synthetic", None, None, k, sampler))
                     continue
-                parent = next(walks[goal_number])
+                parent = next(walks[target_number])
                 image = source.images[parent]
                 # the safe stem is short; the operation comes after it, whole
                 tail = f"__{called}-{k:05d}{suffix}"
                 name = namer.name(image.label, _stem(image.name), tail, numbered=True)
-                entries.append(Entry(name, "augmented", image.label, parent, k, drawing))
+                entries.append(PlanEntry(name, "augmented", image.label, parent, k, sampler))
     return entries
 
 
@@ -331,11 +340,11 @@ def _walk(parents: Sequence[int], seed: int) -> Iterator[int]:
     return (parents[at] for at in itertools.cycle(order))
 
 
-def _short(chain: str) -> str:
-    return chain if len(chain) <= 40 else f"{chain[:39]}~"
+def _short(pipeline: str) -> str:
+    return pipeline if len(pipeline) <= 40 else f"{pipeline[:39]}~"
 
 
-def _renamed(source: ImageSet, entries: Sequence[Entry]) -> dict[str, str]:
+def _renamed(source: ImageSet, entries: Sequence[PlanEntry]) -> dict[str, str]:
     """Originals whose name could not be kept: the new one, and the one in the source."""
     pairs = [(e, source.images[e.source]) for e in entries if e.k is None and e.source is not None]
     return {e.file_name: i.name for e, i in pairs if _stem(e.file_name) != _stem(i.name)}

@@ -1,24 +1,28 @@
-"""Contact sheets: of a plan, for each share a few parents and what became of them; of a policy, before any plan."""
+"""Contact sheets: of a plan, for each component a few parents and what became of them; of a policy, before any plan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.build.plan import Entry, Plan, parent_order
-from augment.core.rng import image_generator
+from augment.build.plan import Plan, PlanEntry, parent_order
+from augment.core.files import make_folder, write_bytes
+from augment.core.rng import image_generators
 from augment.errors import InputError, UsageError
-from augment.imaging.codec import Pixels, to_gray
+from augment.imaging.codec import RULES, Pixels, Rules, encode_png, to_gray
 from augment.imaging.geometry import resize_by, resize_square
-from augment.policy.apply import operate
+from augment.policy.apply import apply_drawn
 from augment.policy.dry_run import dry_run
-from augment.policy.expression import Policy, Share
+from augment.policy.expression import Policy
 from augment.policy.policy_file import load_policy
-from augment.policy.transforms import TRANSFORMS, Transform
+from augment.policy.transforms import TRANSFORMS
+from augment.sources.concat import ExtraSource, concat
 from augment.sources.image_set import ImageSet, ImageSource
+from augment.sources.readers import open_source
 
 _TILE, _GAP, _MARGIN, _PAIRS = 112, 4, 24, 4
 _PAIR = 2 * _TILE + _GAP
@@ -55,16 +59,15 @@ def policy_sheet(
     seed: int = 0,
     generator: ImageSource | None = None,
 ) -> Pixels:
-    """Return what a policy does to ten originals of `source`, H x W x 3: themselves, and a row for each share.
+    """Return what a policy does to ten originals of `source`, H x W x 3: themselves, and a row for each component.
 
-    The ten are the first that a plan with `seed` would use; the draws are examples of the same kind. Where several
+    The ten are the first that a plan with `seed` would use; the draws are examples. Where several
     sources were joined, a row more for each shows some of its images as they come into the set.
     Raises UsageError, and InputError for a file that cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
     originals = [index for index, image in enumerate(source.images) if image.origin == "original"]
-    if policy.needs_generator and generator is None:
-        raise UsageError(f"policy {str(policy)!r} needs a generator for 'gan': name a trained run with --generator")
+    policy.check_generator(generator)
     if not originals:
         raise InputError(f"{source.path}: no original image in it, so there is nothing to show a policy on")
     chosen = [originals[at] for at in parent_order(seed, len(originals))[:_SHOWN]]
@@ -72,17 +75,62 @@ def policy_sheet(
     parents = [resize_by(pixels, size, resize_mode, source.rules) for pixels in parents]
     dry_run(policy, [(pixels.shape[1], pixels.shape[0]) for pixels in parents])
     rows = [("originals", parents)]
-    for number, share in enumerate(policy.shares):
+    for number, component in enumerate(policy.components):
         addresses = range(number * _SHOWN, number * _SHOWN + len(parents))
         starts = parents
-        if share.is_synthetic and generator is not None:
-            drawn = [pixels for pixels, _ in generator.draw(list(addresses), seed)]
-            starts = [resize_by(pixels, size, resize_mode, source.rules) for pixels in drawn]
-        caption = f"{share.name}  ({', '.join(dict.fromkeys(_described(step) for step in share.steps)) or 'generator'})"
-        made = [_changed(start, share, seed, k) for start, k in zip(starts, addresses, strict=True)]
+        if component.is_synthetic and generator is not None:
+            drawn = generator.draw(list(addresses), seed)
+            starts = [resize_by(pixels, size, resize_mode, source.rules) for pixels, _ in drawn]
+        transforms = component.transforms
+        described = ", ".join(dict.fromkeys(t.summary if t.name in TRANSFORMS else t.name for t in transforms))
+        caption = f"{component.name}  ({described or 'generator'})"
+        pairs = zip(starts, image_generators(seed, addresses), strict=True)
+        made = [apply_drawn(start, transforms, draws) for start, draws in pairs]
         rows.append((caption, [to_gray(pixels) for pixels in made] if source.rules.gray else made))
     rows += _part_rows(source, size, resize_mode, seed)
     return _grid(f"{source.name}  ·  {policy.title or policy}", rows)
+
+
+def write_preview(
+    file: Path,
+    policy: Policy,
+    source_path: Path,
+    *,
+    extra: Sequence[ExtraSource] = (),
+    size: int | None = None,
+    resize_mode: str = "crop",
+    rules: Rules = RULES,
+    seed: int = 0,
+    generator: ImageSource | None = None,
+) -> int:
+    """Write the sheet of a policy on the images of `source_path` to a PNG file; return the number of originals shown.
+
+    Args:
+        file: ends in .png.
+        policy: what is shown.
+        source_path: the first source.
+        extra: further sources, of which some images are shown as they come into the set.
+        size: side in pixels that images are given first; None: as they are.
+        resize_mode: crop, pad or stretch.
+        rules: what becomes of transparent and gray images.
+        seed: of parents and draws.
+        generator: makes the images of the transform gan.
+
+    Raises:
+        UsageError: the name is no PNG file's, or the policy cannot be applied.
+        InputError: a source cannot be read.
+    """
+    if file.suffix.lower() != ".png":
+        raise UsageError(f"--preview {file}: needed the name of a PNG file to write, such as preview.png")
+    source = open_source(source_path, rules=rules)
+    source = source.originals() if extra else source
+    for one in extra:
+        images = open_source(one.path, rules=rules)
+        source = concat(source, one, images.originals() if one.origin == "original" else images, seed)
+    sheet = policy_sheet(policy, source, size=size, resize_mode=resize_mode, seed=seed, generator=generator)
+    make_folder(file.parent)
+    write_bytes(file, encode_png(sheet))
+    return min(_SHOWN, len(source.originals()))
 
 
 def _part_rows(source: ImageSet, size: int | None, resize_mode: str, seed: int) -> list[tuple[str, list[Pixels]]]:
@@ -94,17 +142,6 @@ def _part_rows(source: ImageSet, size: int | None, resize_mode: str, seed: int) 
         tiles = [resize_by(source.load(index).image.pixels, size, resize_mode, source.rules) for index in shown]
         rows.append((f"from {part.name}  ({len(members):,} {part.origin}, as they are)", tiles))
     return rows
-
-
-def _changed(pixels: Pixels, share: Share, seed: int, k: int) -> Pixels:
-    generator = image_generator(seed, k)
-    for step in share.steps:
-        pixels = operate(pixels, step.name, step.draw(generator) if step.draw else {})
-    return pixels
-
-
-def _described(step: Transform) -> str:
-    return step.summary if step.name in TRANSFORMS else step.name
 
 
 def _grid(title: str, rows: Sequence[tuple[str, Sequence[Pixels]]]) -> Pixels:
@@ -128,16 +165,16 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _bands(plan: Plan) -> list[tuple[str, list[int]]]:
-    """A caption and positions of entries for each share; the originals alone where nothing is added."""
+    """A caption and positions of entries for each component; the originals alone where nothing is added."""
     added = [at for at, entry in enumerate(plan.entries) if entry.k is not None]
     bands = []
     first = 0
-    for share in plan.settings["shares"]:
-        positions = added[first : first + share["num"]]
-        first += share["num"]
+    for component in plan.settings["components"]:
+        positions = added[first : first + component["num"]]
+        first += component["num"]
         shown = positions[: _PAIRS if positions and plan.entries[positions[0]].source is not None else 2 * _PAIRS]
         if shown:
-            bands.append((f"{share['chain']}  ({share['num']:,})", shown))
+            bands.append((f"{component['pipeline']}  ({component['num']:,})", shown))
     return bands or [("originals", list(range(min(2 * _PAIRS, len(plan.entries)))))]
 
 
@@ -164,7 +201,7 @@ def _draw_band(
     top: int,
     tiles: Sequence[tuple[int, int | None]],
     pixels_of: Callable[[int], Pixels],
-    entries: Sequence[Entry],
+    entries: Sequence[PlanEntry],
 ) -> None:
     pen = ImageDraw.Draw(sheet)
     for number, (at, original) in enumerate(tiles):

@@ -1,12 +1,12 @@
-"""The ledger of a build: a line for each image that is written, so that a build that was killed goes on in seconds.
+"""The progress log of a build: a line for each image written, so that a build that was killed goes on in seconds.
 
 Without it every file that is there would have to be read and decoded to know that it is whole. A line holds the
-position in the plan, the file's hash and size, when it was noted, whether the image came out nearly as its parent, and
+position in the plan, the file's hash and size, when it was logged, whether the image came out nearly as its parent, and
 last the image's line of metadata.jsonl: what was drawn is known while the image is made, and is kept here instead of
 in memory. At the end metadata.jsonl is read from here in the order of the plan.
 
-A line counts only while the file has that size and was not changed after it was noted. The lines of a batch are
-written together: what a kill takes of them is looked at again. The ledger is gone once metadata.jsonl is there.
+A line counts only while the file has that size and was not changed after it was logged. The lines of a batch are
+written together: what a kill takes of them is looked at again. The log is gone once metadata.jsonl is there.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ import numpy as np
 from augment.core.files import output_errors
 from augment.errors import OutputError
 
-PROGRESS_LOG = ".ledger"
+PROGRESS_LOG = ".progress"
 
 _DIGEST_BYTES = 32
 _LINE_PARTS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A line: an image that the ledger vouches for."""
+class WrittenImage:
+    """A line: an image whose file was whole when it was logged."""
 
     at: int
     sha256: str
     num_bytes: int
-    noted_ns: int
+    logged_ns: int
     near_copy: bool
     record: bytes
     r"""Its line of metadata.jsonl, ending in \n."""
@@ -50,7 +50,7 @@ class Written:
             self.at,
             self.sha256.encode(),
             self.num_bytes,
-            self.noted_ns,
+            self.logged_ns,
             self.near_copy,
             self.record,
         )
@@ -59,7 +59,7 @@ class Written:
 class ProgressLog:
     """What is known of each image of a plan by its position: 47 bytes an image, whatever the lines hold.
 
-    `find`, `note` and `records` work while it is `opened`; the first two from any thread.
+    `lookup`, `record` and `records` work while it is `opened`; the first two from any thread.
     """
 
     def __init__(self, path: Path, num_images: int) -> None:
@@ -83,7 +83,7 @@ class ProgressLog:
         with self._out, self._path.open("rb", buffering=0) as self._in:
             yield
 
-    def find(self, at: int, path: str) -> str | None:
+    def lookup(self, at: int, path: str) -> str | None:
         """Return the hash of the file of image `at` if an earlier try wrote it and nobody touched it since."""
         if not self._is_earlier[at]:
             return None
@@ -93,12 +93,12 @@ class ProgressLog:
         except OSError:
             return None
         written = _parsed(self._line(at))
-        if written is None or status.st_size != written.num_bytes or status.st_mtime_ns > written.noted_ns:
+        if written is None or status.st_size != written.num_bytes or status.st_mtime_ns > written.logged_ns:
             return None
         self._set(replace(written, kept=True))
         return written.sha256
 
-    def note(self, images: Iterable[Written]) -> None:
+    def record(self, images: Iterable[WrittenImage]) -> None:
         """Write the lines of images that are there and whole now. Raises OutputError."""
         lines = []
         for image in images:
@@ -109,7 +109,7 @@ class ProgressLog:
                 self._out.write(b"".join([line for _, line in lines]))
                 self._out.flush()
             for at, line in lines:
-                self._place(at, line)
+                self._remember(at, line)
 
     def records(self) -> Iterator[bytes]:
         r"""Yield the lines of metadata.jsonl of all images, in the order of the plan, each ending in \n.
@@ -143,7 +143,7 @@ class ProgressLog:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def _place(self, at: int, line: bytes) -> None:
+    def _remember(self, at: int, line: bytes) -> None:
         self._starts[at], self._lengths[at] = self._end, len(line)
         self._end += len(line)
 
@@ -152,7 +152,7 @@ class ProgressLog:
             self._in.seek(int(self._starts[at]))
             return self._in.read(int(self._lengths[at]))
 
-    def _set(self, image: Written) -> None:
+    def _set(self, image: WrittenImage) -> None:
         start = image.at * _DIGEST_BYTES
         self._digests[start : start + _DIGEST_BYTES] = bytes.fromhex(image.sha256)
         self._is_near[image.at], self._is_kept[image.at] = image.near_copy, image.kept
@@ -169,19 +169,19 @@ class ProgressLog:
                         self._end += len(line)
                         continue
                     self._is_earlier[written.at] = True
-                    self._place(written.at, line)
+                    self._remember(written.at, line)
         except OSError:
             return
 
 
-def _parsed(line: bytes) -> Written | None:
+def _parsed(line: bytes) -> WrittenImage | None:
     """Return what a line says, or None for one that a kill cut short or others wrote."""
     parts = line.split(b" ", _LINE_PARTS - 1)
     if len(parts) != _LINE_PARTS or len(parts[1]) != 2 * _DIGEST_BYTES or not parts[5].endswith(b"}\n"):
         return None
     try:
-        at, num_bytes, noted, near = int(parts[0]), int(parts[2]), int(parts[3]), int(parts[4])
+        at, num_bytes, logged_ns, near = int(parts[0]), int(parts[2]), int(parts[3]), int(parts[4])
         bytes.fromhex(parts[1].decode())
     except ValueError:
         return None
-    return Written(at, parts[1].decode(), num_bytes, noted, bool(near), parts[5])
+    return WrittenImage(at, parts[1].decode(), num_bytes, logged_ns, bool(near), parts[5])

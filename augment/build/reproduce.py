@@ -1,4 +1,4 @@
-"""One image made again, alone, from its line in metadata.jsonl: the proof that the line says all there is to know.
+"""One image reproduced from its line in metadata.jsonl alone: the proof that the line says all there is to know.
 
 The line holds what was done, with every drawn number; what it was done to is the parent that it names. The originals in
 the dataset serve for that where they hold the pixels exactly: as copies, or as PNG. Where they were changed and saved
@@ -15,51 +15,79 @@ from typing import Any
 
 import cv2
 
-from augment.core.files import sha256_bytes
+from augment.core.files import make_folder, sha256_bytes, write_bytes
 from augment.errors import FailedError, InputError, UsageError
 from augment.imaging.codec import Pixels, Rules, decode, encode_jpeg, encode_png, parse_background, to_gray
 from augment.imaging.geometry import RESIZE_MODES, resize_by
-from augment.policy.apply import operate
-from augment.policy.expression import GAN
+from augment.policy.apply import apply_operation
+from augment.policy.transforms import GAN
 from augment.sources.dataset_format import METADATA, PLAN
 from augment.sources.image_set import ImageSource
 from augment.sources.mixed_dataset import Record, read_records
 from augment.sources.readers import open_source
 
 
-def remake(image: Path, *, source: Path | None = None, generator: ImageSource | None = None) -> tuple[bytes, Record]:
+def reproduce(image: Path, *, source: Path | None = None, generator: ImageSource | None = None) -> tuple[bytes, Record]:
     """Make the image at the path `image` of a mixed dataset again, and return its bytes and its line.
 
     The file itself need not be there, and is not looked at. `source` is what the dataset was built from.
     Raises InputError when there is no such line, UsageError when something is needed for it, and FailedError when the
     bytes are not those that the line promises.
     """
-    dataset, record = _find(image)
+    dataset, record = _locate(image)
     if record.origin == "original":
         raise UsageError(f"{image}: an original; it was taken over, not made")
     plan = _plan(dataset)
     tried = False
     for pixels in _starts(dataset, record, plan, source, generator):
-        data = remake_from(record, pixels, gray=rules_of(plan).gray)
+        data = reproduce_from(record, pixels, gray=rules_of(plan).gray)
         if sha256_bytes(data) == record.sha256:
             return data, record
         tried = True
     raise _failed(image, record, plan, tried=tried, has_source=source is not None)
 
 
-def remake_from(record: Record, pixels: Pixels, *, gray: bool = False) -> bytes:
+def write_reproduction(
+    image: Path, out: Path | None, *, source: Path | None = None, generator: ImageSource | None = None
+) -> dict[str, Any]:
+    """Reproduce the image at the path `image` as the file `out`, and return what was done, ready for JSON.
+
+    Args:
+        image: path of an image in a mixed dataset.
+        out: the file to write, with the same ending; None: out/reproduced/<its name>.
+        source: what the dataset was built from, where that is needed.
+        generator: what its synthetic images were made by, for one of these.
+
+    Raises:
+        UsageError: the ending differs, and as `reproduce` does.
+    """
+    data, record = reproduce(image, source=source, generator=generator)
+    file = out or Path("out") / "reproduced" / image.name
+    if file.suffix.lower() != image.suffix.lower():
+        raise UsageError(f"--out {file}: needed a file ending in {image.suffix}, as the image that is reproduced")
+    make_folder(file.parent)
+    write_bytes(file, data)
+    return {
+        "path": str(file),
+        "sha256": record.sha256,
+        "parent": record.parent,
+        "operations": [operation["name"] for operation in record.operations],
+    }
+
+
+def reproduce_from(record: Record, pixels: Pixels, *, gray: bool = False) -> bytes:
     """Return the file of a line, made from what its operations start from: its parent, or what a generator drew.
 
     `gray`: it belongs to a set of gray images.
     """
     for operation in record.operations:
         if operation["name"] != GAN:
-            pixels = operate(pixels, operation["name"], json.loads(operation["params"]))
+            pixels = apply_operation(pixels, operation["name"], json.loads(operation["params"]))
     encode = encode_png if record.file_name.endswith(".png") else encode_jpeg
     return encode(to_gray(pixels), gray=True) if gray else encode(pixels)
 
 
-def _find(image: Path) -> tuple[Path, Record]:
+def _locate(image: Path) -> tuple[Path, Record]:
     """Return the dataset that the path lies in, and the line of the image."""
     for dataset in image.absolute().parents:
         if (dataset / METADATA).is_file():
@@ -90,14 +118,14 @@ def _starts(
     """Yield what the operations may have started from, the likeliest first."""
     rules, size, resize_mode = rules_of(plan), plan.get("size"), plan.get("resize_mode") or RESIZE_MODES[0]
 
-    def fitted(pixels: Pixels) -> Pixels:
+    def resized(pixels: Pixels) -> Pixels:
         return resize_by(pixels, size, resize_mode, rules)
 
     if record.parent is None:
         address = json.loads(record.operations[0]["params"])
         if generator is None:
             raise UsageError(f"{record.file_name}: a generator made it: name that run with --generator")
-        yield fitted(next(iter(generator.draw([address["k"]], address["seed"])))[0])
+        yield resized(next(iter(generator.draw([address["k"]], address["seed"])))[0])
         return
     parent = dataset / record.parent
     if parent.is_file():
@@ -107,7 +135,7 @@ def _starts(
         images = open_source(source, rules=rules).originals()
         for index, image in enumerate(images.images):
             if called and (image.name == called or called.endswith(f"/{image.name}")):
-                yield fitted(images.load(index).image.pixels)
+                yield resized(images.load(index).image.pixels)
 
 
 def _failed(image: Path, record: Record, plan: dict[str, Any], *, tried: bool, has_source: bool) -> Exception:
@@ -116,14 +144,14 @@ def _failed(image: Path, record: Record, plan: dict[str, Any], *, tried: bool, h
     }
     if changed:
         listed = ", ".join(f"{name} {old} then, {now} now" for name, (old, now) in changed.items())
-        return FailedError(f"{image}: made again, its bytes differ; so do the versions: {listed}")
+        return FailedError(f"{image}: reproduced, its bytes differ; so do the versions: {listed}")
     if not has_source and record.parent is not None:
-        found = "its bytes differ" if tried else f"its parent {record.parent} is not there"
+        problem = "its bytes differ" if tried else f"its parent {record.parent} is not there"
         return UsageError(
-            f"{image}: {found}; the originals of this dataset were changed before it was made, or are gone: name the "
-            "source that it was built from: smallgan augment SOURCE --remake ..."
+            f"{image}: {problem}; the originals of this dataset were changed before it was made, or are gone: name the "
+            "source that it was built from: smallgan augment SOURCE --reproduce ..."
         )
-    return FailedError(f"{image}: made again, its bytes differ; is this the source or the run that it was made from?")
+    return FailedError(f"{image}: reproduced, its bytes differ; is this the source or the run that it was made from?")
 
 
 def _version(name: str) -> str | None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import cv2
 
 from augment.build.plan import Plan
 from augment.imaging.codec import Pixels
-from augment.policy.albumentations_adapter import CLASS
 from augment.sources.mixed_dataset import MixedDataset
 
 NEAR_COPY_LEVELS = 1.0
@@ -19,22 +16,17 @@ MAX_ADDED_SHARE = 0.75
 MAX_SYNTHETIC_SHARE = 0.5
 MAX_USES = 10
 
-_BLACK_EDGES = "with edges of one colour (border_mode: 4 mirrors the image there instead)"
-_CONTENT = {
-    "mirrored left to right": ("hflip", "HorizontalFlip", "TimeReverse"),
-    "upside down": ("vflip", "VerticalFlip"),
-    "negative": ("negative", "InvertImg", "Solarize"),
-    "turned": ("RandomRotate90", "D4", "SquareSymmetry", "Transpose"),
-    _BLACK_EDGES: (),
-    "with parts missing": ("CoarseDropout", "Erasing", "GridDropout", "XYMasking", "PixelDropout"),
-}
-_FITTING = ("CenterCrop", "Pad", "PadIfNeeded", "RandomCrop")  # they pad only where an image is too small, or on demand
-_HARMLESS_IF_SYMMETRIC = "mirrored left to right"
+_HARMLESS_IF_SYMMETRIC = "mirrored"
 
 
 def mean_difference(pixels: Pixels, other: Pixels) -> float:
     """Return the mean absolute difference of two images of one shape, in levels of 255."""
     return float(cv2.norm(pixels, other, cv2.NORM_L1)) / pixels.size
+
+
+def is_near_copy(pixels: Pixels, parent: Pixels) -> bool:
+    """Tell whether nobody would tell an added image from its parent."""
+    return pixels.shape == parent.shape and mean_difference(pixels, parent) < NEAR_COPY_LEVELS
 
 
 def advice(plan: Plan) -> list[str]:
@@ -48,12 +40,12 @@ def advice_on_result(dataset: MixedDataset) -> list[str]:
     if dataset.num_copies:
         lines.append(
             f"{_images(dataset.num_copies)} the same as another of the set, byte for byte, and only repeat it: add "
-            "fewer, or mix in a kind that varies more"
+            "fewer, or mix in a transform that varies more"
         )
     if dataset.num_near_copies:
         lines.append(
             f"{_images(dataset.num_near_copies)} less than {NEAR_COPY_LEVELS:.0f} level of 255 away from the original, "
-            "on average over the pixels: near-copies; strengthen the parameters, or leave that kind out"
+            "on average over the pixels: near-copies; strengthen the parameters, or leave that transform out"
         )
     return lines
 
@@ -64,24 +56,19 @@ def _images(number: int) -> str:
 
 def _becomes_content(plan: Plan) -> list[str]:
     """An image in the set is taken for an example of what to make, however it came there."""
-    found: Counter[str] = Counter()
-    for share in plan.policy.shares:
-        number = plan.counts.get(share.name, 0)
-        parts = [part for step in share.steps for part in _parts(step.name, step.settings.get("transform"))]
-        names = {name for name, _ in parts}
-        has_edges = any(config.get("border_mode") == 0 and name not in _FITTING for name, config in parts)
-        for look, kinds in _CONTENT.items():
-            if (names.intersection(kinds) or (has_edges and look == _BLACK_EDGES)) and number:
-                found[look] += number
-    if not found:
+    counts: Counter[str] = Counter()
+    for component in plan.policy.components:
+        number = plan.counts[component.name]
+        counts.update({content: number for t in component.transforms for content in t.becomes_content if number})
+    if not counts:
         return []
-    total = len(plan.entries)
-    listed = ", ".join(f"{number / total:.0%} of the set {look}" for look, number in found.items())
-    doubt = "; where left and right do not matter that is right" if [*found] == [_HARMLESS_IF_SYMMETRIC] else ""
+    percents = [f"{100 * number / len(plan.entries):.0f} % {content}" for content, number in counts.items()]
+    shown = ", ".join(percents).replace(" % ", " % of the training set is ", 1)
+    harmless = ", which is right where left and right do not matter" if [*counts] == [_HARMLESS_IF_SYMMETRIC] else ""
     return [
-        f"a generator takes what it is shown for content: {listed}, and its images will be so too{doubt}. If that is "
-        "not wanted, leave the kind out, and let the training vary its images instead, inside the discriminator "
-        "(biggan.diffaugment in a recipe), where it does not leak into what is made"
+        f"{shown}, so generated images will be {' or '.join(counts)} too{harmless}. If that is not wanted, leave the "
+        "transform out and vary the images inside the discriminator instead, where it does not leak into what is "
+        "generated: smallgan train --diffaugment (method.diffaugment in a recipe)"
     ]
 
 
@@ -106,11 +93,3 @@ def _swamps(plan: Plan) -> list[str]:
             "is hardly more diverse than its originals; more originals help more"
         )
     return lines
-
-
-def _parts(name: str, config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield a step and, of a pipeline, its parts: names and configurations."""
-    config = config or {}
-    yield name, config
-    for part in config.get("transforms", []):
-        yield from _parts(str(part.get(CLASS)), part)

@@ -1,6 +1,6 @@
-"""What comes of a plan's entries, a batch at a time; `build` says in what order.
+"""The images of a plan, made a batch at a time; `build` says in what order.
 
-A batch goes through in stages: all is drawn, then operated, encoded, written, noted. Image by image each of these
+A batch goes through in stages: all is drawn, then transformed, encoded, written, logged. Image by image each of these
 would find the processor's caches full of the others' work, and take up to twice as long.
 """
 
@@ -15,16 +15,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from augment.build.plan import Entry, Operation, Plan, operations_of
-from augment.build.progress_log import ProgressLog, Written
-from augment.build.warnings import NEAR_COPY_LEVELS, mean_difference
+from augment.build.plan import Operation, Plan, PlanEntry, operations_of
+from augment.build.progress_log import ProgressLog, WrittenImage
+from augment.build.warnings import is_near_copy
 from augment.core.files import sha256_bytes, write_bytes
 from augment.errors import InputError, OutputError, UsageError
 from augment.imaging.codec import Pixels, decode, encode_jpeg, encode_png, to_gray
 from augment.imaging.geometry import plan_resize, resize_by
-from augment.policy.apply import operate
-from augment.policy.expression import GAN
-from augment.sources.image_set import ImageSet, ImageSource, Loaded
+from augment.policy.apply import apply_operation
+from augment.policy.transforms import GAN
+from augment.sources.image_set import ImageSet, ImageSource, LoadedImage
 from augment.sources.mixed_dataset import Record
 
 _BATCH = 32
@@ -32,24 +32,24 @@ _BATCH_PIXELS = 1 << 18
 
 
 class SourceItem:
-    """A source image, read, and fitted to the plan's size, when it is first needed."""
+    """A source image, read, and resized to the plan's size, when it is first needed."""
 
     def __init__(self, plan: Plan, source: ImageSet, index: int) -> None:
         self._plan, self._source, self._index = plan, source, index
 
     @cached_property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedImage:
         """The file. Raises InputError when it changed since it was checked."""
         loaded = self._source.load(self._index)
-        if loaded.sha256 != self._plan.facts[self._index].sha256:
+        if loaded.sha256 != self._plan.image_infos[self._index].sha256:
             raise InputError(
                 f"{self._source.images[self._index].name}: changed since it was checked; run the command again"
             )
         return loaded
 
     @cached_property
-    def fitted(self) -> Pixels:
-        """Its pixels. Fit first, then operate: a mirrored image is then the exact mirror of the original in the set."""
+    def resized(self) -> Pixels:
+        """Its pixels. Resized first, then transformed: a mirrored image is the exact mirror of the original there."""
         return resize_by(self.loaded.image.pixels, self._plan.size, self._plan.resize_mode, self._plan.rules)
 
 
@@ -57,11 +57,11 @@ def batches(plan: Plan) -> list[list[int]]:
     """Positions of the entries that come from source images, those of one image together.
 
     A batch has 32 at most, and fewer where images are large: it is what a worker still does after Ctrl-C, and what a
-    kill takes from the ledger.
+    kill takes from the progress log.
     """
-    made = [(entry.source, at) for at, entry in enumerate(plan.entries) if entry.source is not None]
-    positions = [at for _, at in sorted(made)]
-    areas = [plan.size**2] if plan.size else [fact.width * fact.height for fact in plan.facts]
+    image = [(entry.source, at) for at, entry in enumerate(plan.entries) if entry.source is not None]
+    positions = [at for _, at in sorted(image)]
+    areas = [plan.size**2] if plan.size else [info.width * info.height for info in plan.image_infos]
     mean_area = max(1, sum(areas) // max(1, len(areas)))
     step = max(1, min(_BATCH, _BATCH_PIXELS // mean_area))
     return [positions[first : first + step] for first in range(0, len(positions), step)]
@@ -82,7 +82,7 @@ def with_parents(
 def apply_operations(plan: Plan, pixels: Pixels, operations: Sequence[Operation]) -> Pixels:
     """Return `pixels` after `operations`, gray where the plan says so."""
     for operation in operations:
-        pixels = operate(pixels, operation.name, operation.params)
+        pixels = apply_operation(pixels, operation.name, operation.params)
     return to_gray(pixels) if plan.rules.gray else pixels
 
 
@@ -104,7 +104,7 @@ def generated(
     if not positions:
         return
     if generator is None:
-        raise UsageError("this plan has images of the kind 'gan': name a trained run with --generator")
+        raise UsageError("this plan has images of the transform 'gan': name a trained run with --generator")
     numbers = [plan.entries[at].k or 0 for at in positions]
     for at, (drawn, params) in zip(positions, generator.draw(numbers, plan.seed), strict=True):
         pixels = resize_by(drawn, plan.size, plan.resize_mode, plan.rules)
@@ -119,43 +119,45 @@ class _BuiltImage:
     operations: tuple[Operation, ...]
     width: int
     height: int
+    """Of the parent, until its own pixels are known: a transform may exchange the sides."""
     num_bytes: int = 0
     sha256: str = ""
-    noted_ns: int = 0
+    logged_ns: int = 0
     near_copy: bool = False
     kept: bool = False
 
 
 class BuildWorker:
-    """One build: what its workers share. Nothing is kept of an image but what the ledger has of it."""
+    """One build: what its workers share. Nothing is kept of an image but what the progress log has of it."""
 
     def __init__(self, plan: Plan, source: ImageSet, out: Path, there: set[str]) -> None:
         self.plan, self.source, self.out, self.there = plan, source, out, there
-        self.ledger = ProgressLog(out, len(plan.entries))
+        self.log = ProgressLog(out, len(plan.entries))
         self._parents = parents_of(plan)
 
     def from_source(self, batch: Sequence[int]) -> None:
         """Make a batch of images that come from source images, of which each is decoded once at most."""
-        with self._noted() as noted:
+        with self._logged() as logged:
             pictures: list[tuple[_BuiltImage, Pixels]] = []
             for at, parent, operations in with_parents(self.plan, self.source, self._unknown(batch)):
                 entry = self.plan.entries[at]
-                made = _BuiltImage(at, operations, *self._size(entry))
-                if self._is_whole(made):
-                    noted.append(made)
+                image = _BuiltImage(at, operations, *self._size(entry))
+                if self._is_whole(image):
+                    logged.append(image)
                 elif entry.copied:
-                    self._write(made, parent.loaded.data, parent.loaded.sha256)
-                    noted.append(made)
+                    self._write(image, parent.loaded.data, parent.loaded.sha256)
+                    logged.append(image)
                 else:
-                    pixels = apply_operations(self.plan, parent.fitted, operations)
-                    made.near_copy = entry.k is not None and mean_difference(pixels, parent.fitted) < NEAR_COPY_LEVELS
-                    pictures.append((made, pixels))
-            for made, data in [(made, _encoded(self.plan, pixels)) for made, pixels in pictures]:
-                self._write(made, data)
-                noted.append(made)
+                    pixels = apply_operations(self.plan, parent.resized, operations)
+                    image.height, image.width = pixels.shape[:2]
+                    image.near_copy = entry.k is not None and is_near_copy(pixels, parent.resized)
+                    pictures.append((image, pixels))
+            for image, data in [(image, _encoded(self.plan, pixels)) for image, pixels in pictures]:
+                self._write(image, data)
+                logged.append(image)
 
     def from_generator(self, generator: ImageSource | None) -> None:
-        """Make the images of the kind gan.
+        """Make the images of the transform gan.
 
         A batch is always drawn as a whole: a generator may round differently elsewhere in a batch.
         """
@@ -166,94 +168,99 @@ class BuildWorker:
             missing = set(self._unknown(batch))
             if not missing:
                 continue
-            with self._noted() as noted:
+            with self._logged() as logged:
                 for at, pixels, params in generated(self.plan, generator, batch):
                     if at not in missing:
                         continue
                     height, width = pixels.shape[:2]
                     operations = (Operation(GAN, params), *self.plan.entries[at].operations[1:])
-                    made = _BuiltImage(at, operations, width, height)
-                    if not self._is_whole(made):
-                        self._write(made, _encoded(self.plan, pixels))
-                    noted.append(made)
+                    image = _BuiltImage(at, operations, width, height)
+                    if not self._is_whole(image):
+                        self._write(image, _encoded(self.plan, pixels))
+                    logged.append(image)
 
     def _unknown(self, batch: Sequence[int]) -> list[int]:
-        """The positions of a batch whose files the ledger does not vouch for."""
-        return [at for at in batch if not self.ledger.find(at, self._path(at))]
+        """The positions of a batch whose files the progress log does not vouch for."""
+        return [at for at in batch if not self.log.lookup(at, self._path(at))]
 
     @contextmanager
-    def _noted(self) -> Iterator[list[_BuiltImage]]:
-        """Give a list, and note in the ledger what stands in it at the end, whichever it is."""
-        noted: list[_BuiltImage] = []
+    def _logged(self) -> Iterator[list[_BuiltImage]]:
+        """Give a list, and record in the progress log what stands in it at the end, whatever happens."""
+        logged: list[_BuiltImage] = []
         try:
-            yield noted
+            yield logged
         finally:
-            self.ledger.note(self._written(made) for made in noted)
+            self.log.record(self._written(image) for image in logged)
 
-    def _written(self, made: _BuiltImage) -> Written:
-        record = self._record(made)
-        return Written(made.at, made.sha256, made.num_bytes, made.noted_ns, made.near_copy, record, made.kept)
+    def _written(self, image: _BuiltImage) -> WrittenImage:
+        record = self._record(image)
+        return WrittenImage(
+            image.at, image.sha256, image.num_bytes, image.logged_ns, image.near_copy, record, image.kept
+        )
 
-    def _record(self, made: _BuiltImage) -> bytes:
+    def _record(self, image: _BuiltImage) -> bytes:
         """Return the line of metadata.jsonl of an image."""
-        entry = self.plan.entries[made.at]
+        entry = self.plan.entries[image.at]
         source = self.source.images[entry.source].name if entry.k is None and entry.source is not None else None
         return Record(
             entry.file_name,
             entry.origin,
-            self._parents[made.at],
-            tuple([operation.to_json() for operation in made.operations]),
+            self._parents[image.at],
+            tuple([operation.to_json() for operation in image.operations]),
             entry.label,
-            made.width,
-            made.height,
-            made.sha256,
+            image.width,
+            image.height,
+            image.sha256,
             source,
-            self._fit(entry),
+            self._resize(entry),
         ).to_line()
 
-    def _fit(self, entry: Entry) -> str | None:
+    def _resize(self, entry: PlanEntry) -> str | None:
         size = self.plan.size
-        fact = None if entry.source is None else self.plan.facts[entry.source]
-        if size is None or fact is None or (fact.width, fact.height) == (size, size):
+        info = None if entry.source is None else self.plan.image_infos[entry.source]
+        if size is None or info is None or (info.width, info.height) == (size, size):
             return None
-        return _fit_text(fact.width, fact.height, size, self.plan.resize_mode)
+        return _resize_text(info.width, info.height, size, self.plan.resize_mode)
 
-    def _size(self, entry: Entry) -> tuple[int, int]:
-        fact = self.plan.facts[entry.source or 0]
-        return (self.plan.size or fact.width), (self.plan.size or fact.height)
+    def _size(self, entry: PlanEntry) -> tuple[int, int]:
+        info = self.plan.image_infos[entry.source or 0]
+        return (self.plan.size or info.width), (self.plan.size or info.height)
 
     def _path(self, at: int) -> str:
         return f"{self.out}/{self.plan.entries[at].file_name}"
 
-    def _write(self, made: _BuiltImage, data: bytes, sha256: str | None = None) -> None:
-        write_bytes(self._path(made.at), data)
-        made.num_bytes, made.sha256, made.noted_ns = len(data), sha256 or sha256_bytes(data), time.time_ns()
+    def _write(self, image: _BuiltImage, data: bytes, sha256: str | None = None) -> None:
+        write_bytes(self._path(image.at), data)
+        image.num_bytes, image.sha256, image.logged_ns = len(data), sha256 or sha256_bytes(data), time.time_ns()
 
-    def _is_whole(self, made: _BuiltImage) -> bool:
-        """Tell whether the file of an image that the ledger does not have is there and whole, and keep it if so.
+    def _is_whole(self, image: _BuiltImage) -> bool:
+        """Tell whether the file of an image that the progress log does not have is there and whole, and keep it if so.
 
-        It is when it equals the source's file, or decodes at its size.
+        It is when it equals the source's file, or decodes at its size, the sides perhaps exchanged.
         """
-        entry = self.plan.entries[made.at]
+        entry = self.plan.entries[image.at]
         if entry.file_name not in self.there:
             return False
         path = self.out / entry.file_name
-        noted_ns = time.time_ns()
+        logged_ns = time.time_ns()
         try:
             data = path.read_bytes()
         except OSError as error:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
         sha256 = sha256_bytes(data)
         if entry.copied and entry.source is not None:
-            made.kept = sha256 == self.plan.facts[entry.source].sha256
+            image.kept = sha256 == self.plan.image_infos[entry.source].sha256
         else:
             try:
-                made.kept = decode(data, entry.file_name).shape == (made.height, made.width, 3)
+                height, width = decode(data, entry.file_name).shape[:2]
             except InputError:
-                made.kept = False
-        if made.kept:
-            made.num_bytes, made.sha256, made.noted_ns = len(data), sha256, noted_ns
-        return made.kept
+                height = width = 0
+            image.kept = sorted((height, width)) == sorted((image.height, image.width))
+            if image.kept:
+                image.height, image.width = height, width
+        if image.kept:
+            image.num_bytes, image.sha256, image.logged_ns = len(data), sha256, logged_ns
+        return image.kept
 
 
 def _encoded(plan: Plan, pixels: Pixels) -> bytes:
@@ -267,5 +274,5 @@ def _batch_size(generator: ImageSource | None) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _fit_text(width: int, height: int, size: int, resize_mode: str) -> str:
+def _resize_text(width: int, height: int, size: int, resize_mode: str) -> str:
     return plan_resize(width, height, size, resize_mode).to_json()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from augment.policy.transforms import with_symmetry
 from augment.sources.classes import imbalance
 
 TOO_FEW, TRANSFER, SCRATCH, MANY = 10, 250, 1000, 5000
@@ -20,26 +21,26 @@ CUT_SHARE = 0.1
 """Share of the median image that the middle square may cut off before it is worth a word."""
 
 
-def verdict(found: Mapping[str, Any]) -> list[str]:
+def advise(summary: Mapping[str, Any]) -> list[str]:
     """Return the advice on a summary of `augment.checks.inspect.summarise`."""
-    if not found["num_usable"]:
+    if not summary["num_usable"]:
         return ["no image can be used; see the problems above"]
-    files = [file for file in found["files"] if not file["problem"]]
+    files = [file for file in summary["files"] if not file["problem"]]
     return [
-        by_number(num_distinct(found)),
-        *by_class(found["classes"], found["num_without_class"]),
+        by_number(num_distinct(summary)),
+        *by_class(summary["classes"], summary["num_without_class"]),
         *_by_size(files),
         *_by_channels(files),
-        *by_duplicates(found["duplicates"], found["near_duplicates"]),
-        *_by_symmetry(found["symmetry"]),
-        *_by_problems(found["problems"]),
+        *by_duplicates(summary["duplicates"], summary["near_duplicates"]),
+        *_by_symmetry(summary["symmetry"]),
+        *_by_problems(summary["problems"]),
     ]
 
 
-def num_distinct(found: Mapping[str, Any]) -> int:
+def num_distinct(summary: Mapping[str, Any]) -> int:
     """How many images show something of their own: duplicates and near duplicates count once."""
-    repeats = sum(len(names) - 1 for names in [*found["duplicates"], *found["near_duplicates"]])
-    return int(found["num_usable"]) - repeats
+    repeats = sum(len(names) - 1 for names in [*summary["duplicates"], *summary["near_duplicates"]])
+    return int(summary["num_usable"]) - repeats
 
 
 def by_number(number: int) -> str:
@@ -120,17 +121,21 @@ def _by_channels(files: Sequence[Mapping[str, Any]]) -> list[str]:
     return []
 
 
-def _by_symmetry(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    flips = [one for one in found if one["kind"] != "quarter turn" and one["fits"] is not None]
-    against = [f"{one['text']}: leave {one['kind']} out" for one in flips if not one["fits"]]
-    fitting = [one["kind"] for one in flips if one["fits"]]
-    if fitting:
-        against.insert(0, f"{' and '.join(fitting)} may be added, unless there is writing in the images")
-    return against
+def _by_symmetry(symmetries: Sequence[Mapping[str, Any]]) -> list[str]:
+    fitting: list[str] = []
+    against = []
+    for one in symmetries:
+        names = with_symmetry(one["name"])
+        if one["fits"]:
+            fitting += names
+        elif one["fits"] is False and names:
+            against.append(f"{one['text']}: leave {' and '.join(names)} out")
+    allowed = f"{' and '.join(fitting)} may be added, unless there is writing in the images"
+    return [allowed, *against] if fitting else against
 
 
 def _by_problems(problems: Sequence[str]) -> list[str]:
-    return [f"{len(problems)} files cannot be used: mend them, or leave them out with --skip-bad"] if problems else []
+    return [f"{len(problems)} files cannot be used: fix them, or leave them out with --skip-bad"] if problems else []
 
 
 def _images(number: int) -> str:

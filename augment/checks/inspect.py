@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from augment.checks.advice import verdict
+from augment.checks.advice import advise
 from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError
-from augment.imaging.perceptual_hash import Look, look_at, near_duplicates
+from augment.imaging.perceptual_hash import ImageSignature, image_signature, near_duplicates
 from augment.imaging.symmetry import MAX_IMAGES, Symmetry, symmetries
 from augment.sources.image_set import ImageSet
 
 _MAX_LISTED = 10
+_FILE_KEYS = ("name", "label", "width", "height", "format", "mode", "orientation", "sha256")
 
 
 @dataclass(frozen=True)
@@ -36,23 +37,23 @@ class ImageRecord:
     """EXIF's number of how it is stored, 1 to 8; 1 is upright."""
     plain: bool = False
     """Whether the file itself can be taken over."""
-    look: Look | None = field(default=None, repr=False)
+    signature: ImageSignature | None = field(default=None, repr=False)
     """What it looks like, where that was asked for."""
 
 
 def check(
-    source: ImageSet, *, workers: int = 1, looks: bool = False, progress: Progress | None = None
+    source: ImageSet, *, workers: int = 1, signatures: bool = False, progress: Progress | None = None
 ) -> list[ImageRecord]:
     """Return a record for each image of `source`, in its order. Nothing is raised for a bad file.
 
-    `looks` adds what near duplicates and symmetry are found by: about 0.1 ms an image.
+    `signatures` adds what near duplicates and symmetry are found by: about 0.1 ms an image.
     """
-    step = max(1, -(-len(source) // MAX_IMAGES))  # spread over the set, which may be sorted by class
+    every = max(1, -(-len(source) // MAX_IMAGES))  # spread over the set, which may be sorted by class
 
-    def look(index: int) -> ImageRecord:
-        return _look(source, index, looks=looks, keep_gray=index % step == 0)
+    def signature(index: int) -> ImageRecord:
+        return _inspected(source, index, signatures=signatures, keep_gray=index % every == 0)
 
-    return parallel_map(look, range(len(source)), workers, progress)
+    return parallel_map(signature, range(len(source)), workers, progress)
 
 
 def valid_subset(source: ImageSet, records: Sequence[ImageRecord], *, skip_bad: bool) -> ImageSet:
@@ -69,7 +70,7 @@ def valid_subset(source: ImageSet, records: Sequence[ImageRecord], *, skip_bad: 
     lines = [f"  {problem}" for problem in bad[:_MAX_LISTED]]
     if len(bad) > _MAX_LISTED:
         lines.append(f"  and {len(bad) - _MAX_LISTED} more")
-    advice = "none is left" if skip_bad else "mend them, or leave them out with --skip-bad"
+    advice = "none is left" if skip_bad else "fix them, or leave them out with --skip-bad"
     listed = "\n".join(lines)
     raise InputError(f"{source.path}: {len(bad)} of {len(records)} images cannot be used; {advice}:\n{listed}")
 
@@ -86,19 +87,19 @@ def duplicates(records: Sequence[ImageRecord]) -> list[list[str]]:
 def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
     """Return groups of names whose images look the same; of files that are equal only the first is compared.
 
-    Needs records with looks.
+    Needs records with signatures.
     """
-    shown: dict[str | None, tuple[str, Look]] = {}
+    shown: dict[str | None, tuple[str, ImageSignature]] = {}
     for record in records:
-        if record.look:
-            shown.setdefault(record.sha256, (record.name, record.look))
-    names, looks = [name for name, _ in shown.values()], [look for _, look in shown.values()]
-    return [[names[at] for at in group] for group in near_duplicates(looks)]
+        if record.signature:
+            shown.setdefault(record.sha256, (record.name, record.signature))
+    names, signatures = [name for name, _ in shown.values()], [signature for _, signature in shown.values()]
+    return [[names[at] for at in group] for group in near_duplicates(signatures)]
 
 
 def found_symmetries(records: Sequence[ImageRecord]) -> list[Symmetry]:
-    """Return which ways of turning an image over give one like the set. Needs records with looks."""
-    return symmetries([record.look.gray for record in records if record.look and record.look.gray])
+    """Return which ways of turning an image over give one like the set. Needs records with signatures."""
+    return symmetries([record.signature.gray for record in records if record.signature and record.signature.gray])
 
 
 def what_is_done(record: ImageRecord, size: int | None = None, resize_mode: str = "crop") -> str:
@@ -124,13 +125,13 @@ def summarise(
     """Return what the records say together, ready for JSON: counts, sizes, classes, problems, duplicates, advice.
 
     `size` and `resize_mode` are those that the images will be given; near duplicates and symmetry need records with
-    looks.
+    signatures.
     """
     good = [record for record in records if not record.problem]
     sizes = Counter((record.width, record.height) for record in good)
     classes = Counter(record.label for record in good if record.label is not None)
-    actions = {record.name: what_is_done(record, size, resize_mode) for record in records}
-    found = {
+    actions = [what_is_done(record, size, resize_mode) for record in records]
+    summary = {
         "source": str(source.path),
         "num_images": len(records),
         "num_usable": len(good),
@@ -146,44 +147,33 @@ def summarise(
         "near_duplicates": near_duplicate_names(records),
         "symmetry": [asdict(symmetry) for symmetry in found_symmetries(records)] if good else [],
         "ignored": list(source.ignored),
-        "actions": dict(Counter(actions.values()).most_common()),
+        "actions": dict(Counter(actions).most_common()),
         "files": [
-            {
-                "name": record.name,
-                "label": record.label,
-                "width": record.width,
-                "height": record.height,
-                "format": record.format,
-                "mode": record.mode,
-                "orientation": record.orientation,
-                "sha256": record.sha256,
-                "action": actions[record.name],
-                "problem": record.problem,
-            }
-            for record in records
+            {key: getattr(record, key) for key in _FILE_KEYS} | {"action": action, "problem": record.problem}
+            for record, action in zip(records, actions, strict=True)
         ],
     }
-    return found | {"advice": verdict(found)}
+    return summary | {"advice": advise(summary)}
 
 
-def _look(source: ImageSet, index: int, *, looks: bool, keep_gray: bool) -> ImageRecord:
+def _inspected(source: ImageSet, index: int, *, signatures: bool, keep_gray: bool) -> ImageRecord:
     image = source.images[index]
     try:
         loaded = source.load(index)
     except InputError as error:
         return ImageRecord(image.name, image.label, problem=str(error))
-    found = loaded.image
-    height, width = found.pixels.shape[:2]
+    decoded = loaded.image
+    height, width = decoded.pixels.shape[:2]
     return ImageRecord(
         image.name,
         image.label,
         width,
         height,
         loaded.sha256,
-        found.format,
-        found.mode,
-        notes=found.notes,
-        orientation=found.orientation,
-        plain=found.plain,
-        look=look_at(found.pixels, keep_gray=keep_gray) if looks else None,
+        decoded.format,
+        decoded.mode,
+        notes=decoded.notes,
+        orientation=decoded.orientation,
+        plain=decoded.plain,
+        signature=image_signature(decoded.pixels, keep_gray=keep_gray) if signatures else None,
     )

@@ -1,26 +1,27 @@
-"""The door of augment and train: open a source, check every file, leave out what may be left out, say what was seen."""
+"""A source opened and checked, as augment and train do: bad files stop it or are left out, and notes are taken."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from augment.checks.advice import by_class, by_duplicates
 from augment.checks.inspect import ImageRecord, check, duplicates, found_symmetries, near_duplicate_names, valid_subset
 from augment.imaging.codec import RULES, Rules
-from augment.imaging.symmetry import KINDS
+from augment.policy.expression import Policy
+from augment.sources.concat import ExtraSource, concat
 from augment.sources.image_set import ImageSet
 from augment.sources.readers import open_source
 
 
 @dataclass(frozen=True)
 class CheckedSource:
-    """A source that was let in."""
+    """A source whose files were checked."""
 
     source: ImageSet
-    """Its sound images."""
+    """Its valid images."""
     records: list[ImageRecord]
     """Of all its images, also those left out."""
     left_out: list[str]
@@ -28,13 +29,14 @@ class CheckedSource:
     notes: list[str]
     """What to know of it, a line each."""
 
-    def against_symmetry(self, kinds: Set[str]) -> list[str]:
-        """Return which of the kinds of a policy make images unlike the set, a line each."""
-        if kinds.isdisjoint(KINDS):
+    def against_symmetry(self, policy: Policy) -> list[str]:
+        """Return which transforms of a policy make images unlike the set, a line each."""
+        used = {t.symmetry: t.name for component in policy.components for t in component.transforms if t.symmetry}
+        if not used:
             return []
-        found = found_symmetries([record for record in self.records if not record.problem])
-        unlike = [one for one in found if one.kind in kinds and one.fits is False]
-        return [f"{one.text}; the policy adds such by {one.kind}" for one in unlike]
+        symmetries = found_symmetries([record for record in self.records if not record.problem])
+        unlike = [one for one in symmetries if one.name in used and one.fits is False]
+        return [f"{one.text}; the policy adds such images by {used[one.name]}" for one in unlike]
 
 
 def open_checked(
@@ -56,7 +58,7 @@ def open_checked(
         num_mixed, source = len(source), source.originals()
         if len(source) < num_mixed:
             notes.append(f"{source.path} is a mixed dataset: only its {len(source)} originals are used")
-    records = check(source, workers=workers, looks=True)
+    records = check(source, workers=workers, signatures=True)
     source = valid_subset(source, records, skip_bad=skip_bad)
     good = [record for record in records if not record.problem]
     originals = [record for record, image in zip(good, source.images, strict=True) if image.origin == "original"]
@@ -65,3 +67,41 @@ def open_checked(
     notes += by_class(classes, sum(record.label is None for record in originals) if classes else 0)
     left_out = [record.problem for record in records if record.problem]
     return CheckedSource(source, records, left_out, notes)
+
+
+def open_all(
+    path: Path,
+    extra: Sequence[ExtraSource],
+    *,
+    exclude: Path | None = None,
+    rules: Rules = RULES,
+    skip_bad: bool = False,
+    workers: int = 1,
+    seed: int = 0,
+) -> CheckedSource:
+    """Open the originals of `path` and after them the `extra` sources as one set; the records are those of `path`.
+
+    Args:
+        path: the first source.
+        extra: the others, with how much is taken of each.
+        exclude: an output folder that is not read back.
+        rules: what becomes of transparent and gray images.
+        skip_bad: leave files out that cannot be used.
+        workers: threads.
+        seed: decides which images of an extra source are taken.
+
+    Raises:
+        InputError: as `open_checked`.
+        UsageError: an extra source has fewer images than are asked for.
+    """
+    first = open_checked(path, exclude=exclude, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers)
+    source, left_out, notes = first.source, list(first.left_out), list(first.notes)
+    for one in extra:
+        is_real = one.origin == "original"
+        more = open_checked(
+            one.path, exclude=exclude, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers
+        )
+        source = concat(source, one, more.source, seed)
+        left_out += more.left_out
+        notes += [f"{one.path}: {note}" for note in more.notes]
+    return CheckedSource(source, first.records, left_out, notes)

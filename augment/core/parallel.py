@@ -1,4 +1,4 @@
-"""Work in threads, each with a contiguous share of the list: decoding and encoding leave Python's lock alone."""
+"""Work in threads, each with a contiguous part of the list: decoding and encoding leave Python's lock alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import cv2
@@ -16,6 +16,9 @@ import cv2
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int], None]
+"""Takes the number of items done so far."""
+ProgressBar = Callable[[str, int], AbstractContextManager[Progress]]
+"""Takes a title and the number of items, and gives a `Progress` while these are worked on."""
 
 _REPORT_SECONDS = 0.2
 
@@ -34,7 +37,7 @@ def parallel_map(
     def carry_out(worker: int) -> list[Result]:
         results = []
         reported = time.monotonic()
-        for item in _share(items, worker, workers):
+        for item in _part(items, worker, workers):
             if stop.is_set():
                 break
             results.append(work(item))
@@ -60,7 +63,7 @@ def default_workers() -> int:
     return min(usable, 8)
 
 
-def _share(items: Sequence[Item], worker: int, workers: int) -> Sequence[Item]:
+def _part(items: Sequence[Item], worker: int, workers: int) -> Sequence[Item]:
     return items[len(items) * worker // workers : len(items) * (worker + 1) // workers]
 
 

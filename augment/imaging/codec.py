@@ -3,7 +3,7 @@
 * The orientation in EXIF is applied; an ICC profile is followed to sRGB (an sRGB one is not: that would only round).
 * Gray becomes three equal channels, and colour too where the `Rules` say gray; 16 bits are scaled, 65535 to 255,
   rounded to nearest.
-* What is transparent lies on the ground of the `Rules` (white), or is refused. CMYK goes through its profile, or
+* What is transparent lies on the background of the `Rules` (white), or is refused. CMYK goes through its profile, or
   Pillow's plain conversion when it has none.
 * Of an animation or several pages the first is taken, and noted.
 * Float and 32-bit images are refused: nobody knows which of their values is white.
@@ -93,7 +93,7 @@ class Decoded:
 
 
 def parse_background(text: str) -> Colour | None:
-    """Return the colour of a ground: a name, #rrggbb, or None for "refuse". Raises UsageError.
+    """Return the colour of a background: a name, #rrggbb, or None for "refuse". Raises UsageError.
 
     >>> parse_background("black"), parse_background("#ff8000"), parse_background("refuse")
     ((0, 0, 0), (255, 128, 0), None)
@@ -209,19 +209,19 @@ def _check_png(data: bytes, name: str) -> None:
     """
     at = len(_PNG_SIGNATURE)
     while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
+        length, chunk = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if end > len(data):
             break
         if zlib.crc32(memoryview(data)[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-            part = kind.decode("latin-1")
+            part = chunk.decode("latin-1")
             raise InputError(
                 f"{name}: the checksum of its {part!a} part is wrong, so the file is damaged; get it again"
             )
-        if kind == b"IHDR" and length >= 8:
+        if chunk == b"IHDR" and length >= 8:
             width, height = struct.unpack_from(">II", data, at + 8)
             _check_size(width, height, name)
-        if kind == b"IEND":
+        if chunk == b"IEND":
             return
         at = end
     raise InputError(f"{name}: the PNG breaks off after {len(data):,} bytes; get the whole file again")
@@ -249,7 +249,7 @@ def _decode_pillow(data: bytes, name: str, rules: Rules) -> Decoded:
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(data))
             frames = getattr(image, "n_frames", 1)
-            turned = image.getexif().get(0x0112, 1) if _size_is_sound(image) else 1
+            turned = image.getexif().get(0x0112, 1) if _size_is_allowed(image) else 1
         _check_size(*image.size, name)
         format_, mode = image.format or "", image.mode
         image.load()
@@ -269,8 +269,8 @@ def _decode_pillow(data: bytes, name: str, rules: Rules) -> Decoded:
     except MemoryError as error:
         raise InputError(f"{name}: too large for the memory that is free; make it smaller, or leave it out") from error
     except Exception as error:  # damaged files make Pillow's plugins raise nearly anything
-        told = re.sub(r"\s+", " ", str(error)) or type(error).__name__
-        raise InputError(f"{name}: damaged, or cut short: {told}") from error
+        reason = re.sub(r"\s+", " ", str(error)) or type(error).__name__
+        raise InputError(f"{name}: damaged, or cut short: {reason}") from error
     orientation = turned if turned in range(2, 9) else 1
     notes += _ending_notes(format_, name)
     plain = not notes and orientation == 1 and mode == ("L" if rules.gray else "RGB") and format_ != "HEIF"
@@ -297,7 +297,7 @@ def _sixteen_bits(data: bytes, image: Image.Image) -> Image.Image | None:
     return deep
 
 
-def _size_is_sound(image: Image.Image) -> bool:
+def _size_is_allowed(image: Image.Image) -> bool:
     return image.width * image.height <= MAX_PIXELS
 
 
@@ -308,9 +308,9 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str], rules: Rules) -> Im
         notes.append("16-bit gray, scaled to 8 bits")
         return np.repeat(((values + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("F", "I"):
-        kind = "floating point numbers" if image.mode == "F" else "32-bit integers"
+        numbers = "floating point numbers" if image.mode == "F" else "32-bit integers"
         raise InputError(
-            f"{name}: its pixels are {kind}, whose white is not defined; save it with 8 or 16 bits a channel"
+            f"{name}: its pixels are {numbers}, whose white is not defined; save it with 8 or 16 bits a channel"
         )
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
         raise InputError(f"{name}: its pixel layout {image.mode} cannot be read; save it as RGB")

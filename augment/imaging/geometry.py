@@ -1,4 +1,4 @@
-"""Shape: how an image of any shape becomes a square, told in numbers, and how that is undone."""
+"""Shape: how an image of any shape becomes a square, told in numbers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Box = tuple[int, int, int, int]
 class ResizePlan:
     """How an upright image of `width` x `height` became a square of side `size`: `taken` of it fills `placed` there.
 
-    Outside `placed` lies the ground (pad); outside `taken` the image was cut off (crop). A point (x, y) of the square
-    is the point (taken.left + (x - placed.left) * taken.width / placed.width, ...) of the image.
+    Outside `placed` lies the background (pad); outside `taken` the image was cut off (crop). A point (x, y) of the
+    square is the point (taken.left + (x - placed.left) * taken.width / placed.width, ...) of the image.
     """
 
-    kind: str
+    mode: str
     width: int
     height: int
     size: int
@@ -36,7 +36,7 @@ class ResizePlan:
         """Return it as it stands in metadata.jsonl: one JSON text."""
         return json.dumps(
             {
-                "resize_mode": self.kind,
+                "mode": self.mode,
                 "from": [self.width, self.height],
                 "to": self.size,
                 "taken": self.taken,
@@ -44,38 +44,30 @@ class ResizePlan:
             }
         )
 
-    @classmethod
-    def from_json(cls, text: str) -> ResizePlan:
-        """Read what `to_json` wrote. Raises ValueError, KeyError and TypeError on another text."""
-        fields = json.loads(text)
-        width, height = (int(side) for side in fields["from"])
-        taken, placed = (_box(fields[key]) for key in ("taken", "placed"))
-        return cls(str(fields["resize_mode"]), width, height, int(fields["to"]), taken, placed)
 
-
-def plan_resize(width: int, height: int, size: int, kind: str) -> ResizePlan:
+def plan_resize(width: int, height: int, size: int, mode: str) -> ResizePlan:
     """Return how an image of `width` x `height` becomes size x size.
 
-    `kind` is "crop" (the middle square), "pad" (the whole image on the ground) or "stretch" (the sides change their
-    ratio). Raises UsageError for another kind or a size below 1.
+    `mode` is "crop" (the middle square), "pad" (the whole image on the background) or "stretch" (the sides change their
+    ratio). Raises UsageError for another mode or a size below 1.
 
     >>> plan_resize(400, 200, 100, "pad").placed
     (0, 25, 100, 50)
     """
-    if kind not in RESIZE_MODES:
-        raise UsageError(f"fit {kind!r}: needed one of {', '.join(RESIZE_MODES)}")
+    if mode not in RESIZE_MODES:
+        raise UsageError(f"resize mode {mode!r}: needed one of {', '.join(RESIZE_MODES)}")
     if size < 1:
         raise UsageError(f"size {size}: needed at least 1 pixel")
     whole, square = (0, 0, width, height), (0, 0, size, size)
-    if kind == "crop":
+    if mode == "crop":
         side = min(width, height)
-        return ResizePlan(kind, width, height, size, ((width - side) // 2, (height - side) // 2, side, side), square)
-    if kind == "stretch":
-        return ResizePlan(kind, width, height, size, whole, square)
+        return ResizePlan(mode, width, height, size, ((width - side) // 2, (height - side) // 2, side, side), square)
+    if mode == "stretch":
+        return ResizePlan(mode, width, height, size, whole, square)
     longest = max(width, height)
     inner_width, inner_height = (max(1, round(side * size / longest)) for side in (width, height))
     placed = ((size - inner_width) // 2, (size - inner_height) // 2, inner_width, inner_height)
-    return ResizePlan(kind, width, height, size, whole, placed)
+    return ResizePlan(mode, width, height, size, whole, placed)
 
 
 def resize_square(pixels: Pixels, size: int, resize_mode: str, background: Colour = WHITE) -> Pixels:
@@ -108,28 +100,6 @@ def resize_by(pixels: Pixels, size: int | None, resize_mode: str, rules: Rules) 
     if size is not None:
         pixels = resize_square(pixels, size, resize_mode, rules.background or WHITE)
     return to_gray(pixels) if rules.gray else pixels
-
-
-def unfit(pixels: Pixels, resize_mode: ResizePlan) -> Pixels:
-    """Return a square of any size in the shape that the image had before `resize_mode`, height x width x 3.
-
-    A border is cut off and a stretch undone. What a crop cut off is gone: it gives back the middle part alone, at the
-    size it had. The square may be a generated one, larger or smaller than the images of the set.
-    Raises UsageError when `pixels` is no square.
-    """
-    side = pixels.shape[0]
-    if pixels.shape[1] != side:
-        raise UsageError(f"{pixels.shape[1]}x{side} pixels: only squares can be given back their shape")
-    left, top, width, height = (round(value * side / resize_mode.size) for value in resize_mode.placed)
-    inner = pixels[top : top + max(height, 1), left : left + max(width, 1)]
-    return _resize(inner, resize_mode.taken[3], resize_mode.taken[2])
-
-
-def _box(values: object) -> Box:
-    if not isinstance(values, list) or len(values) != 4:
-        raise ValueError(f"{values!r} is no box of four numbers")
-    left, top, width, height = (int(value) for value in values)
-    return left, top, width, height
 
 
 def _resize(pixels: Pixels, height: int, width: int) -> Pixels:

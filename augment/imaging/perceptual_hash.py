@@ -26,7 +26,7 @@ _CHUNK, _SLICE = 1 << 21, 1 << 14  # pairs at once: by hash, and by thumbnail
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageSignature:
     """What is remembered of how an image looks."""
 
     hash: int
@@ -37,8 +37,8 @@ class Look:
     """The gray image at 32 x 32, where it is asked for."""
 
 
-def look_at(pixels: Pixels, *, keep_gray: bool = False) -> Look:
-    """Return the look of an image.
+def image_signature(pixels: Pixels, *, keep_gray: bool = False) -> ImageSignature:
+    """Return the signature of an image.
 
     The hash says which of the lowest frequencies of the gray image (32 x 32, cosine transform, the first 8 x 8 without
     the mean) are above their median, the usual choice.
@@ -50,17 +50,18 @@ def look_at(pixels: Pixels, *, keep_gray: bool = False) -> Look:
     low[0] = 0
     middle = np.partition(low, 32)[31:33].max()
     bits = int(np.packbits(low >= middle).view(">u8")[0])
-    return Look(bits, thumb.tobytes(), gray.tobytes() if keep_gray else None)
+    return ImageSignature(bits, thumb.tobytes(), gray.tobytes() if keep_gray else None)
 
 
-def near_duplicates(looks: Sequence[Look]) -> list[list[int]]:
+def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
     """Return groups of positions of images that look the same, each group and the groups in ascending order.
 
     Two images count when their hashes differ in 7 bits at most, and their thumbnails by 6 levels at most (root mean
-    square). Groups are chains: the first and the last of a group may differ by more. Nearly empty images are left out.
+    square). Members are linked in pairs: the first and the last of a group may differ by more. Nearly empty images are
+    left out.
     """
-    bits = np.array([look.hash for look in looks], np.uint64)
-    small = _numbers([look.thumb for look in looks])
+    bits = np.array([signature.hash for signature in signatures], np.uint64)
+    small = _numbers([signature.thumb for signature in signatures])
     drawn = small.std(axis=1) >= MIN_CONTRAST if len(small) else np.empty(0, bool)
     leader = np.arange(len(bits))
     for first, second in _candidates(bits):

@@ -30,7 +30,7 @@ MIN_Z = 3.0
 Grays = NDArray[np.float32]
 """N x 32 x 32, 0 to 255."""
 
-KINDS: dict[str, tuple[str, Callable[[Grays], Grays]]] = {
+SYMMETRIES: dict[str, tuple[str, Callable[[Grays], Grays]]] = {
     "hflip": ("mirrored left to right", lambda grays: grays[:, :, ::-1]),
     "vflip": ("upside down", lambda grays: grays[:, ::-1]),
     "quarter turn": ("turned by a quarter", lambda grays: np.rot90(grays, axes=(1, 2))),
@@ -41,8 +41,8 @@ KINDS: dict[str, tuple[str, Callable[[Grays], Grays]]] = {
 class Symmetry:
     """What was found of one way to turn images over."""
 
-    kind: str
-    """hflip, vflip or quarter turn."""
+    name: str
+    """Which row of `SYMMETRIES`."""
     fits: bool | None
     """Whether turned copies look like the set; None: too few images to tell."""
     share_farther: float | None
@@ -51,19 +51,19 @@ class Symmetry:
 
 
 def symmetries(grays: Sequence[bytes]) -> list[Symmetry]:
-    """Return what is found of each way to turn over. `grays` are those of `augment.imaging.perceptual_hash.look_at`."""
+    """Return what is found of each way to turn over. `grays` are those of `perceptual_hash.image_signature`."""
     if len(grays) < MIN_IMAGES:
         return [
-            Symmetry(kind, None, None, f"{words}: {len(grays)} images are too few to tell")
-            for kind, (words, _) in KINDS.items()
+            Symmetry(name, None, None, f"{words}: {len(grays)} images are too few to tell")
+            for name, (words, _) in SYMMETRIES.items()
         ]
     numbers = np.frombuffer(b"".join(grays[:MAX_IMAGES]), np.uint8).reshape(-1, GRAY_SIDE, GRAY_SIDE)
     images = numbers.astype(np.float32)
     features = [_even, _without_shade, _edges]
     known = [feature(images) for feature in features]
     own = [_nearest(each, each) for each in known]
-    found = []
-    for kind, (words, turn) in KINDS.items():
+    results = []
+    for name, (words, turn) in SYMMETRIES.items():
         turned = np.ascontiguousarray(turn(images))
         share = max(
             _share_farther(_nearest(feature(turned), each), mine)
@@ -73,8 +73,8 @@ def symmetries(grays: Sequence[bytes]) -> list[Symmetry]:
         fits = not (sure and share >= MIN_SHARE)
         said = "copies cannot be told from the set" if fits else "copies differ from the set"
         text = f"{words}: {said} ({share:.0%} of them are farther from it; 50% is chance)"
-        found.append(Symmetry(kind, fits, round(share, 3), text))
-    return found
+        results.append(Symmetry(name, fits, round(share, 3), text))
+    return results
 
 
 def _share_farther(turned: NDArray[np.float32], own: NDArray[np.float32]) -> float:

@@ -1,4 +1,4 @@
-"""albumentations, behind one door: its transforms by name, checked, recorded by configuration and seed, and applied.
+"""The only module that knows albumentations: its transforms by name, checked, recorded by configuration and seed.
 
 A transform is known by its configuration: the dictionary that albumentations itself writes for it, with its class
 and every parameter. Configuration and seed make the image, on any thread and whatever was made before: each thread
@@ -17,6 +17,7 @@ import random
 import threading
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from inspect import Parameter, getdoc, signature
 from typing import Any
@@ -50,14 +51,40 @@ _NOT_FOR_IMAGES = {
 _TENSORS = ("ToTensor3D", "ToTensorV2")
 _NOT_PIXELS = ("FromFloat", "Normalize", "ToFloat", *_TENSORS)
 _LEAVE_OUT = "leave out what prepares images for a network, such as Normalize and ToTensorV2: training does it itself"
+_CONTENT = {
+    "mirrored": ("HorizontalFlip", "TimeReverse"),
+    "upside down": ("VerticalFlip",),
+    "negative": ("InvertImg", "Solarize"),
+    "turned": ("RandomRotate90", "D4", "SquareSymmetry", "Transpose"),
+    "missing parts": ("CoarseDropout", "Erasing", "GridDropout", "XYMasking", "PixelDropout"),
+}
+_EDGES = "framed in one colour (border_mode: 4 mirrors the image there instead)"
+_EDGES_ON_DEMAND = ("CenterCrop", "Pad", "PadIfNeeded", "RandomCrop")  # where an image is too small, or asked for
 _ABSTRACT = ("DualTransform", "ImageOnlyTransform", "MaxSizeTransform", "NoOp", "Transform3D")
 
-_making = threading.Lock()
+_constructing = threading.Lock()
 _prototypes: dict[str, Any] = {}
-_own = threading.local()
+_instances = threading.local()
 
 
-def kinds() -> dict[str, str]:
+@dataclass(frozen=True)
+class LibraryTransform(Transform):
+    """A transform of albumentations, always applied. What is drawn for an image is the seed of its draws."""
+
+    varies: bool = True
+    """Whether what it draws can differ; a parent gives one image only where it cannot."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the same parent may give another image each time."""
+        return self.varies
+
+    def draw(self, generator: np.random.Generator) -> dict[str, Any]:
+        """Return configuration and seed, all that is needed to repeat it."""
+        return {**self.settings, "seed": int(generator.integers(2**32))}
+
+
+def library_names() -> dict[str, str]:
     """Return the transforms that an image alone can be given, each with a line on what it does."""
     refused = {*(name for names in _NOT_FOR_IMAGES.values() for name in names), *_NOT_PIXELS}
     usable = {name: cls for name, cls in _transforms().items() if name not in refused}
@@ -70,23 +97,23 @@ def parameters(name: str) -> dict[str, Any]:
     return {name: default for name, default in known.items() if name not in ("p", "strict")}
 
 
-def transform_kind(config: Mapping[str, Any], where: str) -> tuple[Transform, tuple[str, ...]]:
+def library_transform(config: Mapping[str, Any], where: str) -> tuple[LibraryTransform, tuple[str, ...]]:
     """Return the transform that `config` describes, always applied, and what albumentations remarks on it.
 
     `where` stands before what errors say. Raises UsageError for names and values that are wrong.
     """
     config, notes = _complete({**config, "p": 1.0}, where)
     name = str(config[CLASS])
+    summary = library_names().get(name, "a pipeline of albumentations")
+    content, settings = tuple(sorted(_content(config))), {"transform": config}
+    transform = LibraryTransform(
+        name, summary, _apply_recorded, becomes_content=content, settings=settings, varies=_varies(config)
+    )
+    return transform, notes
 
-    def draw(generator: np.random.Generator) -> dict[str, Any]:
-        return {"transform": config, "seed": int(generator.integers(2**32))}
 
-    def apply_drawn(pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
-        return apply(pixels, params["transform"], params["seed"])
-
-    summary = kinds().get(name, "a pipeline of albumentations")
-    settings = {"transform": config}
-    return Transform(name, summary, apply_drawn, draw, varies=_varies(config), settings=settings), notes
+def _apply_recorded(pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
+    return apply(pixels, params["transform"], params["seed"])
 
 
 def own_parameters(config: Mapping[str, Any]) -> Config:
@@ -109,7 +136,7 @@ def apply(pixels: Pixels, config: Mapping[str, Any], seed: int) -> Pixels:
 
     Raises UsageError when it cannot be applied to such an image, or gives something else than pixels of that shape.
     """
-    transform = _mine(json.dumps(config, sort_keys=True))
+    transform = _thread_instance(json.dumps(config, sort_keys=True))
     transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
     name = str(config[CLASS])
     height, width = pixels.shape[:2]
@@ -123,9 +150,9 @@ def apply(pixels: Pixels, config: Mapping[str, Any], seed: int) -> Pixels:
     if result.dtype != np.uint8:
         raise UsageError(f"{name}: gave {result.dtype}, needed pixels (uint8); {_LEAVE_OUT}")
     if result.shape != pixels.shape:
-        found = "x".join(str(side) for side in result.shape[1::-1])
+        sides = "x".join(str(side) for side in result.shape[1::-1])
         raise UsageError(
-            f"{name}: made {found} of an image of {width}x{height}; needed the same size: end it with a Resize, or "
+            f"{name}: made {sides} of an image of {width}x{height}; needed the same size: end it with a Resize, or "
             "make all images squares of that size with --size"
         )
     return np.ascontiguousarray(result)
@@ -144,33 +171,32 @@ def library() -> Any:
 def _transforms() -> dict[str, type[Any]]:
     """Return every transform for images by its name."""
     module = library()
-    found = {name: cls for name, cls in vars(module).items() if isinstance(cls, type)}
     bases = (module.ImageOnlyTransform, module.DualTransform)
-    found = {n: c for n, c in found.items() if issubclass(c, bases) and not n.startswith(("Base", "_"))}
-    return {name: cls for name, cls in found.items() if name not in _ABSTRACT}
+    classes = {name: cls for name, cls in vars(module).items() if isinstance(cls, type) and issubclass(cls, bases)}
+    return {n: c for n, c in classes.items() if n not in _ABSTRACT and not n.startswith(("Base", "_"))}
 
 
 def _class(name: str, where: str) -> type[Any]:
     short = name.rpartition(".")[2]
     for need, names in _NOT_FOR_IMAGES.items():
         if short in names:
-            raise UsageError(f"{where}: {short} needs {need}; choose another (smallgan augment --kinds)")
+            raise UsageError(f"{where}: {short} needs {need}; choose another (smallgan augment --list-transforms)")
     if short in _TENSORS:
         raise UsageError(f"{where}: {short} gives a tensor, needed pixels (uint8); {_LEAVE_OUT}")
     if short in _COMPOSITIONS:
         return getattr(library(), short)  # type: ignore[no-any-return]
     if short not in _transforms():
-        close = nearest(short, [*kinds(), *_COMPOSITIONS])
+        close = nearest(short, [*library_names(), *_COMPOSITIONS])
         raise UsageError(
             f"{where}: albumentations {library().__version__} has no transform {short!r}; did you mean {close!r}? "
-            "`smallgan augment --kinds` lists them"
+            "`smallgan augment --list-transforms` lists them"
         )
     return _transforms()[short]
 
 
 def _complete(config: Mapping[str, Any], where: str) -> tuple[Config, tuple[str, ...]]:
     """Check `config` and return it with every parameter, as JSON holds it, and what albumentations warned of."""
-    with _making, warnings.catch_warnings(record=True) as caught:
+    with _constructing, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         transform = _make(config, where)
         whole = own_parameters(json.loads(json.dumps(transform.to_dict()["transform"], default=_plain)))
@@ -208,6 +234,15 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
         raise UsageError(f"{where}: {name}: {_reasons(error)}") from error
 
 
+def _content(config: Mapping[str, Any]) -> set[str]:
+    """Return what the images of a configuration are for the eye, those of all its parts together."""
+    name = str(config[CLASS])
+    content = {look for look, names in _CONTENT.items() if name in names}
+    if config.get("border_mode") == 0 and name not in _EDGES_ON_DEMAND:
+        content.add(_EDGES)
+    return content.union(*(_content(part) for part in config.get("transforms", [])))
+
+
 def _defaults(cls: type[Any]) -> dict[str, Any]:
     parts = signature(cls).parameters.values()
     return {part.name: part.default for part in parts if part.kind != part.VAR_KEYWORD}
@@ -215,11 +250,12 @@ def _defaults(cls: type[Any]) -> dict[str, Any]:
 
 def _reasons(error: Exception) -> str:
     """Say in one line what the library finds wrong: pydantic's list of it, or the first line."""
-    found = getattr(error.__cause__, "errors", None)
-    if not callable(found):
+    list_errors = getattr(error.__cause__, "errors", None)
+    if not callable(list_errors):
         return _first_line(error)
     named = [
-        (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "), one["input"]) for one in found()
+        (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "), one["input"])
+        for one in list_errors()
     ]
     return "; ".join(f"{place}: {what}, found {value!r}" if place else what for place, what, value in named)
 
@@ -241,20 +277,20 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written to a file")
 
 
-def _mine(text: str) -> Any:
+def _thread_instance(text: str) -> Any:
     """Return this thread's instance of the transform with that configuration."""
-    mine: dict[str, Any] = _own.__dict__.setdefault("transforms", {})
-    if text not in mine:
-        with _making:
+    instances: dict[str, Any] = _instances.__dict__.setdefault("transforms", {})
+    if text not in instances:
+        with _constructing:
             if text not in _prototypes:
                 _prototypes[text] = _make(json.loads(text), "a recorded operation")
-            mine[text] = copy.deepcopy(_prototypes[text])
-    return mine[text]
+            instances[text] = copy.deepcopy(_prototypes[text])
+    return instances[text]
 
 
 def _varies(config: Config) -> bool:
     """Tell whether the transform draws anything, by doing it once: a parameter-free one leaves its generator alone."""
-    transform = _mine(json.dumps(config, sort_keys=True))
+    transform = _thread_instance(json.dumps(config, sort_keys=True))
     numbers, python = np.random.default_rng(0), random.Random(0)
     before = numbers.bit_generator.state, python.getstate()
     transform.set_random_state(numbers, python)

@@ -1,17 +1,16 @@
-"""What there is to name in a policy: the table's kinds, and the transforms of albumentations with their parameters."""
+"""What a policy can name: the rows of the table, and the transforms of albumentations with their parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from inspect import Parameter
 
-from augment.policy.albumentations_adapter import kinds, parameters
-from augment.policy.expression import GAN, NONE
-from augment.policy.transforms import CONTRAST_FACTORS, TRANSFORMS
+from augment.policy.albumentations_adapter import library_names, parameters
+from augment.policy.transforms import GAN, NONE, TRANSFORMS
 
 
 @dataclass(frozen=True)
-class Kind:
+class CatalogEntry:
     """Something that a policy can name."""
 
     name: str
@@ -22,33 +21,33 @@ class Kind:
     """Whose it is: smallgan or albumentations."""
 
 
-def all_kinds() -> list[Kind]:
-    """Return every kind, ours first. It imports albumentations."""
-    factor = {"factor": repr([list(pair) for pair in CONTRAST_FACTORS])}
-    ours = [Kind(t.name, t.summary, factor if t.draw else {}, "smallgan") for t in TRANSFORMS.values()]
-    ours.append(Kind(GAN, "an image from --generator RUN", {}, "smallgan"))
-    ours.append(Kind(NONE, "nothing is added; it stands alone", {}, "smallgan"))
+def list_transforms() -> list[CatalogEntry]:
+    """Return all that a policy can name, ours first. It imports albumentations."""
+    ours = []
+    for row in TRANSFORMS:
+        ranges = {name: repr([list(pair) for pair in drawn.ranges]) for name, drawn in row.parameters.items()}
+        ours.append(CatalogEntry(row.name, row.summary, ranges, "smallgan"))
+    ours.append(CatalogEntry(GAN, "an image from --generator RUN", {}, "smallgan"))
+    ours.append(CatalogEntry(NONE, "nothing is added; it stands alone", {}, "smallgan"))
     theirs = []
-    for name, summary in kinds().items():
+    for name, summary in library_names().items():
         known = {p: "" if default is Parameter.empty else repr(default) for p, default in parameters(name).items()}
-        theirs.append(Kind(name, summary, known, "albumentations"))
+        theirs.append(CatalogEntry(name, summary, known, "albumentations"))
     return ours + theirs
 
 
-def as_text(kinds: list[Kind]) -> str:
+def as_text(entries: list[CatalogEntry]) -> str:
     """Return the list for people: a line on what each does, and one with its parameters."""
-    lines = [
-        "kinds for --policy, as in hflip:2+contrast.vflip; with parameters only in a policy file (docs/augment.md):"
-    ]
+    lines = ["for --policy, as in hflip:2+contrast.vflip; with parameters only in a policy file (docs/augment.md):"]
     library = ""
-    for kind in kinds:
-        if kind.library != library:
-            library = kind.library
+    for entry in entries:
+        if entry.library != library:
+            library = entry.library
             lines += ["", f"{library}:"]
-        lines.append(f"  {kind.name}: {kind.summary}")
-        if kind.parameters:
+        lines.append(f"  {entry.name}: {entry.summary}")
+        if entry.parameters:
             listed = (
-                f"{name}={default}" if default else f"{name} (needed)" for name, default in kind.parameters.items()
+                f"{name}={default}" if default else f"{name} (needed)" for name, default in entry.parameters.items()
             )
             lines.append(f"      {', '.join(listed)}")
     return "\n".join(lines)

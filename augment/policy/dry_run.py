@@ -10,7 +10,9 @@ import numpy as np
 
 from augment.errors import UsageError
 from augment.imaging.codec import Pixels
-from augment.policy.expression import Policy, Share
+from augment.policy.albumentations_adapter import LibraryTransform
+from augment.policy.apply import apply_drawn
+from augment.policy.expression import MixtureComponent, Policy
 
 MAX_TRIALS = 16
 """A pipeline with probabilities of its own may leave a few images as they are; one that leaves all 16 does nothing."""
@@ -18,34 +20,31 @@ MAX_TRIED_PIXELS = 1 << 21
 
 
 def dry_run(policy: Policy, sizes: Iterable[tuple[int, int]]) -> None:
-    """Try every share that a policy file or albumentations brought on the smallest and the largest of `sizes`.
+    """Try every component with a transform of albumentations on the smallest and the largest of `sizes`.
 
     `sizes` are (width, height).
     Raises UsageError when one cannot be applied, gives no pixels of that size, or changes nothing.
     """
-    shares = [share for share in policy.shares if any("transform" in step.settings for step in share.steps)]
-    tried = _chosen(sizes) if shares else []
+    components = [c for c in policy.components if any(isinstance(t, LibraryTransform) for t in c.transforms)]
+    tried = _chosen(sizes) if components else []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a transform that warns of doing nothing is found by doing nothing
-        for share in shares:
+        for component in components:
             for width, height in tried:
-                _try(share, _noise(width, height))
+                _try(component, _noise(width, height))
 
 
-def _try(share: Share, noise: Pixels) -> None:
+def _try(component: MixtureComponent, noise: Pixels) -> None:
     for trial in range(MAX_TRIALS):
-        generator = np.random.default_rng([trial])
-        pixels = noise
         try:
-            for step in share.steps:
-                pixels = step.apply(pixels, step.draw(generator) if step.draw else {})
+            pixels = apply_drawn(noise, component.transforms, np.random.default_rng([trial]))
         except UsageError as error:
-            raise UsageError(f"kind {share.name!r}: {error}") from error
+            raise UsageError(f"pipeline {component.name!r}: {error}") from error
         if trial and not np.array_equal(pixels, noise):
             return
     raise UsageError(
-        f"kind {share.name!r}: leaves every image as it is, so that its images would be copies; give its transforms "
-        "parameters that change something (`smallgan augment --kinds` lists them)"
+        f"pipeline {component.name!r}: leaves every image as it is, so that its images would be copies; give it "
+        "parameters that change something (`smallgan augment --list-transforms` lists them)"
     )
 
 

@@ -1,165 +1,172 @@
 """Policy expressions: `hflip+contrast`, `hflip:2+contrast:1`, `hflip.contrast`, `gan`, `none`.
 
-`.` binds tightest (both applied to the same image, left to right), then `:` (a whole number of shares), then `+`.
-A kind is one of the table's, one that a policy file made (`policy_file`), or a transform of albumentations by its name.
+`.` binds tightest (both applied to the same image, left to right), then `:` (a whole number as weight), then `+`.
+A transform is a row of the table, one that a policy file defines (`policy_file`), or one of albumentations by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from augment.core.suggest import nearest
 from augment.errors import UsageError
-from augment.policy.albumentations_adapter import CLASS, kinds, transform_kind
-from augment.policy.transforms import TRANSFORMS, Transform
+from augment.policy.albumentations_adapter import CLASS, library_names, library_transform
+from augment.policy.apply import PROBE, on_probe
+from augment.policy.transforms import GAN, NONE, TRANSFORMS, Transform, policy_names
 
-GAN = "gan"
-NONE = "none"
-KINDS = (*TRANSFORMS, GAN, NONE)
 MAX_WEIGHT = 1_000_000
-Own = Mapping[str, tuple[Transform, ...]]
-"""Kinds beside the table's: a name, and what is done one after the other."""
+CustomTransforms = Mapping[str, tuple[Transform, ...]]
+"""Names beside the table's, and what is done under each, one after the other."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """A part of the added images: the chain of kinds that makes one, and its weight against the other shares."""
+class MixtureComponent:
+    """One `+` part of a policy: the pipeline that makes an image, and its weight against the other components."""
 
-    chain: tuple[str, ...]
+    pipeline: tuple[str, ...]
     weight: int = 1
-    own: Own = field(default_factory=dict, compare=False, repr=False)
+    custom_transforms: CustomTransforms = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        """The chain as it is written: hflip.contrast."""
-        return ".".join(self.chain)
+        """The pipeline as it is written: hflip.contrast."""
+        return ".".join(self.pipeline)
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the images come from a generator, and so have no parent."""
-        return self.chain[0] == GAN
+        return self.pipeline[0] == GAN
 
     @property
-    def steps(self) -> tuple[Transform, ...]:
+    def transforms(self) -> tuple[Transform, ...]:
         """What is done to an image, in order; of a synthetic one, after it was made."""
-        return tuple(step for kind in self.chain if kind != GAN for step in _steps(kind, self.own))
+        named = (self.custom_transforms.get(name) or (TRANSFORMS[name],) for name in self.pipeline if name != GAN)
+        return tuple(itertools.chain.from_iterable(named))
 
     @property
     def is_random(self) -> bool:
         """Whether the same parent gives another image each time."""
-        return self.is_synthetic or any(step.is_random for step in self.steps)
+        return self.is_synthetic or any(transform.is_random for transform in self.transforms)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which kinds of image are added, in which shares. No share is the policy `none`."""
+    """What is added to a set, as a mixture of components. No component is the policy `none`."""
 
-    shares: tuple[Share, ...]
+    components: tuple[MixtureComponent, ...]
     title: str | None = None
     """What its file is called, for names of folders; None: it is an expression."""
     notes: tuple[str, ...] = ()
     """What its user should know, beside what it does."""
 
     @property
-    def own(self) -> dict[str, Any]:
-        """The kinds that are not the table's, as they stand in plan.json: what each step of them is."""
-        steps = {kind: _steps(kind, share.own) for share in self.shares for kind in share.chain if kind in share.own}
-        return {kind: [{"name": step.name, **step.settings} for step in parts] for kind, parts in steps.items()}
+    def custom_transforms(self) -> dict[str, Any]:
+        """The transforms that are not the table's, as they stand in plan.json."""
+        return {
+            name: [{"name": transform.name, **transform.settings} for transform in component.custom_transforms[name]]
+            for component in self.components
+            for name in component.pipeline
+            if name in component.custom_transforms
+        }
 
     def __str__(self) -> str:
-        weighted = any(share.weight != 1 for share in self.shares)
-        return "+".join(f"{s.name}:{s.weight}" if weighted else s.name for s in self.shares) or NONE
+        weighted = any(component.weight != 1 for component in self.components)
+        return "+".join(f"{c.name}:{c.weight}" if weighted else c.name for c in self.components) or NONE
 
     @property
     def needs_generator(self) -> bool:
         """Whether some of its images come from a generator."""
-        return any(share.is_synthetic for share in self.shares)
+        return any(component.is_synthetic for component in self.components)
+
+    def check_generator(self, generator: object) -> None:
+        """Raise UsageError when `generator` is None and one is needed."""
+        if self.needs_generator and generator is None:
+            raise UsageError(f"policy {str(self)!r} needs a generator for 'gan': name a trained run with --generator")
 
     def counts(self, num_added: int) -> tuple[int, ...]:
-        """Return how many of `num_added` images each share gets: counted by largest remainder, ties to the earlier.
+        """Return how many of `num_added` images each component gets, by largest remainder; ties go to the earlier.
 
         >>> parse_policy("hflip+contrast").counts(5)
         (3, 2)
         """
-        total = sum(share.weight for share in self.shares)
+        total = sum(component.weight for component in self.components)
         if not total:
             return ()
-        whole = [num_added * share.weight // total for share in self.shares]
-        remainders = [num_added * share.weight % total for share in self.shares]
+        whole = [num_added * component.weight // total for component in self.components]
+        remainders = [num_added * component.weight % total for component in self.components]
         left = num_added - sum(whole)
         first = sorted(range(len(whole)), key=lambda position: -remainders[position])[:left]
         return tuple(count + (position in first) for position, count in enumerate(whole))
 
 
-def parse_policy(text: str, own: Own | None = None) -> Policy:
-    """Read a policy expression, in which the kinds `own` may stand beside the table's.
+def parse_policy(text: str, custom_transforms: CustomTransforms | None = None) -> Policy:
+    """Read a policy expression, in which `custom_transforms` may stand beside the table's.
 
     Raises UsageError saying what is wrong and what would be right.
     """
     stripped = text.strip()
     if not stripped:
-        raise UsageError(f"the policy is empty; needed kinds such as hflip+contrast, of: {', '.join(KINDS)}")
+        names = ", ".join(policy_names())
+        raise UsageError(f"the policy is empty; needed transforms such as hflip+contrast, of: {names}")
     if stripped == NONE:
         return Policy(())
     notes: list[str] = []
-    shares = tuple(_parse_share(part, text, own or {}, notes) for part in stripped.split("+"))
-    for earlier, later in _pairs(shares):
-        if _effect(earlier) == _effect(later):
-            again = f"{later.name!r}" if earlier.name == later.name else f"{earlier.name!r} and {later.name!r}"
+    components = tuple(_component(part, text, custom_transforms or {}, notes) for part in stripped.split("+"))
+    seen: dict[object, MixtureComponent] = {}
+    for component in components:
+        effect = _effect(component, text)
+        earlier = seen.setdefault(effect, component)
+        if earlier is not component:
+            again = f"{component.name!r}"
+            again = again if earlier.name == component.name else f"{earlier.name!r} and {again}"
             raise UsageError(
                 f"policy {text!r}: {again} would make the same image twice; give weights instead, as in hflip:2"
             )
-    return Policy(shares, notes=tuple(dict.fromkeys(notes)))
+    return Policy(components, notes=tuple(dict.fromkeys(notes)))
 
 
-def _parse_share(part: str, text: str, own: Own, notes: list[str]) -> Share:
-    chain_text, colon, weight_text = (piece.strip() for piece in part.partition(":"))
+def _component(part: str, text: str, custom: CustomTransforms, notes: list[str]) -> MixtureComponent:
+    names, colon, weight_text = (piece.strip() for piece in part.partition(":"))
     weight = _parse_weight(weight_text, text) if colon else 1
-    chain = tuple(kind.strip() for kind in chain_text.split("."))
-    found: dict[str, tuple[Transform, ...]] = {}
-    for kind in chain:
-        if not kind:
+    pipeline = tuple(name.strip() for name in names.split("."))
+    used: dict[str, tuple[Transform, ...]] = {}
+    for name in pipeline:
+        if not name:
             raise UsageError(
-                f"policy {text!r}: a kind is missing beside '+', '.' or ':'; write it as in hflip:2+contrast.vflip"
+                f"policy {text!r}: a transform is missing beside '+', '.' or ':'; write it as in hflip:2+contrast.vflip"
             )
-        if kind in own:
-            found[kind] = own[kind]
-        elif kind not in KINDS:
-            found[kind] = _from_albumentations(kind, text, own, notes)
-    if NONE in chain:
+        if name in custom:
+            used[name] = custom[name]
+        elif name not in policy_names():
+            used[name] = _from_albumentations(name, text, custom, notes)
+    if NONE in pipeline:
         raise UsageError(f"policy {text!r}: 'none' stands alone and adds nothing; leave it out, or write only 'none'")
-    if GAN in chain[1:]:
+    if GAN in pipeline[1:]:
         raise UsageError(
-            f"policy {text!r}: 'gan' makes an image of its own, so it can only come first in a chain: gan.hflip"
+            f"policy {text!r}: 'gan' makes an image of its own, so it can only come first in a pipeline: gan.hflip"
         )
-    for kind in chain:
-        if chain.count(kind) > 1 and kind not in found and kind != GAN and not TRANSFORMS[kind].draw:
-            raise UsageError(
-                f"policy {text!r}: {kind!r} stands twice in {'.'.join(chain)!r}, which undoes it; write it once"
-            )
-    return Share(chain, weight, found)
+    return MixtureComponent(pipeline, weight, used)
 
 
-def _from_albumentations(kind: str, text: str, own: Own, notes: list[str]) -> tuple[Transform, ...]:
+def _from_albumentations(name: str, text: str, custom: CustomTransforms, notes: list[str]) -> tuple[Transform, ...]:
     """Return the transform of that name with its default parameters, if there is one. Raises UsageError."""
-    known = [*own, *KINDS]
-    if kind[:1].isupper():  # theirs begin so; ours do not, and shall not wait for the import
-        if kind in kinds():
-            transform, remarks = transform_kind({CLASS: kind}, f"policy {text!r}")
+    ours = [*custom, *policy_names()]
+    known = ours
+    if name[:1].isupper():  # theirs begin so; ours do not, and shall not wait for the import
+        if name in library_names():
+            transform, remarks = library_transform({CLASS: name}, f"policy {text!r}")
             notes += remarks
             return (transform,)
-        known += kinds()
-    close = nearest(kind, known)
+        known = [*ours, *library_names()]
     raise UsageError(
-        f"policy {text!r}: unknown kind {kind!r}; did you mean {close!r}? Kinds: {', '.join([*own, *KINDS])}, and "
-        "the transforms of albumentations; `smallgan augment --kinds` lists all"
+        f"policy {text!r}: unknown transform {name!r}; did you mean {nearest(name, known)!r}? There are "
+        f"{', '.join(ours)}, and those of albumentations; `smallgan augment --list-transforms` lists all"
     )
-
-
-def _steps(kind: str, own: Own) -> tuple[Transform, ...]:
-    return own[kind] if kind in own else (TRANSFORMS[kind],)
 
 
 def _parse_weight(weight: str, text: str) -> int:
@@ -172,10 +179,20 @@ def _parse_weight(weight: str, text: str) -> int:
     return int(weight)
 
 
-def _effect(share: Share) -> tuple[str, ...]:
-    """What a chain does, apart from the order where that changes nothing: mirrors and negative may change places."""
-    return share.chain if share.is_random else tuple(sorted(share.chain))
+def _effect(component: MixtureComponent, text: str) -> object:
+    """Return what tells a component from others: its result on the probe, or its pipeline where it is random.
 
-
-def _pairs(shares: tuple[Share, ...]) -> Iterator[tuple[Share, Share]]:
-    return ((earlier, later) for at, later in enumerate(shares) for earlier in shares[:at])
+    Raises UsageError for a pipeline that does nothing.
+    """
+    transforms = component.transforms
+    if not transforms or any(transform.is_random for transform in transforms):
+        return component.pipeline
+    result = on_probe(transforms)
+    if result is None:
+        return component.pipeline
+    if np.array_equal(result, PROBE):
+        raise UsageError(
+            f"policy {text!r}: {'.'.join(name for name in component.pipeline if name != GAN)!r} leaves every image as "
+            "it is; leave it out"
+        )
+    return component.is_synthetic, result.shape, result.tobytes()

@@ -1,14 +1,14 @@
-"""Policy files: kinds with parameters of one's own, in YAML, and pipelines that albumentations wrote.
+"""Policy files: transforms with parameters of one's own, in YAML, and pipelines that albumentations wrote.
 
-    kinds:
+    transforms:
       wobble:                               # a name of yours: what is done, one after the other
         - ElasticTransform: {alpha: 30, sigma: 6}
         - GaussNoise: {std_range: [0.02, 0.06]}
       tilt: {Affine: {rotate: [-12, 12]}}
       strong: {contrast: {factor: [1.5, 1.8]}}
-    policy: hflip+wobble:2+tilt.strong      # an expression; left out: equal shares of the kinds above
+    policy: hflip+wobble:2+tilt.strong      # an expression; left out: as many images by each of the above
 
-Shares are counted, so a transform is always applied; `p` has a meaning inside OneOf and its like only.
+Images are counted, so a transform is always applied; `p` has a meaning inside OneOf and its like only.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Mapping
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from augment.core.suggest import nearest
 from augment.errors import InputError, UsageError
-from augment.policy.albumentations_adapter import CLASS, own_parameters, transform_kind
-from augment.policy.expression import GAN, KINDS, Policy, parse_policy
-from augment.policy.transforms import TRANSFORMS, Transform, draw_contrast
+from augment.policy.albumentations_adapter import CLASS, library_transform, own_parameters
+from augment.policy.expression import Policy, parse_policy
+from augment.policy.transforms import GAN, TRANSFORMS, Parameter, Transform, policy_names
 
 SUFFIXES = (".yaml", ".yml", ".json")
-MAX_FACTOR = 100.0
 
 _MERGE = "tag:yaml.org,2002:merge"  # <<, which takes keys over from elsewhere
-_KEYS = ("kinds", "policy")
+_KEYS = ("transforms", "policy")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -46,42 +45,46 @@ def read_policy_file(path: Path) -> Policy:
     if "transform" in values:
         return _pipeline(path, values)
     for key in values:
+        if key == "kinds":
+            raise UsageError(f"{path}: the key 'kinds' is called 'transforms' now")
         if key not in _KEYS:
             raise UsageError(
                 f"{path}: unknown key {key!r}; did you mean {nearest(str(key), _KEYS)!r}? "
-                "A policy file has kinds (names, and what each does) and policy (an expression)"
+                "A policy file has transforms (names, and what each does) and policy (an expression)"
             )
-    kinds = values.get("kinds") or {}
-    if not isinstance(kinds, dict):
+    named = values.get("transforms") or {}
+    if not isinstance(named, dict):
         raise UsageError(
-            f"{path}: kinds is {kinds!r}; needed names, each with what it does, as in tilt: {{Affine: ...}}"
+            f"{path}: transforms is {named!r}; needed names, each with what it does, as in tilt: {{Affine: ...}}"
         )
     notes: list[str] = []
-    own = {_checked_name(path, name): _steps(path, name, steps, notes) for name, steps in kinds.items()}
-    expression = values.get("policy") or "+".join(own)
+    custom = {_checked_name(path, name): _transforms(path, name, entry, notes) for name, entry in named.items()}
+    expression = values.get("policy") or "+".join(custom)
     if not isinstance(expression, str) or not expression:
-        raise UsageError(f"{path}: policy is {expression!r}; needed an expression such as hflip+contrast, or kinds")
+        raise UsageError(
+            f"{path}: policy is {expression!r}; needed an expression such as hflip+contrast, or transforms"
+        )
     try:
-        policy = parse_policy(expression, own)
+        policy = parse_policy(expression, custom)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-    unused = sorted(set(own) - {kind for share in policy.shares for kind in share.chain})
+    unused = sorted(set(custom) - {name for component in policy.components for name in component.pipeline})
     if unused:
-        notes.append(f"{path}: {', '.join(unused)} does not stand in its policy {expression!r}, and is not used")
-    return Policy(policy.shares, path.stem, (*notes, *policy.notes))
+        notes.append(f"{path}: {', '.join(unused)} is not in its policy {expression!r}, and is not used")
+    return Policy(policy.components, path.stem, (*notes, *policy.notes))
 
 
 def _pipeline(path: Path, values: Mapping[str, Any]) -> Policy:
-    """Return the policy of one kind, named after the file, that is the pipeline in it."""
+    """Return the policy of one transform, named after the file, that is the pipeline in it."""
     if not isinstance(values["transform"], dict):
         raise UsageError(f"{path}: its transform is {values['transform']!r}; needed what albumentations.save writes")
     written_by = values.get("__version__", "an unknown version")
-    transform, notes = transform_kind(
+    transform, notes = library_transform(
         own_parameters(values["transform"]), f"{path}, a pipeline saved by albumentations {written_by}"
     )
     name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
-    name = name if _NAME.fullmatch(name) and name not in KINDS else f"pipeline_{name}"
-    return Policy(parse_policy(name, {name: (transform,)}).shares, path.stem, notes)
+    name = name if _NAME.fullmatch(name) and name not in policy_names() else f"pipeline_{name}"
+    return Policy(parse_policy(name, {name: (transform,)}).components, path.stem, notes)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: not {path.suffix[1:].upper()}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: holds {type(values).__name__}, no mapping; needed kinds and policy")
+        raise UsageError(f"{path}: holds {type(values).__name__}, no mapping; needed transforms and policy")
     return values
 
 
@@ -112,7 +115,7 @@ def _loader() -> Any:
             for key in keys:
                 if keys.count(key) > 1:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} stands twice", node.start_mark
+                        None, None, f"the key {key!r} is there twice", node.start_mark
                     )
             return super().construct_mapping(node, deep)
 
@@ -121,87 +124,78 @@ def _loader() -> Any:
 
 def _checked_name(path: Path, name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(f"{path}: kind {name!r}: needed a name of letters, digits, '_' and '-', a letter first")
-    if name in KINDS:
-        raise UsageError(f"{path}: kind {name!r} has that name already; choose another, such as my-{name}")
+        raise UsageError(f"{path}: transform {name!r}: needed a name of letters, digits, '_' and '-', a letter first")
+    if name in policy_names():
+        raise UsageError(f"{path}: transform {name!r} has that name already; choose another, such as my-{name}")
     return name
 
 
-def _steps(path: Path, name: str, steps: Any, notes: list[str]) -> tuple[Transform, ...]:
-    where = f"{path}, kind {name!r}"
-    listed = steps if isinstance(steps, list) else [steps]
+def _transforms(path: Path, name: str, entry: Any, notes: list[str]) -> tuple[Transform, ...]:
+    where = f"{path}, transform {name!r}"
+    listed = entry if isinstance(entry, list) else [entry]
     if not listed or listed == [None]:
         raise UsageError(f"{where}: it does nothing; needed a transform, or a list of them")
-    return tuple(_step(where, step, notes) for step in listed)
+    return tuple(_transform(where, one, notes) for one in listed)
 
 
-def _step(where: str, step: Any, notes: list[str]) -> Transform:
-    """Return the transform that one entry of a kind names: Blur, {Blur: {blur_limit: 5}} or hflip."""
-    name, given = _named(where, step)
+def _transform(where: str, entry: Any, notes: list[str]) -> Transform:
+    """Return the transform that one entry names: Blur, {Blur: {blur_limit: 5}} or hflip."""
+    name, given = _named(where, entry)
     if name in TRANSFORMS:
-        return _table_step(where, name, given)
-    if name in KINDS:
+        return _with_ranges(where, TRANSFORMS[name], given)
+    if name in policy_names():
         raise UsageError(f"{where}: {name!r} is no transform of an image; write it in the policy expression")
     if "p" in given and given["p"] != 1:
         raise UsageError(
-            f"{where}: {name} has p: {given['p']}, but shares are counted, not drawn: it is applied to every image of "
-            "its share; give weights in the policy, as in wobble:3+tilt:1"
+            f"{where}: {name} has p: {given['p']}, but images are counted, not drawn: it is applied to every image of "
+            "its component; give weights in the policy, as in wobble:3+tilt:1"
         )
-    _check_case(where, name)
-    transform, remarks = transform_kind(_config(where, name, given), where)
+    close = nearest(name, [*TRANSFORMS.names, GAN])
+    if name.islower() and sorted(name) == sorted(close):  # one of ours mistyped, not some transform that looks alike
+        raise UsageError(f"{where}: unknown transform {name!r}; did you mean {close!r}?")
+    transform, remarks = library_transform(_config(where, name, given), where)
     notes += remarks
     return transform
 
 
-def _named(where: str, step: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(step, str):
-        return step, {}
-    if isinstance(step, dict) and len(step) == 1:
-        name, given = next(iter(step.items()))
+def _named(where: str, entry: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        name, given = next(iter(entry.items()))
         given = {} if given is None else given
         if isinstance(name, str) and isinstance(given, dict):
             return name, given
-    raise UsageError(f"{where}: {step!r}: needed a name, or a name with its parameters: Blur: {{blur_limit: 5}}")
+    raise UsageError(f"{where}: {entry!r}: needed a name, or a name with its parameters: Blur: {{blur_limit: 5}}")
 
 
-def _check_case(where: str, name: str) -> None:
-    """Tell somebody who mistyped one of our own kinds, rather than name some transform that looks alike."""
-    close = nearest(name, [*TRANSFORMS, GAN])
-    if name.islower() and sorted(name) == sorted(close):
-        raise UsageError(f"{where}: unknown kind {name!r}; did you mean {close!r}?")
-
-
-def _table_step(where: str, name: str, given: Mapping[str, Any]) -> Transform:
-    transform = TRANSFORMS[name]
-    known = ["factor"] if transform.draw else []
+def _with_ranges(where: str, row: Transform, given: Mapping[str, Any]) -> Transform:
+    """Return a row of the table with other ranges for the parameters that are `given`."""
     for key in given:
-        if key not in known:
-            mean = f"; did you mean {nearest(str(key), known)!r}?" if known else ": it has none"
-            raise UsageError(f"{where}: {name} has no parameter {key!r}{mean}")
-    if not given:
-        return transform
-    ranges = _ranges(where, given["factor"])
-    draw = partial(draw_contrast, factors=ranges)
-    return Transform(
-        name, transform.summary, transform.apply, draw, settings={"factor": [list(pair) for pair in ranges]}
-    )
+        if key not in row.parameters:
+            mean = f"; did you mean {nearest(str(key), row.parameters)!r}?" if row.parameters else ": it has none"
+            raise UsageError(f"{where}: {row.name} has no parameter {key!r}{mean}")
+    changed = {key: _ranges(f"{where}: {row.name} has {key}", given[key], row.parameters[key]) for key in given}
+    settings = {key: [list(pair) for pair in parameter.ranges] for key, parameter in changed.items()}
+    return replace(row, parameters={**row.parameters, **changed}, settings=settings)
 
 
-def _ranges(where: str, factor: Any) -> tuple[tuple[float, float], ...]:
+def _ranges(what: str, given: Any, parameter: Parameter) -> Parameter:
     """Read one range, [1.2, 1.5], or several."""
-    listed = factor if isinstance(factor, list) and factor and isinstance(factor[0], list) else [factor]
+    listed = given if isinstance(given, list) and given and isinstance(given[0], list) else [given]
+    least, most = parameter.limits
     for pair in listed:
         numbers = isinstance(pair, list) and all(type(value) in (int, float) for value in pair)
-        if not numbers or len(pair) != 2 or not 0 <= pair[0] <= pair[1] <= MAX_FACTOR:
+        if not numbers or len(pair) != 2 or not least <= pair[0] <= pair[1] <= most:
             raise UsageError(
-                f"{where}: contrast has factor {factor!r}; needed a range such as [1.2, 1.5] between 0 and "
-                f"{MAX_FACTOR:.0f}, or a list of ranges"
+                f"{what} {given!r}; needed a range such as [1.2, 1.5] between {least:g} and {most:g}, or a list "
+                "of ranges"
             )
-    return tuple((float(low), float(high)) for low, high in listed)
+    return replace(parameter, ranges=tuple((float(low), float(high)) for low, high in listed))
 
 
 def _config(where: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a step as albumentations' own configuration; its parts, in OneOf and its like, in the same way."""
+    """Return an entry as albumentations' own configuration; its parts, in OneOf and its like, in the same way."""
     config = {CLASS: name, **given}
     if "transforms" in given:
         if not isinstance(given["transforms"], list) or not given["transforms"]:

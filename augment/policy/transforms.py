@@ -1,88 +1,117 @@
-"""The table of named transforms. Each draws its parameters from a given generator, then applies them purely.
+"""The table of named transforms: one row each, with all that is known of it. Nothing heavy is imported before use.
 
-The parameters are recorded, so any image can be made again from its parent without a generator. Transforms of
-albumentations have the same form (`albumentations_kinds`), and a policy file may give `contrast` other factors.
+A transform draws its parameters from a given generator, then applies them purely. The drawn parameters are recorded,
+so any image can be made again from its parent. Transforms of albumentations have the same form
+(`albumentations_adapter`), and a policy file may give a row other ranges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
+from augment.core.table import Table
+from augment.errors import UsageError
 
-from augment.imaging.codec import Pixels
+if TYPE_CHECKING:
+    import numpy as np
 
-Params = dict[str, Any]
+    from augment.imaging.codec import Pixels
 
-CONTRAST_FACTORS = ((0.6, 0.9), (1.1, 1.4))
-"""Ranges that `contrast` draws from, each as likely: a change that can be seen, in either direction."""
+    Function = Callable[[Pixels, Mapping[str, Any]], Pixels]
+
+GAN = "gan"
+"""Stands first in a pipeline whose images come from a generator."""
+NONE = "none"
+"""The policy that adds nothing."""
 
 
-_LEVELS = np.arange(256, dtype=np.float64)
+@dataclass(frozen=True)
+class Parameter:
+    """A number that is drawn for each image: one of `ranges`, each as likely, then evenly within it."""
+
+    ranges: tuple[tuple[float, float], ...]
+    limits: tuple[float, float] = (0.0, 100.0)
+    """What ranges of one's own have to stay within."""
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """Return a number with four decimals, so that the record is short and exact."""
+        low, high = self.ranges[int(generator.integers(len(self.ranges)))]
+        return round(float(generator.uniform(low, high)), 4)
 
 
 @dataclass(frozen=True)
 class Transform:
-    """A named way to make another image out of one. `apply` leaves its input as it is and keeps its shape."""
+    """A row: a named way to make another image out of one.
+
+    The result has the sides of the input, or these exchanged.
+    """
 
     name: str
     summary: str
-    apply: Callable[[Pixels, Mapping[str, Any]], Pixels]
-    draw: Callable[[np.random.Generator], Params] | None = None
-    """None: there is nothing to draw or to record, and doing it twice undoes it."""
-    varies: bool = True
-    """With `draw`: whether what is drawn can differ; a parent gives one image only where it cannot."""
+    function: str | Function
+    """Makes new pixels of pixels and drawn parameters; a path "package.module:name" is imported when it is used."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    becomes_content: tuple[str, ...] = ()
+    """What its images are for the eye, where a generator would learn that: mirrored, turned."""
+    symmetry: str | None = None
+    """The row of `augment.imaging.symmetry` that tells whether its images still look like the set."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What stands in plan.json for a transform that is not as the table below has it."""
+    """What stands in plan.json for a transform that is not as the table has it."""
+
+    def apply(self, pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
+        """Return new pixels; the input stays as it is. Raises UsageError when the result has other sides."""
+        function = _imported(self.function) if isinstance(self.function, str) else self.function
+        result = function(pixels, params)
+        if result.shape != pixels.shape and sorted(result.shape) != sorted(pixels.shape):
+            height, width = pixels.shape[:2]
+            raise UsageError(
+                f"{self.name}: made {result.shape[1]}x{result.shape[0]} of an image of {width}x{height}; needed the "
+                "same sides, which may be exchanged"
+            )
+        return result
 
     @property
     def is_random(self) -> bool:
         """Whether the same parent may give another image each time."""
-        return self.draw is not None and self.varies
+        return bool(self.parameters)
+
+    def draw(self, generator: np.random.Generator) -> dict[str, Any]:
+        """Return what is drawn for one image, ready for JSON."""
+        return {name: parameter.draw(generator) for name, parameter in self.parameters.items()}
 
 
-def draw_contrast(generator: np.random.Generator, factors: Sequence[tuple[float, float]] = CONTRAST_FACTORS) -> Params:
-    """Return a factor of one of the ranges, with four decimals so that the record is short and exact."""
-    low, high = factors[int(generator.integers(len(factors)))]
-    return {"factor": round(float(generator.uniform(low, high)), 4)}
+@lru_cache
+def _imported(path: str) -> Function:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
 
-def change_contrast(pixels: Pixels, params: Mapping[str, float]) -> Pixels:
-    """Return m + factor * (x - m), where m is the mean over all pixels and the three channels.
-
-    Rounded to nearest, halves up, and clipped to 0..255.
-
-    >>> change_contrast(np.array([[[100, 100, 100], [200, 200, 200]]], np.uint8), {"factor": 1.2}).tolist()
-    [[[90, 90, 90], [210, 210, 210]]]
-    """
-    mean = sum(cv2.sumElems(pixels)) / pixels.size
-    levels = np.floor(params["factor"] * (_LEVELS - mean) + (mean + 0.5))
-    return cv2.LUT(pixels, levels.clip(0, 255).astype(np.uint8))  # type: ignore[no-any-return]
-
-
-def _hflip(pixels: Pixels, _params: Mapping[str, Any]) -> Pixels:
-    return cv2.flip(pixels, 1)  # type: ignore[no-any-return]
-
-
-def _vflip(pixels: Pixels, _params: Mapping[str, Any]) -> Pixels:
-    return cv2.flip(pixels, 0)  # type: ignore[no-any-return]
-
-
-def _negative(pixels: Pixels, _params: Mapping[str, Any]) -> Pixels:
-    return cv2.bitwise_not(pixels)  # type: ignore[no-any-return]
-
-
-TRANSFORMS: dict[str, Transform] = {
-    transform.name: transform
-    for transform in (
-        Transform("hflip", "mirrored left to right", _hflip),
-        Transform("vflip", "mirrored top to bottom", _vflip),
+_BASIC = "augment.policy.basic_transforms"
+TRANSFORMS = Table(
+    "transform",
+    (
+        Transform("hflip", "mirrored left to right", f"{_BASIC}:hflip", {}, ("mirrored",), "hflip"),
+        Transform("vflip", "mirrored top to bottom", f"{_BASIC}:vflip", {}, ("upside down",), "vflip"),
         Transform(
-            "contrast", "contrast weakened or strengthened about the image's mean", change_contrast, draw_contrast
+            "contrast",
+            "contrast weakened or strengthened about the image's mean",
+            f"{_BASIC}:contrast",
+            {"factor": Parameter(((0.6, 0.9), (1.1, 1.4)))},  # changes that can be seen, in either direction
         ),
-        Transform("negative", "every value v becomes 255 - v", _negative),
-    )
-}
+        Transform("negative", "every value v becomes 255 - v", f"{_BASIC}:negative", {}, ("negative",)),
+    ),
+)
+
+
+def policy_names() -> tuple[str, ...]:
+    """Return what a policy can name beside the transforms of albumentations."""
+    return (*TRANSFORMS.names, GAN, NONE)
+
+
+def with_symmetry(symmetry: str) -> list[str]:
+    """Return the transforms whose images look like the set where it has that symmetry."""
+    return [row.name for row in TRANSFORMS if row.symmetry == symmetry]

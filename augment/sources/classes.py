@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
+from augment.core.suggest import nearest
 from augment.errors import UsageError
 from augment.sources.image_set import SourceImage
 
@@ -21,7 +21,7 @@ _CLASS_ORDER = 3  # the stream of a seed that says which images of a class stay
 
 
 @dataclass(frozen=True)
-class Goal:
+class ClassTarget:
     """What one class is to become, or the whole set where classes are not counted (`label` is then None)."""
 
     label: str | None
@@ -59,8 +59,10 @@ def parse_per_class(text: str) -> tuple[int | None, dict[str, int]]:
     return default, named
 
 
-def class_goals(images: Sequence[SourceImage], per_class: str | None, balance: str | None, seed: int) -> list[Goal]:
-    """Return the goals of all classes, sorted by name.
+def class_targets(
+    images: Sequence[SourceImage], per_class: str | None, balance: str | None, seed: int
+) -> list[ClassTarget]:
+    """Return the targets of all classes, sorted by name.
 
     With a number each class gets exactly so many images: to a smaller one images are added, of a larger one so many
     stay, drawn by `seed`, originals before synthetic ones. `balance` "top-up" without a number takes that of the
@@ -72,21 +74,21 @@ def class_goals(images: Sequence[SourceImage], per_class: str | None, balance: s
     counts = Counter(image.label for image in images)
     outside = counts.pop(None, 0)
     if not counts or outside:
-        found = f"{outside} images stand outside of class folders" if counts else "there are no classes"
+        problem = f"{outside} images stand outside of class folders" if counts else "there are no classes"
         raise UsageError(
-            f"--per-class and --balance count by class, but {found}; put each image into the sub-folder of its class"
+            f"--per-class and --balance count by class, but {problem}; put each image into the sub-folder of its class"
         )
     default, named = parse_per_class(per_class) if per_class else (max(counts.values()), {})
     for name in named:
         if name not in counts:
-            nearest = get_close_matches(name, [str(label) for label in counts], n=1, cutoff=0.0)
-            raise UsageError(f"--per-class: no class {name!r} there; did you mean {nearest[0]!r}?")
+            close = nearest(name, [str(label) for label in counts])
+            raise UsageError(f"--per-class: no class {name!r} there; did you mean {close!r}?")
     labels = sorted(str(label) for label in counts)
     members: dict[str, list[int]] = {label: [] for label in labels}
     for index, image in enumerate(images):
         members[str(image.label)].append(index)
     return [
-        _goal(images, label, members[label], named.get(label, default or counts[label]), seed, number)
+        _target(images, label, members[label], named.get(label, default or counts[label]), seed, number)
         for number, label in enumerate(labels)
     ]
 
@@ -102,7 +104,9 @@ def imbalance(counts: dict[str, int]) -> str | None:
     )
 
 
-def _goal(images: Sequence[SourceImage], label: str, members: list[int], wanted: int, seed: int, number: int) -> Goal:
+def _target(
+    images: Sequence[SourceImage], label: str, members: list[int], wanted: int, seed: int, number: int
+) -> ClassTarget:
     taken = members
     if len(members) > wanted:
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_CLASS_ORDER, number)))
@@ -110,4 +114,4 @@ def _goal(images: Sequence[SourceImage], label: str, members: list[int], wanted:
         originals_first = sorted(order, key=lambda index: images[index].origin != "original")
         taken = sorted(originals_first[:wanted])
     parents = tuple(index for index in taken if images[index].origin == "original")
-    return Goal(label, tuple(taken), parents, wanted - len(taken), len(members) - len(taken))
+    return ClassTarget(label, tuple(taken), parents, wanted - len(taken), len(members) - len(taken))

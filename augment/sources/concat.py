@@ -1,4 +1,4 @@
-"""Several sources in one set, each with a share of its own: more originals, or synthetic images from elsewhere."""
+"""Several sources in one set, each with an amount of its own: more originals, or synthetic images from elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ExtraSource:
 def parse_extra_source(text: str, origin: Origin) -> ExtraSource:
     """Read PATH, PATH=NUMBER or PATH=NUMBER%. Raises UsageError.
 
-    >>> parse_further("made=50%", "synthetic").amount
+    >>> parse_extra_source("made=50%", "synthetic").amount
     '50%'
     """
     path, equals, amount = text.rpartition("=")
@@ -42,7 +42,7 @@ def parse_extra_source(text: str, origin: Origin) -> ExtraSource:
 
 
 def concat(first: ImageSet, extra: ExtraSource, images: ImageSet, seed: int) -> ImageSet:
-    """Return `first` and after it the share of `images`, all of which are sound, that `extra` asks for.
+    """Return `first` and after it the part of `images`, all of which are valid, that `extra` asks for.
 
     Which images are taken depends on `seed` and the number of the source. Raises UsageError when there are too few.
     """

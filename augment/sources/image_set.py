@@ -1,4 +1,4 @@
-"""Sets of images, whatever they were opened from; and, for the kind `gan`, a generator."""
+"""Sets of images, whatever they were opened from; and, for the transform `gan`, a generator."""
 
 from __future__ import annotations
 
@@ -33,16 +33,15 @@ class SourceImage:
 
 
 @dataclass(frozen=True)
-class Part:
+class SourcePart:
     """One of the sources that a set was put together from."""
 
     name: str
-    path: str
     origin: Origin = "original"
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedImage:
     """A file read and decoded."""
 
     data: bytes
@@ -51,7 +50,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageInfo:
     """What is remembered of every file that was loaded once. Width and height are of the upright image."""
 
     sha256: str
@@ -62,11 +61,11 @@ class Facts:
 
 
 class ImageSource(Protocol):
-    """Makes images of the kind `gan`."""
+    """Makes images of the transform `gan`."""
 
     name: str
 
-    def describe(self) -> dict[str, str | int]:
+    def describe(self) -> dict[str, Any]:
         """Return what the pixels depend on beside (seed, k), for plan.json; `batch_size` if drawn in batches."""
 
     def draw(self, indices: Sequence[int], seed: int) -> Iterator[tuple[Pixels, dict[str, Any]]]:
@@ -83,18 +82,18 @@ class ImageSet:
         self,
         path: Path,
         images: Sequence[SourceImage],
-        places: Sequence[StorageEntry],
+        entries: Sequence[StorageEntry],
         *,
         rules: Rules = RULES,
         ignored: Sequence[str] = (),
         notes: Sequence[str] = (),
-        parts: Sequence[Part] = (),
+        parts: Sequence[SourcePart] = (),
         is_mixed: bool = False,
-        shelf: _Shelf | None = None,
+        cache: _DecodedCache | None = None,
     ) -> None:
         self.path = path
         self.images = tuple(images)
-        self.parts = tuple(parts) or (Part(_set_name(path), str(path)),)
+        self.parts = tuple(parts) or (SourcePart(_set_name(path)),)
         self.name = self.parts[0].name
         self.rules = rules
         self.ignored = tuple(ignored)
@@ -103,8 +102,8 @@ class ImageSet:
         """What was decided about the set as a whole that the user may not expect."""
         self.is_mixed = is_mixed and any(image.origin != "original" for image in self.images)
         """Whether it holds what a mixed dataset added."""
-        self._places = tuple(places)
-        self._shelf = shelf or _Shelf(KEPT_BYTES)
+        self._entries = tuple(entries)
+        self._cache = cache or _DecodedCache(KEPT_BYTES)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -113,53 +112,28 @@ class ImageSet:
         """Return the bytes of image `index`. Raises InputError naming it."""
         name = self.images[index].name
         try:
-            return self._places[index].read(name)
+            return self._entries[index].read(name)
         except OSError as error:
             raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
 
-    def load(self, index: int) -> Loaded:
+    def load(self, index: int) -> LoadedImage:
         """Return image `index` decoded, with the hash of its file. Raises InputError naming it."""
-        place = self._places[index]
-        kept = self._shelf.find(place)
+        entry = self._entries[index]
+        kept = self._cache.get(entry)
         if kept is None:
             data = self.read(index)
-            kept = Loaded(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
-            self._shelf.offer(place, kept)
+            kept = LoadedImage(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
+            self._cache.add(entry, kept)
         return kept
 
-    def facts(self, index: int) -> Facts:
+    def info(self, index: int) -> ImageInfo:
         """Return hash and size of image `index`, decoding it only the first time. Raises InputError naming it."""
-        known = self._shelf.facts.get(self._places[index])
-        return known or _facts(self.load(index))
+        known = self._cache.infos.get(self._entries[index])
+        return known or _info(self.load(index))
 
     def subset(self, indices: Sequence[int]) -> ImageSet:
         """Return the set of these images only."""
-        return ImageSet(
-            self.path,
-            [self.images[index] for index in indices],
-            [self._places[index] for index in indices],
-            rules=self.rules,
-            ignored=self.ignored,
-            notes=self.notes,
-            parts=self.parts,
-            is_mixed=self.is_mixed,
-            shelf=self._shelf,
-        )
-
-    def with_rules(self, rules: Rules) -> ImageSet:
-        """Return the same images, read by other rules."""
-        if rules == self.rules:
-            return self
-        return ImageSet(
-            self.path,
-            self.images,
-            self._places,
-            rules=rules,
-            ignored=self.ignored,
-            notes=self.notes,
-            parts=self.parts,
-            is_mixed=self.is_mixed,
-        )
+        return self._with([self.images[index] for index in indices], [self._entries[index] for index in indices])
 
     def originals(self) -> ImageSet:
         """Return the set without what a mixed dataset added."""
@@ -173,28 +147,28 @@ class ImageSet:
         names = {part.name for part in self.parts}
         name = other.name if other.name not in names else f"{other.name}-{number + 1}"
         images = [SourceImage(f"{name}/{image.name}", image.label, origin, number) for image in other.images]
-        return ImageSet(
-            self.path,
+        return self._with(
             [*self.images, *images],
-            [*self._places, *other._places],
-            rules=self.rules,
+            [*self._entries, *other._entries],
             ignored=[*self.ignored, *(f"{name}/{ignored}" for ignored in other.ignored)],
             notes=[*self.notes, *(f"{name}: {note}" for note in other.notes)],
-            parts=[*self.parts, Part(name, str(other.path), origin)],
-            is_mixed=self.is_mixed,
-            shelf=self._shelf,
+            parts=[*self.parts, SourcePart(name, origin)],
         )
 
-    def describe(self, facts: Sequence[Facts]) -> list[dict[str, str | int]]:
-        """Return the parts as they stand in plan.json. `facts` are those of the images."""
+    def _with(self, images: Sequence[SourceImage], entries: Sequence[StorageEntry], **changes: Any) -> ImageSet:
+        kept = {name: getattr(self, name) for name in ("rules", "ignored", "notes", "parts", "is_mixed")}
+        return ImageSet(self.path, images, entries, **{**kept, **changes}, cache=self._cache)
+
+    def describe(self, infos: Sequence[ImageInfo]) -> list[dict[str, str | int]]:
+        """Return the parts as they stand in plan.json. `infos` are those of the images."""
         described: list[dict[str, str | int]] = []
         for number, part in enumerate(self.parts):
-            hashes = [fact.sha256 for image, fact in zip(self.images, facts, strict=True) if image.part == number]
-            entry: dict[str, str | int] = {"name": part.name, "num_images": len(hashes)}
-            entry["fingerprint"] = fingerprint(hashes)
+            hashes = [info.sha256 for image, info in zip(self.images, infos, strict=True) if image.part == number]
+            row: dict[str, str | int] = {"name": part.name, "num_images": len(hashes)}
+            row["fingerprint"] = fingerprint(hashes)
             if len(self.parts) > 1:
-                entry["origin"] = part.origin
-            described.append(entry)
+                row["origin"] = part.origin
+            described.append(row)
         return described
 
 
@@ -206,30 +180,30 @@ def _set_name(path: Path) -> str:
     return (whole.parent.name if whole.name == "images" else whole.name) or "images"
 
 
-class _Shelf:
+class _DecodedCache:
     """Keeps what was loaded first until the room is used up; later images are decoded again when asked for."""
 
     def __init__(self, num_bytes: int) -> None:
         self._free = num_bytes
-        self._kept: dict[StorageEntry, Loaded] = {}
-        self.facts: dict[StorageEntry, Facts] = {}
+        self._kept: dict[StorageEntry, LoadedImage] = {}
+        self.infos: dict[StorageEntry, ImageInfo] = {}
         self._lock = threading.Lock()
 
-    def find(self, place: StorageEntry) -> Loaded | None:
-        return self._kept.get(place)
+    def get(self, entry: StorageEntry) -> LoadedImage | None:
+        return self._kept.get(entry)
 
-    def offer(self, place: StorageEntry, loaded: Loaded) -> None:
+    def add(self, entry: StorageEntry, loaded: LoadedImage) -> None:
         num_bytes = len(loaded.data) + loaded.image.pixels.nbytes
         with self._lock:
-            self.facts[place] = _facts(loaded)
-            if num_bytes <= self._free and place not in self._kept:
+            self.infos[entry] = _info(loaded)
+            if num_bytes <= self._free and entry not in self._kept:
                 self._free -= num_bytes
-                self._kept[place] = loaded
+                self._kept[entry] = loaded
 
 
-def _facts(loaded: Loaded) -> Facts:
+def _info(loaded: LoadedImage) -> ImageInfo:
     height, width = loaded.image.pixels.shape[:2]
-    return Facts(loaded.sha256, width, height, loaded.image.plain)
+    return ImageInfo(loaded.sha256, width, height, loaded.image.plain)
 
 
 def fingerprint(sha256s: Sequence[str]) -> str:

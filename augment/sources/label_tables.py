@@ -52,13 +52,13 @@ def read_tables(
         except (UnicodeDecodeError, OSError) as error:
             raise InputError(f"{where}: cannot be read as text: {error}") from error
         if PurePosixPath(name).name == DATASET_JSON:
-            found = _stylegan_rows(text, where, notes)
+            listed = _stylegan_rows(text, where, notes)
         else:
-            found = dict(_rows(text, splitext(name)[1], where, notes))
-        if found is None:
+            listed = dict(_rows(text, splitext(name)[1], where, notes))
+        if listed is None:
             continue
         used.add(name)
-        for file_name, row in found.items():
+        for file_name, row in listed.items():
             rows.setdefault(normpath(f"{folder}/{file_name}"), row)
     return rows, used, notes
 
@@ -72,9 +72,9 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: no list of images, as it is no UTF-8 text") from error
-    kind = path.suffix.lower()
-    found: dict[str, Row] = {}
-    lines = _plain_rows(text) if kind == ".txt" else _rows(text, kind, str(path), [])
+    suffix = path.suffix.lower()
+    listed: dict[str, Row] = {}
+    lines = _plain_rows(text) if suffix == ".txt" else _rows(text, suffix, str(path), [])
     for number, (name, row) in enumerate(lines, 1):
         name = name.replace("\\", "/")
         if splitext(name)[1].lower() not in suffixes:
@@ -82,12 +82,12 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
                 f"{path}: entry {number}, {name[:80]!r}, is no image by its ending; needed a path a line, such as "
                 "photos/1.jpg"
             )
-        if name in found:
+        if name in listed:
             raise InputError(f"{path}: {name!r} is listed twice; take one of them out")
-        found[name] = row
-    if not found:
+        listed[name] = row
+    if not listed:
         raise InputError(f"{path}: it lists no image; needed a path a line")
-    return found
+    return listed
 
 
 def _plain_rows(text: str) -> Iterator[tuple[str, Row]]:

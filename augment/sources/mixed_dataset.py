@@ -35,7 +35,7 @@ class Record:
     sha256: str
     source: str | None = None
     """Of what was taken over: its name in the source, after the source's own name where there are several."""
-    resize_mode: str | None = None
+    resize: str | None = None
     """How it, or its parent, became square: the JSON text of `ResizePlan`. None: it had that shape."""
 
     def to_line(self) -> bytes:

@@ -22,7 +22,7 @@ from augment.sources.dataset_format import METADATA, holds_plan
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
-from augment.sources.storage import Archive, ArchiveEntry, ArrayRow, Arrays, FileEntry, StorageEntry, file_entries
+from augment.sources.storage import Archive, ArchiveEntry, ArrayRow, Arrays, FileEntry, StorageEntry
 
 SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
 ARRAYS = ".npz"
@@ -56,12 +56,12 @@ def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES
 
 
 def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
-    found: dict[str, str] = {}
+    pictures: dict[str, str] = {}
     others: dict[str, str] = {}
     ignored: list[str] = []
     for name, path in _walk(root, exclude.resolve() if exclude else None, ignored):
-        (found if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = path
-    if not found:
+        (pictures if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = path
+    if not pictures:
         arrays = {name: Path(path) for name, path in sorted(others.items()) if name.lower().endswith(ARRAYS)}
         if arrays:
             left = sorted([*ignored, *(name for name in others if name not in arrays)])
@@ -70,11 +70,11 @@ def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
             f"{root}: no image in it ({_count([*ignored, *others])} other files); needed files ending in .jpg, .png ..."
         )
     tables = {name: path for name, path in others.items() if PurePosixPath(name).name in TABLE_NAMES}
-    names = sorted(found)
+    names = sorted(pictures)
     images, notes, used = _classed(root, names, 0, list(tables), lambda name: FileEntry(tables[name]).read(name))
     ignored += [name for name in others if name not in used]
-    places = file_entries([found[name] for name in names])
-    return ImageSet(root, images, places, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
+    entries = [FileEntry(pictures[name]) for name in names]
+    return ImageSet(root, images, entries, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
 
 
 def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tuple[str, str]]:
@@ -102,19 +102,19 @@ def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tupl
 def _open_zip(path: Path, rules: Rules) -> ImageSet:
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [info.filename for info in archive.infolist() if not info.is_dir()]
+            held = [info.filename for info in archive.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         raise InputError(f"{path}: not a zip, or damaged: {error}") from error
-    visible = [n for n in entries if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/") if p != "..")]
+    visible = [n for n in held if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/") if p != "..")]
     names = sorted({name for name in visible if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES})
     if not names:
-        raise InputError(f"{path}: no image in it ({len(entries)} other files); needed files ending in .jpg, .png ...")
+        raise InputError(f"{path}: no image in it ({len(held)} other files); needed files ending in .jpg, .png ...")
     opened = Archive(path)
     tables = [name for name in visible if PurePosixPath(name).name in TABLE_NAMES]
     images, notes, used = _classed(path, names, _shared_depth(names), tables, lambda name: opened.read(name, name))
     ignored = sorted(set(visible) - set(names) - used)
-    places: list[StorageEntry] = [ArchiveEntry(opened, name) for name in names]
-    return ImageSet(path, images, places, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
+    entries: list[StorageEntry] = [ArchiveEntry(opened, name) for name in names]
+    return ImageSet(path, images, entries, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
 
 
 def _shared_depth(names: Sequence[str]) -> int:
@@ -160,7 +160,7 @@ def _classed(
 def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rules: Rules) -> ImageSet:
     """Open array files, by the name that goes before their images."""
     images: list[SourceImage] = []
-    places: list[StorageEntry] = []
+    entries: list[StorageEntry] = []
     notes = []
     for name, path in files.items():
         arrays = Arrays(path)
@@ -170,24 +170,24 @@ def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rul
         for key, array in arrays.images.items():
             for row in range(len(array)):
                 images.append(SourceImage(f"{name}{'/' if name else ''}{key}/{row:06d}.png", arrays.label(key, row)))
-                places.append(ArrayRow(arrays, key, row))
+                entries.append(ArrayRow(arrays, key, row))
     if len(files) > 1:
         notes.append("several array files are read as one set; name one of them to use it alone")
-    return ImageSet(root, images, places, rules=rules, ignored=ignored, notes=notes)
+    return ImageSet(root, images, entries, rules=rules, ignored=ignored, notes=notes)
 
 
 def _open_list(path: Path, rules: Rules) -> ImageSet:
     """Open what a list names: files relative to its folder, with a class where it gives one."""
     listed = dict(sorted(read_list(path, IMAGE_SUFFIXES).items()))
-    places = {name: path.parent / name for name in listed}
-    absent = [name for name, place in places.items() if not place.exists()]
+    paths = {name: path.parent / name for name in listed}
+    absent = [name for name, file in paths.items() if not file.exists()]
     if absent:
         raise InputError(
             f"{path}: names {len(absent)} images that are not there: {', '.join(absent[:3])}"
             f"{' ...' if len(absent) > 3 else ''}; paths count from the folder of the list"
         )
     images = [SourceImage(_printable(name), row.label, row.origin) for name, row in listed.items()]
-    return ImageSet(path, images, file_entries([str(place) for place in places.values()]), rules=rules)
+    return ImageSet(path, images, [FileEntry(str(file)) for file in paths.values()], rules=rules)
 
 
 def _open_mixed(path: Path, rules: Rules) -> ImageSet:
@@ -197,8 +197,8 @@ def _open_mixed(path: Path, rules: Rules) -> ImageSet:
         )
     dataset = MixedDataset.open(path)
     images = [SourceImage(record.file_name, record.label, record.origin) for record in dataset.records]
-    places = file_entries([f"{path}/{record.file_name}" for record in dataset.records])
-    return ImageSet(path, images, places, rules=rules, is_mixed=True)
+    entries = [FileEntry(f"{path}/{record.file_name}") for record in dataset.records]
+    return ImageSet(path, images, entries, rules=rules, is_mixed=True)
 
 
 def _is_output(folder: Path) -> bool:

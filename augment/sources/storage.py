@@ -6,7 +6,6 @@ import os
 import stat
 import threading
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ MAX_FILE_BYTES = 1 << 30
 
 
 class StorageEntry(Protocol):
-    """Somewhere that holds one image file; places compare and hash by what they point to."""
+    """Somewhere that holds one image file; entries compare and hash by what they point to."""
 
     def read(self, name: str) -> bytes:
         """Return the file's bytes. Raises InputError naming `name`, and OSError."""
@@ -150,8 +149,3 @@ class ArrayRow:
     def read(self, name: str) -> bytes:
         """Return the row as a PNG. Raises InputError when its numbers have no known white."""
         return self.arrays.png(self.key, self.row, name)
-
-
-def file_entries(paths: Sequence[str]) -> list[FileEntry]:
-    """Return the places of files."""
-    return [FileEntry(path) for path in paths]

@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from augment.policy.transforms import TRANSFORMS
 
-    from augment.build.plan import Plan
-    from augment.checks.open_checked import CheckedSource
-    from augment.imaging.codec import Rules
-    from augment.sources.concat import ExtraSource
-    from augment.sources.image_set import ImageSet, ImageSource
-    from augment.sources.mixed_dataset import MixedDataset
+if TYPE_CHECKING:
+    from augment.sources.image_set import ImageSource
 
 
 def register(app: typer.Typer) -> None:
@@ -34,8 +29,8 @@ def augment(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="What is added: hflip, vflip, contrast, negative, gan; a+b shares, a:2+b:1 weights, a.b both; or a "
-            "policy file, FILE.yaml."
+            help=f"What is added: {', '.join(TRANSFORMS.names)}, gan; a+b half of each, a:2+b:1 weights, a.b both; or "
+            "a policy file, FILE.yaml."
         ),
     ] = None,
     ratio: Annotated[str | None, typer.Option(help="Originals to added images, A:B; default 1:1.")] = None,
@@ -66,18 +61,22 @@ def augment(
         str, typer.Option(help="Pack the set for other tools too: folder, stylegan-zip or webdataset.")
     ] = "folder",
     image_format: Annotated[str, typer.Option("--format", help="Format of the images made: png or jpeg.")] = "png",
-    generator: Annotated[str | None, typer.Option(help="Trained run that makes the images of the kind gan.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Trained run that makes the images of the transform gan.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the order of parents and of all draws.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Threads; default: one a core, at most 8.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out and list them.")] = False,
     device: Annotated[str, typer.Option(help="For the generator: auto, cpu, cuda or cuda:N.")] = "auto",
-    kinds: Annotated[bool, typer.Option("--kinds", help="List what a policy can name, with parameters.")] = False,
+    list_transforms: Annotated[
+        bool, typer.Option("--list-transforms", help="List what a policy can name, with parameters.")
+    ] = False,
     preview: Annotated[
         Path | None, typer.Option(help="Write only a sheet of what the policy does to ten images, to this PNG file.")
     ] = None,
-    remake: Annotated[
+    reproduce: Annotated[
         Path | None,
-        typer.Option(help="Make this image of a mixed dataset again, alone, from its line; SOURCE if asked."),
+        typer.Option(help="Make this image of a mixed dataset again, from its line in metadata.jsonl alone."),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -85,219 +84,85 @@ def augment(
 
     Example: smallgan augment photos --policy hflip+contrast --ratio 1:1 --size 64
     """
-    import json
+    if list_transforms:
+        from augment.policy import catalog
 
-    from augment.errors import UsageError
-    from augment.policy.expression import KINDS
-    from smallgan.cli.policies import list_kinds, remake_image, write_policy_sheet
-
-    if kinds:
-        from augment.policy.catalog import all_kinds, as_text
-
-        typer.echo(json.dumps(list_kinds(), indent=2) if json_output else as_text(all_kinds()))
-        return
-    if remake is not None:
-        remade = remake_image(remake, source, out, _image_source(generator, device) if generator else None)
-        operations = " and ".join(remade["operations"])
-        text = f"{remade['path']}: made again by {operations}; the same bytes, {remade['sha256']}"
-        typer.echo(json.dumps(remade, indent=2, ensure_ascii=False) if json_output else text)
-        return
-    if policy is None:
-        raise UsageError(
-            f"--policy is missing: say what to add, such as --policy hflip+contrast; kinds: {', '.join(KINDS)}"
-        )
-    if preview is not None:
-        images = _image_source(generator, device) if generator else None
-        look: dict[str, Any] = {
-            "size": size,
-            "resize_mode": resize_mode,
-            "background": background,
-            "mode": mode,
-            "seed": seed,
-        }
-        extra = _further(also or (), synthetic or ())
-        typer.echo(write_policy_sheet(source, policy, preview, **look, generator=images, extra=extra))
-        return
-    result = make_dataset(
-        source,
-        policy,
-        ratio=ratio,
-        count=count,
-        out=out,
-        size=size,
-        resize_mode=resize_mode,
-        image_format=image_format,
-        generator=generator,
-        seed=seed,
-        workers=workers,
-        skip_bad=skip_bad,
-        device=device,
-        per_class=per_class,
-        balance=balance,
-        also=also or (),
-        synthetic=synthetic or (),
-        background=background,
-        mode=mode,
-        container=container,
-    )
-    typer.echo(json.dumps(result, indent=2, ensure_ascii=False) if json_output else _as_text(result))
-
-
-def make_dataset(
-    source_path: Path | None,
-    policy_text: str,
-    *,
-    ratio: str | None = None,
-    count: int | None = None,
-    out: Path | None = None,
-    size: int | None = None,
-    resize_mode: str = "crop",
-    image_format: str = "png",
-    generator: str | None = None,
-    seed: int = 0,
-    workers: int | None = None,
-    skip_bad: bool = False,
-    device: str = "auto",
-    per_class: str | None = None,
-    balance: str | None = None,
-    also: Sequence[str] = (),
-    synthetic: Sequence[str] = (),
-    background: str = "white",
-    mode: str = "rgb",
-    container: str = "folder",
-) -> dict[str, Any]:
-    """Check the source, plan and build, and return what was made, ready for JSON. Raises the errors of the parts."""
-    from augment.build.build import build
-    from augment.build.export import check_container, pack
-    from augment.build.plan import make_plan, num_added
-    from augment.build.warnings import advice, advice_on_result
-    from augment.core.parallel import default_workers
+        entries = catalog.list_transforms()
+        return _echo([vars(entry) for entry in entries], catalog.as_text(entries), json_output)
+    from augment.build.make_dataset import make_dataset
+    from augment.build.preview import write_preview
+    from augment.build.reproduce import write_reproduction
     from augment.errors import UsageError
     from augment.imaging.codec import Rules, parse_background, parse_mode
     from augment.policy.policy_file import load_policy
-    from augment.sources.classes import TOP_UP, parse_per_class
-    from smallgan.core.console import progress, say
-
-    policy = load_policy(policy_text)
-    num_added(1, ratio, count)  # what is wrong is told before a long check
-    if per_class:
-        parse_per_class(per_class)
-    check_container(container, size)
-    rules = Rules(parse_background(background), parse_mode(mode))
-    extra = _further(also, synthetic)
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: needed at least 1")
-    images = _image_source(generator, device) if policy.needs_generator else None
-    if source_path is None:
-        say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
-    workers = workers or default_workers()
-    source, left_out, warnings, first = _enter(source_path, extra, out, rules, skip_bad, workers, seed)
-    if per_class or balance:
-        warnings = [warning for warning in warnings if TOP_UP not in warning]  # it is what is being done
-    plan = make_plan(
-        source,
-        policy,
-        ratio=ratio,
-        count=count,
-        size=size,
-        resize_mode=resize_mode,
-        format=image_format,
-        seed=seed,
-        generator=images,
-        per_class=per_class,
-        balance=balance,
-    )
-    if plan.settings["ratio"] and ratio is None and policy.shares:
-        say(f"no --ratio or --count given: 1:1, {plan.settings['num_added']} added to {plan.settings['num_original']}")
-    kinds = {step.name for share in policy.shares for step in share.steps}
-    warnings += [*policy.notes, *advice(plan), *first.against_symmetry(kinds)]
-    for warning in warnings:
-        say(f"note: {warning}")
-    folder = out or default_folder(plan)
-    with progress("building", len(plan.entries)) as report:
-        dataset = build(plan, source, folder, workers=workers, generator=images, progress=report)
-    for warning in advice_on_result(dataset):
-        say(f"note: {warning}")
-        warnings.append(warning)
-    packed, notes = pack(dataset, container)
-    for note in notes:
-        say(f"note: {note}")
-    result = _summary(plan, dataset, left_out) | {"warnings": [*warnings, *notes]}
-    return result if container == "folder" else result | {"container": str(packed)}
-
-
-def _further(also: Sequence[str], synthetic: Sequence[str]) -> list[ExtraSource]:
-    """Return the sources beside the first, as --also and --synthetic name them."""
+    from augment.policy.transforms import policy_names
     from augment.sources.concat import parse_extra_source
-
-    originals = [parse_extra_source(text, "original") for text in also]
-    return [*originals, *(parse_extra_source(text, "synthetic") for text in synthetic)]
-
-
-def _enter(
-    path: Path | None,
-    extra: Sequence[ExtraSource],
-    out: Path | None,
-    rules: Rules,
-    skip_bad: bool,
-    workers: int,
-    seed: int,
-) -> tuple[ImageSet, list[str], list[str], CheckedSource]:
-    """Let the source in, and the further ones after it: one set, what was left out, what to know, the first."""
-    from augment.checks.open_checked import open_checked
-    from augment.sources.concat import concat
-    from smallgan.core.console import say
+    from smallgan.core.console import progress, say
     from smallgan.core.resources import sample_set
 
-    path = path or sample_set()
-    first = open_checked(path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers)
-    source, left_out, notes = first.source, list(first.left_out), list(first.notes)
-    for one in extra:
-        is_real = one.origin == "original"
-        more = open_checked(
-            one.path, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers
+    if reproduce is not None:
+        images = _image_source(generator, device) if generator else None
+        done = write_reproduction(reproduce, out, source=source, generator=images)
+        operations = " and ".join(done["operations"])
+        return _echo(done, f"{done['path']}: reproduced by {operations}; the same bytes, {done['sha256']}", json_output)
+    if policy is None:
+        names = ", ".join(policy_names())
+        raise UsageError(f"--policy is missing: say what to add, such as --policy hflip+contrast; transforms: {names}")
+    wanted = load_policy(policy)
+    images = _image_source(generator, device) if generator and wanted.needs_generator else None
+    extra = [parse_extra_source(text, "original") for text in also or ()]
+    extra += [parse_extra_source(text, "synthetic") for text in synthetic or ()]
+    if preview is not None:
+        for note in wanted.notes:
+            say(note)
+        rules = Rules(parse_background(background), parse_mode(mode))
+        shown = write_preview(
+            preview,
+            wanted,
+            source or sample_set(),
+            extra=extra,
+            size=size,
+            resize_mode=resize_mode,
+            rules=rules,
+            seed=seed,
+            generator=images,
         )
-        source = concat(source, one, more.source, seed)
-        left_out += more.left_out
-        notes += [f"{one.path}: {note}" for note in more.notes]
-    for problem in left_out:
-        say(f"left out: {problem}")
-    return source, left_out, notes, first
+        typer.echo(f"{preview}: what {policy} does to {shown} images; nothing else was written")
+        return None
+    if source is None:
+        say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
+    result = make_dataset(
+        source or sample_set(),
+        wanted,
+        log=say,
+        progress=progress,
+        ratio=ratio,
+        count=count,
+        per_class=per_class,
+        balance=balance,
+        extra=extra,
+        out=out,
+        size=size,
+        resize_mode=resize_mode,
+        background=background,
+        mode=mode,
+        image_format=image_format,
+        container=container,
+        generator=images,
+        seed=seed,
+        workers=workers,
+        skip_bad=skip_bad,
+    )
+    return _echo(result, _as_text(result), json_output)
 
 
-def default_folder(plan: Plan) -> Path:
-    """Return out/<source>-<policy>, with whatever else differs from the defaults: out/photos-hflip+contrast-64px."""
-    from augment.build.plan import DEFAULT_RATIO
-    from augment.core.file_names import safe
+def _echo(result: Any, text: str, json_output: bool) -> None:
+    import json
 
-    settings = plan.settings
-    parts = [settings["sources"][0]["name"], plan.policy.title or str(plan.policy).replace(":", "")]
-    parts += [part["name"] for part in settings["sources"][1:]]
-    if "classes" in settings:
-        amount = str(settings["per_class"] or settings["balance"])
-        parts.append(f"{amount.replace('=', '').replace(',', '+')}-per-class" if settings["per_class"] else amount)
-    elif settings["ratio"] is None:
-        parts.append(f"{settings['num_added']}added")
-    elif settings["ratio"] != DEFAULT_RATIO:
-        parts.append(settings["ratio"].replace(":", "to"))
-    if plan.size:
-        parts.append(f"{plan.size}px" if plan.resize_mode == "crop" else f"{plan.size}px-{plan.resize_mode}")
-    parts += [str(settings[key]) for key in ("background", "mode") if key in settings]
-    if plan.format != "png":
-        parts.append(plan.format)
-    if plan.seed:
-        parts.append(f"seed{plan.seed}")
-    return Path("out") / safe("-".join(parts))
+    typer.echo(json.dumps(result, indent=2, ensure_ascii=False) if json_output else text)
 
 
-def _image_source(generator: str | None, device: str) -> ImageSource:
-    from augment.errors import MissingError
-
-    if generator is None:
-        raise MissingError(
-            "the kind 'gan' needs a trained generator: train one with `smallgan train DATA`, "
-            "then name its run here with --generator runs/00000-..."
-        )
+def _image_source(generator: str, device: str) -> ImageSource:
     from smallgan.core.device import choose_device
     from smallgan.sampling.latents import GeneratorSource
     from smallgan.sampling.loading import load_model
@@ -305,30 +170,11 @@ def _image_source(generator: str | None, device: str) -> ImageSource:
     return GeneratorSource(load_model(Path(generator), choose_device(device)))
 
 
-def _summary(plan: Plan, dataset: MixedDataset, left_out: list[str]) -> dict[str, Any]:
-    settings = plan.settings
-    seconds = dataset.build_seconds
-    return {
-        "path": str(dataset.path),
-        "preview": str(dataset.preview),
-        "policy": settings["policy"],
-        "num_images": len(dataset),
-        "num_original": settings["num_original"],
-        "num_added": settings["num_added"],
-        "added": {share["chain"]: share["num"] for share in settings["shares"]},
-        "num_synthetic": sum(part["num_images"] for part in settings["sources"] if part.get("origin") == "synthetic"),
-        **({"classes": settings["classes"]} if "classes" in settings else {}),
-        "num_kept": dataset.num_kept,
-        "left_out": left_out,
-        "build_seconds": None if seconds is None else round(seconds, 3),
-    }
-
-
 def _as_text(result: dict[str, Any]) -> str:
-    kinds = ", ".join(f"{number} {kind}" for kind, number in result["added"].items()) or "nothing"
+    added = ", ".join(f"{number} {pipeline}" for pipeline, number in result["added"].items()) or "nothing"
     made_elsewhere = f" + {result['num_synthetic']} synthetic" if result["num_synthetic"] else ""
     lines = [
-        f"{result['path']}: {result['num_original']} originals{made_elsewhere} + {result['num_added']} added ({kinds})"
+        f"{result['path']}: {result['num_original']} originals{made_elsewhere} + {result['num_added']} added ({added})"
     ]
     lines += _class_lines(result.get("classes"))
     if result["build_seconds"] is None:

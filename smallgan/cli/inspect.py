@@ -53,32 +53,32 @@ def inspect(
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
     images = open_source(source or sample_set(), rules=rules)
     with progress("looking", len(images)) as report:
-        records = check(images, workers=workers or default_workers(), looks=True, progress=report)
-    found = summarise(images, records, size=size, resize_mode=resize_mode)
-    typer.echo(json.dumps(found, indent=2, ensure_ascii=False) if json_output else as_table(found, files=files))
-    if found["problems"]:
+        records = check(images, workers=workers or default_workers(), signatures=True, progress=report)
+    summary = summarise(images, records, size=size, resize_mode=resize_mode)
+    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False) if json_output else as_table(summary, files=files))
+    if summary["problems"]:
         raise typer.Exit(2)
 
 
-def as_table(found: dict[str, Any], *, files: bool = False) -> str:
+def as_table(summary: dict[str, Any], *, files: bool = False) -> str:
     """Return a summary of `augment.checks.inspect.summarise` as aligned lines, with a line a file where asked for."""
-    rows = [("source", found["source"]), ("images", f"{found['num_usable']:,} usable of {found['num_images']:,}")]
-    rows += _rows("read as", found["set_notes"])
-    for title, counts in (("sizes", found["sizes"]), ("formats", found["formats"]), ("classes", found["classes"])):
-        rows += _rows(title, [f"{key}  {number:,}" for key, number in counts.items()])
-    rows += _rows("turned", found["turned"])
-    rows += _rows("problems", found["problems"])
-    rows += _rows("notes", [f"{name}: {'; '.join(notes)}" for name, notes in found["notes"].items()])
-    rows += _rows("equal files", [" = ".join(names) for names in found["duplicates"]])
-    rows += _rows("look alike", [" ~ ".join(names) for names in found["near_duplicates"]])
-    rows += _rows("symmetry", [symmetry["text"] for symmetry in found["symmetry"]])
-    rows += _rows("ignored", found["ignored"])
-    rows += _rows("what is done", [f"{number:,}  {action}" for action, number in found["actions"].items()])
-    rows += _rows("advice", found["advice"])
+    rows = [("source", summary["source"]), ("images", f"{summary['num_usable']:,} usable of {summary['num_images']:,}")]
+    rows += _rows("read as", summary["set_notes"])
+    for title in ("sizes", "formats", "classes"):
+        rows += _rows(title, [f"{key}  {number:,}" for key, number in summary[title].items()])
+    rows += _rows("turned", summary["turned"])
+    rows += _rows("problems", summary["problems"])
+    rows += _rows("notes", [f"{name}: {'; '.join(notes)}" for name, notes in summary["notes"].items()])
+    rows += _rows("equal files", [" = ".join(names) for names in summary["duplicates"]])
+    rows += _rows("look alike", [" ~ ".join(names) for names in summary["near_duplicates"]])
+    rows += _rows("symmetry", [symmetry["text"] for symmetry in summary["symmetry"]])
+    rows += _rows("ignored", summary["ignored"])
+    rows += _rows("what is done", [f"{number:,}  {action}" for action, number in summary["actions"].items()])
+    rows += _rows("advice", summary["advice"])
     width = max(len(title) for title, _ in rows) + 2
     lines = [f"{title:<{width}}{value}" for title, value in rows]
     if files:
-        lines += ["", *_file_lines(found["files"])]
+        lines += ["", *_file_lines(summary["files"])]
     return "\n".join(lines)
 
 

@@ -24,16 +24,16 @@ def report(
         Path | None, typer.Option(help="Also write numbers (CSV, JSON) and figures (SVG) into this folder.")
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Policy to compare with; default: the study's own, or the one named none.")
+        str | None, typer.Option(help="Policy to compare with; default: that of the study, or the policy none.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Measure of the verdict, such as kid; default: kmmd where it was scored.")
+        str | None, typer.Option(help="Headline metric, such as kid; default: kmmd where it was scored.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the numbers of the page as JSON.")] = False,
 ) -> None:
-    """Write one self-contained HTML page that compares runs: verdict, scores, curves, samples, data and conditions.
+    """Write one self-contained HTML page that compares runs: result, scores, curves, samples, data and conditions.
 
-    Runs whose recipes differ in the seed only are one policy. Example: smallgan report runs --out comparison.html
+    Runs whose recipes differ only in the seed are one policy. Example: smallgan report runs --out comparison.html
     """
     import json
 
@@ -42,13 +42,13 @@ def report(
     from smallgan.report.runs import printable
 
     folders = find_runs(runs or [Path("runs")])
-    found = collect(folders, reference=reference, metric=metric)
-    for label, problem in found.problems:
+    collected = collect(folders, reference=reference, metric=metric)
+    for label, problem in collected.problems:
         say(f"{label}: {problem}")
-    page = write_report(found, folders, out)
+    page = write_report(collected, folders, out)
     if export:
-        say(f"{export}: {len(write_export(found, export))} files with the numbers and figures of the page")
+        say(f"{export}: {len(write_export(collected, export))} files written (numbers and figures)")
     if json_output:
-        typer.echo(json.dumps({"report": str(page), **found.to_json()}, indent=2))
+        typer.echo(json.dumps({"report": str(page), **collected.to_json()}, indent=2))
     else:
         typer.echo(printable(str(page)))

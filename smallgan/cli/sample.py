@@ -26,12 +26,16 @@ def sample(
         str | None, typer.Option(help="One class for all, by name or number; default: drawn for each image.")
     ] = None,
     truncation: Annotated[
-        float | None, typer.Option(help="Draw again what lies further from 0 than this; default: no truncation.")
+        float | None, typer.Option(help="Truncation threshold: resample components with abs(z) > T; default: none.")
     ] = None,
     around_codes: Annotated[
         float | None,
-        typer.Option(help="Near the codes of training images (bsa, apgc), so many of their standard deviations away."),
+        typer.Option(
+            help="Sample around the learned latent codes (bsa, apgc); noise in units of the codes' standard deviation. "
+            "Default: what the run recommends."
+        ),
     ] = None,
+    prior: Annotated[str | None, typer.Option(help="normal: draw from N(0, I) whatever the run recommends.")] = None,
     latents: Annotated[Path | None, typer.Option(help="Your own latents: a .npy of float32, N x Z.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Classes of --latents: a .npy of int64, N.")] = None,
     raw: Annotated[
@@ -69,6 +73,7 @@ def sample(
             label=label,
             truncation=truncation,
             around_codes=around_codes,
+            prior=prior,
             latents=latents,
             labels=labels,
             raw=raw,

@@ -47,7 +47,9 @@ def train(
     diffaugment: Annotated[
         str | None, typer.Option(help="Augment inside the discriminator: some of color,translation,cutout.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, tf32 or bf16; default: tf32 on a GPU that has it, else fp32.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="Mix augmented images in, as `smallgan augment` would.")] = None,
     ratio: Annotated[str | None, typer.Option(help="Originals to added images, A:B.")] = None,
     count: Annotated[int | None, typer.Option(help="Number of added images, instead of --ratio.")] = None,

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from augment.core.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
+from augment.core.files import make_folder, output_errors, sha256_bytes, sha256_file, write_bytes, write_json
 from augment.errors import InputError
+from smallgan.core.run_dir import RunDir
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 
@@ -75,28 +77,65 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Return the JSON part of a checkpoint. Raises InputError."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder / STATE}: cannot read this checkpoint ({error}); delete the folder {folder}"
-        ) from error
-    if not isinstance(state, dict) or "step" not in state:
-        raise InputError(f"{folder / STATE}: not the state of a checkpoint; delete the folder {folder}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(folder / STATE, str(error)) from error
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+        raise _damaged(folder / STATE, "it is not the state of a checkpoint")
     return state
 
 
 def read_tensors(folder: Path, prefix: str = "") -> dict[str, Tensor]:
-    """Return the tensors whose names begin with `prefix`, without it. Raises InputError."""
+    """Return the tensors whose names begin with `prefix`, without it.
+
+    Raises InputError when they cannot be read, or are not those that the checkpoint was written with (its hash).
+    """
+    path, written = folder / TENSORS, read_state(folder).get("tensors_sha256")
     try:
-        tensors = load_file(folder / TENSORS)
+        status = path.stat()
+        found = _hash(path, status.st_size, status.st_mtime_ns)
+        if written is not None and found != written:
+            raise _damaged(path, f"its SHA-256 is {found[:16]}, and was {str(written)[:16]} when it was written")
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise _damaged(folder / TENSORS, error) from error
+        raise _damaged(path, str(error)) from error
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{path}: cannot read this checkpoint ({error}); delete the folder {path.parent}, and the one before it is used"
-    )
+def last_whole(run: RunDir) -> tuple[int, list[str]]:
+    """Return the step of the newest checkpoint that can be used, 0 where there is none, and what is wrong with newer.
+
+    A checkpoint can be used when its files are those that were written and all its numbers are finite. Raises
+    InputError when there are checkpoints and none can be used.
+    """
+    notes: list[str] = []
+    for step in reversed(run.checkpoint_steps()):
+        folder = run.checkpoint(step)
+        try:
+            infinite = not_finite(read_tensors(folder).items())
+        except InputError as error:
+            notes.append(str(error))
+            continue
+        if not infinite:
+            return step, notes
+        notes.append(f"{folder}: {infinite[0]} holds numbers that are not finite; the checkpoint before it is used")
+    if notes:
+        raise InputError(f"{run.path}: none of its checkpoints can be used; start another run with --new. {notes[0]}")
+    return 0, notes
+
+
+def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
+    """Return the names of the tensors that hold NaN or infinity."""
+    return [name for name, tensor in tensors if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
+
+
+@lru_cache
+def _hash(path: Path, _size: int, _time: int) -> str:
+    """Return the SHA-256 of a file, worked out once a process while its size and time stay the same."""
+    return sha256_file(path)
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: this checkpoint is damaged ({reason}); the one before it can be used")
 
 
 def _tensors(trainer: Checkpointed) -> Iterable[tuple[str, Tensor]]:

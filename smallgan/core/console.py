@@ -1,4 +1,4 @@
-"""What a person sees while a command works: status on stderr, so that stdout holds the result alone."""
+"""Status and progress of a command on stderr; stdout is for the result alone."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from types import FrameType
 Log = Callable[[str], None]
 """Takes a line for a person to read."""
 PLAIN_SECONDS = 5.0
-"""Between two lines where there is no terminal; what is done sooner says nothing."""
+"""Seconds between two progress lines where there is no terminal; shorter work prints none."""
 
 
 def say(line: str) -> None:
     """Print a status line on stderr at once."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place that talks
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the only print
 
 
 def is_terminal() -> bool:
-    """Tell whether a person sees stderr as it comes."""
+    """Tell whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
@@ -52,22 +52,22 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
             if not is_terminal() and now - last >= PLAIN_SECONDS:
                 last = now
                 rate = done / max(now - started, 1e-9)
-                left = f", {rate:,.3g} a second, {duration((total - done) / rate)} left" if 0 < done < total else ""
+                left = f", {rate:,.3g} per second, ETA {duration((total - done) / rate)}" if 0 < done < total else ""
                 say(f"{title}: {done:,} of {total:,}{left}")
 
         yield advance
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: 40 s, 5 min, 3.2 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    """Return a time as 40s, 1m35s or 3h05m."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether Ctrl-C or SIGTERM came; a second Ctrl-C interrupts at once."""
+    """Give a function that tells whether Ctrl-C or SIGTERM came; the second of them interrupts at once."""
     asked = False
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -75,7 +75,7 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("stopping after this step; once more stops at once, and loses what came after the last checkpoint")
+        say("Stopping after this step. Press Ctrl-C again to quit now (progress since the last checkpoint is lost).")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

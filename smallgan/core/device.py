@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -30,10 +32,34 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which forward passes run: bfloat16 for "bf16", nothing for "fp32"."""
+    """Return the context in which forward passes run: bfloat16 for "bf16", nothing for "fp32" and "tf32"."""
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def default_precision(device: torch.device) -> str:
+    """Return the precision of a training that names none: tf32 on a GPU that has it (Ampere and later), else fp32."""
+    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return "tf32" if has_tf32 else "fp32"
+
+
+@contextmanager
+def float32_math(precision: str) -> Iterator[None]:
+    """Let float32 products and convolutions on CUDA round inputs to TF32 inside for "tf32", and never otherwise.
+
+    Without it torch runs cuDNN's convolutions in TF32. The settings before are restored at the end.
+    """
+    cudnn: Any = torch.backends.cudnn
+    settings: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
+    before = [each.fp32_precision for each in settings]
+    for each in settings:
+        each.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        for each, value in zip(settings, before, strict=True):
+            each.fp32_precision = value
 
 
 def describe_device(device: torch.device) -> str:

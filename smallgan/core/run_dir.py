@@ -82,7 +82,15 @@ class RunDir:
 
     def best_step(self) -> int | None:
         """Return the step of the best checkpoint by the score named in best.json, None when nothing was scored."""
-        return int(json.loads(self.best.read_text(encoding="utf-8"))["step"]) if self.best.is_file() else None
+        step = (self.best_record() or {}).get("step")
+        return step if isinstance(step, int) else None
+
+    def best_record(self) -> dict[str, Any] | None:
+        """Return what best.json says, None when nothing was scored or the file is damaged."""
+        try:
+            return read_record(self.best)
+        except InputError:
+            return None
 
     def prune_checkpoints(self) -> None:
         """Keep the last two checkpoints and the best."""
@@ -218,6 +226,19 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
                 break
             raise InputError(f"{path}, line {number}: not JSON ({error}); delete that line") from error
     return records
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file of a run, None when it is absent. Raises InputError when it is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged ({error}); put the file back, or start another run with --new") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: damaged (it holds no object); put the file back, or start another run with --new")
+    return record
 
 
 def _keep_lines(path: Path, wanted: Callable[[int], bool]) -> None:

@@ -1,11 +1,11 @@
-"""What a run writes beside its results: log.txt, environment.json and TensorBoard events."""
+"""The log of a run: log.txt, environment.json and TensorBoard events."""
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any
@@ -14,31 +14,30 @@ import numpy as np
 import torch
 
 from augment.core.files import output_errors, write_json
+from augment.errors import InputError
+from smallgan.core.console import Log
 from smallgan.core.device import describe_device
-from smallgan.core.run_dir import RunDir
+from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.version import __version__
 
-Say = Callable[[str], None]
 
-
-def logged(run: RunDir, say: Say) -> Say:
-    """Return a `say` that also writes to the run's log.txt, with the time."""
+def logged(run: RunDir, log: Log) -> Log:
+    """Return a `log` that also writes to the run's log.txt, with the time."""
 
     def write(line: str) -> None:
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
         with output_errors(run.log), run.log.open("a", encoding="utf-8", newline="\n") as file:
             file.write(f"{stamp} {line}\n")
-        say(line)
+        log(line)
 
     return write
 
 
 def write_environment(run: RunDir, device: torch.device, command: str) -> None:
     """Write versions, device and thread count; the command and the start stay those of the run's beginning."""
-    if run.environment.is_file():
-        before = json.loads(run.environment.read_text(encoding="utf-8"))
-    else:
-        before = {"command": command, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    before = {"command": command, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    with suppress(InputError):
+        before = read_record(run.environment) or before
     now = {
         "smallgan": __version__,
         "python": platform.python_version(),
@@ -52,7 +51,7 @@ def write_environment(run: RunDir, device: torch.device, command: str) -> None:
 
 
 class TensorBoard:
-    """A context that gives a taker of stats lines: TensorBoard's writer, or one that drops them without it."""
+    """Context of a function that takes stats lines and writes TensorBoard events, or drops them without TensorBoard."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run

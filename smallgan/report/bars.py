@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from smallgan.report.charts import NUM_COLOURS, framed, mark, number, tick_texts, ticks
+from smallgan.report.charts import NUM_COLOURS, Figure, Scale, framed, mark, number, scale, x_axis
 from smallgan.report.collect import Report
-from smallgan.report.ranking import Standing
+from smallgan.report.ranking import MetricRanking
 from smallgan.report.verdict import Interval
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 460, 146, 26, 16, 46, 28
@@ -28,19 +28,20 @@ class Bar:
     interval: Interval | None
     seeds: tuple[tuple[int, float], ...]
     """Value of each seed."""
-    is_called: bool = True
-    """Whether the difference was found to be more than luck; else the marker is hollow."""
+    is_significant: bool = True
+    """Else the marker is hollow."""
+
+    @property
+    def description(self) -> str:
+        """Name, value and interval."""
+        interval = f" [{number(self.interval[0])}, {number(self.interval[1])}]" if self.interval else ""
+        return f"{self.name}: {number(self.value)}{interval}"
 
 
 @dataclass(frozen=True)
-class BarChart:
-    """What a chart with a row for each policy shows."""
+class BarChart(Figure):
+    """A chart with a row for each policy."""
 
-    name: str
-    """Its ids on the page begin with it."""
-    title: str
-    x_name: str
-    note: str
     bars: tuple[Bar, ...]
     line: float | None
     """Where the reference stands."""
@@ -50,59 +51,50 @@ class BarChart:
 
     @property
     def description(self) -> str:
-        """The rows in words, for who cannot see them."""
-        rows = [f"{bar.name}: {number(bar.value)}{_within(bar.interval)}" for bar in self.bars]
-        return f"{self.title}. {'; '.join(rows)}."
+        """The value and the interval of each row."""
+        return f"{self.title}. {'; '.join(bar.description for bar in self.bars)}."
 
 
-def difference_chart(report: Report, standing: Standing) -> BarChart | None:
-    """Return the differences to the reference with their 95 % intervals, None where there is none with two seeds."""
-    bars = []
-    for place in standing.order:
-        one = standing.differences[place]
-        if one is None or one.mean is None or standing.reference is None:
-            continue
-        scores, base = standing.scores[place], standing.scores[standing.reference]
-        seeds = tuple((seed, scores[seed] - base[seed]) for seed in one.seeds)
-        bars.append(Bar(report.groups[place].name, place, one.mean, one.interval, seeds, one.is_called))
-    if not any(bar.interval for bar in bars):
+def difference_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
+    """Return the differences to the reference with their 95 % intervals, None where no interval is known."""
+    if not ranking.tested or ranking.reference is None:
         return None
-    assert standing.reference is not None
-    reference = report.groups[standing.reference].name
-    way = f"; {standing.better} is better" if standing.better else ""
+    base, reference, bars = ranking.scores[ranking.reference], report.groups[ranking.reference].name, []
+    for index in ranking.order:
+        one = ranking.differences[index]
+        if one and one.mean is not None:
+            seeds = tuple((seed, ranking.scores[index][seed] - base[seed]) for seed in one.seeds)
+            bars.append(Bar(report.groups[index].name, index, one.mean, one.interval, seeds, one.is_significant))
     return BarChart(
-        f"difference-{standing.column}",
-        f"{standing.label}: difference to {reference}",
-        f"difference to {reference}{way}",
-        "Large marks: mean over seeds with its 95 % interval, filled where it is more than luck. Dots: each seed.",
+        f"difference-{ranking.column}",
+        f"{ranking.label}: difference to {reference}",
+        f"difference to {reference}{_better(ranking)}",
+        "Large marks: mean over seeds with its 95 % interval; filled = significant (Holm, 5 %). Dots: single seeds.",
         tuple(bars),
-        0.0,
-        reference,
+        line=0.0,
+        line_name=reference,
         from_zero=False,
     )
 
 
-def mean_chart(report: Report, standing: Standing) -> BarChart | None:
+def mean_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
     """Return the final scores as bars, None for fewer than two policies."""
     bars = []
-    for place in standing.order:
-        mean = standing.mean(place)
-        if mean is not None:
-            seeds = tuple(sorted(standing.scores[place].items()))
-            bars.append(Bar(report.groups[place].name, place, mean, standing.interval(place), seeds))
+    for index in ranking.order:
+        if (mean := ranking.mean(index)) is not None:
+            seeds = tuple(sorted(ranking.scores[index].items()))
+            bars.append(Bar(report.groups[index].name, index, mean, ranking.interval(index), seeds))
     if len(bars) < 2:
         return None
-    reference = None if standing.reference is None else standing.mean(standing.reference)
-    name = "" if standing.reference is None else report.groups[standing.reference].name
-    way = f"; {standing.better} is better" if standing.better else ""
+    reference = ranking.reference
     return BarChart(
-        f"mean-{standing.column}",
-        standing.label,
-        f"end of training{way}",
-        "Bars: mean over seeds. Strokes: its 95 % interval over seeds. Dots: each seed.",
+        f"mean-{ranking.column}",
+        ranking.label,
+        f"score at the end of training{_better(ranking)}",
+        "Bars: mean over seeds. Strokes: 95 % interval of the mean. Dots: single seeds.",
         tuple(bars),
-        reference,
-        name,
+        line=None if reference is None else ranking.mean(reference),
+        line_name="" if reference is None else report.groups[reference].name,
         from_zero=True,
     )
 
@@ -111,49 +103,37 @@ def bar_svg(chart: BarChart) -> Markup:
     """Return the drawing as an SVG element. Texts are escaped."""
     height = _TOP + len(chart.bars) * _ROW + _BOTTOM
     low, high = _range(chart)
-
-    def at(value: float) -> float:
-        inside = min(max(value, low), high)
-        return round(_LEFT + (inside - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
-
-    places = ticks(low, high, 4)
-    base = height - _BOTTOM + 4
-    parts = []
-    for value, text in zip(places, tick_texts(places), strict=True):
-        parts.append(Markup('<path class="grid" d="M{} {}V{}"/>').format(at(value), _TOP - 6, base))
-        parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(at(value), base + 16, text))
+    to_x, base = scale(low, high, _LEFT, _WIDTH - _RIGHT), height - _BOTTOM + 4
+    parts = x_axis(low, high, to_x, base, "grid", chart.x_name, rise=base - _TOP + 6, count=4)
     if chart.line is not None:
-        parts.append(Markup('<path class="reference" d="M{} {}V{}"/>').format(at(chart.line), _TOP - 8, base))
-    parts += [_row(chart, bar, _TOP + (place + 0.5) * _ROW, at) for place, bar in enumerate(chart.bars)]
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(middle, height - 6, chart.x_name))
-    return framed("chart bars", (_WIDTH, height), (chart.name, chart.title, chart.description), parts)
+        parts.append(Markup('<path class="reference" d="M{} {}V{}"/>').format(to_x(chart.line), _TOP - 8, base))
+    parts += [_row(chart, bar, _TOP + (index + 0.5) * _ROW, to_x) for index, bar in enumerate(chart.bars)]
+    return framed("chart bars", (_WIDTH, height), chart, parts)
 
 
-def _row(chart: BarChart, bar: Bar, y: float, at: Callable[[float], float]) -> Markup:
+def _row(chart: BarChart, bar: Bar, y: float, to_x: Scale) -> Markup:
     parts = [Markup('<text class="y" x="{}" y="{}">{}</text>').format(_LEFT - 10, y, _short(bar.name))]
-    x, half = at(bar.value), 7
+    x, half = to_x(bar.value), 7
     if chart.from_zero:
         parts.append(
-            Markup('<path class="bar-fill" d="M{} {}H{}V{}H{}Z"/>').format(at(0), y - half, x, y + half, at(0))
+            Markup('<path class="bar-fill" d="M{} {}H{}V{}H{}Z"/>').format(to_x(0), y - half, x, y + half, to_x(0))
         )
     if bar.interval:
-        low, high = (at(bound) for bound in bar.interval)
+        low, high = (to_x(bound) for bound in bar.interval)
         ends = Markup("M{} {}v8M{} {}v8").format(low, y - 4, high, y - 4)
         parts.append(Markup('<path class="line" d="M{} {}H{}{}"/>').format(low, y, high, ends))
     parts += [
         Markup('<circle class="seed" cx="{}" cy="{}" r="2"><title>seed {}: {}</title></circle>').format(
-            at(value), y + (0 if chart.from_zero else 9), seed, number(value)
+            to_x(value), y + (0 if chart.from_zero else 9), seed, number(value)
         )
         for seed, value in bar.seeds
     ]
     if not chart.from_zero:
-        hollow = "" if bar.is_called else " hollow"
-        title = f"{bar.name}: {number(bar.value)}{_within(bar.interval)}"
+        hollow = "" if bar.is_significant else " hollow"
         parts.append(
             Markup(
                 '<path class="mark{}" transform="translate({} {}) scale(1.25)" d="{}"><title>{}</title></path>'
-            ).format(hollow, x, y, mark(bar.number), title)
+            ).format(hollow, x, y, mark(bar.number), bar.description)
         )
     return Markup('<g class="c{}">{}</g>').format(bar.number % NUM_COLOURS, Markup("").join(parts))
 
@@ -172,8 +152,8 @@ def _range(chart: BarChart) -> Interval:
     return (0.0 if starts_at_zero else low - margin), high + margin
 
 
-def _within(interval: Interval | None) -> str:
-    return f" [{number(interval[0])}, {number(interval[1])}]" if interval else ""
+def _better(ranking: MetricRanking) -> str:
+    return f"; {ranking.better} is better" if ranking.better else ""
 
 
 def _short(name: str) -> str:
@@ -181,13 +161,14 @@ def _short(name: str) -> str:
 
 
 def all_bar_charts(report: Report) -> tuple[list[BarChart], list[BarChart]]:
-    """Return the charts of differences of the headline's standings, and the bars of every measure."""
+    """Return the charts of differences of the headline metric, and the means of every metric."""
     if not report.is_replicated:
         return [], []
-    return _made(report, report.headline, difference_chart), _made(report, report.standings, mean_chart)
+    return _charts(report, report.headline, difference_chart), _charts(report, report.rankings, mean_chart)
 
 
-def _made(
-    report: Report, found: Sequence[Standing], make: Callable[[Report, Standing], BarChart | None]
+def _charts(
+    report: Report, rankings: Sequence[MetricRanking], make: Callable[[Report, MetricRanking], BarChart | None]
 ) -> list[BarChart]:
-    return [chart for one in found if (chart := make(report, one)) and math.isfinite(sum(b.value for b in chart.bars))]
+    charts = [chart for ranking in rankings if (chart := make(report, ranking))]
+    return [chart for chart in charts if math.isfinite(sum(bar.value for bar in chart.bars))]

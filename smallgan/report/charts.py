@@ -1,4 +1,4 @@
-"""Line charts as SVG text.
+"""Line charts as SVG text, and the axes of all charts.
 
 Drawn by hand rather than by matplotlib: text stays text, the colours come from the page's style (light, dark and print
 from one drawing), a chart is a few kilobytes, and a report starts at once.
@@ -7,7 +7,7 @@ from one drawing), a chart is a few kilobytes, and a report starts at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -17,7 +17,7 @@ from smallgan.report.runs import finite, spread
 NUM_COLOURS = 8
 _MAX_MARKED = 24
 MAX_BANDS = 4
-"""Of more than so many, bands over one another hide everything; they are drawn as strokes."""
+"""More bands than this hide each other and are drawn as strokes."""
 _TABLE_ROWS = 24
 _WIDTH, _HEIGHT = 480, 290
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 26, 14, 46
@@ -25,6 +25,8 @@ _MARKS = ("M0-4A4 4 0 1 1 0 4A4 4 0 1 1 0-4Z", "M-3.6-3.6H3.6V3.6H-3.6Z", "M0-5L
 """Circle, square, diamond, triangle about the origin: colour is never the only difference."""
 
 Point = tuple[float, float]
+Scale = Callable[[float], float]
+"""From a value to its position in the drawing."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,30 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """What a chart shows; `svg` draws it and `rows` is the same as a table."""
+class Figure:
+    """What every chart has."""
 
     name: str
     """Its ids on the page begin with it."""
     title: str
     x_name: str
     note: str
+
+    @property
+    def description(self) -> str:
+        """The content in words, for screen readers."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Chart(Figure):
+    """A line chart; `svg` draws it and `rows` is the same as a table."""
+
     lines: tuple[Line, ...]
 
     @property
     def description(self) -> str:
-        """What the lines do, for who cannot see them."""
+        """Start and end of each line."""
         ends = [f"{one.label}: from {number(one.points[0][1])} to {number(one.points[-1][1])}" for one in self.lines]
         return f"{self.title} by {self.x_name}. {'; '.join(ends)}."
 
@@ -83,38 +96,62 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda candidate: abs(math.log(candidate / raw)))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [place * step for place in range(first, last + 1)]
+    return [index * step for index in range(first, last + 1)]
 
 
 def svg(chart: Chart) -> Markup:
     """Return the drawing as an SVG element. Texts are escaped."""
     left, right, low, high = _ranges(chart.lines)
-
-    def at(x: float, y: float) -> Point:
-        across = _LEFT + (x - left) / (right - left) * (_WIDTH - _LEFT - _RIGHT)
-        return round(across, 1), round(_HEIGHT - _BOTTOM - (y - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
-
-    parts = [_axes(chart, (left, right), (low, high), at)]
+    base, end = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    to_x, to_y = scale(left, right, _LEFT, end), scale(low, high, base, _TOP)
+    parts = []
+    for y, text in _placed_ticks(low, high, to_y):
+        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_LEFT, y, end))
+        parts.append(Markup('<text class="y" x="{}" y="{}">{}</text>').format(_LEFT - 8, y, text))
+    parts += x_axis(left, right, to_x, base, "axis", chart.x_name)
+    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(_LEFT, base, end))
     banded = [line for line in chart.lines if line.band]
-    if len(banded) <= MAX_BANDS:
-        parts += [_band(line, at) for line in banded]
-    else:
-        parts += [_whiskers(line, place - len(banded) / 2, at) for place, line in enumerate(banded)]
-    parts += [_line(line, chart.x_name, at) for line in chart.lines]
-    return framed("chart", (_WIDTH, _HEIGHT), (chart.name, chart.title, chart.description), parts)
+    for index, line in enumerate(banded):
+        bounds = [(to_x(x), to_y(low), to_y(high)) for x, low, high in line.band]
+        parts.append(_band(line, bounds) if len(banded) <= MAX_BANDS else _whiskers(line, bounds, index, len(banded)))
+    parts += [_line(line, chart.x_name, to_x, to_y) for line in chart.lines]
+    return framed("chart", (_WIDTH, _HEIGHT), chart, parts)
 
 
-def framed(kind: str, size: tuple[int, int], words: tuple[str, str, str], parts: Sequence[Markup]) -> Markup:
-    """Return an SVG element of class `kind` and of width and height `size`, for screen readers too.
+def scale(low: float, high: float, start: float, end: float) -> Scale:
+    """Return the function from a value to its position: `low` is drawn at `start`, `high` at `end`, others between."""
+    return lambda value: round(start + (min(max(value, low), high) - low) / (high - low) * (end - start), 1)
 
-    `words` are the name that its ids begin with, its title and its description. Texts are escaped.
+
+def x_axis(
+    low: float, high: float, to_x: Scale, base: float, kind: str, name: str, *, rise: float = -5, count: int = 5
+) -> list[Markup]:
+    """Return ticks with their texts and the name of an axis.
+
+    Args:
+        low, high: its range.
+        to_x: from a value to its x.
+        base: y of the axis.
+        kind: class of the ticks.
+        name: stands below the middle.
+        rise: height of a tick above the base; below it where negative.
+        count: about how many ticks.
     """
-    name, title, description = words
+    parts = []
+    for x, text in _placed_ticks(low, high, to_x, count):
+        parts.append(Markup('<path class="{}" d="M{} {}v{}"/>').format(kind, x, base, -rise))
+        parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x, base + 18, text))
+    middle = (to_x(low) + to_x(high)) / 2
+    return [*parts, Markup('<text class="x" x="{}" y="{}">{}</text>').format(middle, base + 38, name)]
+
+
+def framed(kind: str, size: tuple[int, int], figure: Figure, parts: Sequence[Markup]) -> Markup:
+    """Return an SVG element with the drawn `parts` of a figure, of class `kind` and of width and height `size`."""
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" class="{}" viewBox="0 0 {} {}" role="img"'
-        ' aria-labelledby="{}-title {}-desc">'
-        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'
-    ).format(kind, *size, name, name, name, title, name, description, Markup("").join(parts))
+        ' aria-labelledby="{name}-title {name}-desc">'
+        '<title id="{name}-title">{}</title><desc id="{name}-desc">{}</desc>{}</svg>'
+    ).format(kind, *size, figure.title, figure.description, Markup("").join(parts), name=figure.name)
 
 
 def key(number: int, *, dashed: bool = False) -> Markup:
@@ -137,60 +174,46 @@ def _ranges(lines: Sequence[Line]) -> tuple[float, float, float, float]:
     ys += [bound for line in lines for _, *bounds in line.band for bound in bounds]
     left, right, low, high = min(xs), max(xs), min(ys), max(ys)
     if low == high == 0:
-        high = 1.0  # nothing at all, as a copy rate mostly is: on the scale of a share, not of rounding
+        high = 1.0  # a constant 0, such as most copy rates: from 0 to 1, not at the scale of rounding
     margin = (high - low) * 0.06 or abs(high) * 0.1
     return left, right if right > left else left + 1, low - margin, high + margin
 
 
-def _axes(chart: Chart, across: Point, up: Point, at: Callable[[float, float], Point]) -> Markup:
-    parts = []
-    y_ticks, x_ticks = ticks(*up), ticks(*across)
-    for value, text in zip(y_ticks, tick_texts(y_ticks), strict=True):
-        _, y = at(across[0], value)
-        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_LEFT, y, _WIDTH - _RIGHT))
-        parts.append(Markup('<text class="y" x="{}" y="{}">{}</text>').format(_LEFT - 8, y, text))
-    base = _HEIGHT - _BOTTOM
-    for value, text in zip(x_ticks, tick_texts(x_ticks), strict=True):
-        x, _ = at(value, up[0])
-        parts.append(Markup('<path class="axis" d="M{} {}v5"/>').format(x, base))
-        parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(x, base + 18, text))
-    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(_LEFT, base, _WIDTH - _RIGHT))
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(Markup('<text class="x" x="{}" y="{}">{}</text>').format(middle, _HEIGHT - 6, chart.x_name))
-    return Markup("").join(parts)
-
-
-def tick_texts(values: Sequence[float]) -> list[str]:
-    """Return the texts of ticks with as many decimals as their distance needs, all alike."""
+def _placed_ticks(low: float, high: float, to_position: Scale, count: int = 5) -> Iterator[tuple[float, str]]:
+    """Yield position and text of each tick, all texts with the decimals that their distance needs."""
+    values = ticks(low, high, count)
     distance = values[1] - values[0] if len(values) > 1 else 1.0
     decimals = max(0, -math.floor(math.log10(distance) + 1e-9))
-    return [f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values]
+    for value in values:
+        yield to_position(value), f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _band(line: Line, at: Callable[[float, float], Point]) -> Markup:
-    outline = [at(x, high) for x, _, high in line.band] + [at(x, low) for x, low, _ in reversed(line.band)]
-    path = "L".join(f"{x} {y}" for x, y in outline)
-    return Markup('<path class="band c{}" d="M{}Z"/>').format(line.number % NUM_COLOURS, path)
+def _band(line: Line, bounds: Sequence[tuple[float, float, float]]) -> Markup:
+    outline = [(x, high) for x, _, high in bounds] + [(x, low) for x, low, _ in reversed(bounds)]
+    return Markup('<path class="band c{}" d="M{}Z"/>').format(line.number % NUM_COLOURS, _path(outline))
 
 
-def _whiskers(line: Line, shift: float, at: Callable[[float, float], Point]) -> Markup:
+def _whiskers(line: Line, bounds: Sequence[tuple[float, float, float]], index: int, count: int) -> Markup:
     """Draw the band as upright strokes beside those of the other lines."""
-    ends = [(at(x, low), at(x, high)) for x, low, high in line.band]
-    path = "".join(f"M{round(x + shift * 2, 1)} {bottom}V{top}" for (x, bottom), (_, top) in ends)
+    shift = 2 * (index - count / 2)
+    path = "".join(f"M{round(x + shift, 1)} {low}V{high}" for x, low, high in bounds)
     return Markup('<path class="whisker c{}" d="{}"/>').format(line.number % NUM_COLOURS, path)
 
 
-def _line(line: Line, x_name: str, at: Callable[[float, float], Point]) -> Markup:
-    places = [at(*point) for point in line.points]
-    path = "L".join(f"{x} {y}" for x, y in places)
+def _line(line: Line, x_name: str, to_x: Scale, to_y: Scale) -> Markup:
     marks = [
         Markup('<path class="mark" transform="translate({} {})" d="{}"><title>{}, {} {:,g}: {}</title></path>').format(
-            *place, mark(line.number), line.label, x_name, x, number(y)
+            to_x(x), to_y(y), mark(line.number), line.label, x_name, x, number(y)
         )
-        for place, (x, y) in zip(places, line.points, strict=True)
-        if len(places) <= _MAX_MARKED
+        for x, y in line.points
+        if len(line.points) <= _MAX_MARKED
     ]
     dash = " dashed" if line.dashed else ""
+    path = _path([(to_x(x), to_y(y)) for x, y in line.points])
     return Markup('<g class="c{}"><path class="line{}" d="M{}"/>{}</g>').format(
         line.number % NUM_COLOURS, dash, path, Markup("").join(marks)
     )
+
+
+def _path(points: Sequence[Point]) -> str:
+    return "L".join(f"{x} {y}" for x, y in points)

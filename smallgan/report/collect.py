@@ -1,4 +1,4 @@
-"""Run folders -> Report: runs and policies, scores sorted by identity, verdicts, what differs. No HTML, no torch."""
+"""Run folders -> Report: runs and policies, scores by identity, rankings, differing recipe keys. No HTML, no torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from smallgan.core.run_dir import RunDir, runs_below
 from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.score import Score
 from smallgan.report.columns import Column
-from smallgan.report.datasets import subjects_of
+from smallgan.report.datasets import datasets_of
 from smallgan.report.groups import Group, group_runs, started_runs, study_at
 from smallgan.report.pictures import sizes_for
-from smallgan.report.ranking import Standing, headline, standings
-from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, read_run, readable, told_apart
-
-_METRIC_ORDER = ("is", "kmmd")
+from smallgan.report.ranking import MetricRanking, headline, rank_metrics
+from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, read_run, readable, unique_names
+from smallgan.tables.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Report:
     groups: tuple[Group, ...]
     """The policies: runs with equal recipes but for the seed."""
     is_replicated: bool
-    """Whether the page speaks of policies; else each run stands for itself."""
-    standings: tuple[Standing, ...]
-    """How the policies stand in each column."""
-    headline: tuple[Standing, ...]
-    """Those that the verdict speaks of."""
+    """Whether runs are grouped by policy or variant; else each run is a group."""
+    rankings: tuple[MetricRanking, ...]
+    """Of the policies, one for each column."""
+    headline: tuple[MetricRanking, ...]
+    """Those of the headline metric."""
     studies: tuple[StudyDir, ...]
-    subjects: tuple[str, ...]
-    """For each run the name of what it is trained on; "" for all where there is one subject only."""
+    datasets: tuple[str, ...]
+    """For each run the name of its set of originals; "" for all where there is one only."""
 
     @property
     def noun(self) -> str:
@@ -87,7 +86,7 @@ class Report:
                 | {"runs": [self.runs[number].label for number in group.runs], "seeds": list(group.seeds)}
                 for group in self.groups
             ],
-            "verdicts": [record for standing in self.standings for record in standing.records(self.groups)],
+            "verdicts": [record for ranking in self.rankings for record in ranking.records(self.groups)],
             "differences": {key: [str(value) for value in row] for key, row in self.differences.items()},
             "problems": [{"run": label, "problem": problem} for label, problem in self.problems],
         }
@@ -98,11 +97,11 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
 
     Raises InputError for a path that is none of them, and for a study that has not begun.
     """
-    found: dict[Path, Path] = {}
+    runs: dict[Path, Path] = {}
     for path in paths:
         with readable(path):
-            found |= {run.resolve(): run for run in _runs_at(path) if run.resolve() not in found}
-    return list(found.values())
+            runs |= {run.resolve(): run for run in _runs_at(path) if run.resolve() not in runs}
+    return list(runs.values())
 
 
 def collect(folders: Sequence[Path], *, reference: str | None = None, metric: str | None = None) -> Report:
@@ -111,7 +110,7 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     Args:
         folders: of runs, as `find_runs` returns them.
         reference: policy to compare with; None takes the study's own, or the policy `none`.
-        metric: measure of the verdict; None takes the first of `standings.HEADLINE` that was scored.
+        metric: headline metric; None takes the first of `headline_metrics()` that was scored.
 
     Raises:
         InputError: not one of the runs can be read, or there is no such reference or metric.
@@ -120,13 +119,13 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     if not runs:
         reasons = "; ".join(f"{label}, {reason}" for label, reason in left_out[:5])
         raise InputError(f"found no run that can be read, needed at least one: {reasons or 'none was named'}")
-    subjects = subjects_of(runs)
-    columns = _columns(runs, subjects)
+    datasets = datasets_of(runs)
+    columns = _columns(runs, datasets)
     if metric is not None and metric not in {column.metric for column in columns}:
         known = ", ".join(dict.fromkeys(column.metric for column in columns)) or "none at all"
         raise InputError(f"--metric {metric}: no run has such a score; there are {known}")
     grouping = group_runs(runs, read_from, reference=reference)
-    found = standings(runs, columns, grouping.groups)
+    rankings = rank_metrics(runs, columns, grouping.groups)
     return Report(
         runs=tuple(runs),
         columns=columns,
@@ -137,10 +136,10 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
         folders=tuple(read_from),
         groups=grouping.groups,
         is_replicated=grouping.is_replicated,
-        standings=found,
-        headline=headline(found, metric),
+        rankings=rankings,
+        headline=headline(rankings, metric),
         studies=grouping.studies,
-        subjects=tuple(subjects),
+        datasets=tuple(datasets),
     )
 
 
@@ -184,31 +183,28 @@ def _runs_at(path: Path) -> list[Path]:
 
 def _labels(folders: Sequence[Path]) -> list[str]:
     """Return the names of the folders; where several share one, as much of their paths as tells them apart."""
-    return told_apart([folder.resolve().parts for folder in folders])
+    return unique_names([folder.resolve().parts for folder in folders])
 
 
-def _columns(runs: Sequence[Run], subjects: Sequence[str]) -> tuple[Column, ...]:
-    """Sort the scores of all runs by identity: equal ones into one column, whatever differs into one of its own.
-
-    So do different subjects.
-    """
+def _columns(runs: Sequence[Run], datasets: Sequence[str]) -> tuple[Column, ...]:
+    """Sort the scores of all runs into columns, one for each identity and dataset."""
     by_identity: dict[tuple[str, str], list[dict[int, Score]]] = {}
     for number, run in enumerate(runs):
         for score in run.scores:
-            key = subjects[number], repr(sorted((str(name), repr(value)) for name, value in score.identity.items()))
+            key = datasets[number], repr(sorted((str(name), repr(value)) for name, value in score.identity.items()))
             curves = by_identity.setdefault(key, [{} for _ in runs])
             curves[number][-1 if score.step is None else score.step] = score
-    columns = [_column(runs, curves, subject) for (subject, _), curves in by_identity.items()]
-    order = list(dict.fromkeys([*_METRIC_ORDER, *(column.metric for column in columns)]))
+    columns = [_column(runs, curves, dataset) for (dataset, _), curves in by_identity.items()]
+    order = list(dict.fromkeys([*METRICS.names, *(column.metric for column in columns)]))
     return tuple(sorted(columns, key=lambda column: order.index(column.metric)))
 
 
-def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]], subject: str) -> Column:
+def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]], dataset: str) -> Column:
     example = next(score for curve in curves for score in curve.values())
     ascending = tuple(tuple(curve[step] for step in sorted(curve)) for curve in curves)
     bests = tuple(curve.get(run.best_step) if run.best_step else None for run, curve in zip(runs, curves, strict=True))
-    label = f"{example.label} on {subject}" if subject else example.label
-    return Column(example.metric, label, subject, example.identity, ascending, bests)
+    label = f"{example.label} on {dataset}" if dataset else example.label
+    return Column(example.metric, label, dataset, example.identity, ascending, bests)
 
 
 def _differences(runs: Sequence[Run], studies: Sequence[str], *, without_seeds: bool) -> dict[str, tuple[Any, ...]]:

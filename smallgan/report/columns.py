@@ -14,9 +14,9 @@ class Column:
 
     metric: str
     label: str
-    """Of the scores, and of which subject they are where there are several: KMMD (resnet50) on faces."""
-    subject: str
-    """Name of the set of originals; "" where all runs are of one."""
+    """Of the scores, with the dataset where there are several: KMMD (resnet50) on faces."""
+    dataset: str
+    """Name of the set of originals; "" where all runs have the same."""
     identity: Mapping[str, str | int | None]
     curves: tuple[tuple[Score, ...], ...]
     """For each run its scores, ascending in step, one a step: where a step was scored again, the later."""
@@ -30,7 +30,7 @@ class Column:
 
     @property
     def needed(self) -> int | None:
-        """Images a side that would do, where a newest score has too few for its metric."""
+        """Images per set that the metric needs, where a newest score has fewer."""
         return max((score.needed for score in self.lasts if score and score.needed), default=None)
 
     @property

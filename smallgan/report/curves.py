@@ -1,130 +1,121 @@
-"""Which charts a report has: each score along training, the losses, and what the discriminator thinks."""
+"""The line charts of a report: scores and logged losses during training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from smallgan.metrics.score import Score
 from smallgan.report.charts import MAX_BANDS, Chart, Line, Point
 from smallgan.report.collect import Report
 from smallgan.report.columns import Column
 from smallgan.report.groups import Group
-from smallgan.report.ranking import BETTER
 from smallgan.report.runs import Run, finite
+from smallgan.tables.methods import METHODS, Term
+from smallgan.tables.metrics import METRICS
 
 MAX_POINTS = 160
-"""Points of a line; of longer logs each point is the mean of some neighbours."""
+"""Points per line; in longer logs each point is the mean of some neighbours."""
 _LARGEST = 1e30
-"""A diverged run may log finite numbers that no axis can hold."""
+"""Larger numbers, as of diverged runs, are not drawn."""
 
-_STATS: tuple[tuple[str, str, dict[str, str], str], ...] = (
-    ("loss-d", "Loss of the discriminator", {"loss_d": ""}, ""),
-    ("loss-g", "Loss of the generator", {"loss_g": ""}, ""),
-    ("pixel", "Pixel error of reconstructions", {"pixel": ""}, "Mean absolute difference, images in [-1, 1]. "),
-    ("perceptual", "Perceptual error of reconstructions", {"perceptual": ""}, ""),
-    ("latent", "Distance of the codes to normal draws", {"latent": ""}, ""),
-    (
-        "raw",
-        "Raw scores of the discriminator",
-        {"score_real": "real images", "score_fake": "fakes"},
-        "Solid: real images, dashed: fakes; the further apart, the better it tells them from each other. ",
-    ),
-)
-"""Name, title, keys of stats.jsonl with the word for each, and what to know when reading it."""
-
-_IMAGE_LEVEL = "95 % interval (or deviation over splits) of one trained model over its images"
-_READING = {
-    "is": "In general higher is better; for a set of one class the augmentation study reads lower as better. ",
-    **{metric: f"{way.capitalize()} is better. " for metric, way in BETTER.items()},
-}
-"""Which way is better, for the note below a chart."""
-
+_IMAGE_LEVEL = "95 % interval (or standard deviation over splits) of one trained model over its images"
+_Step = TypeVar("_Step", int, float)
 ToX = Callable[[Run, float], float]
 """From a run and one of its steps to the place on the axis that all runs share."""
 
 
 def score_charts(report: Report) -> list[Chart]:
-    """Return a chart for each column of scores that was measured more than once along a training."""
+    """Return a chart for each column with several scores of one run."""
     x_name, to_x = _x_axis(report.runs)
-    drawn = [
-        _score_chart(report, column, f"score-{place}", x_name, to_x) for place, column in enumerate(report.columns)
-    ]
-    return [chart for chart in drawn if _shows_something(chart)]
+    return _drawn(
+        _score_chart(report, column, f"score-{index}", x_name, to_x) for index, column in enumerate(report.columns)
+    )
 
 
 def stats_charts(report: Report) -> list[Chart]:
-    """Return the losses and the raw scores of the discriminator along training, where the runs logged them."""
+    """Return the charts of what the methods of the runs log, where they logged it."""
     x_name, to_x = _x_axis(report.runs)
+    terms_of = [_terms(run) for run in report.runs]
+    charts: dict[str, dict[str, Term]] = {}
+    for term in (term for terms in terms_of for term in terms.values() if term.chart):
+        charts.setdefault(term.chart, {}).setdefault(term.name, term)
     drawn = []
-    for name, title, keys, note in _STATS:
-        lines, chunk = _stats_lines(report, keys, to_x)
-        each = "Each point: mean since the point before." if chunk == 1 else f"Each point: mean of {chunk} reports."
-        seeds = " Mean over seeds." if report.is_replicated else ""
-        drawn.append(Chart(name, title, x_name, note + each + seeds, lines))
-    return [chart for chart in drawn if _shows_something(chart)]
+    for title, terms in charts.items():
+        lines, chunk = _stats_lines(report, terms_of, list(terms.values()), to_x)
+        note = "".join(term.note for term in terms.values())
+        note += "Each point: mean since the point before." if chunk == 1 else f"Each point: mean of {chunk} reports."
+        note += " Mean over seeds." if report.is_replicated else ""
+        drawn.append(Chart(next(iter(terms)).replace("_", "-"), title, x_name, note, lines))
+    return _drawn(drawn)
 
 
-def _shows_something(chart: Chart) -> bool:
-    return any(len(line.points) > 1 for line in chart.lines)
+def _terms(run: Run) -> dict[str, Term]:
+    """Return what the method of a run logs, by name; the terms of all methods where it is not known."""
+    method = str(run.recipe.get("method.name"))
+    rows = [METHODS[method]] if method in METHODS else METHODS
+    return {term.name: term for row in rows for term in row.terms}
+
+
+def _drawn(charts: Iterable[Chart]) -> list[Chart]:
+    return [chart for chart in charts if any(len(line.points) > 1 for line in chart.lines)]
 
 
 def _x_axis(runs: Sequence[Run]) -> tuple[str, ToX]:
-    """Steps where all runs take as many images a step; else thousands of images shown, which can be compared."""
+    """Steps where all runs have the same batch size, else thousands of images seen."""
     sizes = {run.batch_size for run in runs}
     if len(sizes) == 1 or not all(sizes):
         return "step", lambda _run, step: step
-    return "thousand images shown", lambda run, step: step * (run.batch_size or 0) / 1000
+    return "thousand images seen", lambda run, step: step * (run.batch_size or 0) / 1000
 
 
 def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: ToX) -> Chart:
     with_images = not report.is_replicated and sum(bool(curve) for curve in column.curves) <= MAX_BANDS
     lines, kinds = [], set()
-    for place, group in enumerate(report.groups):
+    for index, group in enumerate(report.groups):
         if len(group.runs) > 1:
-            line = _over_seeds(report.runs, column, group, place, to_x)
-            kinds |= {"range over seeds, about their mean"} if line.band else set()
+            line = _over_seeds(report.runs, column, group, index, to_x)
+            kinds |= {"range over seeds around the mean"} if line.band else set()
         else:
-            line = _of_one_run(report.runs[group.runs[0]], column.curves[group.runs[0]], group.name, place, to_x)
+            line = _of_one_run(report.runs[group.runs[0]], column.curves[group.runs[0]], group.name, index, to_x)
             if line.band and with_images:
                 kinds.add(_IMAGE_LEVEL)
             else:
                 line = replace(line, band=())
         if line.points:
             lines.append(line)
-    note = (
-        f"{_READING.get(column.metric, '')}{column.identity.get('num_fake')} fakes, {column.identity.get('features')}."
-    )
+    better = METRICS[column.metric].better if column.metric in METRICS else None
+    note = f"{better.capitalize()} is better. " if better else ""
+    note += f"{column.identity.get('num_fake')} fake images, features of {column.identity.get('features')}."
     if kinds:
         shape = "Band" if sum(bool(line.band) for line in lines) <= MAX_BANDS else "Strokes"
         note += f" {shape}: {' or '.join(sorted(kinds))}."
     return Chart(name, column.label, x_name, note, tuple(lines))
 
 
-def _over_seeds(runs: Sequence[Run], column: Column, group: Group, place: int, to_x: ToX) -> Line:
+def _over_seeds(runs: Sequence[Run], column: Column, group: Group, index: int, to_x: ToX) -> Line:
     """Return the mean over the seeds of a policy and their range, at the steps that all of its longest runs have."""
-    tables = [
-        {
-            score.step: score.value
-            for score in column.curves[number]
-            if score.step is not None and _drawable(score.value)
-        }
-        for number in group.runs
-    ]
-    furthest = max((max(table) for table in tables if table), default=0)
-    whole = [table for table in tables if table and max(table) == furthest]
-    steps = sorted(set.intersection(*(set(table) for table in whole))) if whole else []
+    curves = [[one for one in column.curves[number] if _drawable(one.value)] for number in group.runs]
+    tables = [{one.step: one.value for one in curve if one.step is not None} for curve in curves]
     points, band = [], []
-    for step in steps:
-        values, x = [table[step] for table in whole], to_x(runs[group.runs[0]], step)
+    for step, values in _by_step(tables):
+        x = to_x(runs[group.runs[0]], step)
         points.append((x, math.fsum(values) / len(values)))
-        band.append((x, min(values), max(values)))
-    return Line(group.name, place, tuple(points), tuple(band) if len(whole) > 1 else ())
+        band += [(x, min(values), max(values))] if len(values) > 1 else []
+    return Line(group.name, index, tuple(points), tuple(band))
 
 
-def _of_one_run(run: Run, curve: Sequence[Score], name: str, place: int, to_x: ToX) -> Line:
+def _by_step(tables: Sequence[Mapping[_Step, float]]) -> Iterator[tuple[_Step, list[float]]]:
+    """Yield the values at each step that all of the longest tables have."""
+    furthest = max((max(table) for table in tables if table), default=0)
+    longest = [table for table in tables if table and max(table) == furthest]
+    for step in sorted(set.intersection(*(set(table) for table in longest))) if longest else ():
+        yield step, [table[step] for table in longest]
+
+
+def _of_one_run(run: Run, curve: Sequence[Score], name: str, index: int, to_x: ToX) -> Line:
     points, band = [], []
     for score in curve:
         if score.step is None or not _drawable(score.value):
@@ -134,36 +125,37 @@ def _of_one_run(run: Run, curve: Sequence[Score], name: str, place: int, to_x: T
         bounds = score.interval or (score.std and (score.value - score.std, score.value + score.std))
         if bounds and all(map(_drawable, bounds)):
             band.append((x, *bounds))
-    return Line(name, place, tuple(points), tuple(band))
+    return Line(name, index, tuple(points), tuple(band))
 
 
-def _stats_lines(report: Report, keys: Mapping[str, str], to_x: ToX) -> tuple[tuple[Line, ...], int]:
-    """Return the lines of some keys of stats.jsonl, any after the first dashed, and how many reports make a point."""
+def _stats_lines(
+    report: Report, terms_of: Sequence[Mapping[str, Term]], terms: Sequence[Term], to_x: ToX
+) -> tuple[tuple[Line, ...], int]:
+    """Return the lines of one chart and how many reports make a point.
+
+    Args:
+        report: gives groups and stats.
+        terms_of: for each run what its method logs.
+        terms: of the chart; the lines of any after the first are dashed.
+        to_x: from a run and a step to x.
+    """
     lines, longest = [], 1
-    for place, group in enumerate(report.groups):
-        runs = [report.runs[number] for number in group.runs]
-        for name, word in keys.items():
-            points = _stats_mean(runs, name, to_x)
+    for index, group in enumerate(report.groups):
+        for term in terms:
+            runs = [report.runs[number] for number in group.runs if terms_of[number].get(term.name) == term]
+            points = _stats_mean(runs, term.name, to_x)
             chunk = max(1, math.ceil(len(points) / MAX_POINTS))
             longest = max(longest, chunk)
-            label = f"{group.name}, {word}" if word else group.name
+            label = f"{group.name}, {term.label}" if term.label else group.name
             if points:
-                lines.append(Line(label, place, _means(points, chunk), dashed=word != next(iter(keys.values()))))
+                lines.append(Line(label, index, _means(points, chunk), dashed=term is not terms[0]))
     return tuple(lines), longest
 
 
 def _stats_mean(runs: Sequence[Run], name: str, to_x: ToX) -> list[Point]:
     """Return a statistic along training, the mean over the runs that went furthest."""
-    tables = [{line["step"]: line[name] for line in run.stats if _shown(line, name)} for run in runs]
-    furthest = max((max(table) for table in tables if table), default=0)
-    whole = [table for table in tables if table and max(table) == furthest]
-    steps = sorted(set.intersection(*(set(table) for table in whole))) if whole else []
-    return [(to_x(runs[0], step), math.fsum(table[step] for table in whole) / len(whole)) for step in steps]
-
-
-def _shown(line: Mapping[str, float], name: str) -> bool:
-    """Leave out the total loss of a transfer: divided by itself, it is a constant."""
-    return _drawable(line.get(name)) and not (name == "loss_g" and "pixel" in line)
+    tables = [{line["step"]: line[name] for line in run.stats if _drawable(line.get(name))} for run in runs]
+    return [(to_x(runs[0], step), math.fsum(values) / len(values)) for step, values in _by_step(tables)]
 
 
 def _drawable(value: Any) -> bool:

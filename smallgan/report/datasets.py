@@ -1,23 +1,23 @@
-"""Which runs are of the same subject: those whose images come from one folder, or are the same files elsewhere.
+"""Which runs have the same dataset: originals from one folder, or the same files elsewhere.
 
-Scores of different subjects are never compared, also where no real images stand in their identity: an Inception Score
-of flowers and one of faces say nothing about each other.
+Scores of different datasets are never compared, not even those without real images in their identity, such as the
+Inception Score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from smallgan.report.runs import Run, told_apart
+from smallgan.report.runs import Run, unique_names
 
 _SAMPLE_SET = "the sample set"
 
 
-def subjects_of(runs: Sequence[Run]) -> list[str]:
-    """Return the name of each run's subject; "" for all where there is only one.
+def datasets_of(runs: Sequence[Run]) -> list[str]:
+    """Return the name of each run's dataset; "" for all where there is only one.
 
-    Parts of one folder, and mixed sets made of the same originals, are one subject. A run that does not tell what it
-    was trained on counts to that of the first run.
+    Parts of one folder, and mixed sets with the same originals, are one dataset. A run without a record of its
+    images counts to the dataset of the first run.
     """
     numbers: list[int] = []
     owner: dict[tuple[str, str], int] = {}
@@ -33,12 +33,12 @@ def subjects_of(runs: Sequence[Run]) -> list[str]:
     if len(set(roots)) < 2:
         return [""] * len(runs)
     different = list(dict.fromkeys(roots))
-    names = dict(zip(different, told_apart([_source(runs[root]).split("/") for root in different]), strict=True))
+    names = dict(zip(different, unique_names([_source(runs[root]).split("/") for root in different]), strict=True))
     return [names[root] for root in roots]
 
 
 def _marks(run: Run) -> Iterator[tuple[str, str]]:
-    """Yield what two runs of one subject share: the source, or the hash of what was trained on or held out."""
+    """Yield what two runs of one dataset share: the source, or the fingerprint of the training or held-out images."""
     if "source" in run.data:
         yield "source", _source(run)
     held = run.data.get("holdout")

@@ -35,7 +35,7 @@ _TITLE_HEIGHT = 26
 
 def export_files(report: Report) -> dict[str, bytes]:
     """Return all files by name: scores.csv, verdicts.csv, report.json, and figures as SVG."""
-    verdicts = [record for standing in report.standings for record in standing.records(report.groups)]
+    verdicts = [record for ranking in report.rankings for record in ranking.records(report.groups)]
     files = {
         "scores.csv": as_csv(_score_rows(report)),
         "verdicts.csv": as_csv(verdicts),
@@ -88,7 +88,7 @@ def data_uri(content: bytes, mime: str) -> str:
 
 def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
     """Yield every score of every run: policy, seed, run, step, value, the interval over images, and the column."""
-    for place, column in enumerate(report.columns):
+    for index, column in enumerate(report.columns):
         for group in report.groups:
             for number, seed in zip(group.runs, group.seeds, strict=True):
                 for score in column.curves[number]:
@@ -100,17 +100,17 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
                         "run": report.runs[number].label,
                         "step": score.step,
                         "metric": score.metric,
-                        "column": place,
-                        "subject": column.subject,
+                        "column": index,
+                        "dataset": column.dataset,
                         "label": score.label,
                         "value": finite(score.value),
                         "image_level_low": finite(low),
                         "image_level_high": finite(high),
                         "std_over_splits": score.std,
                         "baseline": finite(score.baseline),
-                        "baseline_in_place_of_fakes": baseline_fakes,
-                        "baseline_against": baseline_reals,
-                        "images_needed_a_side": score.needed,
+                        "baseline_num_fake": baseline_fakes,
+                        "baseline_num_real": baseline_reals,
+                        "images_needed_per_set": score.needed,
                     }
 
 
@@ -122,9 +122,9 @@ def _standalone(drawing: str, title: str, names: Sequence[tuple[int, str]]) -> b
     head, _, inner = body.partition(">")
     rows = [
         Markup('<g transform="translate(20 {})">{}<text x="32" y="10">{}</text></g>').format(
-            _TITLE_HEIGHT + height + 8 + 18 * place, Markup(key(number)), name
+            _TITLE_HEIGHT + height + 8 + 18 * index, Markup(key(number)), name
         )
-        for place, (number, name) in enumerate(names)
+        for index, (number, name) in enumerate(names)
     ]
     heading = Markup('<text x="12" y="18" font-weight="600">{}</text>').format(title)
     full = _TITLE_HEIGHT + height + 18 * len(rows) + (10 if rows else 0)

@@ -44,7 +44,7 @@ class Grouping:
 
     @property
     def is_replicated(self) -> bool:
-        """Tell whether the page speaks of policies; else every run stands for itself."""
+        """Tell whether runs are grouped by policy or variant; else each run is a group."""
         return bool(self.studies) or any(len(group.runs) > 1 for group in self.groups)
 
 
@@ -103,7 +103,7 @@ def group_runs(runs: Sequence[Run], folders: Sequence[Path], *, reference: str |
         ]
         seeds = tuple(sorted(latest))
         groups.append(Group(printable(names[key]), tuple(latest[seed] for seed in seeds), seeds, key in marked))
-    groups = _with_reference(_told_apart(groups, runs), runs, reference)
+    groups = _with_reference(_with_unique_names(groups, runs), runs, reference)
     return Grouping(tuple(groups), tuple(studies), tuple(problems))
 
 
@@ -155,7 +155,10 @@ def _plain_names(firsts: Mapping[tuple[str, str], Run]) -> dict[tuple[str, str],
     names = {}
     for key, run in firsts.items():
         parts = [run.policy] if "augment.policy" in telling or not telling else []
-        parts += [f"{other.rpartition('.')[2]} {_text(run.recipe.get(other))}" for other in others[:_MOST_KEYS]]
+        parts += [
+            f"{other.removesuffix('.name').rpartition('.')[2]} {_text(run.recipe.get(other))}"
+            for other in others[:_MOST_KEYS]
+        ]
         names[key] = ", ".join(parts)[:_NAME_LETTERS]
     return names
 
@@ -164,8 +167,8 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _told_apart(groups: Sequence[Group], runs: Sequence[Run]) -> list[Group]:
-    """Give a group whose name another has too the label of its first run as well."""
+def _with_unique_names(groups: Sequence[Group], runs: Sequence[Run]) -> list[Group]:
+    """Add the label of the first run to names that several groups have."""
     names = [group.name for group in groups]
     return [
         Group(f"{group.name} ({runs[group.runs[0]].label})", group.runs, group.seeds, group.is_reference)
@@ -178,15 +181,15 @@ def _told_apart(groups: Sequence[Group], runs: Sequence[Run]) -> list[Group]:
 def _with_reference(groups: Sequence[Group], runs: Sequence[Run], name: str | None) -> list[Group]:
     """Mark one group as the reference."""
     if name is not None:
-        chosen = next((place for place, group in enumerate(groups) if _is_called(group, name, runs)), None)
+        chosen = next((index for index, group in enumerate(groups) if _is_called(group, name, runs)), None)
         if chosen is None:
             known = ", ".join(group.name for group in groups)
             raise InputError(f"--reference {name}: no policy here has that name; there are {known}")
     else:
-        marked = [place for place, group in enumerate(groups) if group.is_reference]
-        plain = [place for place, group in enumerate(groups) if runs[group.runs[0]].policy == "none"]
+        marked = [index for index, group in enumerate(groups) if group.is_reference]
+        plain = [index for index, group in enumerate(groups) if runs[group.runs[0]].policy == "none"]
         chosen = next(iter(marked + plain), 0)
-    return [Group(group.name, group.runs, group.seeds, place == chosen) for place, group in enumerate(groups)]
+    return [Group(group.name, group.runs, group.seeds, index == chosen) for index, group in enumerate(groups)]
 
 
 def _is_called(group: Group, name: str, runs: Sequence[Run]) -> bool:

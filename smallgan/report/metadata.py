@@ -1,4 +1,4 @@
-"""Facts of runs and scores as rows of text: what scores were made under, times, speed and machine."""
+"""Metadata of runs and scores as rows of text: conditions of scores, times, speed and machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from smallgan.core.console import duration
 from smallgan.report.columns import Column
 from smallgan.report.runs import Run, finite
 
 _CONDITIONS = {
     "features": "Feature network",
-    "weights_sha256": "Its weights, sha256",
+    "weights_sha256": "Weights, sha256",
     "resize": "Resize rule",
     "precision": "Precision",
     "estimator": "Estimator",
@@ -25,21 +26,21 @@ _HASH_LETTERS = 12
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table of facts: a name, and a text for each column."""
+    """A line of a table: a name, and a text for each column."""
 
     name: str
     cells: tuple[str, ...]
     is_measured: bool = False
-    """Of each run by itself: that two of them are alike, rounded, says nothing."""
+    """Measured for each run, so shown for each even where the rounded texts are equal."""
 
     @property
     def differs(self) -> bool:
-        """Tell whether a cell is needed for each run."""
+        """Tell whether the runs need a text each."""
         return self.is_measured or len(set(self.cells)) > 1
 
 
 def conditions(columns: Iterable[Column]) -> list[Row]:
-    """Return what the scores were made under, a row a condition, a cell a column."""
+    """Return the conditions of the scores, a row for each, a text for each column."""
     identities = [column.identity for column in columns]
     unknown = dict.fromkeys(key for one in identities for key in one if key not in _CONDITIONS and key != "metric")
     names = {**_CONDITIONS, **{key: key for key in unknown}}
@@ -64,20 +65,21 @@ def notes(columns: Iterable[Column]) -> dict[str, str]:
 
 
 def machine(runs: Iterable[Run]) -> list[Row]:
-    """Return time, speed and environment, a row a fact, a cell a run."""
+    """Return time, speed and environment, a row for each, a text for each run."""
     runs = list(runs)
     rows = [
-        Row("Training", tuple(_span(_newest(run, "train_seconds")) for run in runs), True),
-        Row("Elsewhere (grids, scores, saving)", tuple(_span(_newest(run, "other_seconds")) for run in runs), True),
-        Row("Images a second, median", tuple(count(_median(run, "images_per_second")) for run in runs), True),
-        Row("Memory, most", tuple(_megabytes(run) for run in runs), True),
+        Row("Train", tuple(_time(run, "train_seconds") for run in runs), True),
+        Row("Evaluate and save", tuple(_time(run, "other_seconds") for run in runs), True),
+        Row("Images per second, median", tuple(count(_median(run, "images_per_second")) for run in runs), True),
+        Row("Peak memory", tuple(_megabytes(run) for run in runs), True),
     ]
     names = dict.fromkeys(name for run in runs for name in run.environment if name != "command")
     return rows + [Row(name, tuple(run.environment.get(name, "unknown") for run in runs)) for name in names]
 
 
-def _newest(run: Run, key: str) -> float | None:
-    return next((line[key] for line in reversed(run.stats) if key in line), None)
+def _time(run: Run, key: str) -> str:
+    seconds = next((line[key] for line in reversed(run.stats) if key in line), None)
+    return "unknown" if seconds is None else duration(seconds)
 
 
 def _median(run: Run, key: str) -> float | None:
@@ -88,17 +90,6 @@ def _median(run: Run, key: str) -> float | None:
 def _megabytes(run: Run) -> str:
     values = [line["memory_mb"] for line in run.stats if "memory_mb" in line]
     return f"{count(max(values))} MB" if values else "unknown"
-
-
-def _span(seconds: float | None) -> str:
-    """Return 95 as 1 min 35 s."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def count(value: Any) -> str:

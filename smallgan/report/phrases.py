@@ -1,255 +1,211 @@
-"""Standings -> sentences: what was found, how sure it is, and what would have gone unseen."""
+"""Rankings -> sentences: which differences are significant, how large they are, and what the study could detect."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from smallgan.metrics.memorisation.sheet_facts import SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.charts import number
 from smallgan.report.collect import Report
-from smallgan.report.columns import Column
-from smallgan.report.copies import Nearest
-from smallgan.report.ranking import Standing, unequal_images
+from smallgan.report.ranking import MetricRanking, unequal_images
 from smallgan.report.verdict import FEW_SEEDS, Difference
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the first screen says of one measure."""
+    """The result for one metric."""
 
     sentence: str
     details: tuple[str, ...]
 
 
 def verdicts(report: Report) -> tuple[Verdict, ...]:
-    """Return a verdict for each standing of the headline; () where there are no two policies with scores."""
-    if len(report.groups) < 2 or not report.standings:
+    """Return a verdict for each ranking of the headline; () with fewer than two policies."""
+    if len(report.groups) < 2 or not report.rankings:
         return ()
-    found = [_verdict(report, standing) for standing in report.headline]
-    if len({standing.label for standing in report.headline}) == len(found):
-        return tuple(found)
-    names = [_originals_of(report, standing) for standing in report.headline]
-    return tuple(Verdict(f"{name}: {one.sentence}", one.details) for name, one in zip(names, found, strict=True))
+    results = [_verdict(report, ranking) for ranking in report.headline]
+    if len({ranking.label for ranking in report.headline}) == len(results):
+        return tuple(results)
+    names = [_originals_of(report, ranking) for ranking in report.headline]
+    return tuple(Verdict(f"{name}: {one.sentence}", one.details) for name, one in zip(names, results, strict=True))
 
 
-def call_words(standing: Standing, one: Difference | None) -> str:
-    """Return the verdict of one policy as the ranked table shows it."""
+def conclusion_phrase(ranking: MetricRanking, one: Difference | None) -> str:
+    """Return the conclusion on one policy as the table shows it."""
     if one is None:
-        return "reference" if standing.reference is not None else "no reference"
-    if one.call == "untested" and one.mean == 0 and len(one.seeds) > 1:
-        return "the same"
-    if one.call == "untested":
-        return "no verdict (one seed)" if len(one.seeds) == 1 else f"no verdict: {one.why}"
-    if one.call == "no evidence":
-        return "no evidence"
-    word = one.call if standing.better is None else "better" if one.call == standing.better else "worse"
-    return f"suggests {word}" if one.only_suggests else word
+        return "reference" if ranking.reference is not None else "no reference"
+    if one.conclusion == "not tested" and one.mean == 0 and len(one.seeds) > 1:
+        return "identical"
+    if one.conclusion == "not tested":
+        return "not tested (one seed)" if len(one.seeds) == 1 else f"not tested: {one.why}"
+    if not one.is_significant:
+        return "not significant"
+    word = one.conclusion if ranking.better is None else "better" if one.conclusion == ranking.better else "worse"
+    return f"{word} (few seeds)" if one.has_few_seeds else word
 
 
-def baseline_words(score: Score) -> str:
-    """Return what reals read in the place of the fakes, and how many of them; "" where that is not known."""
-    if score.baseline is None:
-        return ""
-    return f"reals read {number(score.baseline)}{_baseline_counts([score])}"
-
-
-def baselines_words(column: Column) -> str:
-    """Return what reals read in a column's newest scores, in a sentence; "" where none tells."""
-    known = [score for score in column.lasts if score and score.baseline is not None]
+def baseline_phrase(scores: Sequence[Score | None]) -> str:
+    """Return the real-vs-real baseline of some scores, or its range, with its numbers of images; "" without one."""
+    known = [score for score in scores if score and score.baseline is not None]
     if not known:
         return ""
-    low, high = (number(pick(score.baseline for score in known if score.baseline is not None)) for pick in (min, max))
-    values = low if low == high else f"{low} to {high}"
-    return f"Real images in the place of the fakes read {values}{_baseline_counts(known)}."
-
-
-def _baseline_counts(scores: Sequence[Score]) -> str:
-    """Return how many reals stood against how many others, "" where that is not the same for all scores."""
-    counts = {score.baseline_counts for score in scores}
+    values = [score.baseline for score in known if score.baseline is not None]
+    counts = {score.baseline_counts for score in known}
     fakes, reals = (counts.pop() if len(counts) == 1 else None) or (None, None)
-    if fakes is None:
-        return ""
-    return f" ({fakes:,} images)" if reals is None else f" ({fakes:,} against {reals:,} images)"
+    images = "" if fakes is None else f" ({fakes:,}{'' if reals is None else f' vs {reals:,}'} images)"
+    return f"real-vs-real baseline {_range(values)}{images}"
 
 
-def nearest_words(found: Nearest) -> str:
+def sheet_phrase(sheet: SheetFacts) -> str:
     """Return what the sheet of the fakes nearest to training images shows, in a few sentences."""
-    rows, copies, of_added = found.rows, found.num_copies, found.num_of_added
+    rows, copies, of_added = sheet.rows, sheet.num_copies, sheet.num_of_added
     text = (
-        f"{len(rows)} of {found.num_fake:,} samples, the nearest first, each above the original nearest to it: "
-        f"distances to the nearest training image {number(rows[0].least)} to {number(rows[-1].least)} in the features "
-        f"of {found.features}."
+        f"The {len(rows)} of {sheet.num_fake:,} samples that are nearest to a training image, each above its nearest "
+        f"original; distances {_range([row.least for row in rows])} in the features of {sheet.features}."
     )
     if of_added:
         which = "1 of them is" if of_added == 1 else f"{of_added} of them are"
-        text += f" {which} nearer to an image that was added, shown below."
+        text += f" {which} nearer to an added image, shown below it."
     if copies is None:
-        return f"{text} There are too few originals to say how near a copy lies."
+        return f"{text} There are too few originals to set a distance for copies."
     counted = "none of these does" if not copies else f"{copies} of these {'does' if copies == 1 else 'do'}"
-    return f"{text} A sample nearer than {number(found.copy_distance or 0)} to an original counts as a copy: {counted}."
+    return f"{text} A sample closer than {number(sheet.copy_distance or 0)} to an original counts as a copy: {counted}."
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(names: Sequence[str], word: str = "and") -> str:
     """Return `a, b and c`."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+    return f"{', '.join(names[:-1])} {word} {names[-1]}" if len(names) > 1 else "".join(names)
 
 
-def _verdict(report: Report, standing: Standing) -> Verdict:
-    caveats = (*_missing(report, standing), *_caveats(report, standing))
-    if standing.reference is None:
-        return Verdict(f"No verdict: {report.reference} has no score at the end of its training yet.", caveats)
-    reference = report.groups[standing.reference].name
-    others = [one for one in standing.differences if one]
+def _verdict(report: Report, ranking: MetricRanking) -> Verdict:
+    caveats = (*_missing(report, ranking), *_caveats(report, ranking))
+    if ranking.reference is None:
+        return Verdict(f"No conclusion yet: the reference {report.reference} has no final score.", caveats)
+    reference = report.groups[ranking.reference].name
+    others = [one for one in ranking.differences if one]
     if not others:
-        return Verdict(f"No verdict: only {reference} has scores at the end of training yet.", caveats)
-    if not standing.tested:
-        return _untested(others, caveats, report.noun)
-    called = [one for one in standing.tested if one.is_called]
-    num_seeds = sorted({len(one.seeds) for one in called or standing.tested})
-    is_hint = any(one.only_suggests for one in called or standing.tested)
-    sentence = _sentence(standing, called, reference, report.nouns, num_seeds, is_hint=is_hint)
-    return Verdict(sentence, (*_details(standing, called, reference, num_seeds, is_hint=is_hint), *caveats))
+        return Verdict(f"No conclusion yet: only the reference {reference} has final scores.", caveats)
+    if not ranking.tested:
+        return _untested(others, caveats, report)
+    significant = [one for one in ranking.tested if one.is_significant]
+    seeds = _seeds(significant or ranking.tested)
+    sentence = _sentence(ranking, significant, reference, report.nouns, seeds)
+    return Verdict(sentence, (*_details(ranking, significant, reference), *caveats))
 
 
-def _untested(others: Sequence[Difference], caveats: tuple[str, ...], noun: str) -> Verdict:
-    if all(len(one.seeds) <= 1 for one in others):
-        return Verdict(
-            "No verdict: one seed each.",
-            (
-                f"Two runs of one {noun} under two seeds differ too, and one run of each cannot tell that luck from "
-                f"what a {noun} does. Repeat every {noun} under more seeds: "
-                f"{FEW_SEEDS} make a verdict, two to four a hint.",
-                *caveats,
-            ),
-        )
-    reasons = dict.fromkeys(one.why for one in others)
-    return Verdict(f"No verdict: {'; '.join(reasons)}.", caveats)
+def _untested(others: Sequence[Difference], caveats: tuple[str, ...], report: Report) -> Verdict:
+    if any(len(one.seeds) > 1 for one in others):
+        return Verdict(f"No conclusion: {'; '.join(dict.fromkeys(one.why for one in others))}.", caveats)
+    advice = (
+        "With one seed the variance between runs cannot be estimated, so a difference may be chance. Run every "
+        f"{report.noun} with at least {FEW_SEEDS} seeds; two to four give a preliminary result."
+    )
+    return Verdict("No conclusion: only one seed each.", (advice, *caveats))
 
 
-def _sentence(
-    standing: Standing,
-    called: Sequence[Difference],
-    reference: str,
-    nouns: str,
-    num_seeds: Sequence[int],
-    *,
-    is_hint: bool,
-) -> str:
-    seeds = _seeds(num_seeds)
-    if not called:
-        policies = [one.policy for one in standing.tested]
-        which = f"{policies[0]} changes" if len(policies) == 1 else f"any of the {len(policies)} {nouns} changes"
-        return f"No evidence that {which} {standing.label} against {reference} ({seeds})."
+def _sentence(ranking: MetricRanking, significant: Sequence[Difference], reference: str, nouns: str, seeds: str) -> str:
+    """Return which policies differ from the reference and by how much.
+
+    Args:
+        ranking: of the headline metric.
+        significant: the differences to name; may be empty.
+        reference: name of the reference.
+        nouns: "policies" or "variants".
+        seeds: how many, as "5 seeds".
+    """
+    if not significant:
+        policies = [one.policy for one in ranking.tested]
+        which = f"{policies[0]} and" if len(policies) == 1 else f"any of the {len(policies)} {nouns} and"
+        return f"No significant difference in {ranking.label} between {which} the reference {reference} ({seeds})."
     parts: list[str] = []
-    if standing.better is None:
-        for call, verb in (("lower", "lower"), ("higher", "raise")):
-            of_call = [one for one in called if one.call == call]
-            if of_call:
-                what = "it" if parts else standing.label
-                parts.append(f"{_names(of_call)} {_verb(of_call, verb)} {what} {_by(of_call)}")
-    else:
-        for helps in (True, False):
-            of_kind = [one for one in called if (one.call == standing.better) is helps]
-            if of_kind:
-                goes = "falls" if of_kind[0].call == "lower" else "rises"
-                what = "it" if parts else standing.label
-                parts.append(
-                    f"{_names(of_kind)} {_verb(of_kind, 'help' if helps else 'hurt')}: {what} {goes} {_by(of_kind)}"
-                )
-    text = "; ".join(parts)
-    start = f"{seeds[0].upper()}{seeds[1:]} suggest that {text}" if is_hint else f"{text}"
-    end = f", against {reference}." if is_hint else f", against {reference} over {seeds}."
-    return start[0].upper() + start[1:] + end if is_hint else start + end
+    for direction, verb in (("lower", "lower"), ("higher", "raise")):
+        same = [one for one in significant if one.conclusion == direction]
+        if same:
+            effect = "" if ranking.better is None else " (better)" if direction == ranking.better else " (worse)"
+            verb = f"{verb}s" if len(same) == 1 else verb
+            parts.append(f"{_names(same)} {verb} {'it' if parts else ranking.label} by {_sizes(same)}{effect}")
+    start = "Preliminary: " if any(one.has_few_seeds for one in significant) else ""
+    return f"{start}{'; '.join(parts)}, compared with {reference} over {seeds}."
 
 
-def _details(
-    standing: Standing, called: Sequence[Difference], reference: str, num_seeds: Sequence[int], *, is_hint: bool
-) -> tuple[str, ...]:
+def _details(ranking: MetricRanking, significant: Sequence[Difference], reference: str) -> list[str]:
     sentences = []
-    silent = [one for one in standing.tested if not one.is_called]
-    if called and silent:
-        sentences.append(f"No evidence that {_names(silent, 'or')} differs from {reference}.")
-    if silent:
-        sentences.append(
-            "That is not evidence of no effect: four times out of five this study finds differences of "
-            f"{_detectable(silent)} or more, and smaller ones less often."
-        )
-    if is_hint:
-        sentences.append(
-            f"With fewer than {FEW_SEEDS} seeds this is a hint and no verdict; the smallest difference that "
-            f"{_seeds(num_seeds)} find four times out of five is {_detectable(standing.tested)}."
-        )
-    if standing.better is None and called:
-        sentences.append("Whether lower or higher is better here depends on the question; see below the table.")
-    helping = [one for one in called if one.call == standing.better]
-    if len(helping) > 1:
-        sentences.append(f"Which of {_names(helping)} is the better one was not tested.")
-    untested = [one for one in standing.differences if one and one.call == "untested"]
-    sentences += [f"No verdict on {one.policy}: {one.why}." for one in untested]
-    return tuple(sentences)
+    others = [one for one in ranking.tested if not one.is_significant]
+    has_few_seeds = any(one.has_few_seeds for one in significant or ranking.tested)
+    if has_few_seeds:
+        sentences.append(f"With fewer than {FEW_SEEDS} seeds the result is preliminary: {_power(ranking.tested)}.")
+    if others and significant:
+        sentences.append(f"No significant difference between {_names(others, 'or')} and {reference}.")
+    if others:
+        power = "" if has_few_seeds else f": {_power(others)}"
+        sentences.append(f"A difference that is not significant is not evidence of no effect{power}.")
+    if ranking.better is None and significant:
+        sentences.append("Whether lower or higher is better depends on the question; see the notes on the scores.")
+    better = [one for one in significant if one.conclusion == ranking.better]
+    if len(better) > 1:
+        sentences.append(f"Differences between {_names(better)} were not tested.")
+    untested = [one for one in ranking.differences if one and one.conclusion == "not tested"]
+    return [*sentences, *(f"Not tested: {one.policy}, because {one.why}." for one in untested)]
 
 
-def _missing(report: Report, standing: Standing) -> tuple[str, ...]:
-    """Name policies that lack final scores which others have: what is left of them may be the lucky part."""
-    counts = [len(of_group) for of_group in standing.scores]
+def _missing(report: Report, ranking: MetricRanking) -> tuple[str, ...]:
+    """Name policies with fewer final scores than others: the runs that are left may be a favourable selection."""
+    counts = [len(of_group) for of_group in ranking.scores]
     lacking = [
-        f"{report.groups[place].name} ({counts[place]} of {max(counts)})"
-        for place in standing.order
-        if counts[place] < max(counts)
+        f"{report.groups[index].name} ({counts[index]} of {max(counts)})"
+        for index in ranking.order
+        if counts[index] < max(counts)
     ]
     if not lacking:
         return ()
     return (
-        f"Fewer seeds than the others have: {listed(lacking)}. Where a {report.noun} makes runs fail, those left "
-        "flatter it.",
+        f"Missing seeds: {listed(lacking)}. If a {report.noun} makes runs fail, the remaining runs overstate how well "
+        "it does.",
     )
 
 
-def _caveats(report: Report, standing: Standing) -> tuple[str, ...]:
-    unequal = unequal_images(report.runs, [report.groups[place] for place in standing.order])
+def _caveats(report: Report, ranking: MetricRanking) -> tuple[str, ...]:
+    unequal = unequal_images(report.runs, [report.groups[index] for index in ranking.order])
     if unequal is None:
         return ()
     low, high = unequal
-    return (
-        f"The runs were not trained alike: from {low:,} to {high:,} images were shown, and more training alone changes "
-        "scores.",
-    )
+    return (f"Training length differs: {low:,} to {high:,} images per run, which by itself changes scores.",)
 
 
-def _by(found: Sequence[Difference]) -> str:
-    """Return `by 0.034 [0.021, 0.047]` for each, without a sign."""
+def _sizes(differences: Sequence[Difference]) -> str:
+    """Return `0.034 [0.021, 0.047]` for each, without a sign."""
     texts = []
-    for one in found:
+    for one in differences:
         assert one.mean is not None
         assert one.interval is not None
         low, high = sorted(bound if one.mean > 0 else -bound for bound in one.interval)
-        texts.append(f"by {number(abs(one.mean))} [{number(low)}, {number(high)}]")
+        texts.append(f"{number(abs(one.mean))} [{number(low)}, {number(high)}]")
     return listed(texts)
 
 
-def _detectable(found: Sequence[Difference]) -> str:
-    sizes = sorted(one.detectable for one in found if one.detectable is not None)
-    low, high = number(sizes[0]), number(sizes[-1])
+def _power(differences: Sequence[Difference]) -> str:
+    sizes = [one.min_detectable for one in differences if one.min_detectable is not None]
+    return f"this study has 80 % power to detect a difference of {_range(sizes)}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = number(min(values)), number(max(values))
     return low if low == high else f"{low} to {high}"
 
 
-def _names(found: Sequence[Difference], word: str = "and") -> str:
-    names = [one.policy for one in found]
-    return f"{', '.join(names[:-1])} {word} {names[-1]}" if len(names) > 1 else names[0]
+def _names(differences: Sequence[Difference], word: str = "and") -> str:
+    return listed([one.policy for one in differences], word)
 
 
-def _verb(found: Sequence[Difference], verb: str) -> str:
-    return f"{verb}s" if len(found) == 1 else verb
+def _seeds(differences: Sequence[Difference]) -> str:
+    counts = [len(one.seeds) for one in differences]
+    return f"{min(counts)} seeds" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)} seeds"
 
 
-def _seeds(counts: Sequence[int]) -> str:
-    low, high = counts[0], counts[-1]
-    return f"{low} seeds" if low == high else f"{low} to {high} seeds"
-
-
-def _originals_of(report: Report, standing: Standing) -> str:
-    """Name the originals of a standing, where one measure has several columns."""
-    run = report.runs[report.groups[standing.order[0]].runs[0]] if standing.order else report.runs[0]
+def _originals_of(report: Report, ranking: MetricRanking) -> str:
+    """Name the originals of a ranking, where one metric has several columns."""
+    run = report.runs[report.groups[ranking.order[0]].runs[0]] if ranking.order else report.runs[0]
     source = str(run.data.get("source") or run.recipe.get("data.source") or "the sample set")
-    return f"{source.replace(chr(92), '/').rstrip('/').rpartition('/')[2]} ({standing.label})"
+    return f"{source.replace(chr(92), '/').rstrip('/').rpartition('/')[2]} ({ranking.label})"

@@ -73,7 +73,7 @@ def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Pi
     """Return an image file ready to inline, no side longer than `max_side` pixels; it is never enlarged.
 
     A PNG of up to `keep_bytes` that is small enough stays as it is. The same file gives the same bytes with the same
-    Pillow. Raises InputError naming a file that is no sound image.
+    Pillow. Raises InputError for a file that is no valid image.
     """
     try:
         data = path.read_bytes()
@@ -85,9 +85,9 @@ def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Pi
                     return Picture(data, "image/png", *image.size)
                 return _shrink(image.convert("RGB"), max_side)
     except OSError as error:
-        raise InputError(f"{path}: cannot be shown ({error.strerror or 'not a valid_subset image'})") from error
+        raise InputError(f"{path}: cannot be shown ({error.strerror or 'not a valid image'})") from error
     except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds on a broken file
-        raise InputError(f"{path}: cannot be shown, not a sound image ({error})") from error
+        raise InputError(f"{path}: cannot be shown, not a valid image ({error})") from error
 
 
 def _shrink(image: Image.Image, max_side: int) -> Picture:

@@ -1,4 +1,4 @@
-"""How the policies stand by each measure: final scores by seed, verdicts, and an order. Plain data, no words."""
+"""The policies ranked by each metric: final scores by seed, differences to the reference and their order."""
 
 from __future__ import annotations
 
@@ -10,28 +10,15 @@ from typing import Any
 from smallgan.report.columns import Column
 from smallgan.report.groups import Group
 from smallgan.report.runs import Run, finite
-from smallgan.report.verdict import Difference, Interval, judge, mean_interval
+from smallgan.report.verdict import Difference, Interval, compare_to_reference, mean_interval
+from smallgan.tables.metrics import METRICS, headline_metrics
 
-BETTER = {
-    **dict.fromkeys(("kmmd", "kmmd_u", "mmd2_rbf_multi", "mmd2_rbf_multi_u", "kid", "fid"), "lower"),
-    **dict.fromkeys(("copies", "repeats", "leak"), "lower"),
-    **dict.fromkeys(("precision", "recall", "target"), "higher"),
-}
-"""Which way is better; absent: that depends on the question (the Inception Score, the distance to the nearest real)."""
-HEADLINE = ("kmmd", "kid", "kmmd_u", "mmd2_rbf_multi_u", "mmd2_rbf_multi", "fid", "recall", "precision", "target", "is")
-"""The measure of the verdict is the first of these that was scored: fixed, so that nobody picks the one that agrees."""
 _UNEQUAL = 1.01
-_RANGES = {
-    **dict.fromkeys(("precision", "recall", "target", "copies", "repeats", "leak"), (0.0, 1.0)),
-    **dict.fromkeys(("kmmd", "mmd2_rbf_multi", "fid", "nn"), (0.0, math.inf)),
-    "is": (1.0, math.inf),
-}
-"""Between which values a metric lies by its definition; absent: anywhere."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The policies by the scores of one column."""
+class MetricRanking:
+    """The policies ranked by the scores of one column."""
 
     column: int
     metric: str
@@ -43,9 +30,9 @@ class Standing:
     scores: tuple[Mapping[int, float], ...]
     """For each group its final scores by seed; {} where it has none."""
     differences: tuple[Difference | None, ...]
-    """For each group its verdict; None for the reference and for a group without a final score."""
+    """For each group its difference to the reference; None for the reference itself and without a final score."""
     order: tuple[int, ...]
-    """Numbers of the groups with scores, by paired difference: the best first, or the lowest."""
+    """Numbers of the groups with scores by paired difference: the best first, or the lowest."""
 
     def mean(self, group: int) -> float | None:
         """Return the mean over seeds, None without a score."""
@@ -53,33 +40,33 @@ class Standing:
         return math.fsum(values) / len(values) if values else None
 
     def interval(self, group: int) -> Interval | None:
-        """Return the t interval over seeds, None for fewer than two; cut where no mean of this metric can lie."""
-        found = mean_interval(list(self.scores[group].values()))
-        least, most = _RANGES.get(self.metric, (-math.inf, math.inf))
-        return found and (max(found[0], least), min(found[1], most))
+        """Return the t interval over seeds, cut to the range of the metric; None for fewer than two seeds."""
+        interval = mean_interval(list(self.scores[group].values()))
+        least, most = METRICS[self.metric].range if self.metric in METRICS else (-math.inf, math.inf)
+        return interval and (max(interval[0], least), min(interval[1], most))
 
     @property
     def tested(self) -> tuple[Difference, ...]:
-        """The verdicts that rest on two seeds or more, in the order of the table."""
-        found = (self.differences[group] for group in self.order)
-        return tuple(one for one in found if one and one.p is not None)
+        """The differences that were tested, in the order of the table."""
+        differences = (self.differences[group] for group in self.order)
+        return tuple(one for one in differences if one and one.p is not None)
 
     def records(self, groups: Sequence[Group]) -> list[dict[str, Any]]:
         """Return a record for each policy with scores, the best first, for JSON and CSV."""
-        return [self._record(groups, place, rank) for rank, place in enumerate(self.order, start=1)]
+        return [self._record(groups, index, rank) for rank, index in enumerate(self.order, start=1)]
 
-    def _record(self, groups: Sequence[Group], place: int, rank: int) -> dict[str, Any]:
-        one, interval = self.differences[place], self.interval(place)
+    def _record(self, groups: Sequence[Group], index: int, rank: int) -> dict[str, Any]:
+        one, interval = self.differences[index], self.interval(index)
         return {
             "metric": self.metric,
             "label": self.label,
             "column": self.column,
             "better": self.better,
             "rank": rank,
-            "policy": groups[place].name,
+            "policy": groups[index].name,
             "reference": None if self.reference is None else groups[self.reference].name,
-            "num_seeds": len(self.scores[place]),
-            "mean": self.mean(place),
+            "num_seeds": len(self.scores[index]),
+            "mean": self.mean(index),
             "low": interval and interval[0],
             "high": interval and interval[1],
             "num_pairs": len(one.seeds) if one else None,
@@ -88,30 +75,30 @@ class Standing:
             "difference_high": one and one.interval and one.interval[1],
             "p": one and one.p,
             "p_holm": one and one.p_holm,
-            "smallest_detectable": one and one.detectable,
-            "call": one.call if one else "reference",
-            "only_suggests": one and one.only_suggests,
+            "min_detectable_difference": one and one.min_detectable,
+            "conclusion": one.conclusion if one else "reference",
+            "has_few_seeds": one and one.has_few_seeds,
         }
 
 
-def standings(runs: Sequence[Run], columns: Sequence[Column], groups: Sequence[Group]) -> tuple[Standing, ...]:
-    """Return how the groups stand in each column, in the order of the columns."""
-    return tuple(_standing(runs, column, place, groups) for place, column in enumerate(columns))
+def rank_metrics(runs: Sequence[Run], columns: Sequence[Column], groups: Sequence[Group]) -> tuple[MetricRanking, ...]:
+    """Return a ranking of the groups for each column, in the order of the columns."""
+    return tuple(_rank_metric(runs, column, index, groups) for index, column in enumerate(columns))
 
 
-def headline(found: Sequence[Standing], metric: str | None = None) -> tuple[Standing, ...]:
-    """Return the standings that the verdict speaks of: those by `metric`, or by the first of HEADLINE that there is.
+def headline(rankings: Sequence[MetricRanking], metric: str | None = None) -> tuple[MetricRanking, ...]:
+    """Return the rankings of the verdict: by `metric`, or by the scored metric with the first headline rank.
 
-    Several where one measure has several columns, as with several sets of originals; () where nothing was scored.
+    There are several where one metric has several columns, as with several datasets; () where nothing was scored.
     """
-    there = [one.metric for one in found if len(one.order) > 1] or [one.metric for one in found]
-    chosen = metric or next((name for name in (*HEADLINE, *there) if name in there), None)
-    of_metric = tuple(one for one in found if one.metric == chosen)
+    scored = [one.metric for one in rankings if len(one.order) > 1] or [one.metric for one in rankings]
+    chosen = metric or next((name for name in (*headline_metrics(), *scored) if name in scored), None)
+    of_metric = tuple(one for one in rankings if one.metric == chosen)
     return tuple(one for one in of_metric if len(one.order) > 1) or of_metric
 
 
 def unequal_images(runs: Sequence[Run], groups: Sequence[Group]) -> tuple[int, int] | None:
-    """Return the least and the most images that finished runs were shown in training, None when they are alike."""
+    """Return the fewest and the most training images that finished runs saw, None when they are equal."""
     counts = [
         run.asked_steps * run.batch_size
         for group in groups
@@ -128,27 +115,27 @@ def is_final(run: Run, step: int | None) -> bool:
     return step is None or run.asked_steps is None or step >= run.asked_steps
 
 
-def _standing(runs: Sequence[Run], column: Column, place: int, groups: Sequence[Group]) -> Standing:
+def _rank_metric(runs: Sequence[Run], column: Column, index: int, groups: Sequence[Group]) -> MetricRanking:
     scores = tuple(_final_scores(runs, column, group) for group in groups)
     with_scores = [number for number, of_group in enumerate(scores) if of_group]
     reference = _reference(runs, groups, with_scores)
     differences: list[Difference | None] = [None] * len(groups)
     if reference is not None:
         by_name = {str(number): scores[number] for number in with_scores}
-        for one in judge(by_name, str(reference)):
+        for one in compare_to_reference(by_name, str(reference)):
             differences[int(one.policy)] = _renamed(one, groups)
-    better = BETTER.get(column.metric)
+    better = METRICS[column.metric].better if column.metric in METRICS else None
     order = _order(scores, differences, reference, sign=-1 if better == "higher" else 1)
-    return Standing(place, column.metric, column.label, better, reference, scores, tuple(differences), order)
+    return MetricRanking(index, column.metric, column.label, better, reference, scores, tuple(differences), order)
 
 
 def _order(
     scores: Sequence[Mapping[int, float]], differences: Sequence[Difference | None], reference: int | None, *, sign: int
 ) -> tuple[int, ...]:
-    """Return the groups with scores, the lowest first (the highest with sign -1), by their paired differences.
+    """Return the groups with scores by paired difference, the lowest first (the highest with sign -1).
 
-    Means over unlike seeds would place a policy by which of its seeds happen to be there. Those without a common seed
-    with the reference come last, and where there is no reference, means must do.
+    Means over different seeds are not comparable. Groups without a common seed with the reference come last; without
+    a reference the means decide.
     """
     keys: dict[int, tuple[bool, float]] = {}
     for number, of_group in enumerate(scores):
@@ -166,16 +153,16 @@ def _order(
 
 
 def _final_scores(runs: Sequence[Run], column: Column, group: Group) -> dict[int, float]:
-    found = {}
+    scores = {}
     for number, seed in zip(group.runs, group.seeds, strict=True):
         score = column.lasts[number]
         if score and is_final(runs[number], score.step) and finite(score.value) is not None:
-            found[seed] = score.value
-    return found
+            scores[seed] = score.value
+    return scores
 
 
 def _reference(runs: Sequence[Run], groups: Sequence[Group], with_scores: Sequence[int]) -> int | None:
-    """Return the reference, or in a column of other originals than its own, the group with the policy `none` there."""
+    """Return the reference, or in a column of another dataset the group with the policy `none` there."""
     marked = next((number for number, group in enumerate(groups) if group.is_reference), None)
     if marked in with_scores:
         return marked

@@ -1,4 +1,4 @@
-"""Report -> one self-contained HTML page: no network, the same bytes for the same input, whole without its script."""
+"""Report -> one self-contained HTML page: no network, same input, same bytes, readable without its script."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ from smallgan.report.columns import Column
 from smallgan.report.curves import score_charts, stats_charts
 from smallgan.report.export import data_uri, export_files, figures
 from smallgan.report.metadata import Row, conditions, count, machine, notes, plain
-from smallgan.report.phrases import baseline_words, baselines_words, call_words, nearest_words, verdicts
+from smallgan.report.phrases import baseline_phrase, conclusion_phrase, listed, sheet_phrase, verdicts
 from smallgan.report.pictures import Picture
-from smallgan.report.ranking import Standing
+from smallgan.report.ranking import MetricRanking
 from smallgan.report.runs import Run
+from smallgan.tables.methods import METHODS
+from smallgan.tables.metrics import METRICS
+from smallgan.tables.models import MODELS
 
 _FOLDER = Path(__file__).parent
-_PARTS = {"h_y": "diversity H(y)", "h_y_given_x": "confidence H(y|x)"}
 _SHEETS = (
-    ("Reconstructions", "Training images, each above what its learned code gives.", "reconstructions"),
-    ("Walks between latents", "Smooth steps speak against a generator that has learnt images by heart.", "strip"),
-    ("Nearest to the training images", "The fakes most like a training image: copies show here first.", "worst"),
+    ("Reconstructions", "Training images, each above the image that its latent code generates.", "reconstructions"),
+    ("Latent interpolations", "Smooth transitions speak against memorisation.", "strip"),
+    ("Nearest training images", "The samples closest to a training image: copies show here first.", "worst"),
 )
 """Title, what to see in it, and attribute of a run."""
 
@@ -56,28 +58,28 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=charts.number, count=count, plain=plain, change=_change, chance=_chance, run_at=report.runs.__getitem__
+        number=charts.number, count=count, plain=plain, change=_change, p_value=_p_value, run_at=report.runs.__getitem__
     )
-    facts = machine(report.runs)
+    rows = machine(report.runs)
     return environment.get_template("report.html.j2").render(
         report=report,
         title=title(report),
-        lede=lede(report),
+        summary=summary(report),
         verdicts=verdicts(report),
-        call_words=call_words,
+        conclusion_phrase=conclusion_phrase,
         **_figures(report),
         **_pictures(report, page_folder),
         key=charts.key,
-        metrics={column.metric for column in report.columns},
-        baselines=any(baselines_words(column) for column in report.columns),
-        measures=[one for one in report.standings if one not in report.headline and one.order],
-        beside=lambda standing: _beside(report, standing),
+        metric_rows=[row for row in METRICS if row.name in {column.metric for column in report.columns}],
+        has_baselines=any(baseline_phrase(column.lasts) for column in report.columns),
+        other_metrics=[one for one in report.rankings if one not in report.headline and one.order],
+        beside=lambda ranking: _beside(report, ranking),
         score_tables=_score_tables(report),
         notes=notes(report.columns),
         identities=[(column, _pretty(column.identity)) for column in report.columns],
-        part_names=_PARTS,
-        shared=[row for row in facts if not row.differs] if len(report.runs) > 1 else [],
-        machine=[row for row in facts if row.differs or len(report.runs) == 1],
+        part_name=_part_name,
+        shared=[row for row in rows if not row.differs] if len(report.runs) > 1 else [],
+        machine=[row for row in rows if row.differs or len(report.runs) == 1],
         commands=_commands(report.runs),
         study_recipes=[(study.name, text) for study in report.studies if (text := _recipe_of(study))],
         downloads=_downloads(report),
@@ -89,32 +91,36 @@ def render(report: Report, page_folder: Path | None = None) -> str:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """The scores of the runs of one subject."""
+    """The scores of the runs of one dataset."""
 
-    subject: str
+    dataset: str
     runs: tuple[int, ...]
     columns: tuple[Column, ...]
     conditions: tuple[Row, ...]
 
 
+def _part_name(metric: str, part: str) -> str:
+    return METRICS[metric].parts.get(part, part) if metric in METRICS else part
+
+
 def _score_tables(report: Report) -> list[ScoreTable]:
-    """Return a table for each subject that has scores, all runs in one where there is one subject."""
+    """Return a table for each dataset that has scores."""
     tables = []
-    for subject in dict.fromkeys(report.subjects):
-        columns = tuple(column for column in report.columns if column.subject == subject)
-        numbers = tuple(number for number, own in enumerate(report.subjects) if own == subject)
+    for dataset in dict.fromkeys(report.datasets):
+        columns = tuple(column for column in report.columns if column.dataset == dataset)
+        numbers = tuple(number for number, of_run in enumerate(report.datasets) if of_run == dataset)
         if columns:
-            tables.append(ScoreTable(subject, numbers, columns, tuple(conditions(columns))))
+            tables.append(ScoreTable(dataset, numbers, columns, tuple(conditions(columns))))
     return tables
 
 
-def _beside(report: Report, standing: Standing) -> list[Standing]:
-    """Return the standings whose means stand beside those of one of the headline: the others of its subject."""
-    subject = report.columns[standing.column].subject
+def _beside(report: Report, ranking: MetricRanking) -> list[MetricRanking]:
+    """Return the other rankings of a dataset, whose means stand beside those of a headline ranking."""
+    dataset = report.columns[ranking.column].dataset
     return [
         one
-        for one in report.standings
-        if one not in report.headline and one.order and report.columns[one.column].subject == subject
+        for one in report.rankings
+        if one not in report.headline and one.order and report.columns[one.column].dataset == dataset
     ]
 
 
@@ -123,14 +129,14 @@ def write_report(report: Report, folders: Sequence[Path], out: Path | None = Non
 
     Raises OutputError.
     """
-    page = out or _usual_place(report, folders)
+    page = out or _default_path(report, folders)
     make_folder(page.parent)
     # a lone surrogate in a JSON text is no UTF-8
     write_bytes(page, render(report, page.parent).encode("utf-8", errors="replace"))
     return page
 
 
-def _usual_place(report: Report, folders: Sequence[Path]) -> Path:
+def _default_path(report: Report, folders: Sequence[Path]) -> Path:
     if len(report.studies) == 1:
         study = report.studies[0]
         runs = {study.run_of(cell).resolve() for cell in study.cells()}
@@ -140,7 +146,7 @@ def _usual_place(report: Report, folders: Sequence[Path]) -> Path:
 
 
 def _script() -> dict[str, Any]:
-    """Return the script, and its hash, by which the page's policy lets it run and no other."""
+    """Return the script and its hash, by which the content security policy allows it and no other."""
     text = (_FOLDER / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
     return {"script": Markup(text), "script_hash": f"sha256-{digest}"}
@@ -159,33 +165,32 @@ def _figures(report: Report) -> dict[str, Any]:
 
 
 def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
-    """Return what the parts with pictures need: steps of the slider, owners, links, and sheets that some run has."""
+    """Return what the sections with pictures need: steps of the slider, owners, links, and sheets that some run has."""
     owners: dict[Picture, dict[str, None]] = {}
     for group in report.groups:
         picture = report.runs[group.runs[0]].reals
         if picture:
-            name = report.subjects[group.runs[0]] or group.name
+            name = report.datasets[group.runs[0]] or group.name
             owners.setdefault(picture, {})[name] = None
-    group_of = {number: place for place, group in enumerate(report.groups) for number in group.runs}
+    group_of = {number: index for index, group in enumerate(report.groups) for number in group.runs}
     seed_of = {number: seed for group in report.groups for number, seed in zip(group.runs, group.seeds, strict=True)}
     shown = [report.runs[number] for number in seed_of]
     return {
-        "reals": [(picture, _listed(list(names))) for picture, names in owners.items()],
+        "reals": [(picture, listed(list(names))) for picture, names in owners.items()],
         "group_of": group_of,
         "seed_of": seed_of,
         "steps": sorted({snapshot.step for run in shown for snapshot in run.snapshots}),
         "sheets": [sheet for sheet in _SHEETS if any(getattr(run, sheet[2]) for run in shown)],
         "links": lambda number: _links(report, number, page_folder),
         "sheet_links": lambda numbers, name: _sheet_links(report, numbers, name, page_folder),
-        "nearest_words": nearest_words,
-        "baseline_words": baseline_words,
-        "baselines_words": baselines_words,
+        "sheet_phrase": sheet_phrase,
+        "baseline_phrase": baseline_phrase,
     }
 
 
 def _links(report: Report, number: int, page_folder: Path | None) -> list[tuple[int, str]]:
-    """Return step and relative link of each grid of a run; [] where no link can lead there, as to another drive."""
-    between = _way_to(report.folders[number], page_folder)
+    """Return step and relative link of each grid of a run."""
+    between = _relative_path(report.folders[number], page_folder)
     if between is None:
         return []
     run = RunDir(report.folders[number])
@@ -194,16 +199,16 @@ def _links(report: Report, number: int, page_folder: Path | None) -> list[tuple[
 
 def _sheet_links(report: Report, numbers: Sequence[int], name: str, page_folder: Path | None) -> list[tuple[int, str]]:
     """Return the number of each of these runs that has a sheet, and the relative link to it."""
-    found = []
+    links = []
     for number in numbers:
-        between, file = _way_to(report.folders[number], page_folder), report.runs[number].sheet_files.get(name)
+        between, file = _relative_path(report.folders[number], page_folder), report.runs[number].sheet_files.get(name)
         if between is not None and file is not None:
-            found.append((number, quote(f"{between}/{file}")))
-    return found
+            links.append((number, quote(f"{between}/{file}")))
+    return links
 
 
-def _way_to(folder: Path, page_folder: Path | None) -> str | None:
-    """Return the relative way from the page to a run folder, None where there is none."""
+def _relative_path(folder: Path, page_folder: Path | None) -> str | None:
+    """Return the relative path from the page to a run folder, None where there is none, as to another drive."""
     if page_folder is None:
         return None
     try:
@@ -219,11 +224,11 @@ def _downloads(report: Report) -> dict[str, str]:
 
 
 def _commands(runs: Iterable[Run]) -> dict[str, list[int]]:
-    """Return each command with the numbers of the runs that it made; "" for those that do not tell."""
-    found: dict[str, list[int]] = {}
+    """Return each command with the numbers of the runs that it made; "" where it was not recorded."""
+    owners: dict[str, list[int]] = {}
     for number, run in enumerate(runs):
-        found.setdefault(run.command or "", []).append(number)
-    return found
+        owners.setdefault(run.command or "", []).append(number)
+    return owners
 
 
 def _recipe_of(study: StudyDir) -> str:
@@ -239,20 +244,20 @@ def _change(value: float) -> str:
     return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}" if value < 0 else text
 
 
-def _chance(p: float) -> str:
+def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def title(report: Report) -> str:
     """Return the heading of the page."""
     if report.is_replicated and report.studies:
-        return _listed([study.name for study in report.studies])
+        return listed([study.name for study in report.studies])
     if report.is_replicated:
         return f"{len(report.groups)} {report.nouns} compared"
     return report.runs[0].label if len(report.runs) == 1 else f"{len(report.runs)} runs compared"
 
 
-def lede(report: Report) -> str:
+def summary(report: Report) -> str:
     """Return what was compared, in a sentence or two."""
     first = report.runs[0]
     if len(report.runs) == 1:
@@ -261,33 +266,32 @@ def lede(report: Report) -> str:
     names = list(report.differences)
     differ = f"Their recipes differ in {len(names)} keys, listed below."
     if len(names) <= 4:
-        differ = f"They differ in {_listed(names)}." if names else "Their recipes are alike."
+        differ = f"They differ in {listed(names)}." if names else "Their recipes are equal."
     if report.is_replicated:
         counts = sorted({len(group.runs) for group in report.groups})
         seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         what = f"{len(report.groups)} {report.nouns} under {seeds} seed{'s' if seeds != '1' else ''} each"
-        differ = f"They differ in {_listed(names)}." if 0 < len(names) <= 4 else "What differs stands below."
+        differ = f"They differ in {listed(names)}." if 0 < len(names) <= 4 else "Recipe differences are listed below."
         return f"{what}, {len(report.runs)} runs{_originals(report)}. {differ}"
     return f"{len(report.runs)} runs{_originals(report)}. {differ}"
 
 
 def _model(run: Run) -> str:
-    method = run.recipe.get("transfer.method")
-    if method:
-        names = {"apgc": "APGC on a pretrained BigGAN", "bsa": "BSA on a pretrained BigGAN"}
-        return names.get(str(method), "Fine-tuned BigGAN")
-    model = str(run.recipe.get("train.model", "GAN"))
-    return {"dcgan": "DCGAN", "biggan": "BigGAN"}.get(model, model)
+    """Return the title of the model, or of the method where that is a transfer."""
+    method, model = (str(run.recipe.get(key, "")) for key in ("method.name", "model.name"))
+    if method in METHODS and METHODS[method].is_transfer:
+        return f"Transfer by {METHODS[method].title}"
+    return MODELS[model].title if model in MODELS else model or method or "GAN"
 
 
 def _originals(report: Report) -> str:
-    """Return whether the runs saw the same originals, nothing when one does not tell."""
+    """Return whether the runs have the same originals, nothing where that is not recorded."""
     prints = {str(run.data.get("fingerprint")) for run in report.runs}
     if "None" in prints:
         return ""
-    if any(report.subjects):
-        names = list(dict.fromkeys(report.subjects))
-        return f", on {_listed(names)}, which are compared each by itself"
+    if any(report.datasets):
+        names = list(dict.fromkeys(report.datasets))
+        return f", on {listed(names)}, compared separately"
     same = f", all on the same {count(report.runs[0].data.get('num_real'))} original images"
     return same if len(prints) == 1 else f", on {len(prints)} different sets of original images"
 
@@ -302,13 +306,8 @@ def _images(run: Run) -> str:
     """Return `100 original and 100 augmented images (hflip)`."""
     kinds = [f"{count(number)} {origin}" for origin, number in run.origins.items()]
     policy = f" ({run.policy})" if len(kinds) > 1 else ""
-    return f"{_listed(kinds)} images{policy}" if kinds else "images that data.json does not tell of"
+    return f"{listed(kinds)} images{policy}" if kinds else "images that were not recorded"
 
 
 def _pretty(value: Mapping[str, Any]) -> str:
     return json.dumps(dict(value), indent=2, ensure_ascii=False, default=str)
-
-
-def _listed(words: list[str]) -> str:
-    """Return `a, b and c`."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

@@ -1,4 +1,4 @@
-// Two comforts, and nothing that the page needs to be read: tables that sort, and one slider for the grids of all runs.
+// Optional: sortable tables, and one slider for the grids of all runs. The page is complete without them.
 "use strict";
 (() => {
   const said = document.getElementById("said");
@@ -39,7 +39,7 @@
     });
   }
 
-  // The slider: each run shows its newest grid up to the step that the slider stands at.
+  // The slider: each run shows its latest grid up to the chosen step.
   const player = document.getElementById("player");
   if (!player) return;
   const slider = player.querySelector("input");

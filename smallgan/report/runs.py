@@ -20,8 +20,8 @@ import yaml
 
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
-from smallgan.report.copies import FACTS, Nearest, read_nearest
 from smallgan.report.pictures import Picture, Sizes, read_picture
 
 MAX_SNAPSHOTS = 8
@@ -43,7 +43,7 @@ class Run:
     """One run folder as read."""
 
     label: str
-    """Name on the page, no other run's."""
+    """Name on the page, unique."""
     recipe: Mapping[str, Any]
     """Flat: dotted key -> value."""
     recipe_text: str
@@ -69,10 +69,10 @@ class Run:
     reals: Picture | None
     mix: Picture | None
     strip: Picture | None
-    """A walk between latents, where one was drawn into samples/."""
+    """An interpolation between latents in samples/, if there is one."""
     worst: Picture | None
-    """The fakes nearest to real images beside them, where such a sheet lies in samples/."""
-    nearest: Nearest | None
+    """The sheet in samples/ of the fakes nearest to training images, if there is one."""
+    nearest: SheetFacts | None
     """That sheet in numbers."""
     sheet_files: Mapping[str, str]
     """Where the files of `reconstructions`, `strip` and `worst` lie in the run folder, with '/', as far as they are."""
@@ -103,20 +103,20 @@ class Run:
     @property
     def origins(self) -> dict[str, int]:
         """Number of training images of each origin: original, augmented, synthetic."""
-        found = self.data.get("origins")
-        counts = found.items() if isinstance(found, dict) else ()
+        origins = self.data.get("origins")
+        counts = origins.items() if isinstance(origins, dict) else ()
         return {str(origin): number for origin, count in counts if (number := whole(count)) and number > 0}
 
     @property
     def command(self) -> str | None:
-        """The command that made the run, None when environment.json does not tell."""
+        """The command that made the run, None when it was not recorded."""
         return self.environment.get("command") or None
 
     @property
     def skipped(self) -> list[str]:
         """Names of the unreadable files that were left out of the training images."""
-        found = self.data.get("skipped")
-        return [str(name) for name in found] if isinstance(found, list) else []
+        skipped = self.data.get("skipped")
+        return [str(name) for name in skipped] if isinstance(skipped, list) else []
 
 
 def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
@@ -161,8 +161,8 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
     )
 
 
-def told_apart(paths: Sequence[Sequence[str]]) -> list[str]:
-    """Return the last part of each path, and as much before it as tells apart those that share one."""
+def unique_names(paths: Sequence[Sequence[str]]) -> list[str]:
+    """Return the last part of each path, with as many parts before it as make it unique."""
     names = [path[-1] if path else "" for path in paths]
     for depth in range(2, max(map(len, paths), default=0) + 1):
         twice = {name for name in names if names.count(name) > 1}
@@ -231,14 +231,14 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(f"{error}".split()) or type(error).__name__
-        raise InputError(f"{path}: not what a run writes ({reason})") from error
+        raise InputError(f"{path}: not in the format of a run ({reason})") from error
 
 
 def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
     """Return the text of recipe.yaml and its values by dotted key."""
     name = Path(folder.recipe.name)
     if not folder.recipe.is_file():
-        raise InputError(f"{name}: not there, so it cannot be known what was run")
+        raise InputError(f"{name}: not found")
     with readable(name):
         text = folder.recipe.read_text(encoding="utf-8")
         recipe = dict(_flat(_mapping(yaml.safe_load(text))))
@@ -249,7 +249,7 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
 def _progress(last_step: int, asked: int | None) -> list[str]:
     if asked is None or last_step >= asked:
         return []
-    return [f"unfinished: {last_step:,} of {asked:,} steps; what is there is shown"]
+    return [f"unfinished: {last_step:,} of {asked:,} steps"]
 
 
 def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: _Reader) -> tuple[Snapshot, ...]:
@@ -264,21 +264,21 @@ def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: 
 
 def _sheet_files(folder: RunDir) -> dict[str, Path]:
     """Return the newest file of each kind of sheet that there is."""
-    found = {
+    candidates = {
         "reconstructions": [folder.reconstructions(step) for step in folder.reconstruction_steps()],
         "strip": sorted(folder.samples.glob("**/strip.png")),
         "worst": sorted(folder.samples.glob("**/worst*.png")),
     }
-    return {name: files[-1] for name, files in found.items() if files}
+    return {name: files[-1] for name, files in candidates.items() if files}
 
 
 def _sheet(parts: _Parts, file: Path | None, reader: _Reader) -> Picture | None:
-    found: Picture | None = parts.read(file, reader, None) if file else None
-    return found
+    picture: Picture | None = parts.read(file, reader, None) if file else None
+    return picture
 
 
-def _read_nearest(path: Path) -> Nearest | None:
-    return read_nearest(_read_mapping(path))
+def _read_nearest(path: Path) -> SheetFacts:
+    return SheetFacts.from_json(path.read_text(encoding="utf-8"))
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -294,15 +294,15 @@ def _read_stats(path: Path) -> tuple[Mapping[str, float], ...]:
 
 
 def _read_scores(path: Path) -> tuple[Score, ...]:
-    return tuple(_sound(Score.from_json(_mapping(line))) for line in read_jsonl(path))
+    return tuple(_checked(Score.from_json(_mapping(line))) for line in read_jsonl(path))
 
 
-def _sound(score: Score) -> Score:
+def _checked(score: Score) -> Score:
     """Return the score with every number a float or None; raises where a field is not what its type says."""
     texts = [score.metric, score.label, *score.notes]
     numbers = [number for number in (score.value, score.std, *(score.interval or ())) if number is not None]
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(one, int | float) for one in numbers):
-        raise ValueError("a field of a score is neither text nor number where it should be")
+        raise ValueError("a field of a score has the wrong type")
     if score.step is not None and whole(score.step) is None:
         raise ValueError(f"step {score.step!r} of a score is no number")
     low, high = map(finite, score.interval or (None, None))
@@ -323,14 +323,14 @@ def _sound(score: Score) -> Score:
 
 
 def _counts(value: Any) -> tuple[int, int | None] | None:
-    """Return how many reals stood in the place of fakes and how many against them, None where that is not known."""
+    """Return the image counts of the two sets of a baseline, None where they are not known."""
     first, second = (whole(number) for number in value or (None, None))
     return None if first is None else (first, second)
 
 
 def _mapping(value: Any) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"found {type(value).__name__}, needed names and values")
+        raise ValueError(f"found {type(value).__name__}, needed a mapping")
     return value
 
 

@@ -1,13 +1,12 @@
-"""Verdicts between policies, from numbers alone: one score for each policy and seed.
+"""Significance of differences between policies, from one score for each policy and seed.
 
-The seeds are the replicates. Two runs of one policy under two seeds differ as much as luck makes them differ, and only
-what exceeds that is the policy's doing; the interval of one trained model over its images knows nothing of it. So a
-policy is compared with the reference seed by seed (same seed, same first weights and latents), and the differences get
-Student's t interval and test. Holm's correction over the policies keeps the chance that a study of useless policies
-calls even one of them useful at 5 %, whatever their number and however they depend on each other.
+Runs with different seeds are the replicates: the interval of one trained model over its images says nothing about the
+variance between runs. Each policy is compared with the reference in pairs of equal seed (same first weights and
+latents) by Student's t interval and test. Holm's correction over the policies keeps the family-wise error rate at 5 %,
+whatever their number and dependence.
 
 Sources: Student 1908 (Biometrika 6); Holm 1979 (Scandinavian Journal of Statistics 6); Bloom 1995 (Evaluation Review
-19) for the smallest detectable difference.
+19) for the minimal detectable difference.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from typing import Literal
 from scipy.special import stdtr, stdtrit
 
 ALPHA = 0.05
-"""Chance of any false call in a study without effects, and one minus the confidence of the intervals."""
+"""Family-wise error rate, and one minus the confidence of the intervals."""
 POWER = 0.8
 FEW_SEEDS = 5
-"""With fewer seeds than this, a verdict is worded as a suggestion."""
+"""With fewer seeds than this a result is called preliminary."""
 _ROUNDING = 1e-12
-"""Spread below this share of the scores is rounding, not chance."""
+"""A standard deviation below this share of the scores is rounding."""
 
-Call = Literal["lower", "higher", "no evidence", "untested"]
+Conclusion = Literal["lower", "higher", "not significant", "not tested"]
 Interval = tuple[float, float]
 
 
@@ -46,25 +45,25 @@ class Difference:
     """Two-sided."""
     p_holm: float | None = None
     """Corrected for the number of policies."""
-    detectable: float | None = None
-    """Smallest true difference that a study of this spread and this many seeds finds four times out of five."""
-    call: Call = "untested"
+    min_detectable: float | None = None
+    """True difference that this many seeds with this standard deviation detect with 80 % power."""
+    conclusion: Conclusion = "not tested"
     why: str = ""
-    """Of an untested policy: what is missing."""
+    """Why it was not tested, as a clause."""
 
     @property
-    def only_suggests(self) -> bool:
-        """Tell whether there are too few seeds for more than a suggestion."""
+    def has_few_seeds(self) -> bool:
+        """Tell whether the result is preliminary."""
         return len(self.seeds) < FEW_SEEDS
 
     @property
-    def is_called(self) -> bool:
-        """Tell whether a difference was found."""
-        return self.call in ("lower", "higher")
+    def is_significant(self) -> bool:
+        """Tell whether the difference is significant after Holm's correction."""
+        return self.conclusion in ("lower", "higher")
 
 
-def judge(scores: Mapping[str, Mapping[int, float]], reference: str) -> list[Difference]:
-    """Return a verdict for each policy but the reference, in their order.
+def compare_to_reference(scores: Mapping[str, Mapping[int, float]], reference: str) -> list[Difference]:
+    """Return the difference of each policy to the reference, in their order.
 
     Args:
         scores: for each policy its finite scores by seed.
@@ -74,17 +73,17 @@ def judge(scores: Mapping[str, Mapping[int, float]], reference: str) -> list[Dif
         KeyError: there is no such reference.
     """
     base = scores[reference]
-    found = [_compare(policy, of_policy, base) for policy, of_policy in scores.items() if policy != reference]
-    tested = [place for place, one in enumerate(found) if one.p is not None]
-    corrected = holm([found[place].p or 0.0 for place in tested])
-    for place, p_holm in zip(tested, corrected, strict=True):
-        one = found[place]
+    differences = [_compare(policy, of_policy, base) for policy, of_policy in scores.items() if policy != reference]
+    tested = [index for index, one in enumerate(differences) if one.p is not None]
+    corrected = holm([differences[index].p or 0.0 for index in tested])
+    for index, p_holm in zip(tested, corrected, strict=True):
+        one = differences[index]
         assert one.mean is not None
-        call: Call = "no evidence" if p_holm > ALPHA else "lower" if one.mean < 0 else "higher"
+        conclusion: Conclusion = "not significant" if p_holm > ALPHA else "lower" if one.mean < 0 else "higher"
         spread = _std([scores[one.policy][seed] - base[seed] for seed in one.seeds])
-        detectable = smallest_detectable(spread, len(one.seeds), len(tested))
-        found[place] = replace(one, p_holm=p_holm, detectable=detectable, call=call)
-    return found
+        min_detectable = min_detectable_difference(spread, len(one.seeds), len(tested))
+        differences[index] = replace(one, p_holm=p_holm, min_detectable=min_detectable, conclusion=conclusion)
+    return differences
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
@@ -107,16 +106,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]
     """
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
-        adjusted[place] = largest
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
+        adjusted[index] = largest
     return adjusted
 
 
-def smallest_detectable(std: float, num_seeds: int, num_policies: int = 1) -> float:
-    """Return the true difference that would be called with a chance of 80 %, as Bloom puts it.
+def min_detectable_difference(std: float, num_seeds: int, num_policies: int = 1) -> float:
+    """Return the true difference that is detected with 80 % power (Bloom 1995).
 
     Args:
         std: standard deviation over the seeds of the paired differences.
@@ -135,10 +134,10 @@ def _compare(policy: str, scores: Mapping[int, float], base: Mapping[int, float]
     differences = [scores[seed] - base[seed] for seed in seeds]
     mean = math.fsum(differences) / len(differences)
     if len(seeds) == 1:
-        return Difference(policy, seeds, mean, why="one seed cannot be told from luck")
+        return Difference(policy, seeds, mean, why="with one seed the variance cannot be estimated")
     spread = _std(differences)
     if spread <= _ROUNDING * max(abs(value) for seed in seeds for value in (scores[seed], base[seed])):
-        why = "its differences are the same under every seed, so nothing tells what luck does"
+        why = "the differences are the same under every seed, so the variance cannot be estimated"
         return Difference(policy, seeds, mean, why=why)
     t = mean / (spread / math.sqrt(len(seeds)))
     return Difference(

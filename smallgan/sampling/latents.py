@@ -14,17 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.errors import FailedError, UsageError
-from smallgan.core.device import autocast, describe_device
-from smallgan.core.rng import Stream, normal, rng
+from smallgan.core.device import autocast, describe_device, float32_math
+from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels, to_pixels
 from smallgan.sampling.loading import Model
+from smallgan.sampling.prior import Address
 
 BATCH_SIZE = 32
 """Images are always generated in batches of this size, the last one filled up, as another size may round otherwise."""
 _MOST_NAMED = 12
-
-Address = tuple[int, int]
-"""(seed, k)"""
 
 
 class Inputs(NamedTuple):
@@ -36,29 +34,14 @@ class Inputs(NamedTuple):
     """Class of each, N; None where the generator has one class or none."""
 
 
-def latents(addresses: Sequence[Address], z_dim: int, truncation: float | None = None) -> NDArray[np.float32]:
-    """Return latents N x Z, each drawn at its own address (seed, k): standard normal, or truncated.
+def truncated_latents(addresses: Sequence[Address], z_dim: int, truncation: float) -> NDArray[np.float32]:
+    """Return standard-normal latents N x Z in which no component is further from 0 than `truncation` (above 0).
 
-    Every component beyond `truncation` (above 0) is drawn again from what a standard normal has within it; the others
-    stay. Raises UsageError.
+    Every component beyond it is drawn again from what a standard normal has within it; the others stay. Each latent is
+    drawn at its own address (seed, k). Raises UsageError.
     """
-    if truncation is None:
-        return np.stack([normal(seed, Stream.SAMPLE_LATENTS, k, (z_dim,)) for seed, k in addresses])
     check_truncation(truncation)
     return np.stack([_truncated(seed, k, z_dim, truncation) for seed, k in addresses])
-
-
-def latents_around(addresses: Sequence[Address], codes: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
-    """Return latents N x Z near the learned codes M x Z of training images, each drawn at its own address (seed, k).
-
-    Image k of a seed lies near the k-th code from one that the seed draws, so that M images in a row are near M codes:
-    code + `spread` * (standard deviation of all components of all codes) * standard normal. Raises UsageError below 0.
-    """
-    if not 0 <= spread < math.inf:
-        raise UsageError(f"--around-codes {spread:g}: needed 0 or more, such as 0.3; leave it out to draw anywhere")
-    first = {seed: int(rng(seed, Stream.CODE_CHOICE).integers(len(codes))) for seed, _ in addresses}
-    near = codes[[(first[seed] + k) % len(codes) for seed, k in addresses]]
-    return (near + np.float32(spread * codes.std()) * latents(addresses, codes.shape[1])).astype(np.float32)
 
 
 def check_truncation(truncation: float) -> None:
@@ -78,14 +61,23 @@ def draw_labels(model: Model, addresses: Sequence[Address]) -> NDArray[np.int64]
 def draw_inputs(
     model: Model, addresses: Sequence[Address], truncation: float | None = None, label: str | None = None
 ) -> Inputs:
-    """Return what the images at these addresses are made from; `label` is one class for all of them.
+    """Return what the images at these addresses are made from, by the model's own prior where there is no truncation.
+
+    Args:
+        model: whose images they are.
+        addresses: (seed, k) of each.
+        truncation: threshold of standard-normal latents; None: the model's prior.
+        label: one class for all of them; None: drawn for each.
 
     Raises UsageError.
     """
     labels = draw_labels(model, addresses)
     if label is not None:
         labels = np.full(len(addresses), find_class(model, label), np.int64)
-    return Inputs(latents(addresses, model.generator.z_dim, truncation), labels)
+    z_dim = model.generator.z_dim
+    if truncation is not None:
+        return Inputs(truncated_latents(addresses, z_dim, truncation), labels)
+    return Inputs(model.prior.latents(addresses, z_dim), labels)
 
 
 def find_class(model: Model, label: str) -> int:
@@ -187,7 +179,7 @@ class GeneratorSource:
         self.model = model
         self.name = model.run.name if model.run else model.path.name
 
-    def describe(self) -> dict[str, str | int]:
+    def describe(self) -> dict[str, Any]:
         """Return what the pixels depend on beside (seed, k)."""
         return {
             "checkpoint_sha256": self.model.sha256,
@@ -196,6 +188,7 @@ class GeneratorSource:
             "precision": self.model.precision,
             "layout": "channels_last",
             "batch_size": BATCH_SIZE,
+            **self.model.prior.describe(),
         }
 
     def draw(self, indices: Sequence[int], seed: int) -> Iterator[tuple[Pixels, dict[str, Any]]]:
@@ -232,5 +225,5 @@ def _truncated(seed: int, k: int, z_dim: int, truncation: float) -> NDArray[np.f
 
 def _forward(model: Model, z: Tensor, labels: Tensor) -> Tensor:
     inputs = (z.to(model.device), labels.to(model.device)) if model.generator.num_classes else (z.to(model.device),)
-    with torch.inference_mode(), autocast(model.device, model.precision):
+    with torch.inference_mode(), float32_math(model.precision), autocast(model.device, model.precision):
         return model.generator(*inputs)

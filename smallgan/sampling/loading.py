@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from augment.errors import InputError, UsageError
-from smallgan.core.checkpoint import STATE, TENSORS, read_state, read_tensors
+from smallgan.core.checkpoint import STATE, TENSORS, last_whole, read_state, read_tensors
 from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Generator
 from smallgan.models.pretrained import Pretrained, load_pretrained
 from smallgan.models.spectral import freeze
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
@@ -44,6 +45,8 @@ class Model:
     """Names of the classes, () where they are not known."""
     notes: tuple[str, ...] = ()
     """Sentences about the file that a user should read."""
+    prior: Prior = NORMAL
+    """Where its latents are drawn from unless a user says otherwise."""
 
     @property
     def size(self) -> int:
@@ -75,16 +78,19 @@ def load_model(
         raise UsageError(f"--checkpoint {checkpoint}: {model} is no run; leave the option out, or name the run")
     if not is_run and not _is_checkpoint(model):
         return _load_pretrained(model, device, precision, truncation)
-    folder, run = _find_checkpoint(model, checkpoint)
+    folder, run, notes = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
     try:
         generator = _architecture(state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))
         step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
+        around_codes = state.get("around_codes")
+        codes = None if around_codes is None else read_tensors(folder, "codes.")["weight"].numpy()
+        prior = Prior(codes, around_codes)
     except (KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
-    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes)
+    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes, notes, prior)
 
 
 def load_codes(model: Model) -> NDArray[np.float32]:
@@ -142,17 +148,19 @@ def _is_checkpoint(folder: Path) -> bool:
     return (folder / STATE).is_file() and (folder / TENSORS).is_file()
 
 
-def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None]:
+def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None, tuple[str, ...]]:
+    """Return the checkpoint's folder, the run that it belongs to, and what is wrong with newer checkpoints."""
     if _is_checkpoint(model):
         run = RunDir(model.parent.parent)
-        return model, run if run.exists() else None
+        return model, run if run.exists() else None, ()
     run = RunDir(model)
     steps = run.checkpoint_steps()
     if not steps:
         raise InputError(f"{model}: this run has no checkpoint yet; continue it with the same `smallgan train` command")
     if checkpoint == "last":
-        return run.checkpoint(steps[-1]), run
+        whole, damaged = last_whole(run)
+        return run.checkpoint(whole), run, tuple(damaged)
     step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdigit() else None
     if step not in steps or step is None:
         raise UsageError(f"--checkpoint {checkpoint}: {model} has last, {'best, ' if run.best_step() else ''}{steps}")
-    return run.checkpoint(step), run
+    return run.checkpoint(step), run, ()

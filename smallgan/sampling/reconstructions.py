@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from augment.errors import InputError
 from augment.imaging.codec import WHITE
 from augment.imaging.geometry import resize_square
 from augment.sources.image_set import ImageSet, fingerprint
-from augment.sources.readers import open_source
-from smallgan.core.resources import sample_set
 from smallgan.data.images import Pixels
+from smallgan.data.run_source import open_run_source, read_summary
 from smallgan.sampling.loading import Model
 
 
@@ -62,8 +58,10 @@ def _source(model: Model) -> tuple[ImageSet, str]:
     Raises InputError when they are not there as they were.
     """
     assert model.run is not None
-    summary: dict[str, Any] = json.loads(model.run.data.read_text(encoding="utf-8"))
-    source = open_source(Path(summary["source"]) if summary["source"] else sample_set())
+    summary = read_summary(model.run)
+    if summary is None:
+        raise InputError(f"{model.run.data}: not there, so the training images are not known")
+    source = open_run_source(model.run, summary)
     wanted, skipped = set(summary["names"]), set(summary["skipped"])
     # Of a mixed dataset its added images were trained on too; an original that came later was not.
     used = [
@@ -77,6 +75,6 @@ def _source(model: Model) -> tuple[ImageSet, str]:
         raise InputError(
             f"{source.path}: found {len(originals)} of the {len(wanted)} images that the run was trained on"
         )
-    if fingerprint([originals.facts(place).sha256 for place in range(len(originals))]) != summary["fingerprint"]:
+    if fingerprint([originals.info(place).sha256 for place in range(len(originals))]) != summary["fingerprint"]:
         raise InputError(f"{source.path}: it holds other images under the names of those that the run was trained on")
     return source, str(summary["resize_mode"])

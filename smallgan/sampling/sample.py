@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from smallgan.core.console import progress, say
 from smallgan.core.device import choose_device
 from smallgan.sampling.arrays import read_labels, read_latents, write_images
 from smallgan.sampling.latents import (
-    Address,
     Inputs,
     addresses,
     check_truncation,
@@ -21,11 +20,11 @@ from smallgan.sampling.latents import (
     draw_labels,
     find_class,
     generate_images,
-    latents_around,
     parse_numbers,
     parse_seeds,
 )
 from smallgan.sampling.loading import Model, load_codes, load_model
+from smallgan.sampling.prior import NORMAL, Address, Prior, check_around_codes
 from smallgan.sampling.reconstructions import find_originals
 from smallgan.sampling.writers import write_interpolation, write_reconstructions, write_samples
 
@@ -46,6 +45,8 @@ class Request:
     truncation: float | None = None
     around_codes: float | None = None
     """Draw near the codes of training images: how far, in standard deviations of the codes."""
+    prior: str | None = None
+    """normal: draw from N(0, I), also where the run recommends to draw around its codes."""
     latents: Path | None = None
     """Latents of the user's own, and `labels` for them."""
     labels: Path | None = None
@@ -67,9 +68,9 @@ _TAKES = {
     "reconstruct": {"out", "grid_only"},
     "codes": {"interpolate", "frames", "out"},
     "latents": {"labels", "label", "seed", "raw", "out", "grid_only"},
-    "interpolate": {"count", "seed", "seeds", "label", "truncation", "frames", "out"},
+    "interpolate": {"count", "seed", "seeds", "label", "truncation", "prior", "frames", "out"},
     "around_codes": {"count", "seed", "seeds", "raw", "out", "grid_only"},
-    "": {"count", "seed", "seeds", "label", "truncation", "raw", "out", "grid_only"},
+    "": {"count", "seed", "seeds", "label", "truncation", "prior", "raw", "out", "grid_only"},
 }
 """The options beside each that says what is made; the first of them that was given does. "": images are drawn."""
 _NEVER_BOTH = {
@@ -92,13 +93,17 @@ def check(request: Request) -> None:
     kind = next(kind for kind in _TAKES if kind in given or not kind)
     for name in sorted(given - _TAKES[kind] - _ALWAYS - {kind}):
         if kind:
-            raise UsageError(f"{_option(name)}: it says nothing beside {_option(kind)}; leave one of the two out")
+            raise UsageError(f"{_option(name)} cannot be combined with {_option(kind)}")
         takers = " or ".join(_option(taker) for taker, taken in _TAKES.items() if name in taken)
-        raise UsageError(f"{_option(name)}: it goes with {takers}; give that too, or leave it out")
+        raise UsageError(f"{_option(name)} needs {takers}; give that too, or leave it out")
     if request.count is not None and request.count < 1:
         raise UsageError(f"--count {request.count}: needed at least 1")
     if request.truncation is not None:
         check_truncation(request.truncation)
+    if request.around_codes is not None:
+        check_around_codes(request.around_codes)
+    if request.prior not in (None, "normal"):
+        raise UsageError(f"--prior {request.prior}: needed normal; --around-codes draws near the codes of a run")
 
 
 def sample(request: Request) -> dict[str, Any]:
@@ -110,13 +115,17 @@ def sample(request: Request) -> dict[str, Any]:
     model = load_model(request.model, choose_device(request.device), request.checkpoint, truncation=request.truncation)
     for note in model.notes:
         say(f"{model.path}: {note}")
+    if request.around_codes is not None:
+        model = replace(model, prior=Prior(load_codes(model), request.around_codes))
+    elif request.prior == "normal":
+        model = replace(model, prior=NORMAL)
     if request.reconstruct:
         made = _reconstructions(request, model)
     elif request.interpolate:
         made = _interpolation(request, model)
     else:
         made = _images(request, model)
-    return {"model": str(model.path), "sha256": model.sha256, "step": model.step, **made}
+    return {"model": str(model.path), "sha256": model.sha256, "step": model.step, **model.prior.describe(), **made}
 
 
 def _images(request: Request, model: Model) -> dict[str, Any]:
@@ -126,11 +135,9 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
         kind = f"latents-{request.latents.stem}"
     else:
         drawn = _drawn(request, DEFAULT_COUNT)
-        if request.around_codes is None:
-            inputs, kind = draw_inputs(model, drawn, request.truncation, request.label), "images"
-        else:
-            inputs = Inputs(latents_around(drawn, load_codes(model), request.around_codes))
-            kind = f"around-codes{request.around_codes:g}"
+        inputs = draw_inputs(model, drawn, request.truncation, request.label)
+        around = model.prior.around_codes if request.truncation is None else None
+        kind = "images" if around is None else f"around-codes{around:g}"
         kind = f"{kind}-{_which(drawn)}"
     made = _made(inputs, request)
     with progress("sampling", len(inputs.z)) as advance:

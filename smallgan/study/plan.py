@@ -148,7 +148,7 @@ def num_images(recipe: Recipe, data: SetFacts) -> int:
     settings = recipe.augment
     policy = load_policy(settings.policy)
     added = num_added(data.num_originals, settings.ratio, settings.count)  # also checks them where nothing is added
-    return data.num_train + (added if policy.shares else 0)
+    return data.num_train + (added if policy.components else 0)
 
 
 def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
@@ -192,7 +192,7 @@ def _facts(recipe: Recipe, seen: dict[tuple[str, bool], tuple[list[str], list[bo
 
 def _reference(drafts: Sequence[_Draft]) -> int:
     """Return the place of the cell that the others are compared with: the first without a policy, else the first."""
-    plain = [place for place, draft in enumerate(drafts) if not load_policy(draft.recipe.augment.policy).shares]
+    plain = [place for place, draft in enumerate(drafts) if not load_policy(draft.recipe.augment.policy).components]
     return plain[0] if plain else 0
 
 
@@ -245,7 +245,7 @@ def _without_policy(recipe: Recipe) -> Recipe:
 def _what_trains(recipe: Recipe) -> dict[str, Any]:
     """Return all that decides the weights and the scores of a run."""
     values = recipe.model_dump(mode="json", exclude={"name", "sample", "report", "grid", "budget"})
-    if not load_policy(recipe.augment.policy).shares:
+    if not load_policy(recipe.augment.policy).components:
         del values["augment"]  # amounts of nothing
     return values
 

@@ -98,6 +98,8 @@ class BSAOptions(TransferOptions):
     """Weight of the distance between the codes and normal noise."""
     class_weight: float = Field(default=0.02, ge=0)
     """Weight of the mean square of the class vector."""
+    around_codes: float | None = Field(default=0.6, ge=0)
+    """How samples are drawn: around the codes, so many of their standard deviations away; None: from N(0, I)."""
 
 
 class APGCOptions(BSAOptions):
@@ -117,7 +119,7 @@ class Term:
     name: str
     """Its key in stats.jsonl."""
     chart: str
-    """Title of its chart on the page; terms of one chart share it."""
+    """Title of its chart on the page; terms of one chart share it; "": none."""
     label: str = ""
     """Its line in the chart, where there are several."""
     note: str = ""
@@ -162,7 +164,7 @@ _ADVERSARIAL_TERMS = (
     Term("score_fake", "Raw scores of the discriminator", "fakes"),
 )
 _ADAPTER_TERMS = (
-    Term("loss_g", "Loss of the generator"),
+    Term("loss_g", ""),  # where each term is divided by its own value, the sum is a constant
     Term(
         "pixel",
         "Pixel error of reconstructions",

@@ -81,8 +81,11 @@ class TrainSection(Section):
     """
     batch_size: int = Field(default=64, ge=2)
     """Images per step; batch norm needs at least two."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 runs convolutions in bfloat16 (autocast); weights and optimiser stay float32."""
+    precision: Literal["fp32", "tf32", "bf16"] | None = None
+    """fp32; tf32: products and convolutions round their inputs to TF32; bf16: they run in bfloat16 (autocast).
+
+    Weights and optimiser stay float32. None: tf32 on a GPU that has it, else fp32.
+    """
     report_every: int = Field(default=50, ge=1, json_schema_extra=STEPS)
     """Steps between two lines of stats.jsonl."""
     snapshot_every: int = Field(default=500, ge=1, json_schema_extra=STEPS)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches, Pixels
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
@@ -64,7 +65,7 @@ class AdversarialTrainer:
         options, loss = recipe.method, recipe.loss
         assert isinstance(options, AdversarialOptions)
         assert loss is not None
-        self.device, self.seed, self.precision = device, recipe.seed, recipe.train.precision
+        self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.options, self.batch_size = options, recipe.train.batch_size
         self.diffaugment = parse_diffaugment(options.diffaugment)
         self.loss: AdversarialLoss = load(LOSSES[loss.name].build)(loss)
@@ -126,6 +127,11 @@ class AdversarialTrainer:
                 for at in range(STATISTICS_BATCHES)
             ),
         )
+
+    @property
+    def prior(self) -> Prior:
+        """How it is sampled: from a standard normal."""
+        return NORMAL
 
     def preview(self) -> Pixels | None:
         """Return what to show beside samples: nothing."""
@@ -234,6 +240,9 @@ def prepare(
     """Return the trainer of a fresh model, and the batches of its images. Raises UsageError."""
     assert recipe.model is not None
     has_classes = MODELS[recipe.model.name].has_classes
+    if data.classes and not has_classes:
+        able = " or ".join(f"--model {row.name}" for row in MODELS if row.has_classes)
+        log(f"the {len(data.classes)} class folders are trained as one: {recipe.model.name} has no classes; use {able}")
     classes = classes_of(recipe, data, log) if has_classes else []
     return build_trainer(recipe, device, classes), batches_of(recipe, data, classes, device)
 

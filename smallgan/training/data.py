@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augment.build.build import Mixture, mix
+from augment.build.build import InMemoryDataset, mix
 from augment.build.plan import Plan, make_plan
 from augment.checks.open_checked import open_checked
 from augment.core.parallel import default_workers
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import decode
-from augment.policy.expression import NONE
+from augment.policy.transforms import NONE
 from augment.sources.dataset_format import holds_plan
 from augment.sources.image_set import ImageSet, fingerprint
 from augment.sources.mixed_dataset import MixedDataset
@@ -34,7 +34,7 @@ from smallgan.tables.recipe import Recipe
 class TrainingData:
     """The set in memory, and what is known of it."""
 
-    mixture: Mixture
+    mixture: InMemoryDataset
     preview: Pixels
     """Contact sheet of what was mixed, H x W x 3."""
     originals: Pixels
@@ -95,13 +95,14 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     names = [image.name for image in source.images if image.origin == "original"]
     summary = {
         "source": recipe.data.source,
+        "source_path": str(path.resolve()) if recipe.data.source else None,
         "size": recipe.data.size,
         "resize_mode": recipe.data.resize_mode,
         "num_real": int(is_original.sum()),
         "num_images": len(mixture.images),
         "origins": dict(Counter(image.origin for image in mixture.images)),
         "policy": policy,
-        **({"kinds": plan.policy.own} if plan.policy.own else {}),
+        **({"custom_transforms": custom} if (custom := plan.policy.custom_transforms) else {}),
         "fingerprint": fingerprint([hashes[name] for name in names]),
         "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
         "names": names,
@@ -115,8 +116,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
             "names": held_names,
             "fingerprint": fingerprint([hashes[name] for name in held_names]),
         }
-    kinds = {step.name for share in plan.policy.shares for step in share.steps}
-    notes = [*entered.notes, *entered.against_symmetry(kinds)]
+    notes = [*entered.notes, *entered.against_symmetry(plan.policy)]
     return TrainingData(mixture, preview, originals, reals, summary, tuple(notes))
 
 
@@ -140,7 +140,7 @@ def _plain(images: ImageSet, recipe: Recipe) -> Plan:
     return make_plan(images, NONE, size=recipe.data.size, resize_mode=recipe.data.resize_mode, format="png")
 
 
-def _what_was_mixed(path: Path, policy: str, mixture: Mixture) -> tuple[str, Pixels]:
+def _what_was_mixed(path: Path, policy: str, mixture: InMemoryDataset) -> tuple[str, Pixels]:
     """Return policy and contact sheet: those of a mixed dataset on disk where nothing is added to it in memory."""
     if not holds_plan(path):
         return policy, mixture.preview()

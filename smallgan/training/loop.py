@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
@@ -17,12 +16,13 @@ from torch import Tensor, nn
 from augment.core.files import write_bytes, write_json
 from augment.errors import FailedError
 from augment.imaging.codec import encode_png
-from smallgan.core.checkpoint import Checkpointed, load_checkpoint, save_checkpoint
+from smallgan.core.checkpoint import Checkpointed, last_whole, load_checkpoint, not_finite, save_checkpoint
 from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
 from smallgan.core.rng import Stream, normal
 from smallgan.core.run_dir import RunDir, append_jsonl
 from smallgan.data.images import Batch, ImageBatches, Pixels, grid, to_pixels
+from smallgan.sampling.prior import Prior
 from smallgan.tables.recipe import Recipe
 
 GRID_IMAGES = 36
@@ -43,6 +43,10 @@ class Trainer(Checkpointed, Protocol):
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` on a batch of real images; return scalars on the device, loss_g among them."""
+
+    @property
+    def prior(self) -> Prior:
+        """Where latents of samples are drawn from."""
 
     @property
     def details(self) -> Mapping[str, Any]:
@@ -75,8 +79,8 @@ class Hooks:
 
     log: Log
     """Takes a status line."""
-    evaluate: Callable[[Any, int], float | None]
-    """(averaged generator, step) -> a figure of merit, lower is better, or None; writes its own scores."""
+    evaluate: Callable[[Trainer, int], float | None]
+    """(trainer, step) -> a figure of merit, lower is better, or None; writes its own scores."""
     stop_requested: Callable[[], bool]
     """True once the user asked to stop; the loop then saves and returns."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
@@ -93,7 +97,9 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     not finite.
     """
     settings, clock = recipe.train, Clock()
-    step = run.last_step()
+    step, damaged = last_whole(run)
+    for note in damaged:
+        hooks.log(note)
     if step:
         state = load_checkpoint(run.checkpoint(step), trainer)
         clock = Clock(state["train_seconds"], state["other_seconds"])
@@ -133,6 +139,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
             trainer.recalibrate_batchnorm()
+            _stop_unless_finite_weights(trainer, recipe, run, step)
             _save(run, trainer, clock, step, batches.batch_size)
             _snapshot(recipe, run, trainer, hooks, step)
             run.prune_checkpoints()
@@ -143,13 +150,14 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     return step
 
 
-def draw_grid(generator: Any, recipe: Recipe, device: torch.device, count: int = GRID_IMAGES) -> Pixels:
+def draw_grid(trainer: Trainer, recipe: Recipe, count: int = GRID_IMAGES) -> Pixels:
     """Return the run's fixed-latent images as pixels N x S x S x 3, spread evenly over the classes where there are."""
-    z = torch.from_numpy(normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))).to(device)
-    inputs: tuple[Tensor, ...] = (z,)
+    generator: Any = trainer.generator_ema
+    noise = normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))
+    inputs: tuple[Tensor, ...] = (torch.from_numpy(trainer.prior.place(noise, 0)).to(trainer.device),)
     if generator.num_classes:
-        inputs = (z, torch.arange(count, device=device) * generator.num_classes // count)
-    with torch.no_grad(), autocast(device, recipe.train.precision):
+        inputs += (torch.arange(count, device=trainer.device) * generator.num_classes // count,)
+    with torch.no_grad(), autocast(trainer.device, str(recipe.train.precision)):
         return to_pixels(generator(*inputs))
 
 
@@ -205,27 +213,39 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
 
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
     """Score, remember the best checkpoint by the score, and last draw the grid, the mark that the snapshot is whole."""
-    merit = hooks.evaluate(trainer.generator_ema, step)
-    best = json.loads(run.best.read_text(encoding="utf-8"))["merit"] if run.best.is_file() else math.inf
+    merit = hooks.evaluate(trainer, step)
+    best = (run.best_record() or {}).get("merit", math.inf)
     if step and merit is not None and merit < best:
         write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
     preview = trainer.preview()
     if preview is not None:
         write_bytes(run.reconstructions(step), encode_png(preview))
-    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer.generator_ema, recipe, trainer.device))))
+    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer, recipe))))
 
 
 def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir, first: int, last: int) -> None:
     broken = [name for name, value in means.items() if not math.isfinite(value)]
-    if not broken:
-        return
+    if broken:
+        what = f"{', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}"
+        raise _diverged(what, recipe, run)
+
+
+def _stop_unless_finite_weights(trainer: Trainer, recipe: Recipe, run: RunDir, step: int) -> None:
+    """Look at what is about to be saved: the last update before a checkpoint has no loss yet that would show it."""
+    tensors = ((f"{name}.{key}", t) for name, net in trainer.networks.items() for key, t in net.state_dict().items())
+    broken = not_finite(tensors)
+    if broken:
+        raise _diverged(f"{broken[0]} holds numbers that are not finite after step {step}", recipe, run)
+
+
+def _diverged(what: str, recipe: Recipe, run: RunDir) -> FailedError:
     kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
     advice = "--precision fp32, or " if recipe.train.precision == "bf16" else ""
     options = recipe.method.model_dump()
     rates = {path: options[path.removeprefix("method.")] for path in recipe.method_row.rates}
     used = ", ".join(f"{path} {rate:g}" for path, rate in rates.items())
     halved = " ".join(f"--set {path}={rate / 2:g}" for path, rate in rates.items())
-    raise FailedError(
-        f"{run.path}: {', '.join(broken)} became {means[broken[0]]} between steps {first + 1} and {last}; {kept}. "
-        f"The learning rates were {used}; precision {recipe.train.precision}. Try {advice}{halved}, with --new"
+    return FailedError(
+        f"{run.path}: {what}; {kept}. The learning rates were {used}; precision {recipe.train.precision}. "
+        f"Try {advice}{halved}, with --new"
     )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from augment.checks.advice import SCRATCH, by_number
 from augment.core.files import write_bytes, write_json, write_text
-from augment.errors import InputError, UsageError
+from augment.errors import InputError
 from augment.imaging.codec import encode_png
-from smallgan.core.checkpoint import read_state
 from smallgan.core.console import Log
-from smallgan.core.device import choose_device, describe_device
-from smallgan.core.run_dir import RunDir, append_jsonl, check_out, claim_run, next_run, numbered_runs
+from smallgan.core.device import choose_device, default_precision, describe_device, float32_math
+from smallgan.core.run_dir import RunDir, append_jsonl, claim_run
 from smallgan.core.run_log import TensorBoard, logged, write_environment
 from smallgan.data.images import grid
 from smallgan.metrics import evaluate
@@ -28,11 +26,11 @@ from smallgan.metrics.score_paths import COPY_METRICS, default_num_fake, prepare
 from smallgan.models.base import Generator
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
-from smallgan.sampling.pretrained import PretrainedSource
-from smallgan.tables.recipe import Recipe, differences, dump_recipe, read_recipe
+from smallgan.tables.recipe import Recipe, dump_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.factory import open_pretrained, prepare
-from smallgan.training.loop import GRID_IMAGES, Hooks, fit
+from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
+from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 
 
 def train(
@@ -53,14 +51,17 @@ def train(
     another. `log` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
     """
     chosen = choose_device(device)
-    recipe, source = open_pretrained(recipe)
-    run = find_run(recipe, root, out, new=new)
-    if run.reached(recipe.train.steps):
-        log(f"{run.path}: already trained to step {run.last_step()}; ask for more with --steps, or for --new")
-        return run
+    recipe, source = open_pretrained(with_precision(recipe, chosen))
     data = load_data(recipe, chosen)
-    _refuse_other_data(run, data.summary)
-    _refuse_other_generator(run, source)
+    run = find_run(recipe, data.summary, root, out, new=new)
+    refuse_other_data(run, data.summary)
+    refuse_other_generator(run, source)
+    if run.reached(recipe.train.steps):
+        log(
+            f"{run.path}: this recipe is already trained to step {run.last_step()}. "
+            "To train on, ask for more --steps; to train anew, add --new"
+        )
+        return run
     said: list[str] = []  # before there is a log
     trainer, batches = prepare(recipe, data, chosen, source, said.append)
     if out is None and not run.exists():
@@ -81,10 +82,19 @@ def train(
         with TensorBoard(run) as record:
             evaluator = _evaluator(recipe, run, data, chosen, log)
             hooks = Hooks(log, evaluator, stop_requested, record, advance)
-            step = fit(recipe, run, trainer, batches, hooks)
+            with float32_math(str(recipe.train.precision)):
+                step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
             log(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
     return run
+
+
+def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """Return the recipe with the precision that this device trains in, where it names none."""
+    if recipe.train.precision is not None:
+        return recipe
+    train = recipe.train.model_copy(update={"precision": default_precision(device)})
+    return recipe.model_copy(update={"train": train})
 
 
 def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
@@ -93,29 +103,14 @@ def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
     return [by_number(number)] if from_scratch and number < SCRATCH else []
 
 
-def find_run(recipe: Recipe, root: Path, out: Path | None, *, new: bool) -> RunDir:
-    """Return the run to go on with, or a fresh one. Raises UsageError when `out` holds a run of another recipe.
-
-    The number of steps may differ from the run's: a run with fewer steps than asked for is unfinished.
-    """
-    if out is not None:
-        run = RunDir(out)
-        check_out(out, "run", exists=run.exists(), new=new, ours=(".lock",), changes=lambda: _changes(recipe, run))
-        return run
-    for _, run in [] if new else reversed(numbered_runs(root)):
-        if run.exists() and not run.reached(recipe.train.steps) and not _changes(recipe, run):
-            return run
-    return next_run(root, recipe.name)
-
-
 def dry_run(
     recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, log: Log = print
 ) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
-    recipe, source = open_pretrained(recipe)
-    run = find_run(recipe, root, out, new=new)
+    recipe, source = open_pretrained(with_precision(recipe, chosen))
     data = load_data(recipe, chosen)
+    run = find_run(recipe, data.summary, root, out, new=new)
     trainer, batches = prepare(recipe, data, chosen, source, log)
     seconds = []
     for step in range(3):
@@ -138,49 +133,13 @@ def dry_run(
     }
 
 
-def _changes(recipe: Recipe, run: RunDir) -> dict[str, tuple[Any, Any]]:
-    found = differences(read_recipe(run.recipe), recipe)
-    # What is drawn of a run, and the page it stands on, change nothing in it.
-    free = ("train.steps", "sample.", "report.")
-    return {path: values for path, values in found.items() if not path.startswith(free)}
-
-
-def _refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
-    if not run.data.is_file():
-        return
-    before = json.loads(run.data.read_text(encoding="utf-8"))
-    for key in ("num_images", "num_real", "fingerprint", "kinds", "holdout"):
-        then, now = (_mark(each.get(key)) for each in (before, summary))
-        if then != now:
-            raise UsageError(
-                f"{run.path}: the images are not those that this run began with: {key} was {then}, is {now}; restore "
-                "them, or start another run with --new"
-            )
-
-
-def _mark(value: Any) -> Any:
-    """Return what tells one value of data.json from another: of images, their fingerprint."""
-    return value["fingerprint"] if isinstance(value, Mapping) and "fingerprint" in value else value
-
-
-def _refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None:
-    if source is None or not run.last_step():
-        return
-    before = read_state(run.checkpoint(run.last_step())).get("pretrained", {}).get("sha256")
-    if before and before != source.pretrained.sha256:
-        raise UsageError(
-            f"{source.pretrained.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
-            f"{source.pretrained.sha256[:16]}); put that file back, or start another run with --new"
-        )
-
-
 def _evaluator(
     recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, log: Log
-) -> Callable[[Generator, int], float | None]:
+) -> Callable[[Trainer, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score
     if not settings.metrics:
-        return lambda _generator, _step: None
+        return lambda _trainer, _step: None
     net, note = feature_net(settings.features, device)
     if note:
         log(note)
@@ -196,10 +155,11 @@ def _evaluator(
     against.append((of_copies, data.originals, data.summary["fingerprint"]))
     sides = [(names, sample_features(reals, net, "features of reals"), mark) for names, reals, mark in against if names]
 
-    def evaluate_step(generator: Generator, step: int) -> float | None:
+    def evaluate_step(trainer: Trainer, step: int) -> float | None:
         started = time.perf_counter()
         baselines = step >= recipe.train.steps  # what reals read is the same at every step: the last one tells it
-        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="")
+        generator = cast(Generator, trainer.generator_ema)
+        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
         fake = extract(sample_pixels(model, count, recipe.seed), net)
         merit = None
         try:

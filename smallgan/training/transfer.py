@@ -20,6 +20,7 @@ from smallgan.models.adapters import AdaptedGenerator, parameter_table
 from smallgan.models.base import Adaptable
 from smallgan.models.perceptual import Perceptual
 from smallgan.sampling.pretrained import PretrainedSource
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import Recipe
@@ -75,7 +76,7 @@ class TransferTrainer:
         if pixels.shape[1:3] != (adapter.size, adapter.size):
             raise UsageError(f"data.size {pixels.shape[1]}: the pretrained generator makes {adapter.size} px; use that")
         self._shown = pixels[:PAIRS_SHOWN]
-        self.device, self.seed, self.precision = device, recipe.seed, recipe.train.precision
+        self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.settings = settings
         weight = settings.perceptual_weight
         self.perceptual_weight = PERCEPTUAL_WEIGHT[settings.variant] if weight is None else weight
@@ -101,6 +102,7 @@ class TransferTrainer:
             "size": adapter.size,
             "z_dim": adapter.z_dim,
             "method": settings.model_dump(mode="json"),
+            "around_codes": settings.around_codes,
             "pretrained": dict(origin or {}),
         }
 
@@ -146,6 +148,13 @@ class TransferTrainer:
 
     def recalibrate_batchnorm(self) -> None:
         """Do nothing: moments are the pretrained generator's, and nothing is averaged."""
+
+    @property
+    def prior(self) -> Prior:
+        """How it is sampled: around the codes as they are now."""
+        if self.settings.around_codes is None:
+            return NORMAL
+        return Prior(self.codes.weight.detach().cpu().numpy(), self.settings.around_codes)
 
     def preview(self) -> Pixels:
         """Return what to show beside samples: training images, each above the image of its code."""

@@ -62,7 +62,7 @@ def set_features(
     found = _looked_up(images, net, what, fitted, expected) if skip_bad else None
     if found is not None:
         return found
-    facts = [images.facts(index) for index in range(len(images))]
+    facts = [images.info(index) for index in range(len(images))]
     sizes = {(each.height, each.width) for each in facts}
     height, width = next(iter(sizes))
     side = height if len(sizes) == 1 and height == width else None

@@ -26,7 +26,7 @@ from augment.policy.transforms import TRANSFORMS
 from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.readers import open_source
 
-FIELDS = ["file_name", "origin", "parent", "operations", "label", "width", "height", "sha256", "source", "resize_mode"]
+FIELDS = ["file_name", "origin", "parent", "operations", "label", "width", "height", "sha256", "source", "resize"]
 
 
 class FlatColours:
@@ -99,7 +99,7 @@ def test_parents_are_used_evenly(num, count, seed):
     assert max((uses[parent] for parent in range(num)), default=0) - min(uses[parent] for parent in range(num)) <= 1
 
 
-def test_uses_differ_by_at_most_one_over_all_shares_and_no_pair_comes_twice(tiny_set):
+def test_uses_differ_by_at_most_one_over_all_components_and_no_pair_comes_twice(tiny_set):
     plan = make_plan(open_source(tiny_set), "hflip+vflip+contrast", count=31)
     added = [entry for entry in plan.entries if entry.k is not None]
     uses = Counter(entry.source for entry in added)
@@ -108,7 +108,7 @@ def test_uses_differ_by_at_most_one_over_all_shares_and_no_pair_comes_twice(tiny
     assert len(fixed) == len(set(fixed))
 
 
-def test_more_than_the_distinct_pairs_is_an_error_for_fixed_kinds_only(tiny_set):
+def test_more_than_the_distinct_pairs_is_an_error_for_fixed_transforms_only(tiny_set):
     source = open_source(tiny_set)
     with pytest.raises(UsageError, match="at most 12"):
         make_plan(source, "hflip", count=13)
@@ -324,5 +324,5 @@ def test_memory_is_bounded_by_the_stated_budget(tmp_path, monkeypatch):
     source = open_source(tmp_path)
     for index in range(10):
         source.load(index)
-    assert 1 <= len(source._shelf._kept) <= 3
+    assert 1 <= len(source._cache._kept) <= 3
     assert mix(make_plan(source, "hflip", size=50), source).pixels[9, 0, 0, 0] == 9

@@ -12,12 +12,12 @@ from PIL import Image
 
 from augment.build.build import build
 from augment.build.export import check_container, container_path, pack
+from augment.build.make_dataset import make_dataset
 from augment.build.plan import make_plan
 from augment.errors import UsageError
 from augment.imaging.codec import Rules
 from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.readers import open_source
-from smallgan.cli.augment import make_dataset
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The ledger of a build: what it vouches for, and that a restart needs nothing else."""
+"""The progress log of a build: what it vouches for, and that a restart needs nothing else."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from augment.build import build as build_module
 from augment.build import worker
 from augment.build.build import build
 from augment.build.plan import make_plan
-from augment.build.progress_log import PROGRESS_LOG, ProgressLog, Written
+from augment.build.progress_log import PROGRESS_LOG, ProgressLog, WrittenImage
 from augment.core.files import sha256_bytes
 from augment.errors import OutputError
 from augment.sources.readers import open_source
@@ -18,14 +18,14 @@ from augment.sources.readers import open_source
 
 def _image(at, content, record, *, near_copy=False):
     """The line of an image whose file was written just now."""
-    return Written(at, sha256_bytes(content), len(content), time.time_ns(), near_copy, f"{record}\n".encode())
+    return WrittenImage(at, sha256_bytes(content), len(content), time.time_ns(), near_copy, f"{record}\n".encode())
 
 
 def _found(folder, num_images, at, path):
-    """What a ledger opened anew finds of an image: its hash, how many were kept and were near copies."""
-    ledger = ProgressLog(folder, num_images)
-    with ledger.opened():
-        return ledger.find(at, str(path)), ledger.num_kept, ledger.num_near_copies
+    """What a log opened anew knows of an image: its hash, how many were kept and were near copies."""
+    log = ProgressLog(folder, num_images)
+    with log.opened():
+        return log.lookup(at, str(path)), log.num_kept, log.num_near_copies
 
 
 def test_a_line_counts_while_the_file_is_as_it_was(tmp_path):
@@ -34,7 +34,7 @@ def test_a_line_counts_while_the_file_is_as_it_was(tmp_path):
     sha256 = sha256_bytes(b"picture")
     first = ProgressLog(tmp_path, 3)
     with first.opened():
-        first.note([_image(1, b"picture", '{"a": 1}', near_copy=True)])
+        first.record([_image(1, b"picture", '{"a": 1}', near_copy=True)])
     assert (first.num_kept, first.num_near_copies) == (0, 1)
     assert _found(tmp_path, 3, 0, path) == (None, 0, 0)
     assert _found(tmp_path, 3, 1, path) == (sha256, 1, 1)
@@ -52,32 +52,32 @@ def test_records_come_in_the_order_of_the_plan_with_those_of_an_earlier_try(tmp_
     path.write_bytes(b"picture")
     first = ProgressLog(tmp_path, 100)
     with first.opened():
-        first.note([_image(70, b"picture", '{"at": "70, früher"}')])
-        first.note([_image(71, b"picture", '{"at": "of a file that is gone"}')])
+        first.record([_image(70, b"picture", '{"at": "70, früher"}')])
+        first.record([_image(71, b"picture", '{"at": "of a file that is gone"}')])
     with (tmp_path / PROGRESS_LOG).open("ab") as file:
         file.write(b"72 cut sho")
-    ledger = ProgressLog(tmp_path, 100)
-    with ledger.opened():
-        assert ledger.find(70, str(path))
-        assert not ledger.find(71, str(tmp_path / "gone.png"))
+    log = ProgressLog(tmp_path, 100)
+    with log.opened():
+        assert log.lookup(70, str(path))
+        assert not log.lookup(71, str(tmp_path / "gone.png"))
         left = [at for at in reversed(range(100)) if at != 70]
         for first_of_batch in range(0, len(left), 7):
             batch = left[first_of_batch : first_of_batch + 7]
-            ledger.note(_image(at, b"%d" % at, json.dumps({"at": at})) for at in batch)
-        found = [json.loads(line)["at"] for line in ledger.records()]
+            log.record(_image(at, b"%d" % at, json.dumps({"at": at})) for at in batch)
+        found = [json.loads(line)["at"] for line in log.records()]
     assert found == [*range(70), "70, früher", *range(71, 100)]
     third = ProgressLog(tmp_path, 100)
     assert sum(third._is_earlier) == 100, "the line that was cut short did not spoil the one after it"
 
 
-def test_a_ledger_that_others_change_is_told(tmp_path):
-    ledger = ProgressLog(tmp_path, 1)
-    with ledger.opened():
-        ledger.note([_image(0, b"0", "{}")])
-        list(ledger.records())
+def test_a_log_that_others_change_is_told(tmp_path):
+    log = ProgressLog(tmp_path, 1)
+    with log.opened():
+        log.record([_image(0, b"0", "{}")])
+        list(log.records())
         (tmp_path / PROGRESS_LOG).write_bytes(b"else")
         with pytest.raises(OutputError, match="changed while it was in use"):
-            list(ledger.records())
+            list(log.records())
 
 
 @pytest.mark.parametrize("torn", [b"1 ab", b"x y z 1 2 {}\n", b"\xff\xfe\n", b"7 " + b"a" * 64 + b" 1 1 0 {}\n", b""])
@@ -88,14 +88,14 @@ def test_torn_and_strange_lines_are_left_out(tmp_path, torn):
 
 
 def test_copies_are_counted_among_what_was_added(tmp_path):
-    ledger = ProgressLog(tmp_path, 6)
-    with ledger.opened():
+    log = ProgressLog(tmp_path, 6)
+    with log.opened():
         for at, content in enumerate("ab" + "acdc"):  # two originals; one repeats an original, one an added one
-            ledger.note([_image(at, content.encode(), "{}")])
-    assert ledger.num_copies(first=2) == 2
+            log.record([_image(at, content.encode(), "{}")])
+    assert log.num_copies(first=2) == 2
 
 
-def test_a_killed_build_reads_no_image_that_the_ledger_has(tiny_set, tmp_path, monkeypatch):
+def test_a_killed_build_reads_no_image_that_the_log_has(tiny_set, tmp_path, monkeypatch):
     source = open_source(tiny_set)
     plan = make_plan(source, "hflip:1+contrast:3", ratio="1:2", size=24)
     whole = build(plan, source, tmp_path / "whole")
@@ -108,9 +108,9 @@ def test_a_killed_build_reads_no_image_that_the_ledger_has(tiny_set, tmp_path, m
         if len(written) == 30:
             raise Killed
         written.append(path)
-        making_write(path, data, **options)
+        original_write(path, data, **options)
 
-    making_write = worker.write_bytes
+    original_write = worker.write_bytes
     with monkeypatch.context() as patched:
         patched.setattr(worker, "write_bytes", dying)
         with pytest.raises(Killed):
@@ -136,7 +136,7 @@ def test_a_killed_build_reads_no_image_that_the_ledger_has(tiny_set, tmp_path, m
 
 def test_near_copies_and_copies_are_counted(tiny_set, tmp_path):
     policy = tmp_path / "mild.yaml"
-    policy.write_text("kinds: {mild: {contrast: {factor: [1.0, 1.0]}}}")
+    policy.write_text("transforms: {mild: {contrast: {factor: [1.0, 1.0]}}}")
     source = open_source(tiny_set)
     dataset = build(make_plan(source, str(policy), count=30), source, tmp_path / "out")
     assert dataset.num_near_copies == 30

@@ -8,7 +8,7 @@ import pytest
 
 from augment.build.build import build
 from augment.build.plan import make_plan
-from augment.build.reproduce import remake, remake_from
+from augment.build.reproduce import reproduce, reproduce_from
 from augment.core.files import sha256_file
 from augment.errors import FailedError, InputError, UsageError
 from augment.imaging.codec import Rules, decode
@@ -16,7 +16,7 @@ from augment.sources.mixed_dataset import read_records
 from augment.sources.readers import open_source
 
 POLICY = """
-kinds:
+transforms:
   wobble: [{ElasticTransform: {alpha: 30, sigma: 6}}, {GaussNoise: {std_range: [0.02, 0.06]}}]
   tilt: {Affine: {rotate: [-12, 12], border_mode: 4}}
 policy: hflip+wobble+tilt.contrast+CoarseDropout
@@ -50,20 +50,20 @@ def test_every_image_is_made_again_from_its_line(tiny_set, tmp_path, options):
     assert len(added) == 24
     for record in added:
         path = tmp_path / "out" / record.file_name
-        data, found = remake(path)
+        data, found = reproduce(path)
         assert data == path.read_bytes()
         assert found == record
 
 
-@pytest.mark.parametrize("rules", [Rules(gray=True), Rules(background=(0, 80, 0))], ids=["gray", "green ground"])
-def test_gray_sets_and_other_grounds_are_made_again_too(tiny_set, tmp_path, rules):
+@pytest.mark.parametrize("rules", [Rules(gray=True), Rules(background=(0, 80, 0))], ids=["gray", "green background"])
+def test_gray_sets_and_other_backgrounds_are_made_again_too(tiny_set, tmp_path, rules):
     source = open_source(tiny_set, rules=rules)
     for record in made(source, tmp_path / "out", count=12, size=24, resize_mode="pad"):
         path = tmp_path / "out" / record.file_name
-        assert remake(path)[0] == path.read_bytes()
+        assert reproduce(path)[0] == path.read_bytes()
     record = made(source, tmp_path / "jpeg", "contrast", count=3, size=24, resize_mode="pad", format="jpeg")[0]
     path = tmp_path / "jpeg" / record.file_name
-    assert remake(path, source=tiny_set)[0] == path.read_bytes()
+    assert reproduce(path, source=tiny_set)[0] == path.read_bytes()
 
 
 def test_the_line_and_the_parent_are_all_that_is_used(tiny_set, tmp_path):
@@ -71,9 +71,9 @@ def test_the_line_and_the_parent_are_all_that_is_used(tiny_set, tmp_path):
     line = json.loads(json.dumps(vars(record)))
     parent = decode((tmp_path / "out" / line["parent"]).read_bytes(), "parent")
     wanted = (tmp_path / "out" / line["file_name"]).read_bytes()
-    assert remake_from(record, parent) == wanted
+    assert reproduce_from(record, parent) == wanted
     (tmp_path / "out" / line["file_name"]).unlink()
-    assert remake(tmp_path / "out" / line["file_name"])[0] == wanted
+    assert reproduce(tmp_path / "out" / line["file_name"])[0] == wanted
 
 
 def test_originals_changed_and_saved_as_jpeg_need_the_source(tiny_set, tmp_path):
@@ -81,8 +81,8 @@ def test_originals_changed_and_saved_as_jpeg_need_the_source(tiny_set, tmp_path)
     record = made(source, tmp_path / "out", "contrast", size=24, format="jpeg")[0]
     path = tmp_path / "out" / record.file_name
     with pytest.raises(UsageError, match="name the source"):
-        remake(path)
-    assert remake(path, source=tiny_set)[0] == path.read_bytes()
+        reproduce(path)
+    assert reproduce(path, source=tiny_set)[0] == path.read_bytes()
 
 
 def test_images_of_a_generator_need_it(tiny_set, tmp_path):
@@ -91,32 +91,32 @@ def test_images_of_a_generator_need_it(tiny_set, tmp_path):
     ]
     path = tmp_path / "out" / record.file_name
     with pytest.raises(UsageError, match="--generator"):
-        remake(path)
-    assert remake(path, generator=Grays())[0] == path.read_bytes()
+        reproduce(path)
+    assert reproduce(path, generator=Grays())[0] == path.read_bytes()
 
 
 def test_what_cannot_be_made_again_says_why(tiny_set, tmp_path):
     out = tmp_path / "out"
     record = made(open_source(tiny_set), out, "contrast")[0]
     with pytest.raises(UsageError, match="an original"):
-        remake(out / record.parent)
+        reproduce(out / record.parent)
     with pytest.raises(InputError, match="has no line"):
-        remake(out / "images" / "other.png")
+        reproduce(out / "images" / "other.png")
     with pytest.raises(InputError, match="no finished mixed dataset"):
-        remake(tiny_set / "shape-00.png")
+        reproduce(tiny_set / "shape-00.png")
     (out / record.parent).write_bytes((out / record.file_name).read_bytes())
     with pytest.raises(UsageError, match="its bytes differ"):
-        remake(out / record.file_name)
+        reproduce(out / record.file_name)
     with pytest.raises(FailedError, match="is this the source"):
-        remake(out / record.file_name, source=tiny_set / "shape-00.png")
+        reproduce(out / record.file_name, source=tiny_set / "shape-00.png")
     (out / record.parent).unlink()
     with pytest.raises(UsageError, match="is not there"):
-        remake(out / record.file_name)
+        reproduce(out / record.file_name)
     plan = json.loads((out / "plan.json").read_text())
     plan["versions"]["numpy"] = "0.1"
     (out / "plan.json").write_text(json.dumps(plan))
     with pytest.raises(FailedError, match=r"numpy 0\.1 then"):
-        remake(out / record.file_name)
+        reproduce(out / record.file_name)
 
 
 def test_an_operation_that_does_not_exist_is_named(tiny_set, tmp_path):
@@ -126,7 +126,7 @@ def test_an_operation_that_does_not_exist_is_named(tiny_set, tmp_path):
     (out / "metadata.jsonl").write_text(text)
     name = json.loads(text.splitlines()[-1])["file_name"]
     with pytest.raises(InputError, match="operation 'contrst' is not known"):
-        remake(out / name)
+        reproduce(out / name)
 
 
 @pytest.mark.real_data
@@ -145,4 +145,4 @@ def test_eight_transforms_over_a_thousand_photographs(real_data, tmp_path):
     assert sums[0] == sums[1] == sums[2]
     for record in list(read_records(tmp_path / "0"))[1000::97]:
         path = tmp_path / "0" / record.file_name
-        assert remake(path)[0] == path.read_bytes() == (tmp_path / "1" / record.file_name).read_bytes()
+        assert reproduce(path)[0] == path.read_bytes() == (tmp_path / "1" / record.file_name).read_bytes()

@@ -37,30 +37,30 @@ def test_a_plain_mixture_says_nothing(tiny_set):
 @pytest.mark.parametrize(
     ("policy", "look"),
     [
-        ("hflip", "50% of the set mirrored left to right"),
-        ("contrast+negative", "25% of the set negative"),
-        ("contrast.vflip", "50% of the set upside down"),
-        ("CoarseDropout", "with parts missing"),
-        ("Rotate", "with edges of one colour (border_mode: 4"),
+        ("hflip", "50 % of the training set is mirrored, so generated images will be mirrored too"),
+        ("contrast+negative", "25 % of the training set is negative"),
+        ("contrast.vflip", "50 % of the training set is upside down"),
+        ("CoarseDropout", "50 % of the training set is missing parts"),
+        ("Rotate", "framed in one colour (border_mode: 4"),
         ("D4", "turned"),
     ],
 )
 def test_what_becomes_content_is_named_with_the_alternative(tiny_set, policy, look):
     text = said(tiny_set, policy, size=24)
     assert look in text
-    assert "biggan.diffaugment" in text
+    assert "smallgan train --diffaugment (method.diffaugment in a recipe)" in text
     assert ("left and right do not matter" in text) == (policy == "hflip")
 
 
 def test_the_parts_of_a_pipeline_are_seen(tiny_set, tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("kinds: {a: {OneOf: {transforms: [Blur, VerticalFlip]}}, b: {Rotate: {border_mode: 4}}}")
+    path.write_text("transforms: {a: {OneOf: {transforms: [Blur, VerticalFlip]}}, b: {Rotate: {border_mode: 4}}}")
     text = said(tiny_set, str(path))
-    assert "25% of the set upside down" in text
-    assert "edges" not in text
+    assert "25 % of the training set is upside down" in text
+    assert "framed" not in text
 
 
-def test_a_share_that_swamps_the_originals_is_told(tiny_set):
+def test_a_component_that_swamps_the_originals_is_told(tiny_set):
     assert said(tiny_set, "contrast", ratio="1:3") == ""
     assert "48 added images beside 12 originals: 80% of the set" in said(tiny_set, "contrast", ratio="1:4")
     assert said(tiny_set, "gan", count=12, generator=Grays()) == ""
@@ -72,7 +72,7 @@ def test_a_share_that_swamps_the_originals_is_told(tiny_set):
 def test_copies_are_told_when_they_were_seen(tiny_set, tmp_path):
     source = open_source(tiny_set)
     policy = tmp_path / "mild.yaml"
-    policy.write_text("kinds: {mild: {contrast: {factor: [1.0, 1.0]}}}")
+    policy.write_text("transforms: {mild: {contrast: {factor: [1.0, 1.0]}}}")
     told = advice_on_result(build(make_plan(source, str(policy), count=13), source, tmp_path / "mild"))
     assert len(told) == 2
     assert "1 added image is the same as another" in told[0] or "added images are the same as another" in told[0]

@@ -15,8 +15,9 @@ from augment.checks.inspect import check, summarise, what_is_done
 from augment.checks.open_checked import open_checked
 from augment.errors import InputError
 from augment.imaging.codec import Rules
-from augment.imaging.perceptual_hash import look_at, near_duplicates
+from augment.imaging.perceptual_hash import image_signature, near_duplicates
 from augment.imaging.symmetry import MIN_IMAGES, symmetries
+from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
 from smallgan.cli import inspect as inspect_command
 from smallgan.cli.inspect import as_table
@@ -54,27 +55,30 @@ def test_the_same_picture_saved_again_smaller_or_a_little_brighter_is_found_and_
     brighter = np.clip(one.astype(int) + 4, 0, 255).astype(np.uint8)
     smaller = np.asarray(Image.fromarray(one).resize((48, 36), Image.Resampling.LANCZOS))
     pictures = [photo(1), one, photo(2), jpeg(one, 60), smaller, photo(3), brighter, photo(4), jpeg(photo(4), 80)]
-    assert near_duplicates([look_at(each) for each in pictures]) == [[1, 3, 4, 6], [7, 8]]
+    assert near_duplicates([image_signature(each) for each in pictures]) == [[1, 3, 4, 6], [7, 8]]
     assert near_duplicates([]) == []
 
 
 def test_mirrored_and_negative_copies_are_not_near_duplicates():
     one = photo(0)
-    assert near_duplicates([look_at(each) for each in (one, one[:, ::-1].copy(), one[::-1].copy(), 255 - one)]) == []
+    assert (
+        near_duplicates([image_signature(each) for each in (one, one[:, ::-1].copy(), one[::-1].copy(), 255 - one)])
+        == []
+    )
 
 
 def test_nearly_empty_images_are_no_near_duplicates():
     blank = [np.full((40, 40, 3), value, np.uint8) for value in (250, 251, 252)]
-    assert near_duplicates([look_at(each) for each in blank]) == []
+    assert near_duplicates([image_signature(each) for each in blank]) == []
 
 
 def test_many_that_look_the_same_are_one_group_and_soon_found():
-    looks = [look_at(photo(0))] * 1500 + [look_at(photo(seed)) for seed in range(1, 500)]
-    assert near_duplicates(looks) == [list(range(1500))]
+    signatures = [image_signature(photo(0))] * 1500 + [image_signature(photo(seed)) for seed in range(1, 500)]
+    assert near_duplicates(signatures) == [list(range(1500))]
 
 
 def hints(pictures):
-    return {each.kind: each.fits for each in symmetries([look_at(p, keep_gray=True).gray for p in pictures])}
+    return {each.name: each.fits for each in symmetries([image_signature(p, keep_gray=True).gray for p in pictures])}
 
 
 def test_letters_care_about_mirrors_and_blots_do_not():
@@ -111,7 +115,7 @@ def folder(tmp_path):
 
 def test_a_summary_names_what_it_found(folder):
     source = open_source(folder)
-    found = summarise(source, check(source, looks=True), size=32, resize_mode="pad")
+    found = summarise(source, check(source, signatures=True), size=32, resize_mode="pad")
     assert found["duplicates"] == [["p2.png", "twin.png"]]
     assert found["near_duplicates"] == [["again.jpg", "p1.png"]]
     assert found["turned"] == ["turned.jpg"]
@@ -162,27 +166,30 @@ def test_the_command_prints_each_file_and_refuses_what_it_is_told_to(folder):
 def test_a_set_of_bad_files_alone_is_still_told_of(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"x")
     source = open_source(tmp_path)
-    found = summarise(source, check(source, looks=True))
+    found = summarise(source, check(source, signatures=True))
     assert found["advice"] == ["no image can be used; see the problems above"]
     assert "bad.png" in as_table(found, files=True)
 
 
-def test_the_door_makes_the_same_checks(folder):
+def test_open_checked_makes_the_same_checks(folder):
     with pytest.raises(InputError, match=r"bad\.gif"):
         open_checked(folder)
-    entered = open_checked(folder, skip_bad=True)
-    assert len(entered.source) == 8
-    assert len(entered.left_out) == 1
-    assert [note.split(" ")[1:4] for note in entered.notes] == [["files", "are", "equal"], ["images", "look", "the"]]
+    checked = open_checked(folder, skip_bad=True)
+    assert len(checked.source) == 8
+    assert len(checked.left_out) == 1
+    assert [note.split(" ")[1:4] for note in checked.notes] == [
+        ["files", "are", "equal"],
+        ["images", "look", "the"],
+    ]
 
 
-def test_the_door_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_path):
+def test_open_checked_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_path):
     for seed in range(60):
         Image.fromarray(letter(seed)).save(tmp_path / f"{seed:02}.png")
-    entered = open_checked(tmp_path)
-    [line] = entered.against_symmetry({"hflip", "contrast"})
+    checked = open_checked(tmp_path)
+    [line] = checked.against_symmetry(parse_policy("hflip+contrast"))
     assert line.startswith("mirrored left to right: copies differ from the set")
-    assert entered.against_symmetry({"contrast"}) == []
+    assert checked.against_symmetry(parse_policy("contrast")) == []
 
 
 ADVICE = {
@@ -197,15 +204,15 @@ ADVICE = {
 def test_advice_on_real_sets(real_data, name):
     number, advice, fitting = ADVICE[name]
     source = open_source(real_data / name)
-    found = summarise(source, check(source, workers=2, looks=True))
+    found = summarise(source, check(source, workers=2, signatures=True))
     assert found["advice"][0].startswith(f"{number} distinct images: {advice}")
-    assert [each["kind"] for each in found["symmetry"] if each["fits"]] == fitting
+    assert [each["name"] for each in found["symmetry"] if each["fits"]] == fitting
 
 
 @pytest.mark.real_data
 def test_digits_are_many_and_do_not_mirror(real_data):
     source = open_source(real_data / "digits" / "usps.npz")
-    found = summarise(source, check(source, workers=2, looks=True))
+    found = summarise(source, check(source, workers=2, signatures=True))
     assert "enough to train from scratch" in found["advice"][0]
     assert [each["fits"] for each in found["symmetry"]] == [False, False, False]
     assert any("all images are gray" in line for line in found["advice"])
@@ -214,7 +221,7 @@ def test_digits_are_many_and_do_not_mirror(real_data):
 @pytest.mark.real_data
 def test_near_duplicates_of_real_sets(real_data):
     source = open_source(real_data / "odd-inputs")
-    found = summarise(source, check(source, workers=2, looks=True))
+    found = summarise(source, check(source, workers=2, signatures=True))
     assert found["near_duplicates"] == [["twin-a.png", "twin-near.jpg"]]
     source = open_source(real_data / "celeba" / "train-1000")
-    assert summarise(source, check(source, workers=2, looks=True))["near_duplicates"] == []
+    assert summarise(source, check(source, workers=2, signatures=True))["near_duplicates"] == []

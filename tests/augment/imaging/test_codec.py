@@ -245,7 +245,7 @@ def test_unknown_fit_is_refused():
         resize_square(PHOTO, 8, "cover")
 
 
-def test_the_ground_is_a_colour_or_a_refusal():
+def test_the_background_is_a_colour_or_a_refusal():
     rgba = np.array([[[255, 0, 255, 0], [1, 2, 3, 255]]], np.uint8)
     data = file_of(rgba)
     found = decode_noted(data, "a.png", Rules(background=(0, 0, 255)))
@@ -259,14 +259,14 @@ def test_the_ground_is_a_colour_or_a_refusal():
 
 
 @pytest.mark.parametrize(("text", "colour"), [("white", WHITE), ("Black", (0, 0, 0)), ("#102030", (16, 32, 48))])
-def test_grounds_are_named_and_read_back(text, colour):
+def test_backgrounds_are_named_and_read_back(text, colour):
     assert parse_background(text) == colour
     assert parse_background(background_name(colour)) == colour
     assert parse_background(background_name(None)) is None
     with pytest.raises(UsageError, match="such as white"):
         parse_background("whit")
     with pytest.raises(UsageError, match="rgb, gray"):
-        parse_mode("grayscale")
+        parse_mode("cmyk")
 
 
 def test_gray_stays_gray_and_colour_becomes_gray_when_asked():

@@ -32,7 +32,7 @@ def originals():
     exif[0x0112] = 6
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "lime", "blue")]
     deep = Image.fromarray(picture()[..., 0].astype(np.uint16) * 257)
-    kinds = [
+    formats = [
         ("jpg", image, "JPEG", {}),
         ("jpg", image, "JPEG", {"progressive": True, "exif": exif}),
         ("jpg", image.convert("CMYK"), "JPEG", {}),
@@ -51,7 +51,7 @@ def originals():
         ("jp2", image, "JPEG2000", {}),
         ("avif", image, "AVIF", {}),
     ]
-    for suffix, each, format_, options in kinds:
+    for suffix, each, format_, options in formats:
         buffer = io.BytesIO()
         try:
             each.save(buffer, format_, **options)
@@ -80,10 +80,10 @@ def mutated(data, generator):
 
 
 def mutants():
-    kinds = list(originals())
-    assert len(kinds) >= 14
+    formats = list(originals())
+    assert len(formats) >= 14
     for number in range(NUM_FILES):
-        suffix, data = kinds[number % len(kinds)]
+        suffix, data = formats[number % len(formats)]
         yield f"{number:04d}.{suffix}", mutated(data, np.random.default_rng([7, number]))
 
 
@@ -108,11 +108,11 @@ def test_two_thousand_mutated_files_are_used_or_refused_by_name(tmp_path):
         assert told is None or (told.startswith(f"{name}: ") and "\n" not in told)
     assert slowest < MAX_SECONDS
     source = open_source(tmp_path)
-    records = check(source, workers=2, looks=True)
+    records = check(source, workers=2, signatures=True)
     assert len(records) == NUM_FILES, "nothing is skipped silently"
     assert not source.ignored
     good = [record for record in records if not record.problem]
-    assert all(record.sha256 and record.look for record in good)
+    assert all(record.sha256 and record.signature for record in good)
     assert NUM_FILES // 20 < len(good) < NUM_FILES * 19 // 20, "both ends are met"
 
 
@@ -122,7 +122,7 @@ import re, sys
 from pathlib import Path
 from augment.checks.inspect import check
 from augment.sources.readers import open_source
-records = check(open_source(Path(sys.argv[1])), workers=2, looks=True)
+records = check(open_source(Path(sys.argv[1])), workers=2, signatures=True)
 kilobytes = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 print(int(kilobytes) * 1024, *(bool(record.problem) for record in records))
 """

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from augment.errors import UsageError
-from augment.policy.albumentations_adapter import CLASS, apply, kinds, own_parameters, parameters, transform_kind
+from augment.policy.albumentations_adapter import (
+    CLASS,
+    apply,
+    library_names,
+    library_transform,
+    own_parameters,
+    parameters,
+)
 
 SIDE = 48
 PIXELS = cv2.resize(
@@ -35,18 +42,18 @@ NEEDED = {
 
 
 def made(name, **given):
-    return transform_kind({CLASS: name, **given}, "here")[0]
+    return library_transform({CLASS: name, **given}, "here")[0]
 
 
 def test_there_are_many_and_the_known_ones_are_among_them():
-    names = kinds()
+    names = library_names()
     assert len(names) > 80
     assert {"ElasticTransform", "GaussNoise", "CoarseDropout", "Affine", "CLAHE", "D4"} <= set(names)
     assert not {"Normalize", "ToTensorV2", "MaskDropout", "FDA", "Lambda", "Compose"} & set(names)
     assert all(summary and not summary.endswith(".") for summary in names.values())
 
 
-@pytest.mark.parametrize("name", sorted(kinds()))
+@pytest.mark.parametrize("name", sorted(library_names()))
 def test_each_is_repeated_from_its_json_alone(name):
     transform = made(name, **NEEDED.get(name, {}))
     params = transform.draw(np.random.default_rng(5))
@@ -59,7 +66,7 @@ def test_each_is_repeated_from_its_json_alone(name):
     np.random.seed(0)  # a transform that used the global generator would show
     cv2.setRNGSeed(3)
     assert (apply(PIXELS, again["transform"], again["seed"]) == first).all()
-    whole, _ = transform_kind(again["transform"], "again")
+    whole, _ = library_transform(again["transform"], "again")
     assert whole.settings == transform.settings == {"transform": again["transform"]}
     assert set(again["transform"]) - {CLASS, "p"} <= set(parameters(name))
 
@@ -121,9 +128,9 @@ def test_what_draws_nothing_is_known(name, varies):
 )
 def test_wrong_names_and_values_say_what_would_be_right(config, says):
     with pytest.raises(UsageError) as caught:
-        transform_kind(config, "kind 'x'")
+        library_transform(config, "transform 'x'")
     assert says in str(caught.value)
-    assert str(caught.value).startswith("kind 'x'")
+    assert str(caught.value).startswith("transform 'x'")
     assert "\n" not in str(caught.value)
 
 
@@ -143,7 +150,7 @@ def test_what_gives_no_pixels_of_the_same_size_is_refused(name, given, says):
 
 
 def test_what_albumentations_remarks_is_handed_on():
-    assert "Affine" in transform_kind({CLASS: "ShiftScaleRotate"}, "here")[1][0]
+    assert "Affine" in library_transform({CLASS: "ShiftScaleRotate"}, "here")[1][0]
 
 
 def test_parameters_of_base_classes_in_its_own_files_are_dropped_and_others_kept_to_be_refused():

@@ -1,4 +1,4 @@
-"""Policy expressions and the arithmetic of shares."""
+"""Policy expressions and the arithmetic of their weights."""
 
 from fractions import Fraction
 
@@ -8,27 +8,29 @@ from hypothesis import strategies as st
 
 from augment.build.plan import num_added
 from augment.errors import UsageError
-from augment.policy.expression import Policy, Share, parse_policy
+from augment.policy.expression import MixtureComponent, Policy, parse_policy
 from augment.policy.transforms import TRANSFORMS
 
-CHAINS = st.lists(st.sampled_from(sorted(TRANSFORMS)), min_size=1, max_size=4, unique=True).flatmap(
-    lambda kinds: st.booleans().map(lambda gan: tuple((["gan"] if gan else []) + kinds))
+PIPELINES = st.lists(st.sampled_from(sorted(TRANSFORMS.names)), min_size=1, max_size=4, unique=True).flatmap(
+    lambda names: st.booleans().map(lambda gan: tuple((["gan"] if gan else []) + names))
 )
 POLICIES = st.lists(
-    st.builds(Share, CHAINS, st.integers(1, 999)), max_size=5, unique_by=lambda share: tuple(sorted(share.chain))
-).map(lambda shares: Policy(tuple(shares)))
+    st.builds(MixtureComponent, PIPELINES, st.integers(1, 999)),
+    max_size=5,
+    unique_by=lambda component: tuple(sorted(component.pipeline)),
+).map(lambda components: Policy(tuple(components)))
 
 
 @given(POLICIES)
 def test_what_is_printed_reads_back_as_the_same_policy(policy):
     again = parse_policy(str(policy))
-    assert again.shares == policy.shares
+    assert again.components == policy.components
 
 
-@given(POLICIES.filter(lambda policy: policy.shares), st.integers(0, 100_000))
-def test_shares_are_exact_by_largest_remainder(policy, total):
+@given(POLICIES.filter(lambda policy: policy.components), st.integers(0, 100_000))
+def test_counts_are_exact_by_largest_remainder(policy, total):
     counts = policy.counts(total)
-    weights = [share.weight for share in policy.shares]
+    weights = [component.weight for component in policy.components]
     exact = [Fraction(total * weight, sum(weights)) for weight in weights]
     assert sum(counts) == total
     assert all(abs(count - quota) < 1 for count, quota in zip(counts, exact, strict=True))
@@ -48,12 +50,13 @@ def test_shares_are_exact_by_largest_remainder(policy, total):
         ("none", 7, ()),
     ],
 )
-def test_shares_worked_by_hand(text, total, counts):
+def test_counts_worked_by_hand(text, total, counts):
     assert parse_policy(text).counts(total) == counts
 
 
 def test_dot_binds_tighter_than_colon_and_colon_tighter_than_plus():
-    assert parse_policy(" hflip.contrast:3 + gan ").shares == (Share(("hflip", "contrast"), 3), Share(("gan",), 1))
+    components = parse_policy(" hflip.contrast:3 + gan ").components
+    assert components == (MixtureComponent(("hflip", "contrast"), 3), MixtureComponent(("gan",), 1))
 
 
 @pytest.mark.parametrize(
@@ -61,17 +64,22 @@ def test_dot_binds_tighter_than_colon_and_colon_tighter_than_plus():
     [
         ("hfilp+contrast", "did you mean 'hflip'?"),
         ("HFLIP", "did you mean 'hflip'?"),
-        ("wibble", "Kinds: hflip, vflip, contrast, negative, gan, none"),
+        ("wibble", "There are hflip, vflip, contrast, negative, gan, none"),
         ("none+hflip", "'none' stands alone"),
         ("hflip.none", "'none' stands alone"),
         ("none:2", "'none' stands alone"),
         ("hflip.gan", "only come first"),
         ("gan.gan", "only come first"),
-        ("hflip.contrast.hflip", "undoes it"),
+        ("hflip.hflip", "'hflip.hflip' leaves every image as it is"),
+        ("contrast+vflip.negative.vflip.negative", "leaves every image as it is"),
+        ("gan.hflip.hflip", "'hflip.hflip' leaves every image as it is"),
+        ("hflip.contrast+hflip.contrast", "give weights"),
+        ("hflip+HorizontalFlip", "'hflip' and 'HorizontalFlip' would make the same image twice"),
+        ("vflip+negative.vflip.negative", "the same image twice"),
         ("hflip+hflip", "give weights"),
         ("hflip.vflip+vflip.hflip", "give weights"),
-        ("hflip++contrast", "a kind is missing"),
-        ("hflip.", "a kind is missing"),
+        ("hflip++contrast", "a transform is missing"),
+        ("hflip.", "a transform is missing"),
         ("", "empty"),
         ("hflip:0", "whole number from 1"),
         ("hflip:1.5", "whole number from 1"),

@@ -1,4 +1,4 @@
-"""Policy files: named kinds, weights and chains, albumentations' own pipelines, and what is said of mistakes."""
+"""Policy files: named transforms, weights, pipelines, those of albumentations, and what is said of mistakes."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.readers import open_source
 
 EIGHT = """
-kinds:
+transforms:
   wobble: {ElasticTransform: {alpha: 30, sigma: 6, border_mode: 4}}
   grain: {GaussNoise: {std_range: [0.02, 0.06]}}
   holes: CoarseDropout
@@ -67,8 +67,8 @@ def test_eight_transforms_give_the_same_bytes_by_any_number_of_workers_and_again
     seeds = [json.loads(o["params"])["seed"] for line in added for o in line["operations"] if "seed" in o["params"]]
     assert len(set(seeds)) == len(seeds)
     settings_ = json.loads(made[0]["plan.json"])
-    assert settings_["kinds"]["holes"][0]["transform"]["__class_fullname__"] == "CoarseDropout"
-    assert settings_["kinds"]["strange"] == [{"name": "contrast", "factor": [[1.5, 1.8]]}]
+    assert settings_["custom_transforms"]["holes"][0]["transform"]["__class_fullname__"] == "CoarseDropout"
+    assert settings_["custom_transforms"]["strange"] == [{"name": "contrast", "factor": [[1.5, 1.8]]}]
     assert settings_["versions"]["albumentations"]
     factors = [
         json.loads(o["params"])["factor"] for line in added for o in line["operations"] if o["name"] == "contrast"
@@ -94,22 +94,24 @@ def test_the_example_in_the_documentation_works(tiny_set, tmp_path):
 
 def test_a_changed_policy_file_is_another_plan(tiny_set, tmp_path):
     source = open_source(tiny_set)
-    path = written(tmp_path, "kinds: {grain: {GaussNoise: {std_range: [0.1, 0.2]}}}")
+    path = written(tmp_path, "transforms: {grain: {GaussNoise: {std_range: [0.1, 0.2]}}}")
     build(make_plan(source, str(path)), source, tmp_path / "out")
-    written(tmp_path, "kinds: {grain: {GaussNoise: {std_range: [0.1, 0.3]}}}")
-    with pytest.raises(UsageError, match="another plan stands there: kinds"):
+    written(tmp_path, "transforms: {grain: {GaussNoise: {std_range: [0.1, 0.3]}}}")
+    with pytest.raises(UsageError, match="another plan stands there: custom_transforms"):
         build(make_plan(source, str(path)), source, tmp_path / "out")
 
 
-def test_kinds_alone_are_equal_shares_and_the_folder_is_named_after_the_file(tmp_path):
-    policy = read_policy_file(written(tmp_path, "kinds: {a: Blur, b: [hflip, MedianBlur], c: negative}", "mild.yml"))
+def test_transforms_alone_are_in_equal_parts_and_the_folder_is_named_after_the_file(tmp_path):
+    policy = read_policy_file(
+        written(tmp_path, "transforms: {a: Blur, b: [hflip, MedianBlur], c: negative}", "mild.yml")
+    )
     assert (str(policy), policy.title) == ("a+b+c", "mild")
-    assert [share.is_random for share in policy.shares] == [True, True, False]
+    assert [component.is_random for component in policy.components] == [True, True, False]
 
 
 def test_transforms_may_stand_in_an_expression_by_their_names(tiny_set, tmp_path):
     policy = load_policy("hflip+GaussNoise.hflip:2")
-    assert list(policy.own) == ["GaussNoise"]
+    assert list(policy.custom_transforms) == ["GaussNoise"]
     source = open_source(tiny_set)
     build(make_plan(source, policy, count=6), source, tmp_path / "out")
     assert Counter(len(r.operations) for r in MixedDataset.open(tmp_path / "out").records) == {0: 12, 1: 2, 2: 4}
@@ -136,7 +138,7 @@ def test_pipelines_that_albumentations_saved_are_read_as_they_are(tiny_set, tmp_
     albumentations.save(pipeline, path, data_format=data_format)
     policy = load_policy(str(path))
     assert (policy.title, str(policy)) == ("my pipeline", "my_pipeline")
-    parts = policy.own["my_pipeline"][0]["transform"]["transforms"]
+    parts = policy.custom_transforms["my_pipeline"][0]["transform"]["transforms"]
     assert [part["p"] for part in parts] == [0.5, 0.9]
     assert [part["p"] for part in parts[1]["transforms"]] == [0.3, 0.7]
     source = open_source(tiny_set)
@@ -146,7 +148,7 @@ def test_pipelines_that_albumentations_saved_are_read_as_they_are(tiny_set, tmp_
 def test_an_old_pipeline_may_say_always_apply(tmp_path):
     old = {"__class_fullname__": "albumentations.augmentations.transforms.Blur", "always_apply": True, "p": 0.2}
     path = written(tmp_path, json.dumps({"__version__": "1.3.1", "transform": old}), "old.json")
-    assert read_policy_file(path).own["old"][0]["transform"] == {
+    assert read_policy_file(path).custom_transforms["old"][0]["transform"] == {
         "__class_fullname__": "Blur", "p": 1.0, "blur_limit": [3, 7],
     }  # fmt: skip
 
@@ -154,29 +156,31 @@ def test_an_old_pipeline_may_say_always_apply(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("kindss: {}", "unknown key 'kindss'; did you mean 'kinds'"),
-        ("kinds: {a: Blurr}", "kind 'a': albumentations 2.0.8 has no transform 'Blurr'; did you mean 'Blur'"),
-        ("kinds: {a: hfilp}", "did you mean 'hflip'"),
-        ("kinds: {a: {Blur: {blr_limit: 3}}}", "no parameter 'blr_limit'; did you mean 'blur_limit'"),
-        ("kinds: {a: {Blur: {blur_limit: wide}}}", "found 'wide'"),
-        ("kinds: {a: {Blur: {p: 0.5}}}", "counted, not drawn"),
-        ("kinds: {a: Blur, a: Blur}", "'a' stands twice"),
-        ("kinds: [a", "not YAML"),
+        ("transformss: {}", "unknown key 'transformss'; did you mean 'transforms'"),
+        ("kinds: {}", "the key 'kinds' is called 'transforms' now"),
+        ("transforms: {a: {contrast: {factor: [0, 101]}}}", "contrast has factor [0, 101]; needed a range"),
+        ("transforms: {a: Blurr}", "transform 'a': albumentations 2.0.8 has no transform 'Blurr'; did you mean 'Blur'"),
+        ("transforms: {a: hfilp}", "did you mean 'hflip'"),
+        ("transforms: {a: {Blur: {blr_limit: 3}}}", "no parameter 'blr_limit'; did you mean 'blur_limit'"),
+        ("transforms: {a: {Blur: {blur_limit: wide}}}", "found 'wide'"),
+        ("transforms: {a: {Blur: {p: 0.5}}}", "counted, not drawn"),
+        ("transforms: {a: Blur, a: Blur}", "'a' is there twice"),
+        ("transforms: [a", "not YAML"),
         ("- a", "holds list, no mapping"),
         ("", "holds NoneType, no mapping"),
         ("{}", "needed an expression"),
-        ("kinds: [a]", "kinds is ['a']"),
-        ("kinds: {hflip: Blur}", "has that name already"),
-        ("kinds: {a b: Blur}", "needed a name of letters"),
-        ("kinds: {a: []}", "does nothing"),
-        ("kinds: {a: 3}", "needed a name, or a name with its parameters"),
-        ("kinds: {a: gan}", "no transform of an image"),
-        ("kinds: {a: {hflip: {x: 1}}}", "hflip has no parameter 'x'"),
-        ("kinds: {a: {contrast: {factr: 1}}}", "did you mean 'factor'"),
-        ("kinds: {a: {contrast: {factor: [2, 1]}}}", "needed a range"),
-        ("kinds: {a: {OneOf: {transforms: []}}}", "needed a list of transforms"),
-        ("kinds: {a: {OneOf: {transforms: [Blr]}}}", "did you mean 'Blur'"),
-        ("kinds: {wobble: Blur}\npolicy: hflip+wobbel", "did you mean 'wobble'"),
+        ("transforms: [a]", "transforms is ['a']"),
+        ("transforms: {hflip: Blur}", "has that name already"),
+        ("transforms: {a b: Blur}", "needed a name of letters"),
+        ("transforms: {a: []}", "does nothing"),
+        ("transforms: {a: 3}", "needed a name, or a name with its parameters"),
+        ("transforms: {a: gan}", "no transform of an image"),
+        ("transforms: {a: {hflip: {x: 1}}}", "hflip has no parameter 'x'"),
+        ("transforms: {a: {contrast: {factr: 1}}}", "did you mean 'factor'"),
+        ("transforms: {a: {contrast: {factor: [2, 1]}}}", "needed a range"),
+        ("transforms: {a: {OneOf: {transforms: []}}}", "needed a list of transforms"),
+        ("transforms: {a: {OneOf: {transforms: [Blr]}}}", "did you mean 'Blur'"),
+        ("transforms: {wobble: Blur}\npolicy: hflip+wobbel", "did you mean 'wobble'"),
         ("policy: hflip+Blurr", "did you mean 'Blur'"),
         ("transform: 3", "albumentations.save"),
         ("transform: {__class_fullname__: Blurr}", "a pipeline saved by albumentations an unknown version"),
@@ -198,14 +202,14 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("kinds: {a: Affine}", "leaves every image as it is"),
-        ("kinds: {a: Normalize}", "gave float32"),
-        ("kinds: {a: {RandomScale: {scale_limit: [0.4, 0.5]}}}", "needed the same size"),
-        ("kinds: {a: {RandomCrop: {height: 90, width: 90}}}", "cannot be applied"),
+        ("transforms: {a: Affine}", "leaves every image as it is"),
+        ("transforms: {a: Normalize}", "gave float32"),
+        ("transforms: {a: {RandomScale: {scale_limit: [0.4, 0.5]}}}", "needed the same size"),
+        ("transforms: {a: {RandomCrop: {height: 90, width: 90}}}", "cannot be applied"),
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_planned(tiny_set, tmp_path, text, says):
-    with pytest.raises(UsageError, match="kind 'a'") as caught:
+    with pytest.raises(UsageError, match="pipeline 'a'") as caught:
         make_plan(open_source(tiny_set), str(written(tmp_path, text)), size=32)
     assert says in str(caught.value)
 
@@ -240,10 +244,12 @@ SCALARS = WORDS | st.none() | st.booleans() | st.integers(-3, 300) | st.floats(a
 VALUES = st.recursive(
     SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(WORDS, below, max_size=3), max_leaves=12
 )
-KIND = st.dictionaries(st.sampled_from(["Blur", "OneOf", "Affine", "contrast", "Compose"]), VALUES, max_size=1) | VALUES
+TRANSFORM = (
+    st.dictionaries(st.sampled_from(["Blur", "OneOf", "Affine", "contrast", "Compose"]), VALUES, max_size=1) | VALUES
+)
 FILES = st.one_of(
     VALUES,
-    st.fixed_dictionaries({"kinds": st.dictionaries(WORDS, KIND, max_size=3)}, optional={"policy": WORDS}),
+    st.fixed_dictionaries({"transforms": st.dictionaries(WORDS, TRANSFORM, max_size=3)}, optional={"policy": WORDS}),
     st.fixed_dictionaries({"transform": st.dictionaries(WORDS, VALUES, max_size=4)}),
 )
 
@@ -259,13 +265,13 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_words(tmp_path_factory, 
         policy = load_policy(str(path))
     except UsageError as error:
         said = str(error)
-    assert str(path) in said if said else policy.shares or str(policy) == "none"
+    assert str(path) in said if said else policy.components or str(policy) == "none"
 
 
 def test_keys_may_be_taken_over_from_elsewhere_in_the_file(tmp_path):
-    text = "kinds:\n  a: {Blur: &blur {blur_limit: 5}}\n  b: {MedianBlur: {<<: *blur}}\n"
-    own = read_policy_file(written(tmp_path, text)).own
-    assert own["b"][0]["transform"]["blur_limit"] == own["a"][0]["transform"]["blur_limit"] == [3, 5]
+    text = "transforms:\n  a: {Blur: &blur {blur_limit: 5}}\n  b: {MedianBlur: {<<: *blur}}\n"
+    custom = read_policy_file(written(tmp_path, text)).custom_transforms
+    assert custom["b"][0]["transform"]["blur_limit"] == custom["a"][0]["transform"]["blur_limit"] == [3, 5]
 
 
 def test_a_file_nested_without_end_is_refused(tmp_path):

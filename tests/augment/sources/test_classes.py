@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from augment.build.build import build, mix
+from augment.build.make_dataset import make_dataset
 from augment.build.plan import make_plan
 from augment.errors import InputError, UsageError
-from augment.sources.classes import class_goals, imbalance, parse_per_class
+from augment.sources.classes import class_targets, imbalance, parse_per_class
 from augment.sources.concat import parse_extra_source
 from augment.sources.image_set import SourceImage
 from augment.sources.readers import open_source
-from smallgan.cli.augment import make_dataset
 
 SIZES = {"ants": 3, "bees": 8, "cats": 5}
 
@@ -79,8 +79,8 @@ def test_parents_are_of_the_class_and_used_evenly_and_shares_are_exact(classed):
         uses = Counter(entry.source for entry in added)
         assert len(added) == 12 - count
         assert max(uses.values()) - min(uses.values()) <= 1
-        kinds = Counter(len(entry.operations) for entry in added)
-        assert abs(kinds[1] - 2 * len(added) / 3) < 1
+        counts = Counter(len(entry.operations) for entry in added)
+        assert abs(counts[1] - 2 * len(added) / 3) < 1
         assert {plan.entries[entry.source].label for entry in added} == {label}
     assert sorted(entry.k for entry in plan.entries if entry.k is not None) == list(range(20))
 
@@ -120,11 +120,11 @@ def test_without_classes_there_is_nothing_to_count(classed):
 
 def test_originals_stay_before_synthetic_ones():
     images = [SourceImage(f"{n}", "a", "synthetic" if n % 2 else "original") for n in range(10)]
-    [goal] = class_goals(images, "6", None, 0)
+    [goal] = class_targets(images, "6", None, 0)
     assert goal.num_left_out == 4
     assert [images[index].origin for index in goal.taken].count("original") == 5
     assert goal.parents == tuple(index for index in goal.taken if index % 2 == 0)
-    assert class_goals(images, "6", None, 0) == [goal]
+    assert class_targets(images, "6", None, 0) == [goal]
 
 
 def test_per_class_is_read_and_imbalance_told():
@@ -133,9 +133,10 @@ def test_per_class_is_read_and_imbalance_told():
     assert "from 10 (a) to 20 (b), 2.0 times" in imbalance({"a": 10, "b": 20})
 
 
-def test_further_sources_are_taken_by_share_and_synthetic_ones_are_nobodys_parents(classed, tmp_path):
+def test_extra_sources_are_taken_by_amount_and_synthetic_ones_are_nobodys_parents(classed, tmp_path):
     more, made = fill(tmp_path / "more", 6, start=7), fill(tmp_path / "made", 9, start=8)
-    options = {"also": [f"{more}=4"], "synthetic": [f"{made}=50%"], "seed": 2}
+    extra = [parse_extra_source(f"{more}=4", "original"), parse_extra_source(f"{made}=50%", "synthetic")]
+    options = {"extra": extra, "seed": 2}
     result = make_dataset(classed, "hflip", out=tmp_path / "out", **options)
     assert (result["num_original"], result["num_synthetic"], result["num_added"]) == (20, 8, 20)
     lines = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text("utf-8").splitlines()]
@@ -155,7 +156,7 @@ def test_further_sources_are_taken_by_share_and_synthetic_ones_are_nobodys_paren
     assert len(open_source(tmp_path / "out").originals()) == 20
 
 
-def test_shares_that_cannot_be_had_are_told(classed, tmp_path):
+def test_amounts_that_cannot_be_had_are_told(classed, tmp_path):
     made = fill(tmp_path / "made", 3)
     for text, says in (
         (f"{made}=4", "4 images asked for by 4"),
@@ -163,10 +164,10 @@ def test_shares_that_cannot_be_had_are_told(classed, tmp_path):
         (f"{made}=x", "PATH=NUMBER"),
     ):
         with pytest.raises(UsageError, match=says):
-            make_dataset(classed, "hflip", out=tmp_path / "out", synthetic=[text])
+            make_dataset(classed, "hflip", out=tmp_path / "out", extra=[parse_extra_source(text, "synthetic")])
     (made / "bad.png").write_bytes(b"x")
     with pytest.raises(InputError, match=r"bad\.png"):
-        make_dataset(classed, "hflip", out=tmp_path / "out", synthetic=[str(made)])
+        make_dataset(classed, "hflip", out=tmp_path / "out", extra=[parse_extra_source(str(made), "synthetic")])
     assert parse_extra_source("a=b/c", "original").path.name == "c"
     assert not (tmp_path / "out").exists()
 

@@ -7,13 +7,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from augment.build.make_dataset import make_dataset
 from augment.checks.inspect import check
 from augment.errors import InputError, MissingError, UsageError
 from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.readers import open_source
 from smallgan.cli import augment as augment_command
 from smallgan.cli import inspect as inspect_command
-from smallgan.cli.augment import make_dataset
 
 app = typer.Typer()
 augment_command.register(app)

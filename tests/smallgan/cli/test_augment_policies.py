@@ -1,4 +1,4 @@
-"""`smallgan augment` beside building: --kinds, --preview, --remake, and what is said while it builds."""
+"""`smallgan augment` beside building: --list-transforms, --preview, --reproduce, and what is said while it builds."""
 
 import json
 
@@ -16,7 +16,7 @@ from smallgan.cli import augment as augment_command
 
 app = typer.Typer()
 augment_command.register(app)
-POLICY = "kinds: {grain: GaussNoise, tilt: {Affine: {rotate: [-20, 20]}}}\npolicy: hflip+grain+tilt\n"
+POLICY = "transforms: {grain: GaussNoise, tilt: {Affine: {rotate: [-20, 20]}}}\npolicy: hflip+grain+tilt\n"
 
 
 def call(*arguments):
@@ -29,15 +29,15 @@ def _elsewhere(tmp_path, monkeypatch):
     (tmp_path / "mild.yaml").write_text(POLICY)
 
 
-def test_kinds_lists_ours_and_theirs_with_parameters():
-    result = call("--kinds")
+def test_the_list_has_ours_and_theirs_with_parameters():
+    result = call("--list-transforms")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert "  hflip: mirrored left to right" in lines
     at = lines.index(next(line for line in lines if line.startswith("  GaussianBlur: ")))
     assert "sigma_limit=(0.5, 3.0)" in lines[at + 1]
     assert any("height (needed), width (needed)" in line for line in lines)
-    listed = {kind["name"]: kind for kind in json.loads(call("--kinds", "--json").stdout)}
+    listed = {entry["name"]: entry for entry in json.loads(call("--list-transforms", "--json").stdout)}
     assert {"gan", "none", "contrast", "ElasticTransform"} <= set(listed)
     assert listed["ElasticTransform"]["parameters"]["sigma"] == "50"
     assert listed["ElasticTransform"]["library"] == "albumentations"
@@ -79,7 +79,7 @@ def test_a_preview_shows_the_sources_beside_the_first(tiny_set, tmp_path):
     assert not (captions[1] == captions[2]).all()
 
 
-def test_a_preview_of_a_gray_set_is_gray_on_the_ground_asked_for(tiny_set, tmp_path):
+def test_a_preview_of_a_gray_set_is_gray_on_the_background_asked_for(tiny_set, tmp_path):
     options = ["--size", 32, "--resize-mode", "pad", "--mode", "gray", "--background", "black", "--preview", "look.png"]
     assert call(tiny_set, "--policy", "RGBShift+ColorJitter", *options).exit_code == 0
     tiles = decode((tmp_path / "look.png").read_bytes(), "look.png")[100:, 24 : 24 + 112]
@@ -100,7 +100,7 @@ def test_the_first_rows_show_originals_and_what_became_of_them(tiny_set):
     [
         (["--policy", "mild.yaml", "--preview", "look.jpg"], UsageError, "needed the name of a PNG file"),
         (["--policy", "gan", "--preview", "look.png"], UsageError, "--generator"),
-        (["--policy", "Normalize", "--preview", "look.png"], UsageError, "unknown kind 'Normalize'"),
+        (["--policy", "Normalize", "--preview", "look.png"], UsageError, "unknown transform 'Normalize'"),
         (["--policy", "mild.yml", "--preview", "look.png"], InputError, "not there"),
     ],
 )
@@ -115,18 +115,18 @@ def test_an_image_is_made_again_by_the_command(tiny_set, tmp_path):
     built = json.loads(call(tiny_set, "--policy", "mild.yaml", "--json").stdout)
     assert built["path"].replace("\\", "/") == "out/tiny-mild"
     assert built["added"] == {"hflip": 4, "grain": 4, "tilt": 4}
-    assert "content" in built["warnings"][0]
+    assert "training set is mirrored" in built["warnings"][0]
     image = next((tmp_path / built["path"] / "images").glob("*__tilt-*.png"))
-    result = call("--remake", image, "--out", tmp_path / "again.png")
-    assert "made again by Affine; the same bytes" in result.stdout
+    result = call("--reproduce", image, "--out", tmp_path / "again.png")
+    assert "reproduced by Affine; the same bytes" in result.stdout
     assert (tmp_path / "again.png").read_bytes() == image.read_bytes()
-    remade = json.loads(call("--remake", image, "--json").stdout)
-    assert (tmp_path / remade["path"]).read_bytes() == image.read_bytes()
-    wrong = call("--remake", image, "--out", tmp_path / "again.jpg")
+    done = json.loads(call("--reproduce", image, "--json").stdout)
+    assert (tmp_path / done["path"]).read_bytes() == image.read_bytes()
+    wrong = call("--reproduce", image, "--out", tmp_path / "again.jpg")
     assert "ending in .png" in str(wrong.exception)
 
 
 def test_notes_stand_on_stderr_while_building(tiny_set):
     result = call(tiny_set, "--policy", "negative", "--out", "negatives")
-    assert "note: a generator takes what it is shown for content: 50% of the set negative" in result.stderr
+    assert "note: 50 % of the training set is negative, so generated images will be negative too" in result.stderr
     assert "note" not in result.stdout

@@ -15,7 +15,7 @@ def test_what_is_soon_done_says_nothing_and_what_lasts_says_how_far(capsys, monk
     monkeypatch.setattr(console.time, "monotonic", iter((0.0, 4.0, 8.0)).__next__)
     with console.progress("building", 10) as advance:
         advance(5)
-    assert capsys.readouterr().err == "building: 5 of 10, 1.25 a second, 4 s left\n"
+    assert capsys.readouterr().err == "building: 5 of 10, 1.25 per second, ETA 4s\n"
 
 
 def test_the_first_signal_asks_to_stop_and_the_second_interrupts(capsys):
@@ -24,14 +24,14 @@ def test_the_first_signal_asks_to_stop_and_the_second_interrupts(capsys):
         assert not stop_requested()
         signal.raise_signal(signal.SIGINT)
         assert stop_requested()
-        assert "stopping after this step" in capsys.readouterr().err
+        assert "Stopping after this step. Press Ctrl-C again" in capsys.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5990, "100 min"), (11_600, "3.2 h")]
+    ("seconds", "said"), [(0.4, "0s"), (59.6, "1m00s"), (95, "1m35s"), (3599.7, "1h00m"), (11_130, "3h05m")]
 )
-def test_durations_are_said_as_people_say_them(seconds, said):
+def test_durations_have_two_units_at_most(seconds, said):
     assert console.duration(seconds) == said

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from augment.errors import UsageError
-from smallgan.core.device import choose_device
+from smallgan.core.device import choose_device, default_precision, float32_math
 from smallgan.core.rng import Stream, normal, rng
 
 
@@ -42,3 +42,21 @@ def test_the_cpu_is_always_there():
 def test_a_device_that_is_not_to_be_had_is_refused(name):
     with pytest.raises(UsageError, match=f"--device {name}"):
         choose_device(name)
+
+
+def test_fp32_is_fp32_on_a_gpu_and_tf32_has_a_name_of_its_own():
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    before = [each.fp32_precision for each in settings]
+    with float32_math("fp32"):
+        assert {each.fp32_precision for each in settings} == {"ieee"}
+        with float32_math("tf32"):
+            assert {each.fp32_precision for each in settings} == {"tf32"}
+        assert {each.fp32_precision for each in settings} == {"ieee"}
+    assert [each.fp32_precision for each in settings] == before
+
+
+@pytest.mark.parametrize(("capability", "wanted"), [((7, 5), "fp32"), ((8, 0), "tf32"), ((9, 0), "tf32")])
+def test_tf32_is_the_default_where_a_gpu_has_it(monkeypatch, capability, wanted):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert default_precision(torch.device("cuda")) == wanted
+    assert default_precision(torch.device("cpu")) == "fp32"

@@ -45,10 +45,10 @@ BOTH = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dark")
 
 
 @pytest.mark.parametrize("opened", BOTH, indirect=True)
-def test_nothing_is_asked_for_and_nothing_complains(opened, page_file):
+def test_the_page_makes_no_request_and_logs_no_error(opened, page_file):
     opened.locator("footer").scroll_into_view_if_needed()
-    assert opened.heard == []
-    assert [url for url in opened.asked if not url.startswith("data:")] == [page_file.as_uri()]
+    assert opened.logged == []
+    assert [url for url in opened.requested if not url.startswith("data:")] == [page_file.as_uri()]
 
 
 @pytest.mark.parametrize("opened", BOTH, indirect=True)
@@ -110,13 +110,13 @@ def test_headings_step_down_one_at_a_time(opened):
 
 def test_it_prints(opened):
     assert opened.pdf(format="A4").startswith(b"%PDF")
-    assert opened.heard == []
+    assert opened.logged == []
 
 
 def _luminance(colour: str) -> float:
     """Relative luminance of #rgb or #rrggbb (WCAG 2.2)."""
     digits = colour.lstrip("#")
     digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
-    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    parts = [int(digits[index : index + 2], 16) / 255 for index in (0, 2, 4)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

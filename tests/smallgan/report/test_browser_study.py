@@ -39,7 +39,7 @@ def policies(page) -> list[str]:
 def test_the_verdict_and_the_order_stand_on_the_first_screen(browser, page_file):
     with window(browser, page_file) as page:
         sentence = page.locator(".sentence")
-        assert sentence.inner_text().startswith("3 seeds suggest that hflip helps")
+        assert sentence.inner_text().startswith("Preliminary: hflip lowers KMMD")
         for shown in (sentence, page.locator("table.ranked tbody tr").nth(3)):
             box = shown.bounding_box()
             assert box["y"] + box["height"] <= 900
@@ -68,12 +68,12 @@ def test_tables_are_sorted_by_keyboard(browser, page_file):
         assert policies(page)[-1] == "none"
         page.keyboard.press("Enter")
         assert policies(page)[-1] == "none"
-        assert page.heard == []
+        assert page.logged == []
 
 
 def test_one_slider_plays_the_grids_of_all_runs_by_keyboard(browser, page_file):
     with window(browser, page_file) as page:
-        slider = page.get_by_role("slider", name="Training")
+        slider = page.get_by_role("slider", name="Training step")
 
         def shown() -> set[str]:
             return set(page.locator(".frames figure:visible").evaluate_all("all => all.map(one => one.dataset.step)"))
@@ -91,7 +91,7 @@ def test_one_slider_plays_the_grids_of_all_runs_by_keyboard(browser, page_file):
         assert shown() == {"200", "100"}
         assert page.locator("#player output").inner_text() == "step 200"
         assert page.locator(".frames figure:visible").count() == num_runs
-        assert page.heard == []
+        assert page.logged == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -108,7 +108,7 @@ def test_axe_finds_nothing_serious(browser, page_file, width, scheme):
             if one["impact"] in ("serious", "critical")
         ]
         assert serious == []
-        assert [url for url in page.asked if not url.startswith("data:")] == [page_file.as_uri()]
+        assert [url for url in page.requested if not url.startswith("data:")] == [page_file.as_uri()]
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -127,7 +127,7 @@ def test_files_are_saved_out_of_the_page(browser, page_file, tmp_path):
                 page.locator(f'a[download="{name}"]').click()
             waiting.value.save_as(tmp_path / name)
             assert (tmp_path / name).read_bytes() == files[name]
-        assert [url for url in page.asked if not url.startswith("data:")] == [page_file.as_uri()]
+        assert [url for url in page.requested if not url.startswith("data:")] == [page_file.as_uri()]
 
 
 def test_without_script_everything_is_there(browser, page_file):

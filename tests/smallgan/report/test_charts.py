@@ -75,10 +75,10 @@ def test_a_line_goes_where_its_numbers_say():
     assert [float(part) for part in path.groups()] == pytest.approx([66, 244 - edge, 454, 14 + edge], abs=0.06)
 
 
-def test_runs_of_unlike_batch_sizes_are_drawn_over_images_shown(tmp_path):
+def test_runs_of_different_batch_sizes_are_drawn_over_images_seen(tmp_path):
     runs = [made.make_run(tmp_path / str(size), batch_size=size, done=200) for size in (16, 32)]
     chart = score_charts(collect(runs))[0]
-    assert chart.x_name == "thousand images shown"
+    assert chart.x_name == "thousand images seen"
     assert [line.points[-1][0] for line in chart.lines] == pytest.approx([3.2, 6.4])
 
 

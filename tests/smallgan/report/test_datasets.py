@@ -1,4 +1,4 @@
-"""Cells of different originals on one page: each subject is compared by itself."""
+"""Runs on different originals on one page: each dataset is compared separately."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import report_runs as made
 from html_page import Page
 
 from smallgan.report import collect, find_runs, render
-from smallgan.report.datasets import subjects_of
+from smallgan.report.datasets import datasets_of
 from smallgan.report.export import export_files
 from smallgan.report.phrases import verdicts
 
@@ -24,10 +24,10 @@ LEVELS = {
 }
 
 
-def with_data(run: Path, **facts: object) -> None:
+def with_data(run: Path, **metadata: object) -> None:
     """Change what data.json says, and the set of reals of the KMMD with it."""
     path = run / "data.json"
-    data = json.loads(path.read_text(encoding="utf-8")) | facts
+    data = json.loads(path.read_text(encoding="utf-8")) | metadata
     made.write_json(path, data)
     lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
     for line in lines:
@@ -40,39 +40,42 @@ def with_data(run: Path, **facts: object) -> None:
 def study(tmp_path: Path) -> Path:
     study = made.make_study(tmp_path / "00001-two", LEVELS)
     for run in (study / "runs").iterdir():
-        subject = "faces" if "faces" in run.name else "cats"
-        with_data(run, source=f"photos/{subject}", fingerprint=subject[0] * 64, policy="none")
+        dataset = "faces" if "faces" in run.name else "cats"
+        with_data(run, source=f"photos/{dataset}", fingerprint=dataset[0] * 64, policy="none")
     return study
 
 
-def test_each_subject_has_a_reference_and_a_verdict_of_its_own(study):
+def test_each_dataset_has_its_own_reference_and_verdict(study):
     report = collect(find_runs([study]))
-    assert set(report.subjects) == {"faces", "cats"}
-    standings = {(one.metric, report.columns[one.column].subject): one for one in report.standings}
-    assert standings.keys() == {(metric, subject) for metric in ("is", "kmmd") for subject in ("faces", "cats")}
-    for (_, subject), one in standings.items():
-        names = {report.groups[place].name for place in one.order}
-        assert names == {f"{subject} BSA", f"{subject} APGC"}
-        assert report.groups[one.reference].name == f"{subject} BSA"
+    assert set(report.datasets) == {"faces", "cats"}
+    rankings = {(one.metric, report.columns[one.column].dataset): one for one in report.rankings}
+    assert rankings.keys() == {(metric, dataset) for metric in ("is", "kmmd") for dataset in ("faces", "cats")}
+    for (_, dataset), one in rankings.items():
+        names = {report.groups[index].name for index in one.order}
+        assert names == {f"{dataset} BSA", f"{dataset} APGC"}
+        assert report.groups[one.reference].name == f"{dataset} BSA"
     faces, cats = verdicts(report)
-    assert faces.sentence.startswith("3 seeds suggest that faces APGC helps: KMMD (smallgan-features) on faces falls")
-    assert cats.sentence.startswith("No evidence that cats APGC changes KMMD (smallgan-features) on cats against cats")
+    assert faces.sentence.startswith("Preliminary: faces APGC lowers KMMD (smallgan-features) on faces by")
+    assert cats.sentence == (
+        "No significant difference in KMMD (smallgan-features) on cats between cats APGC and the reference cats BSA "
+        "(3 seeds)."
+    )
 
 
-def test_unequal_training_of_another_subject_is_no_caveat(study):
+def test_training_length_on_another_dataset_is_no_caveat(study):
     for run in (study / "runs").iterdir():
         if "cats" in run.name:
             recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
             (run / "recipe.yaml").write_text(recipe.replace("batch_size: 16", "batch_size: 32"), encoding="utf-8")
     found = verdicts(collect(find_runs([study])))
     assert len(found) == 2
-    assert not any("not trained alike" in text for verdict in found for text in verdict.details)
+    assert not any("Training length differs" in text for verdict in found for text in verdict.details)
 
 
-def test_the_page_names_the_subjects_and_keeps_them_apart(study):
+def test_the_page_names_the_datasets_and_keeps_them_apart(study):
     report = collect(find_runs([study]))
     page = Page(render(report))
-    assert "4 variants under 3 seeds each, 12 runs, on faces and cats, which are compared each by itself." in page.text
+    assert "4 variants under 3 seeds each, 12 runs, on faces and cats, compared separately." in page.text
     tables = [str(tag["aria-label"]) for name, tag in page.tags if name == "div" and "aria-label" in tag]
     assert [name for name in tables if name.startswith("Scores of the runs")] == [
         *("Scores of the runs on faces", "Scores of the runs on cats")
@@ -80,17 +83,17 @@ def test_the_page_names_the_subjects_and_keeps_them_apart(study):
     assert "not scored" not in page.text
     assert "olicies" not in page.text
     rows = csv.DictReader(io.StringIO(export_files(report)["scores.csv"].decode()))
-    assert {(row["policy"].split()[0], row["subject"]) for row in rows} == {("faces", "faces"), ("cats", "cats")}
+    assert {(row["policy"].split()[0], row["dataset"]) for row in rows} == {("faces", "faces"), ("cats", "cats")}
 
 
-def run_of(tmp_path: Path, name: str, **facts: object) -> Path:
+def run_of(tmp_path: Path, name: str, **metadata: object) -> Path:
     run = made.make_run(tmp_path / name, "none", steps=100)
     data = json.loads((run / "data.json").read_text(encoding="utf-8"))
-    made.write_json(run / "data.json", {**data, "fingerprint": name * 8, **facts})
+    made.write_json(run / "data.json", {**data, "fingerprint": name * 8, **metadata})
     return run
 
 
-def test_parts_of_a_folder_and_sets_of_the_same_files_are_one_subject(tmp_path):
+def test_parts_of_a_folder_and_sets_of_the_same_files_are_one_dataset(tmp_path):
     held = {"holdout": {"num": 5, "fingerprint": "held"}}
     runs = [
         run_of(tmp_path, "a", source="cats"),
@@ -100,9 +103,9 @@ def test_parts_of_a_folder_and_sets_of_the_same_files_are_one_subject(tmp_path):
         run_of(tmp_path, "e", source="copy-of-dogs", fingerprint="d" * 8),
         run_of(tmp_path, "f", source="mixed", fingerprint="f" * 8, **held),
     ]
-    names = subjects_of(collect(runs).runs)
+    names = datasets_of(collect(runs).runs)
     assert names == ["cats", "cats", "elsewhere/cats", "dogs", "dogs", "elsewhere/cats"]
-    assert subjects_of(collect(runs[:2]).runs) == ["", ""]
+    assert datasets_of(collect(runs[:2]).runs) == ["", ""]
 
 
 def test_a_run_that_ties_two_sets_together_makes_them_one(tmp_path):
@@ -111,10 +114,10 @@ def test_a_run_that_ties_two_sets_together_makes_them_one(tmp_path):
         run_of(tmp_path, "b", source="two"),
         run_of(tmp_path, "c", source="two", fingerprint="a" * 8),
     ]
-    assert subjects_of(collect(runs).runs) == ["", "", ""]
+    assert datasets_of(collect(runs).runs) == ["", "", ""]
 
 
-def test_a_run_that_does_not_tell_its_images_is_no_subject_of_its_own(tmp_path):
+def test_a_run_without_a_record_of_its_images_is_no_dataset_of_its_own(tmp_path):
     runs = [run_of(tmp_path, name, source="one") for name in "ab"]
     (runs[1] / "data.json").unlink()
-    assert subjects_of(collect(runs).runs) == ["", ""]
+    assert datasets_of(collect(runs).runs) == ["", ""]

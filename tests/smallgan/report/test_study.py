@@ -18,12 +18,12 @@ from report_runs import run_command
 from augment.errors import InputError
 from smallgan.report import collect, find_runs, render, write_export, write_report
 from smallgan.report.bars import bar_svg, difference_chart
-from smallgan.report.curves import score_charts
+from smallgan.report.curves import score_charts, stats_charts
 from smallgan.report.export import export_files
 from smallgan.report.phrases import verdicts
 from smallgan.report.pictures import BUDGET_BYTES, Sizes, sizes_for
 
-# KMMD at the end = 0.75 - level / 10 at 300 steps. hflip is lower by 0.10 to 0.14, contrast by nothing but luck.
+# KMMD at the end = 0.75 - level / 10 at 300 steps. hflip is lower by 0.10 to 0.14, contrast differs by chance only.
 LEVELS = {
     "none": [0.0, 1.0, -1.0, 0.5, -0.5],
     "hflip": [1.0, 2.1, 0.2, 1.4, 0.9],
@@ -63,7 +63,7 @@ def test_plain_runs_are_grouped_by_recipe_but_for_the_seed(tmp_path):
     assert report.reference == "none, batch_size 16"
     assert [report.runs[number].label for number in report.groups[0].runs] == ["a-0", "a-1", "a-2"]
     (verdict,) = verdicts(report)
-    assert any("The runs were not trained alike: from 3,200 to 6,400 images" in text for text in verdict.details)
+    assert any("Training length differs: 3,200 to 6,400 images per run" in text for text in verdict.details)
 
 
 def test_of_one_recipe_and_seed_the_later_run_counts(tmp_path):
@@ -78,7 +78,7 @@ def test_of_one_recipe_and_seed_the_later_run_counts(tmp_path):
 def test_the_reference_and_the_measure_can_be_named(study):
     report = collect(find_runs([study]), reference="contrast", metric="is")
     assert report.reference == "contrast"
-    assert [standing.metric for standing in report.headline] == ["is"]
+    assert [ranking.metric for ranking in report.headline] == ["is"]
     with pytest.raises(InputError, match=r"--reference gan: no policy here.*none, hflip, contrast"):
         collect(find_runs([study]), reference="gan")
     with pytest.raises(InputError, match=r"--metric fid: no run has such a score; there are is, kmmd"):
@@ -101,58 +101,65 @@ def test_a_run_of_the_study_is_named_by_its_place_in_it(study):
 
 def test_the_verdict_names_what_helps_and_by_how_much(study):
     report = collect(find_runs([study]))
-    (standing,) = report.headline
-    assert standing.metric == "kmmd"
-    hflip = standing.differences[1]
+    (ranking,) = report.headline
+    assert ranking.metric == "kmmd"
+    hflip = ranking.differences[1]
     # differences of level 1.0, 1.1, 1.2, 0.9, 1.4, divided by -10
     assert hflip.mean == pytest.approx(-0.112)
-    assert hflip.call == "lower"
-    assert [report.groups[place].name for place in standing.order] == ["hflip", "none", "contrast"]
+    assert hflip.conclusion == "lower"
+    assert [report.groups[index].name for index in ranking.order] == ["hflip", "none", "contrast"]
     (verdict,) = verdicts(report)
     low, high = (-bound for bound in reversed(hflip.interval))
     assert verdict.sentence == (
-        f"hflip helps: KMMD (smallgan-features) falls by 0.112 [{low:.3f}, {high:.3f}], against none over 5 seeds."
+        f"hflip lowers KMMD (smallgan-features) by 0.112 [{low:.3f}, {high:.3f}] (better), "
+        "compared with none over 5 seeds."
     )
-    assert verdict.details[0] == "No evidence that contrast differs from none."
+    assert verdict.details[0] == "No significant difference between contrast and none."
     text = Page(render(report)).text
     assert verdict.sentence in text
     assert "KMMD (smallgan-features) at the end of training, lower is better" in text
 
 
-def test_three_seeds_suggest_and_name_what_they_can_find(tmp_path):
+def test_three_seeds_are_preliminary_and_their_power_is_given(tmp_path):
     study = made.make_study(tmp_path / "s", {policy: levels[:3] for policy, levels in LEVELS.items()})
     report = collect(find_runs([study]))
     (verdict,) = verdicts(report)
-    assert verdict.sentence.startswith("3 seeds suggest that hflip helps: KMMD")
-    finds = report.headline[0].differences[1].detectable
-    assert any("a hint and no verdict" in text and f"{finds:.3f}" in text for text in verdict.details)
-    assert "suggests better" in Page(render(report)).text
+    assert verdict.sentence.startswith("Preliminary: hflip lowers KMMD")
+    assert verdict.sentence.endswith("(better), compared with none over 3 seeds.")
+    detectable = report.headline[0].differences[1].min_detectable
+    assert verdict.details[0].startswith(
+        "With fewer than 5 seeds the result is preliminary: this study has 80 % power to"
+    )
+    assert f"{detectable:.3f}" in verdict.details[0]
+    assert "better (few seeds)" in Page(render(report)).text
 
 
-def test_no_evidence_is_a_result(tmp_path):
+def test_no_significant_difference_is_a_result(tmp_path):
     study = made.make_study(tmp_path / "s", {policy: LEVELS[policy] for policy in ("none", "contrast")})
     (verdict,) = verdicts(collect(find_runs([study])))
-    assert verdict.sentence == "No evidence that contrast changes KMMD (smallgan-features) against none (5 seeds)."
-    assert "not evidence of no effect" in verdict.details[0]
+    assert verdict.sentence == (
+        "No significant difference in KMMD (smallgan-features) between contrast and the reference none (5 seeds)."
+    )
+    assert "not evidence of no effect: this study has 80 % power" in verdict.details[0]
 
 
-def test_one_seed_gives_no_verdict_and_says_so(tmp_path):
+def test_one_seed_gives_no_conclusion_and_says_so(tmp_path):
     for policy in ("none", "hflip"):
         made.make_run(tmp_path / policy, policy, steps=200)
     report = collect(find_runs([tmp_path]))
     (verdict,) = verdicts(report)
-    assert verdict.sentence == "No verdict: one seed each."
-    assert "it is no evidence between policies" in Page(render(report)).text.replace("so it is", "it is")
+    assert verdict.sentence == "No conclusion: only one seed each."
+    assert "no evidence of a difference between policies" in Page(render(report)).text
     assert verdicts(collect(find_runs([tmp_path / "none"]))) == ()
 
 
-def test_what_is_the_same_under_every_seed_is_called_so(tmp_path):
+def test_equal_scores_under_every_seed_are_called_identical(tmp_path):
     study = made.make_study(tmp_path / "s", {"none": [0.0, 1.0, 2.0], "hflip": [0.0, 1.0, 2.0]})
     report = collect(find_runs([study]))
-    assert "the same" in Page(render(report)).text
+    assert "identical" in Page(render(report)).text
     (verdict,) = verdicts(report)
     assert verdict.sentence == (
-        "No verdict: its differences are the same under every seed, so nothing tells what luck does."
+        "No conclusion: the differences are the same under every seed, so the variance cannot be estimated."
     )
 
 
@@ -163,8 +170,9 @@ def test_unfinished_and_failed_runs_are_named_and_do_not_count(tmp_path):
     assert ("hflip, seed 4", "failed: loss_g is not finite at step 130") in report.problems
     assert ("contrast, seed 4", "not begun") in report.problems
     (verdict,) = verdicts(report)
-    assert verdict.sentence.startswith("4 seeds suggest")
-    assert any("hflip (4 of 5)" in text and "flatter" in text for text in verdict.details)
+    assert verdict.sentence.startswith("Preliminary: ")
+    assert "over 4 seeds" in verdict.sentence
+    assert any("hflip (4 of 5)" in text and "overstate" in text for text in verdict.details)
 
 
 def test_the_order_is_that_of_paired_differences_not_of_whose_seeds_are_there(tmp_path):
@@ -172,19 +180,19 @@ def test_the_order_is_that_of_paired_differences_not_of_whose_seeds_are_there(tm
     states = {("gan", seed): "failed" for seed in (0, 2)}
     levels = {"none": [0.0, 1.0, -1.0], "hflip": [0.3, 1.2, -0.6], "gan": [0.0, 1.1, -1.0]}
     report = collect(find_runs([made.make_study(tmp_path / "s", levels, states=states)]))
-    (standing,) = report.headline
-    assert standing.mean(2) < standing.mean(1)
-    assert [report.groups[place].name for place in standing.order] == ["hflip", "gan", "none"]
+    (ranking,) = report.headline
+    assert ranking.mean(2) < ranking.mean(1)
+    assert [report.groups[index].name for index in ranking.order] == ["hflip", "gan", "none"]
     text = Page(render(report)).text
-    assert "No verdict on gan: one seed cannot be told from luck." in text
-    assert "no verdict (one seed)" in text
+    assert "Not tested: gan, because with one seed the variance cannot be estimated." in text
+    assert "not tested (one seed)" in text
 
 
 def test_a_study_without_a_finished_reference_has_no_verdict_yet(tmp_path):
     states = {("none", seed): "failed" for seed in range(5)}
     report = collect(find_runs([made.make_study(tmp_path / "s", LEVELS, states=states)]))
     (verdict,) = verdicts(report)
-    assert verdict.sentence == "No verdict: none has no score at the end of its training yet."
+    assert verdict.sentence == "No conclusion yet: the reference none has no final score."
     Page(render(report))
 
 
@@ -198,6 +206,25 @@ def test_a_study_that_has_not_begun_says_how_to(tmp_path):
 
 
 # Figures and numbers
+
+
+def test_metrics_methods_and_models_of_other_versions_are_shown(study):
+    changes = (
+        ("scores.jsonl", '"kmmd"', '"old"'),
+        ("recipe.yaml", "adversarial", "old"),
+        ("recipe.yaml", "dcgan", "old"),
+    )
+    for run in (study / "runs").iterdir():
+        for name, before, after in changes:
+            text = (run / name).read_text(encoding="utf-8")
+            assert before in text
+            (run / name).write_text(text.replace(before, after), encoding="utf-8")
+    report = collect(find_runs([study]), metric="old")
+    assert [(one.metric, one.better) for one in report.headline] == [("old", None)]
+    assert [chart.name for chart in stats_charts(report)] == ["loss-d", "loss-g", "score-real"]
+    (verdict,) = verdicts(report)
+    assert "depends on the question" in " ".join(verdict.details)
+    Page(render(report))
 
 
 def test_curves_are_means_over_seeds_with_their_range(study):
@@ -215,7 +242,7 @@ def test_a_difference_is_drawn_where_its_number_says(study):
     report = collect(find_runs([study]))
     chart = difference_chart(report, report.headline[0])
     assert [bar.name for bar in chart.bars] == ["hflip", "contrast"]
-    assert [bar.is_called for bar in chart.bars] == [True, False]
+    assert [bar.is_significant for bar in chart.bars] == [True, False]
     drawing = ElementTree.fromstring(str(bar_svg(chart)))
     marks = [one for one in drawing.iter() if one.get("class", "").startswith("mark")]
     first, second = (float(one.get("transform").split("(")[1].split()[0]) for one in marks)
@@ -236,7 +263,7 @@ def test_the_numbers_of_the_page_are_those_of_the_files(study, tmp_path):
     rows = list(csv.DictReader(io.StringIO(paths["verdicts.csv"].read_text(encoding="utf-8"))))
     (hflip,) = (row for row in rows if row["policy"] == "hflip" and row["metric"] == "kmmd")
     assert float(hflip["difference"]) == pytest.approx(-0.112)
-    assert (hflip["rank"], hflip["call"], hflip["num_pairs"]) == ("1", "lower", "5")
+    assert (hflip["rank"], hflip["conclusion"], hflip["num_pairs"]) == ("1", "lower", "5")
     told = json.loads(paths["report.json"].read_text(encoding="utf-8"))
     assert [policy["policy"] for policy in told["policies"]] == ["none", "hflip", "contrast"]
     page = Page(render(report))
@@ -246,23 +273,23 @@ def test_the_numbers_of_the_page_are_those_of_the_files(study, tmp_path):
         assert base64.b64decode(link.partition(",")[2]) == paths[name].read_bytes()
 
 
-def test_floors_and_the_number_of_images_that_would_do_stand_beside_the_scores(study):
+def test_baselines_and_the_number_of_images_needed_stand_beside_the_scores(study):
     for number, run in enumerate(sorted((study / "runs").iterdir())):
         made.with_baselines(run, 0.25 + number / 1000)
     report = collect(find_runs([study]))
     page = Page(render(report))
     # above the table of policies, and beside each score
     assert (
-        "Too few images for KMMD (smallgan-features): 1,000 a side would do. Real images in the place of the "
-        "fakes read 0.250 to 0.264 (40 against 60 images)."
+        "Too few images for KMMD (smallgan-features); use at least 1,000 per set. "
+        "Real-vs-real baseline 0.250 to 0.264 (40 vs 60 images)."
     ) in page.text
-    assert "Real images in the place of the fakes read 2.500 to 2.640 (100 images)." in page.text
-    assert page.text.count("too few images: 1,000 a side would do reals read") == 15
-    assert "reals read 0.255 (40 against 60 images)" in page.text
+    assert "Real-vs-real baseline 2.500 to 2.640 (100 images)." in page.text
+    assert page.text.count("too few images; use at least 1,000 per set real-vs-real baseline") == 15
+    assert "real-vs-real baseline 0.255 (40 vs 60 images)" in page.text
     files = export_files(report)
     rows = [row for row in csv.DictReader(io.StringIO(files["scores.csv"].decode())) if row["step"] == "300"]
     last = rows[-1]
-    assert [last[name] for name in ("baseline_in_place_of_fakes", "baseline_against", "images_needed_a_side")] == [
+    assert [last[name] for name in ("baseline_num_fake", "baseline_num_real", "images_needed_per_set")] == [
         *("40", "60", "1000")
     ]
     assert (last["policy"], last["seed"], float(last["baseline"])) == ("contrast", "4", pytest.approx(0.264))
@@ -270,16 +297,16 @@ def test_floors_and_the_number_of_images_that_would_do_stand_beside_the_scores(s
     assert [(score["last"]["baseline"], score["last"]["needed"]) for score in told] == [(2.5, None), (0.25, 1000)]
 
 
-def test_without_floors_the_page_speaks_of_none(study):
+def test_without_baselines_the_page_names_none(study):
     text = Page(render(collect(find_runs([study])))).text
-    assert "eals read" not in text
+    assert "baseline" not in text
     assert "oo few images" not in text
 
 
 @pytest.mark.parametrize(
     "broken", [{"baseline": "low"}, {"baseline_counts": 7}, {"baseline_counts": [1, 2, 3]}, {"needed": "x"}]
 )
-def test_a_broken_floor_is_no_fault_of_the_page(study, broken):
+def test_a_broken_baseline_still_gives_a_page(study, broken):
     run = study / "runs" / "00000-none-s0"
     made.with_baselines(run)
     lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -329,16 +356,16 @@ def test_sizes_for_a_few_pictures_are_the_largest():
     assert many.large**2 * 0.3 * 240 + many.small**2 * 0.3 * 480 <= BUDGET_BYTES
 
 
-def test_walks_and_the_most_copied_are_shown_where_they_are(study):
+def test_interpolations_and_nearest_training_images_are_shown_where_they_are(study):
     run = study / "runs" / "00005-hflip-s0"
     walk = run / "samples" / "interpolation-seeds-0-3"
     walk.mkdir(parents=True)
     Image.new("RGB", (64, 8), "red").save(walk / "strip.png")
     Image.new("RGB", (32, 16), "blue").save(run / "samples" / "worst.png")
     text = render(collect(find_runs([study])))
-    assert "Walks between latents" in text
-    assert "Nearest to the training images" in text
-    assert 'alt="Walks between latents of 00005-hflip-s0"' in text
+    assert "Latent interpolations" in text
+    assert "Nearest training images" in text
+    assert 'alt="Latent interpolations of 00005-hflip-s0"' in text
     assert "Reconstructions" not in text
 
 
@@ -352,7 +379,10 @@ def sheet_of(run: Path, seed: int, distances: list[float]) -> Path:
         {"sample": number, "original": f"{number}.png", "distance": distance, "added": None, "added_distance": None}
         for number, distance in enumerate(distances)
     ]
-    facts = {"features": "net", "num_fake": 1000, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]]}
+    facts = {
+        "step": 300, "seed": seed, "features": "net", "weights_sha256": "0" * 64, "num_fake": 1000,
+        "num_originals": 40, "num_added": 40, "copy_distance": 0.5, "nearest": [rows[0] | added, *rows[1:]],
+    }  # fmt: skip
     (folder / "worst.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder / "worst.json"
 
@@ -362,11 +392,11 @@ def test_the_sheet_of_the_first_seed_is_shown_and_the_others_are_linked(study):
         sheet_of(study / "runs" / f"{5 + seed:05d}-hflip-s{seed}", seed, [0.25, 0.375, 0.75])
     page = Page(render(collect(find_runs([study])), study))
     alts = [tag["alt"] for name, tag in page.tags if name == "img" and "Nearest" in str(tag["alt"])]
-    assert alts == ["Nearest to the training images of 00005-hflip-s0: fakes above what they are most like, 3 in all"]
+    assert alts == ["Nearest training images of 00005-hflip-s0: 3 samples, each above its nearest training image"]
     assert (
-        "3 of 1,000 samples, the nearest first, each above the original nearest to it: distances to the nearest "
-        "training image 0.125 to 0.750 in the features of net. 1 of them is nearer to an image that was added, shown "
-        "below. A sample nearer than 0.500 to an original counts as a copy: 2 of these do."
+        "The 3 of 1,000 samples that are nearest to a training image, each above its nearest original; distances 0.125 "
+        "to 0.750 in the features of net. 1 of them is nearer to an added image, shown below it. A sample closer than "
+        "0.500 to an original counts as a copy: 2 of these do."
     ) in page.text
     sheets = {file for file in page.files if "worst" in file}
     assert sheets == {
@@ -382,7 +412,7 @@ def test_a_sheet_whose_numbers_are_broken_is_shown_without_them_and_named(study,
     ((label, problem),) = report.problems
     assert label == "00005-hflip-s0"
     assert problem.startswith("samples/step-000300-nearest-seed0/worst.json: ")
-    assert 'alt="Nearest to the training images of 00005-hflip-s0"' in render(report)
+    assert 'alt="Nearest training images of 00005-hflip-s0"' in render(report)
 
 
 def test_a_page_of_a_study_is_the_same_every_time(study):

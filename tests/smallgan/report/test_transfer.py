@@ -16,7 +16,8 @@ def transfer_run(folder):
     made.make_run(folder, "none", steps=300)
     run = RunDir(folder)
     recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-    recipe["transfer"] = {"method": "apgc", "group_size": 16}
+    del recipe["model"], recipe["loss"]
+    recipe["method"] = {"name": "apgc", "group_size": 16}
     run.recipe.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     lines = [
         {"step": line["step"], "loss_g": 1.1, "pixel": 0.4 - line["step"] / 1000, "perceptual": 0.5, "latent": 130.0}
@@ -33,8 +34,8 @@ def test_a_transfer_shows_its_newest_reconstructions_and_says_what_it_is(tmp_pat
     report = collect(find_runs([run.path]))
     assert report.runs[0].reconstructions is not None
     page = render(report)
-    assert "APGC on a pretrained BigGAN at 32 px" in page
-    assert "each above what its learned code gives" in page
+    assert "Transfer by APGC at 32 px" in page
+    assert "each above the image that its latent code generates" in page
 
 
 def test_errors_of_a_transfer_are_drawn_and_its_constant_loss_is_not(tmp_path):

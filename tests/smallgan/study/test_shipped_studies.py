@@ -56,11 +56,11 @@ def test_a_shipped_study_says_what_it_shows_and_what_it_costs(name):
 def test_the_augmentation_study_has_the_cells_of_its_experiments(name, numbers):
     recipe = load_recipe(name)
     amounts = [(cell.overrides["augment.policy"], cell.overrides.get("augment.ratio")) for cell in cells_of(recipe)]
-    kinds = ["contrast", "negative", "hflip", "vflip", "gan"]
+    names = ["contrast", "negative", "hflip", "vflip", "gan"]
     pairs = ["contrast+hflip", "contrast+gan", "hflip+gan"]
     assert amounts == [
         ("none", None),
-        *((kind, "1:1") for kind in kinds),
+        *((name, "1:1") for name in names),
         *((pair, "1:1") for pair in pairs),
         *((pair, "1:2") for pair in pairs),
     ]

@@ -19,16 +19,16 @@ def loaded(tiny_set, policy):
 
 def test_a_run_goes_on_only_with_the_policy_file_that_it_began_with(tiny_set, tmp_path):
     policy = tmp_path / "mild.yaml"
-    policy.write_text("kinds: {grain: {GaussNoise: {std_range: [0.1, 0.2]}}}")
+    policy.write_text("transforms: {grain: {GaussNoise: {std_range: [0.1, 0.2]}}}")
     data = loaded(tiny_set, policy)
     assert data.summary["origins"] == {"original": 12, "augmented": 12}
-    assert data.summary["kinds"]["grain"][0]["transform"]["std_range"] == [0.1, 0.2]
+    assert data.summary["custom_transforms"]["grain"][0]["transform"]["std_range"] == [0.1, 0.2]
     run = RunDir(tmp_path / "run")
     run.path.mkdir()
     run.data.write_text(json.dumps(data.summary))
     _refuse_other_data(run, loaded(tiny_set, policy).summary)
-    policy.write_text("kinds: {grain: {GaussNoise: {std_range: [0.1, 0.3]}}}")
-    with pytest.raises(UsageError, match="kinds was"):
+    policy.write_text("transforms: {grain: {GaussNoise: {std_range: [0.1, 0.3]}}}")
+    with pytest.raises(UsageError, match="custom_transforms was"):
         _refuse_other_data(run, loaded(tiny_set, policy).summary)
-    with pytest.raises(UsageError, match="kinds was"):
+    with pytest.raises(UsageError, match="custom_transforms was"):
         _refuse_other_data(run, loaded(tiny_set, "contrast").summary)

@@ -1,0 +1,39 @@
+"""The images that a run was trained on, found again from its data.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from augment.errors import InputError
+from augment.sources.image_set import ImageSet
+from augment.sources.readers import open_source
+from smallgan.core.resources import sample_set
+from smallgan.core.run_dir import RunDir, read_record
+
+
+def read_summary(run: RunDir) -> dict[str, Any] | None:
+    """Return what data.json says of a run's images, None where the run has none. Raises InputError when damaged."""
+    summary = read_record(run.data)
+    if summary is None:
+        return None
+    missing = [key for key in ("source", "names", "skipped", "fingerprint", "resize_mode") if key not in summary]
+    if missing:
+        raise InputError(f"{run.data}: damaged ({missing[0]} is missing); put the file back, or name reals with --real")
+    return summary
+
+
+def open_run_source(run: RunDir, summary: Mapping[str, Any]) -> ImageSet:
+    """Return all images of the source that a run was trained on, wherever this process stands.
+
+    Raises InputError when the source is gone.
+    """
+    if summary["source"] is None:
+        return open_source(sample_set())
+    given = Path(str(summary.get("source_path") or summary["source"]))
+    places = [given, Path(str(summary["source"]))]  # the first where it was, the second where a moved run may look
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise InputError(f"{given}: the images that {run.path} was trained on are gone; put them back, or use --real")
+    return open_source(found)

@@ -1,0 +1,95 @@
+"""Which run a recipe goes on with, and what must not have changed since it began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from augment.errors import InputError, UsageError
+from smallgan.core.checkpoint import last_whole, read_state
+from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs, read_record
+from smallgan.sampling.pretrained import PretrainedSource
+from smallgan.tables.recipe import Recipe, differences, read_recipe
+
+_FREE = ("train.steps", "sample.", "report.")
+"""What may differ: more steps go on with a run, and what is drawn of it changes nothing in it."""
+_PATHS = ("data.source", "augment.generator", "method.pretrained")
+"""Paths, which may be written in another way; the images themselves are compared by fingerprint."""
+
+
+def find_run(recipe: Recipe, summary: Mapping[str, Any], root: Path, out: Path | None, *, new: bool) -> RunDir:
+    """Return the run to go on with, finished or not, or a fresh one that is not there yet.
+
+    Args:
+        recipe: as the user gave it; a run with fewer steps than it asks for is unfinished.
+        summary: of its images, as data.json holds it.
+        root: folder of the numbered runs.
+        out: the run folder, where the user named one.
+        new: always a fresh one.
+
+    Raises UsageError when `out` holds a run of another recipe, or other files.
+    """
+    if out is not None:
+        run = RunDir(out)
+        check_out(out, "run", exists=run.exists(), new=new, ours=(".lock",), changes=lambda: _changes(recipe, run))
+        return run
+    for _, run in [] if new else reversed(numbered_runs(root)):
+        if run.exists() and _is_same(recipe, summary, run):
+            return run
+    return next_run(root, recipe.name)
+
+
+def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
+    """Raise UsageError when a run began with other images."""
+    before = read_record(run.data)
+    if before is None:
+        return
+    for key in ("num_images", "num_real", "fingerprint", "custom_transforms", "holdout"):
+        then, now = (_mark(each.get(key)) for each in (before, summary))
+        if then != now:
+            raise UsageError(
+                f"{run.path}: the images are not those that this run began with: {key} was {then}, is {now}; restore "
+                "them, or start another run with --new"
+            )
+
+
+def refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None:
+    """Raise UsageError when a transfer began from another pretrained file."""
+    step = last_whole(run)[0] if source else 0
+    if source is None or not step:
+        return
+    before = read_state(run.checkpoint(step)).get("pretrained", {}).get("sha256")
+    if before and before != source.pretrained.sha256:
+        raise UsageError(
+            f"{source.pretrained.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
+            f"{source.pretrained.sha256[:16]}); put that file back, or start another run with --new"
+        )
+
+
+def _is_same(recipe: Recipe, summary: Mapping[str, Any], run: RunDir) -> bool:
+    try:
+        return not _changes(recipe, run) and (read_record(run.data) or {}).get("fingerprint") == summary["fingerprint"]
+    except (InputError, UsageError):  # a run of another version, say: no run to go on with
+        return False
+
+
+def _changes(recipe: Recipe, run: RunDir) -> dict[str, tuple[Any, Any]]:
+    changed = differences(read_recipe(run.recipe), recipe)
+    return {
+        path: values
+        for path, values in changed.items()
+        if not path.startswith(_FREE) and not (path in _PATHS and _same_path(path, *values))
+    }
+
+
+def _same_path(key: str, then: str | None, now: str | None) -> bool:
+    """Tell whether two paths may be the same thing: images are compared afterwards, by their fingerprint."""
+    if then is None or now is None:
+        return False
+    return key == "data.source" or Path(then).resolve() == Path(now).resolve()
+
+
+def _mark(value: Any) -> Any:
+    """Return what tells one value of data.json from another: of images, their fingerprint."""
+    return value["fingerprint"] if isinstance(value, Mapping) and "fingerprint" in value else value

@@ -1,0 +1,87 @@
+"""Where latents come from: each run says how it should be sampled, and every command follows it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from augment.build.plan import make_plan
+from augment.errors import UsageError
+from augment.sources.readers import open_source
+from smallgan.core.rng import Stream, normal
+from smallgan.sampling.latents import GeneratorSource, draw_inputs, sample_pixels
+from smallgan.sampling.loading import load_model
+from smallgan.sampling.prior import NORMAL, Prior, check_around_codes
+from smallgan.sampling.sample import Request, sample
+from smallgan.tables.recipe import load_recipe
+from smallgan.training.train import train
+
+CPU = torch.device("cpu")
+TINY = {
+    "method.name": "bsa",
+    "method.perceptual": "none",
+    "train.steps": 2,
+    "train.batch_size": 4,
+    "train.report_every": 2,
+    "train.snapshot_every": 2,
+    "score.metrics": [],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A BSA run by its own advice, and one that is to be sampled from N(0, I)."""
+    root = tmp_path_factory.mktemp("runs")
+    made = {}
+    for name, around in (("around", 0.6), ("normal", None)):
+        recipe = load_recipe(None, TINY | {"data.limit": 12, "method.around_codes": around})
+        made[name] = train(recipe, out=root / name, device="cpu", log=lambda _line: None)
+    return made
+
+
+def test_a_standard_normal_is_drawn_at_its_address():
+    at = [(5, 0), (5, 3), (-2, 1)]
+    expected = np.stack([normal(seed, Stream.SAMPLE_LATENTS, k, (4,)) for seed, k in at])
+    np.testing.assert_array_equal(NORMAL.latents(at, 4), expected)
+
+
+def test_latents_walk_through_all_codes_and_lie_as_far_off_as_asked():
+    codes = np.random.default_rng(0).normal(3.0, 2.0, (5, 7)).astype(np.float32)
+    at = [(4, k) for k in range(10)]
+    exact = Prior(codes, 0.0).latents(at, 7)
+    assert {tuple(row) for row in exact[:5]} == {tuple(row) for row in codes}
+    np.testing.assert_array_equal(exact[:5], exact[5:])
+    off = (Prior(codes, 0.5).latents(at, 7) - exact) / codes.std()
+    np.testing.assert_allclose(off, 0.5 * NORMAL.latents(at, 7), atol=1e-5)
+    np.testing.assert_array_equal(Prior(codes, 0.5).latents(at, 7)[4:5], Prior(codes, 0.5).latents(at[4:5], 7))
+
+
+@pytest.mark.parametrize("spread", [-0.1, float("inf"), float("nan")])
+def test_a_spread_that_cannot_be_is_refused(spread):
+    with pytest.raises(UsageError, match="--around-codes"):
+        check_around_codes(spread)
+
+
+def test_an_adapter_is_sampled_around_its_codes_unless_the_recipe_or_the_user_says_otherwise(runs, tmp_path):
+    model = load_model(runs["around"].path, CPU)
+    assert model.prior.describe() == {"prior": "around_codes", "around_codes": 0.6}
+    inputs = draw_inputs(model, [(0, 0)])
+    np.testing.assert_array_equal(inputs.z, model.prior.latents([(0, 0)], model.generator.z_dim))
+    assert load_model(runs["normal"].path, CPU).prior.describe() == {"prior": "normal"}
+    assert not np.array_equal(sample_pixels(model, 2, 0), sample_pixels(load_model(runs["normal"].path, CPU), 2, 0))
+    made = sample(Request(runs["around"].path, count=1, out=tmp_path / "a", device="cpu"))
+    assert (made["prior"], made["around_codes"]) == ("around_codes", 0.6)
+    made = sample(Request(runs["around"].path, count=1, prior="normal", out=tmp_path / "b", device="cpu"))
+    assert made["prior"] == "normal"
+    with pytest.raises(UsageError, match="--prior codes"):
+        sample(Request(runs["around"].path, prior="codes", out=tmp_path / "c", device="cpu"))
+
+
+def test_gan_images_follow_it_and_the_plan_says_so(runs, tiny_set):
+    source = GeneratorSource(load_model(runs["around"].path, CPU))
+    plan = make_plan(open_source(tiny_set), "gan", count=2, size=32, format="png", generator=source)
+    said = json.loads(json.dumps(plan.settings))["generator"]
+    assert (said["prior"], said["around_codes"]) == ("around_codes", 0.6)
+    pixels = np.stack([image for image, _ in source.draw([0, 1], 0)])
+    np.testing.assert_array_equal(pixels, sample_pixels(source.model, 2, 0))
