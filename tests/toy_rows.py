@@ -11,6 +11,7 @@ from torch import nn
 
 from smallgan.core.rng import Stream, normal
 from smallgan.data.images import ImageBatches
+from smallgan.sampling.prior import NORMAL
 from smallgan.tables.losses import LossRow
 from smallgan.tables.methods import MethodRow, Term
 from smallgan.tables.models import ModelRow
@@ -107,6 +108,8 @@ class ToyTrainer:
         loss.backward()
         self.optimizers["g_ema"].step()
         return {"loss_g": loss.detach()}
+
+    prior = NORMAL
 
     def preview(self):
         return None

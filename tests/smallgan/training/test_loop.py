@@ -182,7 +182,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     folder = tmp_path / "step-000001"
     save_checkpoint(folder, trainer, {"step": 1})
     (folder / TENSORS).write_bytes((folder / TENSORS).read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"step-000001.*cannot read this checkpoint"):
+    with pytest.raises(InputError, match=r"step-000001.*this checkpoint is damaged"):
         load_checkpoint(folder, trainer)
 
 

@@ -23,7 +23,8 @@ from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGene
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.data import load_data
-from smallgan.training.train import dry_run, find_run, train
+from smallgan.training.find_run import find_run
+from smallgan.training.train import dry_run, train
 from smallgan.training.transfer import TransferTrainer
 
 TINY = {
@@ -100,16 +101,18 @@ def test_a_plan_and_metadata_of_another_tool_are_no_mixed_dataset(tiny_set):
     assert load_data(tiny(tiny_set), device="cpu").summary["policy"] == "none"
 
 
-def test_the_newest_unfinished_run_of_the_same_recipe_is_found(tiny_set, tmp_path):
+def test_the_newest_run_of_the_same_recipe_and_images_is_found(tiny_set, tmp_path):
     root = tmp_path / "runs"
     recipe = tiny(tiny_set)
     finished = start(recipe, root)
-    assert find_run(recipe, root, None, new=False).name == "00001-train"
+    summary = json.loads(finished.data.read_text(encoding="utf-8"))
+    assert find_run(recipe, summary, root, None, new=False).path == finished.path
     more = tiny(tiny_set, **{"train.steps": 9})
-    assert find_run(more, root, None, new=False).path == finished.path
-    assert find_run(more, root, None, new=True).name == "00001-train"
+    assert find_run(more, summary, root, None, new=False).path == finished.path
+    assert find_run(more, summary, root, None, new=True).name == "00001-train"
     other = tiny(tiny_set, **{"train.steps": 9, "method.lr_d": 1e-3})
-    assert find_run(other, root, None, new=False).name == "00001-train"
+    assert find_run(other, summary, root, None, new=False).name == "00001-train"
+    assert find_run(more, summary | {"fingerprint": "of others"}, root, None, new=False).name == "00001-train"
 
 
 def test_an_out_folder_of_another_recipe_is_refused_with_both_values(tiny_set, tmp_path):
