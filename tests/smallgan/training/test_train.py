@@ -24,7 +24,7 @@ from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.data import load_data
 from smallgan.training.find_run import find_run
-from smallgan.training.train import dry_run, train
+from smallgan.training.train import dry_run, train, with_precision
 from smallgan.training.transfer import TransferTrainer
 
 TINY = {
@@ -103,14 +103,15 @@ def test_a_plan_and_metadata_of_another_tool_are_no_mixed_dataset(tiny_set):
 
 def test_the_newest_run_of_the_same_recipe_and_images_is_found(tiny_set, tmp_path):
     root = tmp_path / "runs"
-    recipe = tiny(tiny_set)
+    cpu = torch.device("cpu")
+    recipe = with_precision(tiny(tiny_set), cpu)
     finished = start(recipe, root)
     summary = json.loads(finished.data.read_text(encoding="utf-8"))
     assert find_run(recipe, summary, root, None, new=False).path == finished.path
-    more = tiny(tiny_set, **{"train.steps": 9})
+    more = with_precision(tiny(tiny_set, **{"train.steps": 9}), cpu)
     assert find_run(more, summary, root, None, new=False).path == finished.path
     assert find_run(more, summary, root, None, new=True).name == "00001-train"
-    other = tiny(tiny_set, **{"train.steps": 9, "method.lr_d": 1e-3})
+    other = with_precision(tiny(tiny_set, **{"train.steps": 9, "method.lr_d": 1e-3}), cpu)
     assert find_run(other, summary, root, None, new=False).name == "00001-train"
     assert find_run(more, summary | {"fingerprint": "of others"}, root, None, new=False).name == "00001-train"
 
