@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +115,15 @@ def test_a_key_of_a_toy_row_is_refused_elsewhere_with_its_reader():
             load_recipe(None, {"model": {"name": "toy-model", "base_width": 8}, "data.size": 32})
 
 
-def test_help_docs_and_schema_name_a_toy_row(toy, monkeypatch):
+@pytest.fixture
+def reload_help():
+    """Reads the tables for `smallgan train --help` again, and once more when the row is gone."""
+    command = importlib.import_module("smallgan.cli.train")
+    yield lambda: importlib.reload(command)
+    importlib.reload(command)
+
+
+def test_help_docs_and_schema_name_a_toy_row(reload_help, toy, monkeypatch):
     row, _ = toy
     monkeypatch.syspath_prepend(str(ROOT))
     keys = importlib.import_module("tools.recipe_keys").tables()
@@ -124,12 +131,11 @@ def test_help_docs_and_schema_name_a_toy_row(toy, monkeypatch):
     assert [name for name in row.options.model_fields if name != "name" and f"| `{name}` | " not in keys] == []
     assert row.name in json.dumps(json.loads(json_schema()))
     if row.name in ("toy-model", "toy-loss"):
-        importlib.reload(sys.modules.get("smallgan.cli.train") or importlib.import_module("smallgan.cli.train"))
+        reload_help()
         assert row.name in call("train", "--help")
 
 
 def test_rows_are_gone_afterwards():
     for table, row, _ in TOYS.values():
         assert row.name not in table
-    importlib.reload(importlib.import_module("smallgan.cli.train"))
     assert "toy" not in call("train", "--help")
