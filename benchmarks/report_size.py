@@ -103,7 +103,8 @@ def _write_run(run: Path, root: Path, policy: str, seed: int, num_snapshots: int
     recipe = {
         "data": {"source": "images", "size": 64},
         "augment": {"policy": policy},
-        "train": {"model": "dcgan", "steps": steps, "batch_size": 64},
+        "model": {"name": "dcgan"},
+        "train": {"steps": steps, "batch_size": 64},
         "seeds": [seed],
     }
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")

@@ -154,7 +154,7 @@ def _check(source: Source, *, with_policies: bool) -> Recipe:
         if with_policies:
             of_variant += policy_mistakes(own)
         mistakes += [replace(each, variant=variant.where) for each in of_variant if each not in mistakes]
-    texts = [*source.mistakes, *(mistake.text(source) for mistake in mistakes)]
+    texts = list(dict.fromkeys([*source.mistakes, *(mistake.text(source) for mistake in mistakes)]))
     if texts or recipe is None:
-        raise UsageError(f"{source.name}: {len(texts)} mistake(s)\n  " + "\n  ".join(dict.fromkeys(texts)))
+        raise UsageError(f"{source.name}: {len(texts)} mistake(s)\n  " + "\n  ".join(texts))
     return recipe

@@ -183,7 +183,8 @@ def _moved_to(path: str, found: Any) -> str:
 
 def _read_by(what: str, readers: list[str], now: str) -> str:
     uses = {"model": f"trains a {now}", "method": f"trains by {now}", "loss": f"uses the loss {now}"}
-    return f"read by the {_listed(what, readers)}; this recipe {uses[what]}"
+    flag = ", chosen by --transfer" if what == "method" and all(METHODS[name].is_transfer for name in readers) else ""
+    return f"read by the {_listed(what, readers)}{flag}; this recipe {uses[what]}"
 
 
 def _listed(what: str, names: list[str]) -> str:

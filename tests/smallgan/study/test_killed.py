@@ -94,6 +94,7 @@ def steps_trained_again(run):
     return again
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [int(text) for text in os.environ.get("SMALLGAN_KILLS", "0").split(",")])
 def test_a_grid_killed_three_times_and_finished_equals_the_uninterrupted_one(tiny_set, tmp_path, number):

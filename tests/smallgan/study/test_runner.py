@@ -239,6 +239,7 @@ def test_a_stop_leaves_the_study_to_go_on_from(tiny_set, tmp_path):
     assert (outcome.stopped, len(outcome.done)) == (False, 3)
 
 
+@pytest.mark.process
 def test_processes_make_the_same_weights_as_one_after_the_other(tiny_set, tmp_path):
     torch.set_num_threads(1)  # the sums of several threads may differ in the last bit
     one, _, _ = run(tiny(tiny_set), tmp_path / "one")
@@ -251,6 +252,7 @@ def test_processes_make_the_same_weights_as_one_after_the_other(tiny_set, tmp_pa
         assert [name for name in mine if not np.array_equal(mine[name], other[name])] == [], trial.variant
 
 
+@pytest.mark.process
 def test_a_failing_trial_fails_in_a_process_too(tiny_set, tmp_path):
     grid = [{"name": "wild", "method.lr_d": 1e30, "method.lr_g": 1e30}, {"name": "none"}]
     study, outcome, _ = run(tiny(tiny_set, grid), tmp_path / "study", num_processes=2)
