@@ -14,7 +14,7 @@ from augment.errors import UsageError
 from augment.sources.readers import open_source
 from smallgan.core.run_dir import read_jsonl
 from smallgan.data.split import split
-from smallgan.metrics.score_paths import Settings, score
+from smallgan.metrics.score_paths import ScoreOptions, score
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.data import load_data
 from smallgan.training.train import train
@@ -104,7 +104,7 @@ def test_scores_compare_with_what_was_held_out_and_copies_with_what_was_trained_
     assert while_training["kmmd"]["identity"]["reals"] == data["holdout"]["fingerprint"]
     assert while_training["kmmd"]["identity"]["num_real"] == 3
     assert while_training["copies"]["identity"]["reals"] == data["fingerprint"]
-    asked = Settings(metrics=("copies", "is", "kmmd"), num_fake=8, device="cpu", worst=tmp_path / "worst.png")
+    asked = ScoreOptions(metrics=("copies", "is", "kmmd"), num_fake=8, device="cpu", worst=tmp_path / "worst.png")
     for each in score(run.path, None, asked):
         assert each.identity == while_training[each.metric]["identity"]
         assert each.value == pytest.approx(while_training[each.metric]["value"], rel=1e-6)

@@ -13,10 +13,9 @@ from smallgan.data.images import Batch, ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
 from smallgan.training import adversarial
-from smallgan.training.adversarial import AdversarialTrainer, build_trainer
+from smallgan.training.adversarial import AdversarialTrainer, build_trainer, without_gradients
 from smallgan.training.diffaugment import diffaugment
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES
-from smallgan.training.frozen import without_gradients
 
 CPU = torch.device("cpu")
 NAMES = ("bars", "discs", "stars")

@@ -18,7 +18,7 @@ from augment.errors import InputError, UsageError
 from augment.imaging.codec import decode
 from augment.sources.readers import open_source
 from smallgan.core.run_dir import RunDir, read_jsonl
-from smallgan.metrics.score_paths import Settings, score
+from smallgan.metrics.score_paths import ScoreOptions, score
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import AdversarialTrainer
@@ -64,7 +64,7 @@ def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
 def test_scores_while_training_are_those_of_the_score_command(tiny_set, tmp_path):
     run = start(tiny(tiny_set, **{"score.num_fake": None, "train.snapshot_every": 6}), tmp_path / "runs")
     while_training = read_jsonl(run.scores)[-2:]
-    afterwards = score(run.path, None, Settings(device="cpu"))
+    afterwards = score(run.path, None, ScoreOptions(device="cpu"))
     assert [line["identity"] for line in while_training] == [each.identity for each in afterwards]
     assert [line["value"] for line in while_training] == pytest.approx([each.value for each in afterwards], rel=1e-6)
 
