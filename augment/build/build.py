@@ -16,22 +16,14 @@ from numpy.typing import NDArray
 from augment.build.plan import Plan
 from augment.build.preview import contact_sheet
 from augment.build.progress_log import PROGRESS_LOG
-from augment.build.worker import (
-    BuildWorker,
-    apply_operations,
-    batches,
-    generated,
-    generator_positions,
-    parents_of,
-    with_parents,
-)
-from augment.core.files import make_folder, output_errors, write_bytes, write_json
+from augment.build.worker import BuildWorker, apply_operations, batches, generated, parents_of, with_parents
+from augment.core.files import make_folder, output_errors, renamed, write_bytes, write_json
 from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import Pixels, decode, encode_png
-from augment.sources.dataset_format import METADATA, PLAN
+from augment.sources.dataset_format import METADATA, PLAN, holds_plan, read_plan
 from augment.sources.image_set import ImageSet, ImageSource, SourceImage
-from augment.sources.mixed_dataset import PREVIEW, MixedDataset, write_metadata
+from augment.sources.mixed_dataset import PREVIEW, MixedDataset
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,8 @@ def build(
         names = [entry.file_name for entry in plan.entries]
         sheet = contact_sheet(plan, lambda at: decode((out / names[at]).read_bytes(), names[at]))
         write_bytes(out / PREVIEW, encode_png(sheet))
-        write_metadata(out, worker.log.records())
+        with renamed(out / METADATA) as temporary, temporary.open("wb") as file:
+            file.writelines(worker.log.records())
     worker.log.remove()
     dataset = MixedDataset(out, num_images=len(plan.entries))
     dataset.num_kept = worker.log.num_kept
@@ -118,11 +111,11 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
             pixels[at] = apply_operations(plan, parent.resized, operations)
 
     parallel_map(fill, batches(plan), workers)
-    for at, drawn, _ in generated(plan, generator, generator_positions(plan)):
+    for at, drawn, _ in generated(plan, generator, plan.generator_positions):
         pixels[at] = drawn
-    parents = parents_of(plan)
-    images = (MixedImage(e.file_name, e.label, e.origin, parent=parents[at]) for at, e in enumerate(plan.entries))
-    return InMemoryDataset(pixels, tuple(images), plan)
+    rows = zip(plan.entries, parents_of(plan), strict=True)
+    images = tuple(MixedImage(e.file_name, e.label, e.origin, parent=parent) for e, parent in rows)
+    return InMemoryDataset(pixels, images, plan)
 
 
 def _finished(plan: Plan, out: Path) -> MixedDataset | None:
@@ -131,18 +124,14 @@ def _finished(plan: Plan, out: Path) -> MixedDataset | None:
         there = sorted(p.name for p in out.iterdir() if not p.name.endswith(".tmp")) if out.exists() else []
     if not there:
         return None
-    try:
-        settings = json.loads((out / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        settings = None
-    if not isinstance(settings, dict) or settings.get("format") != plan.settings["format"]:
+    if not holds_plan(out):
         raise UsageError(
             f"{out}: holds other files ({', '.join(there[:3])} ...); name a new or an empty folder with --out"
         )
     whole = (out / METADATA).is_file()
     changed = {
         key: values
-        for key, values in _differences(settings, json.loads(json.dumps(plan.settings))).items()
+        for key, values in _differences(read_plan(out), json.loads(json.dumps(plan.settings))).items()
         if not (whole and key.startswith("versions."))
     }
     if changed:

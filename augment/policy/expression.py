@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class MixtureComponent:
         """Whether the images come from a generator, and so have no parent."""
         return self.pipeline[0] == GAN
 
-    @property
+    @cached_property
     def transforms(self) -> tuple[Transform, ...]:
         """What is done to an image, in order; of a synthetic one, after it was made."""
         named = (self.custom_transforms.get(name) or (TRANSFORMS[name],) for name in self.pipeline if name != GAN)
