@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from posixpath import basename, splitext
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -105,6 +105,20 @@ class Plan:
         return [_operations(entry.component, next(generators)) if entry.component else () for entry in entries]
 
 
+class PlanOptions(TypedDict, total=False):
+    """The keywords of `make_plan`."""
+
+    ratio: str | None
+    count: int | None
+    size: int | None
+    resize_mode: str
+    format: str
+    seed: int
+    generator: ImageSource | None
+    per_class: str | None
+    balance: str | None
+
+
 def make_plan(
     source: ImageSet,
     policy: Policy | str,
@@ -180,13 +194,7 @@ def make_plan(
         "seed": seed,
         "generator": {"name": generator.name, **generator.describe()} if generator and policy.needs_generator else None,
         "renamed": _renamed(source, entries),
-        "versions": {
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "pillow": PIL.__version__,
-            "simplejpeg": simplejpeg.__version__,
-            **({"albumentations": version("albumentations")} if custom else {}),
-        },
+        "versions": {name: now for name, now in versions().items() if custom or name != "albumentations"},
     }
     return Plan(tuple(entries), image_infos, policy, size, resize_mode, format, seed, settings, source.rules)
 
@@ -194,6 +202,14 @@ def make_plan(
 def _operations(component: MixtureComponent, generator: np.random.Generator) -> tuple[Operation, ...]:
     sampled = [Operation(GAN)] if component.is_synthetic else []
     return (*sampled, *(Operation(transform.name, transform.draw(generator)) for transform in component.transforms))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that pixels depend on, by the names that plan.json has for them."""
+    ours = {"numpy": np, "opencv": cv2, "pillow": PIL, "simplejpeg": simplejpeg}
+    return {name: str(package.__version__) for name, package in ours.items()} | {
+        "albumentations": version("albumentations")
+    }
 
 
 def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:

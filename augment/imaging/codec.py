@@ -103,9 +103,8 @@ def parse_background(text: str) -> Colour | None:
     try:
         red, green, blue = ImageColor.getrgb(text.strip())[:3]
     except ValueError as error:
-        raise UsageError(
-            f"--background {text!r}: needed a colour such as white, black or #808080, or refuse"
-        ) from error
+        message = f"--background {text!r}: needed a colour such as white, black or #808080, or refuse"
+        raise UsageError(message) from error
     return red, green, blue
 
 
@@ -170,9 +169,8 @@ def encode_jpeg(pixels: Pixels, quality: int = JPEG_QUALITY, *, gray: bool = Fal
     if gray:
         channel = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
         return bytes(simplejpeg.encode_jpeg(channel, quality=quality, colorspace="GRAY", fastdct=False))
-    return bytes(
-        simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling="420", fastdct=False)
-    )
+    pixels = np.ascontiguousarray(pixels)
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420", fastdct=False))
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -249,7 +247,7 @@ def _decode_pillow(data: bytes, name: str, rules: Rules) -> Decoded:
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(data))
             frames = getattr(image, "n_frames", 1)
-            turned = image.getexif().get(0x0112, 1) if _size_is_allowed(image) else 1
+            turned = image.getexif().get(0x0112, 1) if image.width * image.height <= MAX_PIXELS else 1
         _check_size(*image.size, name)
         format_, mode = image.format or "", image.mode
         image.load()
@@ -295,10 +293,6 @@ def _sixteen_bits(data: bytes, image: Image.Image) -> Image.Image | None:
     deep = Image.fromarray(scaled)
     deep.info, deep.format = image.info, image.format
     return deep
-
-
-def _size_is_allowed(image: Image.Image) -> bool:
-    return image.width * image.height <= MAX_PIXELS
 
 
 def _to_rgb(image: Image.Image, name: str, notes: list[str], rules: Rules) -> Image.Image | Pixels:

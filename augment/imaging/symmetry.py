@@ -53,10 +53,8 @@ class Symmetry:
 def symmetries(grays: Sequence[bytes]) -> list[Symmetry]:
     """Return what is found of each way to turn over. `grays` are those of `perceptual_hash.image_signature`."""
     if len(grays) < MIN_IMAGES:
-        return [
-            Symmetry(name, None, None, f"{words}: {len(grays)} images are too few to tell")
-            for name, (words, _) in SYMMETRIES.items()
-        ]
+        too_few = f"{len(grays)} images are too few to tell"
+        return [Symmetry(name, None, None, f"{words}: {too_few}") for name, (words, _) in SYMMETRIES.items()]
     numbers = np.frombuffer(b"".join(grays[:MAX_IMAGES]), np.uint8).reshape(-1, GRAY_SIDE, GRAY_SIDE)
     images = numbers.astype(np.float32)
     features = [_even, _without_shade, _edges]

@@ -107,13 +107,9 @@ def library_transform(config: Mapping[str, Any], where: str) -> tuple[LibraryTra
     summary = library_names().get(name, "a pipeline of albumentations")
     content, settings = tuple(sorted(_content(config))), {"transform": config}
     transform = LibraryTransform(
-        name, summary, _apply_recorded, becomes_content=content, settings=settings, varies=_varies(config)
+        name, summary, apply, becomes_content=content, settings=settings, varies=_varies(config)
     )
     return transform, notes
-
-
-def _apply_recorded(pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
-    return apply(pixels, params["transform"], params["seed"])
 
 
 def own_parameters(config: Mapping[str, Any]) -> Config:
@@ -131,11 +127,12 @@ def own_parameters(config: Mapping[str, Any]) -> Config:
     return kept
 
 
-def apply(pixels: Pixels, config: Mapping[str, Any], seed: int) -> Pixels:
-    """Return `pixels` (H x W x 3 uint8) after the transform of `config`, its draws fixed by `seed`; the same shape.
+def apply(pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
+    """Return `pixels` (H x W x 3 uint8) after the transform of `params`, its draws fixed by their seed; the same shape.
 
     Raises UsageError when it cannot be applied to such an image, or gives something else than pixels of that shape.
     """
+    config, seed = params["transform"], params["seed"]
     transform = _thread_instance(json.dumps(config, sort_keys=True))
     transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
     name = str(config[CLASS])
@@ -224,9 +221,9 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
     missing = [key for key, default in _defaults(cls).items() if default is Parameter.empty and key not in given]
     if missing:
         raise UsageError(f"{where}: {name} needs {', '.join(missing)}; give it as in {name}: {{{missing[0]}: ...}}")
-    if "transforms" in given and not isinstance(given["transforms"], list):
-        raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; needed a list of transforms")
     if "transforms" in given:
+        if not isinstance(given["transforms"], list):
+            raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; needed a list of transforms")
         given["transforms"] = [_make(part, f"{where}, in {name}") for part in given["transforms"]]
     try:
         return cls(**given)
@@ -253,11 +250,11 @@ def _reasons(error: Exception) -> str:
     list_errors = getattr(error.__cause__, "errors", None)
     if not callable(list_errors):
         return _first_line(error)
-    named = [
-        (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "), one["input"])
-        for one in list_errors()
-    ]
-    return "; ".join(f"{place}: {what}, found {value!r}" if place else what for place, what, value in named)
+    told = []
+    for one in list_errors():
+        place, what = ".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")
+        told.append(f"{place}: {what}, found {one['input']!r}" if place else what)
+    return "; ".join(told)
 
 
 def _first_sentence(text: str) -> str:

@@ -7,6 +7,7 @@ A transform is a row of the table, one that a policy file defines (`policy_file`
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -120,11 +121,9 @@ def parse_policy(text: str, custom_transforms: CustomTransforms | None = None) -
     components = tuple(_component(part, text, custom_transforms or {}, notes) for part in stripped.split("+"))
     seen: dict[object, MixtureComponent] = {}
     for component in components:
-        effect = _effect(component, text)
-        earlier = seen.setdefault(effect, component)
+        earlier = seen.setdefault(_effect(component, text), component)
         if earlier is not component:
-            again = f"{component.name!r}"
-            again = again if earlier.name == component.name else f"{earlier.name!r} and {again}"
+            again = " and ".join(map(repr, dict.fromkeys([earlier.name, component.name])))
             raise UsageError(
                 f"policy {text!r}: {again} would make the same image twice; give weights instead, as in hflip:2"
             )
@@ -156,8 +155,7 @@ def _component(part: str, text: str, custom: CustomTransforms, notes: list[str])
 
 def _from_albumentations(name: str, text: str, custom: CustomTransforms, notes: list[str]) -> tuple[Transform, ...]:
     """Return the transform of that name with its default parameters, if there is one. Raises UsageError."""
-    ours = [*custom, *policy_names()]
-    known = ours
+    ours = known = [*custom, *policy_names()]
     if name[:1].isupper():  # theirs begin so; ours do not, and shall not wait for the import
         if name in library_names():
             transform, remarks = library_transform({CLASS: name}, f"policy {text!r}")
@@ -171,11 +169,7 @@ def _from_albumentations(name: str, text: str, custom: CustomTransforms, notes: 
 
 
 def _parse_weight(weight: str, text: str) -> int:
-    if (
-        not (weight.isascii() and weight.isdigit())
-        or len(weight) > len(str(MAX_WEIGHT))
-        or not 1 <= int(weight) <= MAX_WEIGHT
-    ):
+    if not re.fullmatch("[0-9]{1,7}", weight) or not 1 <= int(weight) <= MAX_WEIGHT:
         raise UsageError(f"policy {text!r}: weight {weight!r} after ':'; needed a whole number from 1 to {MAX_WEIGHT}")
     return int(weight)
 

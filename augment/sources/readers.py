@@ -66,9 +66,8 @@ def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
         if arrays:
             left = sorted([*ignored, *(name for name in others if name not in arrays)])
             return _open_arrays(root, arrays, left, rules)
-        raise InputError(
-            f"{root}: no image in it ({_count([*ignored, *others])} other files); needed files ending in .jpg, .png ..."
-        )
+        num_others = len(ignored) + len(others) or "no"
+        raise InputError(f"{root}: no image in it ({num_others} other files); needed files ending in .jpg, .png ...")
     tables = {name: path for name, path in others.items() if PurePosixPath(name).name in TABLE_NAMES}
     names = sorted(pictures)
     images, notes, used = _classed(root, names, 0, list(tables), lambda name: FileEntry(tables[name]).read(name))
@@ -148,12 +147,10 @@ def _classed(
         )
     if rows and len(rows) < len(names):
         notes.append(f"{len(names) - len(rows)} of {len(names)} images are not in {', '.join(sorted(used))}")
-    folder_rows = {name: Row("/".join(parts) or None) for name, parts in parents.items()}
     images = []
     for name in names:
-        row = rows.get(name) or folder_rows[name]
-        label = row.label if row.has_label else folder_rows[name].label
-        images.append(SourceImage(name, label, row.origin))
+        row = rows.get(name, Row(None, has_label=False))
+        images.append(SourceImage(name, row.label if row.has_label else "/".join(parents[name]) or None, row.origin))
     return images, [*notes, *said], used
 
 
@@ -213,7 +210,3 @@ def _is_output(folder: Path) -> bool:
 def _printable(name: str) -> str:
     """A name as text that UTF-8 can hold; file systems allow any bytes."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _count(names: Sequence[str]) -> str:
-    return str(len(names)) if names else "no"

@@ -8,7 +8,7 @@ import threading
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,13 +17,6 @@ from numpy.typing import NDArray
 from augment.errors import InputError
 
 MAX_FILE_BYTES = 1 << 30
-
-
-class StorageEntry(Protocol):
-    """Somewhere that holds one image file; entries compare and hash by what they point to."""
-
-    def read(self, name: str) -> bytes:
-        """Return the file's bytes. Raises InputError naming `name`, and OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +119,9 @@ class Arrays:
                 low, high = pixels.min(), pixels.max()
                 raise InputError(f"{name}: its numbers go from {low:g} to {high:g}; needed 0 to 1, or bytes")
             pixels = np.rint(pixels * 255).astype(np.uint8)
-        if pixels.ndim == 3:
-            codes = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-            code = codes[pixels.shape[2]]
-            pixels = pixels[..., 0] if code is None else cv2.cvtColor(np.ascontiguousarray(pixels), code)
+        if pixels.ndim == 3 and pixels.shape[2] > 1:
+            code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+            pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
         return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
 
 
@@ -149,3 +141,7 @@ class ArrayRow:
     def read(self, name: str) -> bytes:
         """Return the row as a PNG. Raises InputError when its numbers have no known white."""
         return self.arrays.png(self.key, self.row, name)
+
+
+StorageEntry = FileEntry | ArchiveEntry | ArrayRow
+"""Somewhere that holds one image file; entries compare and hash by what they point to."""

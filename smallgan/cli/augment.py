@@ -146,7 +146,7 @@ def augment(
         resize_mode=resize_mode,
         background=background,
         mode=mode,
-        image_format=image_format,
+        format=image_format,
         container=container,
         generator=images,
         seed=seed,

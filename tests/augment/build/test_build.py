@@ -324,5 +324,5 @@ def test_memory_is_bounded_by_the_stated_budget(tmp_path, monkeypatch):
     source = open_source(tmp_path)
     for index in range(10):
         source.load(index)
-    assert 1 <= len(source._cache._kept) <= 3
+    assert 1 <= len(source._cache.kept) <= 3
     assert mix(make_plan(source, "hflip", size=50), source).pixels[9, 0, 0, 0] == 9
