@@ -19,7 +19,7 @@ from augment.core.files import renamed, renamed_folder
 from augment.errors import InputError, UsageError
 from augment.sources.dataset_format import METADATA, PLAN
 from augment.sources.label_tables import CLASS_NAMES, DATASET_JSON
-from augment.sources.mixed_dataset import MixedDataset, Record
+from augment.sources.mixed_dataset import MixedDataset
 
 CONTAINERS = ("folder", "stylegan-zip", "webdataset")
 SHARD_IMAGES = 1000
@@ -60,7 +60,14 @@ def pack(dataset: MixedDataset, container: str) -> tuple[Path, list[str]]:
     num_without = sum(record.label is None for record in dataset.records)
     if container == "stylegan-zip":
         lost = "StyleGAN takes labels of all or of none, so none are written"
-        _check_squares(dataset.records)
+        shapes = {(record.width, record.height) for record in dataset.records}
+        side = min(shapes)[0]
+        if shapes != {(side, side)} or side & (side - 1):
+            listed = ", ".join(f"{width}x{height}" for width, height in sorted(shapes)[:3])
+            raise UsageError(
+                f"StyleGAN needs squares of one size whose side is a power of 2, found {listed}"
+                f"{' ...' * (len(shapes) > 3)}; build with --size 64, 128 or 256"
+            )
         with renamed(path) as temporary:
             _write_zip(dataset, temporary, [] if num_without else classes)
     else:
@@ -68,17 +75,6 @@ def pack(dataset: MixedDataset, container: str) -> tuple[Path, list[str]]:
         _write_shards(dataset, path, classes)
     has_gaps = classes and num_without
     return path, [f"{num_without:,} of {len(dataset):,} images have no class: {lost}"] if has_gaps else []
-
-
-def _check_squares(records: Sequence[Record]) -> None:
-    shapes = {(record.width, record.height) for record in records}
-    side = min(shapes)[0]
-    if shapes != {(side, side)} or side & (side - 1):
-        listed = ", ".join(f"{width}x{height}" for width, height in sorted(shapes)[:3])
-        raise UsageError(
-            f"StyleGAN needs squares of one size whose side is a power of 2, found {listed}"
-            f"{' ...' * (len(shapes) > 3)}; build with --size 64, 128 or 256"
-        )
 
 
 def _write_zip(dataset: MixedDataset, path: Path, classes: Sequence[str]) -> None:

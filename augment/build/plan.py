@@ -170,6 +170,7 @@ def make_plan(
     entries = [_taken_over(source, index, image_infos[index], size, format, namer) for index in taken]
     num_original = sum(entry.origin == "original" for entry in entries)
     entries += _added(source, policy, targets, seed, FORMATS[format], namer)
+    names = zip(entries, [source.images[index].name for index in taken], strict=False)  # the originals come first
     custom, background = policy.custom_transforms, source.rules.background
     totals = [sum(numbers) for numbers in zip(*amounts, strict=True)]
     by_class = {
@@ -193,7 +194,7 @@ def make_plan(
         "image_format": format,
         "seed": seed,
         "generator": {"name": generator.name, **generator.describe()} if generator and policy.needs_generator else None,
-        "renamed": _renamed(source, entries),
+        "renamed": {e.file_name: name for e, name in names if _stem(e.file_name) != _stem(name)},
         "versions": {name: now for name, now in versions().items() if custom or name != "albumentations"},
     }
     return Plan(tuple(entries), image_infos, policy, size, resize_mode, format, seed, settings, source.rules)
@@ -326,12 +327,6 @@ def _added(
                 name = namer.name(image.label, _stem(image.name), tail, numbered=True)
                 entries.append(PlanEntry(name, "augmented", image.label, parent, k, component))
     return entries
-
-
-def _renamed(source: ImageSet, entries: Sequence[PlanEntry]) -> dict[str, str]:
-    """Originals whose name could not be kept: the new one, and the one in the source."""
-    pairs = [(e, source.images[e.source]) for e in entries if e.k is None and e.source is not None]
-    return {e.file_name: i.name for e, i in pairs if _stem(e.file_name) != _stem(i.name)}
 
 
 @lru_cache(maxsize=4096)

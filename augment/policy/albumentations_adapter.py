@@ -88,13 +88,13 @@ def library_names() -> dict[str, str]:
     """Return the transforms that an image alone can be given, each with a line on what it does."""
     refused = {*(name for names in _NOT_FOR_IMAGES.values() for name in names), *_NOT_PIXELS}
     usable = {name: cls for name, cls in _transforms().items() if name not in refused}
-    return {name: _first_sentence(getdoc(cls) or "") for name, cls in sorted(usable.items())}
+    paragraphs = {name: (getdoc(cls) or "").strip().partition("\n\n")[0] for name, cls in sorted(usable.items())}
+    return {name: " ".join(text.split()).partition(". ")[0].rstrip(".") for name, text in paragraphs.items()}
 
 
 def parameters(name: str) -> dict[str, Any]:
     """Return the parameters of a transform with their defaults; `Parameter.empty` stands for one that must be given."""
-    known = _defaults(_class(name, name))
-    return {name: default for name, default in known.items() if name not in ("p", "strict")}
+    return {key: value for key, value in _defaults(_class(name, name)).items() if key not in ("p", "strict")}
 
 
 def library_transform(config: Mapping[str, Any], where: str) -> tuple[LibraryTransform, tuple[str, ...]]:
@@ -211,14 +211,14 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
     given = {key: value for key, value in config.items() if key != CLASS and key not in _FOR_OTHERS}
     if given.pop("always_apply", False):  # of albumentations 1; 2 has p alone
         given["p"] = 1.0
-    known = [*_defaults(cls)]
+    known = _defaults(cls)
     for key in given:
         if key not in known:
             raise UsageError(
                 f"{where}: {name} has no parameter {key!r}; did you mean {nearest(str(key), known)!r}? "
                 f"Its parameters: {', '.join(known)}"
             )
-    missing = [key for key, default in _defaults(cls).items() if default is Parameter.empty and key not in given]
+    missing = [key for key, default in known.items() if default is Parameter.empty and key not in given]
     if missing:
         raise UsageError(f"{where}: {name} needs {', '.join(missing)}; give it as in {name}: {{{missing[0]}: ...}}")
     if "transforms" in given:
@@ -255,10 +255,6 @@ def _reasons(error: Exception) -> str:
         place, what = ".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")
         told.append(f"{place}: {what}, found {one['input']!r}" if place else what)
     return "; ".join(told)
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.strip().partition("\n\n")[0].split()).partition(". ")[0].rstrip(".")
 
 
 def _first_line(error: object) -> str:

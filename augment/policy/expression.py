@@ -99,11 +99,10 @@ class Policy:
         total = sum(component.weight for component in self.components)
         if not total:
             return ()
-        whole = [num_added * component.weight // total for component in self.components]
-        remainders = [num_added * component.weight % total for component in self.components]
-        left = num_added - sum(whole)
-        first = sorted(range(len(whole)), key=lambda position: -remainders[position])[:left]
-        return tuple(count + (position in first) for position, count in enumerate(whole))
+        parts = [divmod(num_added * component.weight, total) for component in self.components]
+        left = num_added - sum(whole for whole, _ in parts)
+        first = sorted(range(len(parts)), key=lambda position: -parts[position][1])[:left]
+        return tuple(whole + (position in first) for position, (whole, _) in enumerate(parts))
 
 
 def parse_policy(text: str, custom_transforms: CustomTransforms | None = None) -> Policy:
@@ -132,7 +131,11 @@ def parse_policy(text: str, custom_transforms: CustomTransforms | None = None) -
 
 def _component(part: str, text: str, custom: CustomTransforms, notes: list[str]) -> MixtureComponent:
     names, colon, weight_text = (piece.strip() for piece in part.partition(":"))
-    weight = _parse_weight(weight_text, text) if colon else 1
+    weight_text = weight_text if colon else "1"
+    if not re.fullmatch("[0-9]{1,7}", weight_text) or not 1 <= int(weight_text) <= MAX_WEIGHT:
+        raise UsageError(
+            f"policy {text!r}: weight {weight_text!r} after ':'; needed a whole number from 1 to {MAX_WEIGHT}"
+        )
     pipeline = tuple(name.strip() for name in names.split("."))
     used: dict[str, tuple[Transform, ...]] = {}
     for name in pipeline:
@@ -150,7 +153,7 @@ def _component(part: str, text: str, custom: CustomTransforms, notes: list[str])
         raise UsageError(
             f"policy {text!r}: 'gan' makes an image of its own, so it can only come first in a pipeline: gan.hflip"
         )
-    return MixtureComponent(pipeline, weight, used)
+    return MixtureComponent(pipeline, int(weight_text), used)
 
 
 def _from_albumentations(name: str, text: str, custom: CustomTransforms, notes: list[str]) -> tuple[Transform, ...]:
@@ -168,22 +171,14 @@ def _from_albumentations(name: str, text: str, custom: CustomTransforms, notes: 
     )
 
 
-def _parse_weight(weight: str, text: str) -> int:
-    if not re.fullmatch("[0-9]{1,7}", weight) or not 1 <= int(weight) <= MAX_WEIGHT:
-        raise UsageError(f"policy {text!r}: weight {weight!r} after ':'; needed a whole number from 1 to {MAX_WEIGHT}")
-    return int(weight)
-
-
 def _effect(component: MixtureComponent, text: str) -> object:
     """Return what tells a component from others: its result on the probe, or its pipeline where it is random.
 
     Raises UsageError for a pipeline that does nothing.
     """
     transforms = component.transforms
-    if not transforms or any(transform.is_random for transform in transforms):
-        return component.pipeline
-    result = on_probe(transforms)
-    if result is None:
+    is_fixed = transforms and not any(transform.is_random for transform in transforms)
+    if not is_fixed or (result := on_probe(transforms)) is None:
         return component.pipeline
     if np.array_equal(result, PROBE):
         raise UsageError(

@@ -114,9 +114,8 @@ def _loader() -> Any:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
             for key in keys:
                 if keys.count(key) > 1:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} is there twice", node.start_mark
-                    )
+                    problem = f"the key {key!r} is there twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
             return super().construct_mapping(node, deep)
 
     return Loader
@@ -161,10 +160,10 @@ def _transform(where: str, entry: Any, notes: list[str]) -> Transform:
 def _named(where: str, entry: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(entry, str):
         return entry, {}
-    if isinstance(entry, dict) and len(entry) == 1:
-        name, given = next(iter(entry.items()))
-        given = {} if given is None else given
-        if isinstance(name, str) and isinstance(given, dict):
+    match list(entry.items()) if isinstance(entry, dict) else None:
+        case [(str(name), None)]:
+            return name, {}
+        case [(str(name), dict(given))]:
             return name, given
     raise UsageError(f"{where}: {entry!r}: needed a name, or a name with its parameters: Blur: {{blur_limit: 5}}")
 

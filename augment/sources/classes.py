@@ -83,13 +83,12 @@ def class_targets(
         if name not in counts:
             close = nearest(name, [str(label) for label in counts])
             raise UsageError(f"--per-class: no class {name!r} there; did you mean {close!r}?")
-    labels = sorted(str(label) for label in counts)
-    members: dict[str, list[int]] = {label: [] for label in labels}
+    members: dict[str, list[int]] = {}
     for index, image in enumerate(images):
-        members[str(image.label)].append(index)
+        members.setdefault(str(image.label), []).append(index)
     return [
-        _target(images, label, members[label], named.get(label, default or counts[label]), seed, number)
-        for number, label in enumerate(labels)
+        _target(images, label, its, named.get(label, default or len(its)), seed, number)
+        for number, (label, its) in enumerate(sorted(members.items()))
     ]
 
 

@@ -73,7 +73,11 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
         raise InputError(f"{path}: no list of images, as it is no UTF-8 text") from error
     suffix = path.suffix.lower()
     listed: dict[str, Row] = {}
-    lines = _plain_rows(text) if suffix == ".txt" else _rows(text, suffix, str(path), [])
+    if suffix == ".txt":
+        parts = [line.partition("\t") for line in text.splitlines()]
+        lines = iter([(name.strip(), Row(label.strip() or None)) for name, _, label in parts if name.strip()])
+    else:
+        lines = _rows(text, suffix, str(path), [])
     for number, (name, row) in enumerate(lines, 1):
         name = name.replace("\\", "/")
         if splitext(name)[1].lower() not in suffixes:
@@ -87,13 +91,6 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
     if not listed:
         raise InputError(f"{path}: it lists no image; needed a path a line")
     return listed
-
-
-def _plain_rows(text: str) -> Iterator[tuple[str, Row]]:
-    for line in text.splitlines():
-        name, _, label = line.partition("\t")
-        if name.strip():
-            yield name.strip(), Row(label.strip() or None)
 
 
 def _rows(text: str, suffix: str, where: str, notes: list[str]) -> Iterator[tuple[str, Row]]:
@@ -139,20 +136,13 @@ def _stylegan_rows(text: str, where: str, notes: list[str]) -> dict[str, Row] | 
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
             raise InputError(f"{where}: an entry of its labels is {str(pair)[:60]}; needed [file name, class number]")
-        number = _class_number(pair[1])
-        if number is None:
+        number = pair[1]
+        if isinstance(number, list) and [one for one in number if one != 0] == [1]:
+            number = number.index(1)
+        if not isinstance(number, int) or isinstance(number, bool):
             notes.append(f"{where}: {_NO_CLASSES}")
             label = None
         else:
-            named = isinstance(names, list) and 0 <= number < len(names)
-            label = str(names[number]) if named else str(number)  # type: ignore[index]
+            label = str(names[number] if isinstance(names, list) and 0 <= number < len(names) else number)
         rows[pair[0].replace("\\", "/")] = Row(label)
     return rows
-
-
-def _class_number(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, list) and [one for one in value if one != 0] == [1]:
-        return value.index(1)
-    return None

@@ -55,9 +55,9 @@ class Archive:
             return self._opened.read(entry)
         except KeyError as error:
             raise InputError(f"{name}: not in {self.path.name}; run the command again") from error
+        except (InputError, OSError):
+            raise
         except Exception as error:  # a damaged stream raises zlib's errors and others beside zipfile's own
-            if isinstance(error, InputError | OSError):
-                raise
             raise InputError(f"{name} in {self.path.name}: damaged or encrypted: {error}") from error
 
 
@@ -90,7 +90,8 @@ class Arrays:
                 for key in arrays.files:
                     array = arrays[key]
                     held.append(f"{key} {array.dtype} {'x'.join(map(str, array.shape))}")
-                    if _are_images(array):
+                    fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
+                    if fits and min(array.shape) > 0 and array.dtype in (np.uint8, np.float32, np.float64):
                         self.images[key] = array
                     elif array.ndim == 1 and array.dtype.kind in "iuU":
                         self.labels[key] = array
@@ -106,10 +107,8 @@ class Arrays:
         """Return the class of a row: of y_train for x_train, of labels for images, else of the one that fits."""
         number = len(self.images[key])
         likely = {key.replace("x", "y", 1), key.replace("images", "labels"), "labels", "y"} - {key}
-        for name, labels in self.labels.items():
-            if len(labels) == number and (name in likely or len(self.labels) == 1):
-                return str(labels[row])
-        return None
+        fitting = (labels for name, labels in self.labels.items() if name in likely or len(self.labels) == 1)
+        return next((str(labels[row]) for labels in fitting if len(labels) == number), None)
 
     def png(self, key: str, row: int, name: str) -> bytes:
         """Return a row as the bytes of a PNG. Numbers from 0 to 1 are scaled to 255 and rounded."""
@@ -123,11 +122,6 @@ class Arrays:
             code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
             pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
         return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
-
-
-def _are_images(array: NDArray[Any]) -> bool:
-    shape_fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
-    return shape_fits and min(array.shape) > 0 and array.dtype in (np.uint8, np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
