@@ -208,9 +208,8 @@ def _operations(component: MixtureComponent, generator: np.random.Generator) -> 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that pixels depend on, by the names that plan.json has for them."""
     ours = {"numpy": np, "opencv": cv2, "pillow": PIL, "simplejpeg": simplejpeg}
-    return {name: str(package.__version__) for name, package in ours.items()} | {
-        "albumentations": version("albumentations")
-    }
+    known = {name: str(package.__version__) for name, package in ours.items()}
+    return {**known, "albumentations": version("albumentations")}
 
 
 def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
@@ -224,9 +223,8 @@ def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
     if count is None:
         match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", (DEFAULT_RATIO if ratio is None else ratio).strip())
         if not match or int(match[1]) < 1:
-            raise UsageError(
-                f"--ratio {ratio!r}: needed originals:added as whole numbers, the first at least 1, such as 1:1"
-            )
+            needed = "originals:added as whole numbers, the first at least 1, such as 1:1"
+            raise UsageError(f"--ratio {ratio!r}: needed {needed}")
         count = num_originals * int(match[2]) // int(match[1])
     if not 0 <= count <= MAX_ADDED:
         raise UsageError(f"{count} images to add; needed a number from 0 to {MAX_ADDED:,}")
@@ -279,14 +277,14 @@ def _targets(
 
 
 def _check_components(policy: Policy, numbers: Sequence[int], target: ClassTarget) -> None:
-    where = "the source" if target.label is None else f"class {target.label!r}"
+    where, of_class, options = "the source", "", "--count or --ratio"
+    if target.label is not None:
+        where, of_class, options = f"class {target.label!r}", f" of class {target.label!r}", "--per-class"
     num_parents = len(target.parents)
     for component, number in zip(policy.components, numbers, strict=True):
         if number and not num_parents and not component.is_synthetic:
             raise InputError(f"no original image in {where}, and {component.name!r} has to be made from one")
         if number > num_parents and not component.is_random:
-            of_class = "" if target.label is None else f" of {where}"
-            options = "--count or --ratio" if target.label is None else "--per-class"
             raise UsageError(
                 f"policy {str(policy)!r}: {number} images by {component.name!r} of {num_parents} originals{of_class}, "
                 f"but a second one of the same would be a copy, so at most {num_parents} can be made; ask for fewer "
@@ -322,8 +320,7 @@ def _added(
                     continue
                 parent = next(walk)
                 image = source.images[parent]
-                # the safe stem is short; the operation comes after it, whole
-                tail = f"__{called}-{k:05d}{suffix}"
+                tail = f"__{called}-{k:05d}{suffix}"  # the safe stem is short; the operation comes after it, whole
                 name = namer.name(image.label, _stem(image.name), tail, numbered=True)
                 entries.append(PlanEntry(name, "augmented", image.label, parent, k, component))
     return entries

@@ -22,7 +22,7 @@ from augment.sources.dataset_format import METADATA, holds_plan
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
-from augment.sources.storage import Archive, ArchiveEntry, ArrayRow, Arrays, FileEntry, StorageEntry
+from augment.sources.storage import Archive, Arrays, FileEntry, PartEntry
 
 SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
 ARRAYS = ".npz"
@@ -112,7 +112,7 @@ def _open_zip(path: Path, rules: Rules) -> ImageSet:
     tables = [name for name in visible if PurePosixPath(name).name in TABLE_NAMES]
     images, notes, used = _classed(path, names, _shared_depth(names), tables, lambda name: opened.read(name, name))
     ignored = sorted(set(visible) - set(names) - used)
-    entries: list[StorageEntry] = [ArchiveEntry(opened, name) for name in names]
+    entries = [PartEntry(opened, name) for name in names]
     return ImageSet(path, images, entries, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
 
 
@@ -139,14 +139,12 @@ def _classed(
         if len(tops) > 1:
             notes.append(f"the splits {', '.join(sorted(tops))} are read together; name one of them to use it alone")
     rows, used, said = read_tables(tables, read, root)
+    listed = ", ".join(sorted(used))
     absent = [name for name in rows if name not in parents]
     if absent:
-        raise InputError(
-            f"{root}: {', '.join(sorted(used))} names {len(absent)} images that are not there: {', '.join(absent[:3])}"
-            f"{' ...' if len(absent) > 3 else ''}; put them there, or take their lines out"
-        )
+        raise InputError(f"{root}: {listed} names {_not_there(absent)}; put them there, or take their lines out")
     if rows and len(rows) < len(names):
-        notes.append(f"{len(names) - len(rows)} of {len(names)} images are not in {', '.join(sorted(used))}")
+        notes.append(f"{len(names) - len(rows)} of {len(names)} images are not in {listed}")
     images = []
     for name in names:
         row = rows.get(name, Row(None, has_label=False))
@@ -154,10 +152,14 @@ def _classed(
     return images, [*notes, *said], used
 
 
+def _not_there(names: Sequence[str]) -> str:
+    return f"{len(names)} images that are not there: {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
+
+
 def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rules: Rules) -> ImageSet:
     """Open array files, by the name that goes before their images."""
     images: list[SourceImage] = []
-    entries: list[StorageEntry] = []
+    entries = []
     notes = []
     for name, path in files.items():
         arrays = Arrays(path)
@@ -167,7 +169,7 @@ def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rul
         for key, array in arrays.images.items():
             for row in range(len(array)):
                 images.append(SourceImage(f"{name}{'/' if name else ''}{key}/{row:06d}.png", arrays.label(key, row)))
-                entries.append(ArrayRow(arrays, key, row))
+                entries.append(PartEntry(arrays, (key, row)))
     if len(files) > 1:
         notes.append("several array files are read as one set; name one of them to use it alone")
     return ImageSet(root, images, entries, rules=rules, ignored=ignored, notes=notes)
@@ -179,10 +181,7 @@ def _open_list(path: Path, rules: Rules) -> ImageSet:
     paths = {name: path.parent / name for name in listed}
     absent = [name for name, file in paths.items() if not file.exists()]
     if absent:
-        raise InputError(
-            f"{path}: names {len(absent)} images that are not there: {', '.join(absent[:3])}"
-            f"{' ...' if len(absent) > 3 else ''}; paths count from the folder of the list"
-        )
+        raise InputError(f"{path}: names {_not_there(absent)}; paths count from the folder of the list")
     images = [SourceImage(_printable(name), row.label, row.origin) for name, row in listed.items()]
     return ImageSet(path, images, [FileEntry(str(file)) for file in paths.values()], rules=rules)
 

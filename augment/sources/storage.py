@@ -45,7 +45,7 @@ class Archive:
         self._opening = threading.Lock()
 
     def read(self, entry: str, name: str) -> bytes:
-        """Return the bytes of `entry`. Raises InputError naming `name`, and OSError."""
+        """Return the bytes of `entry`. Raises OSError, and InputError when it is damaged, encrypted or too large."""
         with self._opening:
             if self._opened is None:
                 self._opened = zipfile.ZipFile(self.path)
@@ -59,18 +59,6 @@ class Archive:
             raise
         except Exception as error:  # a damaged stream raises zlib's errors and others beside zipfile's own
             raise InputError(f"{name} in {self.path.name}: damaged or encrypted: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveEntry:
-    """An entry of a zip."""
-
-    archive: Archive
-    entry: str
-
-    def read(self, name: str) -> bytes:
-        """Return the entry's bytes. Raises InputError when it is damaged, encrypted or too large."""
-        return self.archive.read(self.entry, name)
 
 
 class Arrays:
@@ -110,9 +98,12 @@ class Arrays:
         fitting = (labels for name, labels in self.labels.items() if name in likely or len(self.labels) == 1)
         return next((str(labels[row]) for labels in fitting if len(labels) == number), None)
 
-    def png(self, key: str, row: int, name: str) -> bytes:
-        """Return a row as the bytes of a PNG. Numbers from 0 to 1 are scaled to 255 and rounded."""
-        pixels = self.images[key][row]
+    def read(self, place: tuple[str, int], name: str) -> bytes:
+        """Return row (array, number) as the bytes of a PNG. Numbers from 0 to 1 are scaled to 255 and rounded.
+
+        Raises InputError naming `name` for others, which have no known white.
+        """
+        pixels = self.images[place[0]][place[1]]
         if pixels.dtype.kind == "f":
             if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
                 low, high = pixels.min(), pixels.max()
@@ -125,17 +116,16 @@ class Arrays:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayRow:
-    """A row of an array file."""
+class PartEntry:
+    """An entry of a zip, by its name, or a row of an array file, by array and number."""
 
-    arrays: Arrays
-    key: str
-    row: int
+    storage: Archive | Arrays
+    place: Any
 
     def read(self, name: str) -> bytes:
-        """Return the row as a PNG. Raises InputError when its numbers have no known white."""
-        return self.arrays.png(self.key, self.row, name)
+        """Return its bytes, as `storage` reads it."""
+        return self.storage.read(self.place, name)
 
 
-StorageEntry = FileEntry | ArchiveEntry | ArrayRow
+StorageEntry = FileEntry | PartEntry
 """Somewhere that holds one image file; entries compare and hash by what they point to."""

@@ -64,7 +64,7 @@ def _celeba(root: Path, download: bool) -> Iterator[Item]:
         yield Item(None, Path(name).stem, root / "celeba" / "img_align_celeba" / name)
 
 
-def _oxford_pets(root: Path, download: bool) -> Iterator[Item]:
+def _pets(root: Path, download: bool) -> Iterator[Item]:
     from torchvision.datasets import OxfordIIITPet
 
     for split in ("trainval", "test"):
@@ -74,7 +74,7 @@ def _oxford_pets(root: Path, download: bool) -> Iterator[Item]:
             yield Item(names[label], file.stem, file)
 
 
-def _flowers102(root: Path, download: bool) -> Iterator[Item]:
+def _flowers(root: Path, download: bool) -> Iterator[Item]:
     from torchvision.datasets import Flowers102
 
     for split in ("train", "val", "test"):
@@ -112,11 +112,9 @@ SETS: dict[str, PublicSet] = {
     found.name: found
     for found in (
         PublicSet("celeba", "CelebA, aligned faces", 202_599, "", "non-commercial research, no passing on", _celeba),
+        PublicSet("oxford-pets", "Oxford-IIIT Pet", 7_349, "37 breeds", "CC BY-SA 4.0; pictures of others", _pets),
         PublicSet(
-            "oxford-pets", "Oxford-IIIT Pet", 7_349, "37 breeds", "CC BY-SA 4.0; pictures of others", _oxford_pets
-        ),
-        PublicSet(
-            "flowers102", "Oxford 102 Flowers", 8_189, "102 flowers", "none stated; research by custom", _flowers102
+            "flowers102", "Oxford 102 Flowers", 8_189, "102 flowers", "none stated; research by custom", _flowers
         ),
         PublicSet("caltech101", "Caltech-101", 8_677, "101 things", "CC BY 4.0", _caltech101),
         PublicSet("mnist", "MNIST digits", 70_000, _MNIST_LIKE, "CC BY-SA 3.0", _arrays("MNIST")),
@@ -207,11 +205,10 @@ def _chosen(items: list[Item], wanted: str, name: str) -> list[Item]:
     known = {_slug(label): label for label in dict.fromkeys(item.label for item in items) if label is not None}
     if not known:
         raise UsageError(f"{name} has no classes; write `smallgan data get {name}`")
-    labels = set()
     for each in wanted.split(","):
         if _slug(each) not in known:
             raise UsageError(f"{name} has no class {each!r}; did you mean {nearest(_slug(each), known)!r}?")
-        labels.add(known[_slug(each)])
+    labels = {known[_slug(each)] for each in wanted.split(",")}
     return [item for item in items if item.label in labels]
 
 
