@@ -67,9 +67,8 @@ def build(
     if (finished := _finished(plan, out)) is not None:
         return finished
     if source.is_mixed:
-        raise InputError(
-            f"{source.path}: a mixed dataset; only its originals can be augmented again (source.originals())"
-        )
+        needed = "only its originals can be augmented again (source.originals())"
+        raise InputError(f"{source.path}: a mixed dataset; {needed}")
     for folder in sorted({entry.file_name.rpartition("/")[0] for entry in plan.entries}):
         make_folder(out / folder)
     write_json(out / PLAN, plan.settings)
@@ -99,12 +98,11 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
     if plan.size is None:
         raise UsageError("images can only be mixed in memory at one size; give the plan a size")
     size = plan.size
+    number = len(plan.entries)
     try:
-        pixels = np.empty((len(plan.entries), size, size, 3), np.uint8)
+        pixels = np.empty((number, size, size, 3), np.uint8)
     except MemoryError as error:
-        raise UsageError(
-            f"{len(plan.entries):,} images of {size} px do not fit in memory; ask for fewer or smaller"
-        ) from error
+        raise UsageError(f"{number:,} images of {size} px do not fit in memory; ask for fewer or smaller") from error
 
     def fill(batch: Sequence[int]) -> None:
         for at, parent, operations in with_parents(plan, source, batch):
@@ -125,17 +123,16 @@ def _finished(plan: Plan, out: Path) -> MixedDataset | None:
     if not there:
         return None
     if not holds_plan(out):
-        raise UsageError(
-            f"{out}: holds other files ({', '.join(there[:3])} ...); name a new or an empty folder with --out"
-        )
+        held = ", ".join(there[:3])
+        raise UsageError(f"{out}: holds other files ({held} ...); name a new or an empty folder with --out")
     whole = (out / METADATA).is_file()
-    changed = {
-        key: values
-        for key, values in _differences(read_plan(out), json.loads(json.dumps(plan.settings))).items()
+    changed = [
+        f"{key} is {old!r} there, {new!r} now"
+        for key, (old, new) in _differences(read_plan(out), json.loads(json.dumps(plan.settings))).items()
         if not (whole and key.startswith("versions."))
-    }
+    ]
     if changed:
-        listed = "; ".join(f"{key} is {old!r} there, {new!r} now" for key, (old, new) in changed.items())
+        listed = "; ".join(changed)
         raise UsageError(f"{out}: a dataset of another plan stands there: {listed}. Name another folder with --out")
     if not whole:
         return None

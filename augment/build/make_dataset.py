@@ -11,7 +11,7 @@ from augment.build.build import build
 from augment.build.export import check_container, pack
 from augment.build.plan import DEFAULT_RATIO, Plan, PlanOptions, make_plan, num_added
 from augment.build.warnings import advice, advice_on_result
-from augment.checks.open_checked import open_all
+from augment.checks.open_checked import open_checked
 from augment.core.file_names import safe
 from augment.core.parallel import ProgressBar, default_workers
 from augment.errors import MissingError, UsageError
@@ -76,7 +76,9 @@ def make_dataset(
         )
     workers = workers or default_workers()
     seed = options.get("seed", 0)
-    checked = open_all(source_path, extra, exclude=out, rules=rules, skip_bad=skip_bad, workers=workers, seed=seed)
+    checked = open_checked(
+        source_path, extra, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers, seed=seed
+    )
     for problem in checked.left_out:
         log(f"left out: {problem}")
     plan = make_plan(checked.source, policy, **options)

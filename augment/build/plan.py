@@ -105,16 +105,21 @@ class Plan:
         return [_operations(entry.component, next(generators)) if entry.component else () for entry in entries]
 
 
-class PlanOptions(TypedDict, total=False):
+class LookOptions(TypedDict, total=False):
+    """The keywords of `make_plan` that say what its images look like."""
+
+    size: int | None
+    resize_mode: str
+    seed: int
+    generator: ImageSource | None
+
+
+class PlanOptions(LookOptions, total=False):
     """The keywords of `make_plan`."""
 
     ratio: str | None
     count: int | None
-    size: int | None
-    resize_mode: str
     format: str
-    seed: int
-    generator: ImageSource | None
     per_class: str | None
     balance: str | None
 

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.build.plan import Plan, parent_order
+from augment.build.plan import LookOptions, Plan, parent_order
 from augment.core.files import make_folder, write_bytes
 from augment.core.rng import image_generators
 from augment.errors import InputError, UsageError
@@ -70,8 +71,9 @@ def policy_sheet(
 ) -> Pixels:
     """Return what a policy does to ten originals of `source`, H x W x 3: themselves, and a row for each component.
 
-    The ten are the first that a plan with `seed` would use; the draws are examples. Where several
-    sources were joined, a row more for each shows some of its images as they come into the set.
+    The images get `size` pixels a side first (None: as they are) by `resize_mode` (crop, pad or stretch); `generator`
+    makes those of the transform gan. The ten are the first that a plan with `seed` would use; the draws are examples.
+    Where several sources were joined, a row more for each shows some of its images as they come into the set.
     Raises UsageError, and InputError for a file that cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
@@ -80,8 +82,7 @@ def policy_sheet(
     if not originals:
         raise InputError(f"{source.path}: no original image in it, so there is nothing to show a policy on")
     chosen = [originals[at] for at in parent_order(seed, len(originals))[:_SHOWN]]
-    parents = [source.load(index).image.pixels for index in chosen]
-    parents = [resize_by(pixels, size, resize_mode, source.rules) for pixels in parents]
+    parents = [resize_by(source.load(index).image.pixels, size, resize_mode, source.rules) for index in chosen]
     dry_run(policy, [(pixels.shape[1], pixels.shape[0]) for pixels in parents])
     rows = [("originals", parents)]
     for number, component in enumerate(policy.components):
@@ -107,11 +108,8 @@ def write_preview(
     source_path: Path,
     *,
     extra: Sequence[ExtraSource] = (),
-    size: int | None = None,
-    resize_mode: str = "crop",
     rules: Rules = RULES,
-    seed: int = 0,
-    generator: ImageSource | None = None,
+    **look: Unpack[LookOptions],
 ) -> int:
     """Write the sheet of a policy on the images of `source_path` to a PNG file; return the number of originals shown.
 
@@ -120,11 +118,8 @@ def write_preview(
         policy: what is shown.
         source_path: the first source.
         extra: further sources, of which some images are shown as they come into the set.
-        size: side in pixels that images are given first; None: as they are.
-        resize_mode: crop, pad or stretch.
         rules: what becomes of transparent and gray images.
-        seed: of parents and draws.
-        generator: makes the images of the transform gan.
+        look: the keywords of `policy_sheet`.
 
     Raises:
         UsageError: the name is no PNG file's, or the policy cannot be applied.
@@ -136,10 +131,9 @@ def write_preview(
     source = source.originals() if extra else source
     for one in extra:
         images = open_source(one.path, rules=rules)
-        source = concat(source, one, images.originals() if one.origin == "original" else images, seed)
-    sheet = policy_sheet(policy, source, size=size, resize_mode=resize_mode, seed=seed, generator=generator)
+        source = concat(source, one, images.originals() if one.origin == "original" else images, look.get("seed", 0))
     make_folder(file.parent)
-    write_bytes(file, encode_png(sheet))
+    write_bytes(file, encode_png(policy_sheet(policy, source, **look)))
     return min(_SHOWN, len(source.originals()))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -231,17 +231,15 @@ class BuildWorker:
         except OSError as error:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
         sha256 = sha256_bytes(data)
+        size = (image.height, image.width)
         if entry.copied and entry.source is not None:
             image.kept = sha256 == self.plan.image_infos[entry.source].sha256
         else:
-            try:
-                height, width = decode(data, entry.file_name).shape[:2]
-            except InputError:
-                height = width = 0
-            image.kept = sorted((height, width)) == sorted((image.height, image.width))
-            if image.kept:
-                image.height, image.width = height, width
+            with suppress(InputError):
+                size = decode(data, entry.file_name).shape[:2]
+                image.kept = sorted(size) == sorted((image.height, image.width))
         if image.kept:
+            image.height, image.width = size
             image.num_bytes, image.sha256, image.logged_ns = len(data), sha256, logged_ns
         return image.kept
 

@@ -64,9 +64,7 @@ def by_class(classes: Mapping[str, int], num_without: int) -> list[str]:
     """Return what to know of the classes."""
     if not classes:
         return []
-    lines = []
-    if (unequal := imbalance(dict(classes))) is not None:
-        lines.append(unequal)
+    lines = [unequal] if (unequal := imbalance(dict(classes))) else []
     if num_without:
         lines.append(
             f"{num_without} images stand outside of the class folders; classes can only be counted when each has one"

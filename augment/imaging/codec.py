@@ -193,9 +193,8 @@ def _prepare_heic(name: str) -> None:
     try:
         import pillow_heif
     except ImportError as error:
-        raise InputError(
-            f"{name}: HEIC images need one package more: pip install 'smallgan[heic]'. Or save it as JPEG or PNG first"
-        ) from error
+        advice = "pip install 'smallgan[heic]'. Or save it as JPEG or PNG first"
+        raise InputError(f"{name}: HEIC images need one package more: {advice}") from error
     with _opening:
         pillow_heif.register_heif_opener()
 
@@ -303,9 +302,8 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str], rules: Rules) -> Im
         return np.repeat(((values + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("F", "I"):
         numbers = "floating point numbers" if image.mode == "F" else "32-bit integers"
-        raise InputError(
-            f"{name}: its pixels are {numbers}, whose white is not defined; save it with 8 or 16 bits a channel"
-        )
+        advice = "save it with 8 or 16 bits a channel"
+        raise InputError(f"{name}: its pixels are {numbers}, whose white is not defined; {advice}")
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
         raise InputError(f"{name}: its pixel layout {image.mode} cannot be read; save it as RGB")
     profile = image.info.get("icc_profile")

@@ -106,10 +106,8 @@ def library_transform(config: Mapping[str, Any], where: str) -> tuple[LibraryTra
     name = str(config[CLASS])
     summary = library_names().get(name, "a pipeline of albumentations")
     content, settings = tuple(sorted(_content(config))), {"transform": config}
-    transform = LibraryTransform(
-        name, summary, apply, becomes_content=content, settings=settings, varies=_varies(config)
-    )
-    return transform, notes
+    varies = _varies(config)
+    return LibraryTransform(name, summary, apply, becomes_content=content, settings=settings, varies=varies), notes
 
 
 def own_parameters(config: Mapping[str, Any]) -> Config:

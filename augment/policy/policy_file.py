@@ -54,16 +54,14 @@ def read_policy_file(path: Path) -> Policy:
             )
     named = values.get("transforms") or {}
     if not isinstance(named, dict):
-        raise UsageError(
-            f"{path}: transforms is {named!r}; needed names, each with what it does, as in tilt: {{Affine: ...}}"
-        )
+        needed = "names, each with what it does, as in tilt: {Affine: ...}"
+        raise UsageError(f"{path}: transforms is {named!r}; needed {needed}")
     notes: list[str] = []
     custom = {_checked_name(path, name): _transforms(path, name, entry, notes) for name, entry in named.items()}
     expression = values.get("policy") or "+".join(custom)
     if not isinstance(expression, str) or not expression:
-        raise UsageError(
-            f"{path}: policy is {expression!r}; needed an expression such as hflip+contrast, or transforms"
-        )
+        needed = "an expression such as hflip+contrast, or transforms"
+        raise UsageError(f"{path}: policy is {expression!r}; needed {needed}")
     try:
         policy = parse_policy(expression, custom)
     except UsageError as error:
@@ -78,10 +76,8 @@ def _pipeline(path: Path, values: Mapping[str, Any]) -> Policy:
     """Return the policy of one transform, named after the file, that is the pipeline in it."""
     if not isinstance(values["transform"], dict):
         raise UsageError(f"{path}: its transform is {values['transform']!r}; needed what albumentations.save writes")
-    written_by = values.get("__version__", "an unknown version")
-    transform, notes = library_transform(
-        own_parameters(values["transform"]), f"{path}, a pipeline saved by albumentations {written_by}"
-    )
+    where = f"{path}, a pipeline saved by albumentations {values.get('__version__', 'an unknown version')}"
+    transform, notes = library_transform(own_parameters(values["transform"]), where)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
     name = name if _NAME.fullmatch(name) and name not in policy_names() else f"pipeline_{name}"
     return Policy(parse_policy(name, {name: (transform,)}).components, path.stem, notes)

@@ -75,9 +75,8 @@ def class_targets(
     outside = counts.pop(None, 0)
     if not counts or outside:
         problem = f"{outside} images stand outside of class folders" if counts else "there are no classes"
-        raise UsageError(
-            f"--per-class and --balance count by class, but {problem}; put each image into the sub-folder of its class"
-        )
+        advice = "put each image into the sub-folder of its class"
+        raise UsageError(f"--per-class and --balance count by class, but {problem}; {advice}")
     default, named = parse_per_class(per_class) if per_class else (max(counts.values()), {})
     for name in named:
         if name not in counts:

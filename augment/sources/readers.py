@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from posixpath import splitext
 
@@ -22,7 +22,7 @@ from augment.sources.dataset_format import METADATA, holds_plan
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
-from augment.sources.storage import Archive, Arrays, FileEntry, PartEntry
+from augment.sources.storage import Archive, Arrays, FileEntry, PartEntry, StorageEntry
 
 SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
 ARRAYS = ".npz"
@@ -56,24 +56,19 @@ def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES
 
 
 def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
-    pictures: dict[str, str] = {}
-    others: dict[str, str] = {}
+    pictures: dict[str, FileEntry] = {}
+    others: dict[str, FileEntry] = {}
     ignored: list[str] = []
     for name, path in _walk(root, exclude.resolve() if exclude else None, ignored):
-        (pictures if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = path
+        (pictures if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = FileEntry(path)
     if not pictures:
-        arrays = {name: Path(path) for name, path in sorted(others.items()) if name.lower().endswith(ARRAYS)}
+        arrays = {name: Path(entry.path) for name, entry in sorted(others.items()) if name.lower().endswith(ARRAYS)}
         if arrays:
             left = sorted([*ignored, *(name for name in others if name not in arrays)])
             return _open_arrays(root, arrays, left, rules)
         num_others = len(ignored) + len(others) or "no"
         raise InputError(f"{root}: no image in it ({num_others} other files); needed files ending in .jpg, .png ...")
-    tables = {name: path for name, path in others.items() if PurePosixPath(name).name in TABLE_NAMES}
-    names = sorted(pictures)
-    images, notes, used = _classed(root, names, 0, list(tables), lambda name: FileEntry(tables[name]).read(name))
-    ignored += [name for name in others if name not in used]
-    entries = [FileEntry(pictures[name]) for name in names]
-    return ImageSet(root, images, entries, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
+    return _classed(root, pictures, others, ignored, 0, rules)
 
 
 def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tuple[str, str]]:
@@ -105,18 +100,18 @@ def _open_zip(path: Path, rules: Rules) -> ImageSet:
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         raise InputError(f"{path}: not a zip, or damaged: {error}") from error
     visible = [n for n in held if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/") if p != "..")]
-    names = sorted({name for name in visible if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES})
-    if not names:
-        raise InputError(f"{path}: no image in it ({len(held)} other files); needed files ending in .jpg, .png ...")
     opened = Archive(path)
-    tables = [name for name in visible if PurePosixPath(name).name in TABLE_NAMES]
-    images, notes, used = _classed(path, names, _shared_depth(names), tables, lambda name: opened.read(name, name))
-    ignored = sorted(set(visible) - set(names) - used)
-    entries = [PartEntry(opened, name) for name in names]
-    return ImageSet(path, images, entries, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
+    pictures: dict[str, PartEntry] = {}
+    others: dict[str, PartEntry] = {}
+    for name in visible:
+        is_picture = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+        (pictures if is_picture else others)[name] = PartEntry(opened, name)
+    if not pictures:
+        raise InputError(f"{path}: no image in it ({len(held)} other files); needed files ending in .jpg, .png ...")
+    return _classed(path, pictures, others, [], _shared_depth(pictures), rules)
 
 
-def _shared_depth(names: Sequence[str]) -> int:
+def _shared_depth(names: Collection[str]) -> int:
     """How many folders from the top all names share."""
     parents = [PurePosixPath(name).parent.parts for name in names]
     shared = next((depth for depth, level in enumerate(zip(*parents, strict=False)) if len(set(level)) > 1), None)
@@ -124,13 +119,18 @@ def _shared_depth(names: Sequence[str]) -> int:
 
 
 def _classed(
-    root: Path, names: Sequence[str], depth: int, tables: Sequence[str], read: Callable[[str], bytes]
-) -> tuple[list[SourceImage], list[str], set[str]]:
-    """Return the images with their classes, notes on the set, and which tables were used.
+    root: Path,
+    pictures: Mapping[str, StorageEntry],
+    others: Mapping[str, StorageEntry],
+    ignored: Sequence[str],
+    depth: int,
+    rules: Rules,
+) -> ImageSet:
+    """Return the set of `pictures`; the class is what a table among `others` says, else the folders below `depth`.
 
-    The class is what a table says, else the sub-folders below `depth`, without a split at their top.
-    Raises InputError when a table names files that are not there.
+    A split at their top is no class. Raises InputError when a table names files that are not there.
     """
+    names = sorted(pictures)
     parents = {name: PurePosixPath(name).parent.parts[depth:] for name in names}
     tops = {parts[0] if parts else "" for parts in parents.values()}
     notes = []
@@ -138,7 +138,8 @@ def _classed(
         parents = {name: parts[1:] for name, parts in parents.items()}
         if len(tops) > 1:
             notes.append(f"the splits {', '.join(sorted(tops))} are read together; name one of them to use it alone")
-    rows, used, said = read_tables(tables, read, root)
+    tables = [name for name in others if PurePosixPath(name).name in TABLE_NAMES]
+    rows, used, said = read_tables(tables, lambda name: others[name].read(name), root)
     listed = ", ".join(sorted(used))
     absent = [name for name in rows if name not in parents]
     if absent:
@@ -149,7 +150,9 @@ def _classed(
     for name in names:
         row = rows.get(name, Row(None, has_label=False))
         images.append(SourceImage(name, row.label if row.has_label else "/".join(parents[name]) or None, row.origin))
-    return images, [*notes, *said], used
+    left = sorted([*ignored, *(name for name in others if name not in used)])
+    entries = [pictures[name] for name in names]
+    return ImageSet(root, images, entries, rules=rules, ignored=left, notes=[*notes, *said], is_mixed=True)
 
 
 def _not_there(names: Sequence[str]) -> str:

@@ -64,7 +64,7 @@ def tiny(source, **overrides):
         "data.size": 32,
         "data.holdout": 0.25,
         "augment.policy": "hflip",
-        "train.base_width": 8,
+        "model.base_width": 8,
         "train.batch_size": 4,
         "train.steps": 2,
         "score.num_fake": 8,
