@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from augment.build.plan import Plan
 from augment.build.preview import contact_sheet
 from augment.build.progress_log import PROGRESS_LOG
-from augment.build.worker import BuildWorker, apply_operations, batches, generated, parents_of, with_parents
+from augment.build.worker import BuildWorker, apply_operations, batches, generated, with_parents
 from augment.core.files import make_folder, output_errors, renamed, write_bytes, write_json
 from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError, UsageError
@@ -27,19 +27,13 @@ from augment.sources.mixed_dataset import PREVIEW, MixedDataset
 
 
 @dataclass(frozen=True)
-class MixedImage(SourceImage):
-    """One row of a mixture; `name` is what the file is called when the plan is carried out on disk."""
-
-    parent: str | None = None
-
-
-@dataclass(frozen=True)
 class InMemoryDataset:
     """A plan carried out in memory."""
 
     pixels: NDArray[np.uint8]
     """N x S x S x 3, in the order of the plan; equal to the pixels of the written PNG set."""
-    images: tuple[MixedImage, ...]
+    images: tuple[SourceImage, ...]
+    """Each `name` is what the file is called when the plan is carried out on disk."""
     plan: Plan
 
     def preview(self) -> Pixels:
@@ -111,9 +105,8 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
     parallel_map(fill, batches(plan), workers)
     for at, drawn, _ in generated(plan, generator, plan.generator_positions):
         pixels[at] = drawn
-    rows = zip(plan.entries, parents_of(plan), strict=True)
-    images = tuple(MixedImage(e.file_name, e.label, e.origin, parent=parent) for e, parent in rows)
-    return InMemoryDataset(pixels, images, plan)
+    images = [SourceImage(entry.file_name, entry.label, entry.origin) for entry in plan.entries]
+    return InMemoryDataset(pixels, tuple(images), plan)
 
 
 def _finished(plan: Plan, out: Path) -> MixedDataset | None:

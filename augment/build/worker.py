@@ -86,12 +86,6 @@ def apply_operations(plan: Plan, pixels: Pixels, operations: Sequence[Operation]
     return to_gray(pixels) if plan.rules.gray else pixels
 
 
-def parents_of(plan: Plan) -> list[str | None]:
-    """Return of each entry the file name of the original that it is made from."""
-    original = {entry.source: entry.file_name for entry in plan.entries if entry.k is None}
-    return [original[e.source] if e.k is not None and e.source is not None else None for e in plan.entries]
-
-
 def generated(
     plan: Plan, generator: ImageSource | None, positions: Sequence[int]
 ) -> Iterator[tuple[int, Pixels, dict[str, Any]]]:
@@ -122,7 +116,7 @@ class BuildWorker:
     def __init__(self, plan: Plan, source: ImageSet, out: Path, there: set[str]) -> None:
         self.plan, self.source, self.out, self.there = plan, source, out, there
         self.log = ProgressLog(out, len(plan.entries))
-        self._parents = parents_of(plan)
+        self._original = {entry.source: entry.file_name for entry in plan.entries if entry.k is None}
 
     def from_source(self, batch: Sequence[int]) -> None:
         """Make a batch of images that come from source images, of which each is decoded once at most."""
@@ -192,7 +186,7 @@ class BuildWorker:
         return Record(
             entry.file_name,
             entry.origin,
-            self._parents[image.at],
+            self._original.get(entry.source) if entry.k is not None else None,
             tuple([operation.to_json() for operation in image.operations]),
             entry.label,
             image.width,

@@ -22,7 +22,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         if plan["format"] == PLAN_FORMAT:
             return dict(plan)
-        raise KeyError(PLAN_FORMAT)
+        raise ValueError(f"it is no {PLAN_FORMAT}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / PLAN}: cannot be read ({error}); build the dataset again") from error
 
