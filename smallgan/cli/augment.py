@@ -118,8 +118,7 @@ def augment(
         for note in wanted.notes:
             say(note)
         rules = Rules(parse_background(background), parse_mode(mode))
-        first = source or sample_set()
-        shown = write_preview(preview, wanted, first, extra=extra, rules=rules, **look)
+        shown = write_preview(preview, wanted, source or sample_set(), extra=extra, rules=rules, **look)
         typer.echo(f"{preview}: what {policy} does to {shown} images; nothing else was written")
         return None
     if source is None:
