@@ -1,7 +1,5 @@
 """A plan carried out, on disk or in memory: the same plan gives the same bytes, whatever the number of workers."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -4,8 +4,6 @@ Both are made from the folder and stand beside it, with metadata.jsonl and plan.
 of the folder: same dataset, same bytes. They appear by a rename, whole or not at all.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

@@ -1,7 +1,5 @@
 """From a source to a finished mixed dataset in one call: checked, planned, built and packed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A plan: exactly which output comes from which parent by which operation, decided before anything is written."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

@@ -1,7 +1,5 @@
 """Contact sheets: of a plan, for each component a few parents and what became of them; of a policy, before any plan."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache

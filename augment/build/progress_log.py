@@ -9,8 +9,6 @@ A line counts only while the file has that size and was not changed after it was
 written together: what a kill takes of them is looked at again. The log is gone once metadata.jsonl is there.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterable, Iterator

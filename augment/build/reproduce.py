@@ -5,8 +5,6 @@ the dataset serve for that where they hold the pixels exactly: as copies, or as 
 as JPEG the source is needed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

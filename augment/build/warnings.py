@@ -1,7 +1,5 @@
 """What a user deserves to hear of a plan: what becomes content, what swamps the originals, what is nearly a copy."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import cv2

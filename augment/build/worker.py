@@ -4,8 +4,6 @@ A batch goes through in stages: all is drawn, then transformed, encoded, written
 would find the processor's caches full of the others' work, and take up to twice as long.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress

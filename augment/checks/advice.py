@@ -5,8 +5,6 @@ back as copies after long training from scratch, authors of small GANs ask for 1
 least that is published. `smallgan score` measures the copies of a run; believe that over this.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median

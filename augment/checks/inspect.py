@@ -1,7 +1,5 @@
 """Look at every image before anything is made of it: each file is read and decoded once, and problems are named."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

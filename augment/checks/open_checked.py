@@ -1,7 +1,5 @@
 """A source opened and checked, as augment and train do: bad files stop it or are left out, and notes are taken."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

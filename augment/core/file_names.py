@@ -1,7 +1,5 @@
 """File names that every file system takes, that a person can read, and that never collide."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """Files appear whole or not at all, and are known by their sha256."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

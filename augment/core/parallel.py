@@ -1,7 +1,5 @@
 """Work in threads, each with a contiguous part of the list: decoding and encoding leave Python's lock alone."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import threading

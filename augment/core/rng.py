@@ -4,8 +4,6 @@ Each (seed, stream) is a key of numpy's Philox, a bit generator that counts: k s
 so image k has 2^64 blocks of its own and no draws of one are those of another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

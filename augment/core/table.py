@@ -1,7 +1,5 @@
 """A table of named rows, to which tests and users may add their own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 

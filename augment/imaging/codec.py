@@ -12,8 +12,6 @@ Plain JPEGs are decoded by simplejpeg and everything else by Pillow. Both rest o
 a test holds that they agree bit for bit.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import struct

@@ -1,7 +1,5 @@
 """Shape: how an image of any shape becomes a square, told in numbers."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How alike two images look: a perceptual hash finds candidates, small thumbnails decide."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

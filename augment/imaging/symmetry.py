@@ -6,8 +6,6 @@ is the farther one too often for a coin (a sign test), the set does care. Distan
 three ways: as they are, without the coarse light and shade, and by the strength of edges; the clearest answer counts.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ together; albumentations' own seeding would hand every part the same stream, so 
 The library is imported on first use only: it loads torch where that is installed.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import os

@@ -1,7 +1,5 @@
 """Operations applied: recorded ones again, and whole pipelines to a small probe image, to see what they do."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What the rows hflip, vflip, contrast and negative do to pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

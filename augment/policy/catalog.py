@@ -1,7 +1,5 @@
 """What a policy can name: the rows of the table, and the transforms of albumentations with their parameters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from inspect import Parameter
 

@@ -1,7 +1,5 @@
 """A policy's transforms of albumentations tried on noise of the real sizes, before anything is planned or written."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Sequence
 

@@ -4,8 +4,6 @@
 A transform is a row of the table, one that a policy file defines (`policy_file`), or one of albumentations by its name.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Mapping

@@ -11,8 +11,6 @@
 Images are counted, so a transform is always applied; `p` has a meaning inside OneOf and its like only.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Hashable, Mapping

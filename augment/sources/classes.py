@@ -1,7 +1,5 @@
 """Classes in exact numbers: which originals of each are taken, and how many images are added to it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

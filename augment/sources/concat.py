@@ -1,7 +1,5 @@
 """Several sources in one set, each with an amount of its own: more originals, or synthetic images from elsewhere."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The files of a mixed dataset, by name and format."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Tables that say the class of each image: Hugging Face's metadata, StyleGAN's dataset.json, and lists of files."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

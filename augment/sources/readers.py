@@ -8,8 +8,6 @@
 Hidden files and folders, and folders that smallgan wrote (datasets, runs) are left out.
 """
 
-from __future__ import annotations
-
 import os
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence

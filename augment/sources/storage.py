@@ -1,7 +1,5 @@
 """Where the bytes of an image are: a file, an entry of a zip, a row of an array file."""
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

@@ -3,8 +3,6 @@
 Nothing heavy is imported here or at the top of a command's file, so that `--help` is instant.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 from importlib import import_module

@@ -1,7 +1,5 @@
 """The border between pixels (uint8, N x H x W x 3) and images (float32, N x 3 x H x W in [-1, 1]); batches; grids."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -5,8 +5,6 @@ used as it is, after torchvision's own checks. Files are copied byte for byte, a
 published form is a Python pickle (CIFAR) are not offered: reading one runs whatever it holds.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

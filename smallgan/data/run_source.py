@@ -1,7 +1,5 @@
 """The images that a run was trained on, found again from its data.json."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

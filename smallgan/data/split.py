@@ -1,7 +1,5 @@
 """Which originals are trained on and which are held out: decided by the images themselves, and by nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Builders as dotted paths: a row names its function, which is imported when it is used."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

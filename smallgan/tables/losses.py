@@ -1,7 +1,5 @@
 """The table of adversarial losses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The table of training methods: from scratch or by transfer, their options, and what they log."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal

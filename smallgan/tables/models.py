@@ -1,7 +1,5 @@
 """The table of models: a generator and its discriminator, their options, and what is otherwise different by model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal

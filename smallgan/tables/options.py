@@ -1,7 +1,5 @@
 """What all sections of a recipe share, and the section whose keys depend on the row that its `name` chooses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

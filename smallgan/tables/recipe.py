@@ -3,8 +3,6 @@
 The sections are in `recipe_schema`, what a `grid` means in `sweep`, what is said of a mistake in `recipe_errors`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

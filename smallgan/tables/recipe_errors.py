@@ -1,7 +1,5 @@
 """What is said of a recipe's mistakes: where it is, what was found, and which key or row was meant."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

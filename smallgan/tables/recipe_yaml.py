@@ -1,7 +1,5 @@
 """YAML with line numbers: the values of a recipe, the line of each key, and keys that stand twice."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The table of regularizers: terms that an adversarial step adds to a network's loss."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

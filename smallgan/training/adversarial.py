@@ -5,8 +5,6 @@ classes as the real batch has them; the generator's step uses the fakes of the l
 al. 2014; for the averaged generator Brock et al. 2019).
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

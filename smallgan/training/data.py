@@ -1,7 +1,5 @@
 """The images of a recipe in memory: read, checked, made square, mixed, and told of in data.json."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ What the discriminator sees is augmented in its own step and in the generator's,
 Draws are made anew for each image and call; images are B x 3 x S x S in [-1, 1] and are not clipped afterwards.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

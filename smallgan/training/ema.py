@@ -1,7 +1,5 @@
 """The averaged generator: weights averaged over steps, buffers copied, batch-norm statistics measured before use."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -1,7 +1,5 @@
 """From a recipe to a trainer: what a pretrained generator decides of the recipe, and what the method prepares."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import get_args
 

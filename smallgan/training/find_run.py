@@ -1,7 +1,5 @@
 """Which run a recipe goes on with, and what must not have changed since it began."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

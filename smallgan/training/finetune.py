@@ -1,7 +1,5 @@
 """Fine-tuning: all weights of a pretrained BigGAN trained on, against its own discriminator or a fresh one."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """THE training loop: data, step, report, snapshot, stop, in the order in which they happen. Read this file first."""
 
-from __future__ import annotations
-
 import math
 import platform
 import time

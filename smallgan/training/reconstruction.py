@@ -9,8 +9,6 @@ The original's VGG16 had weights for inputs of 0 to 255, with activations tens o
 torchvision's weights therefore weighs the perceptual part less than the paper did.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 

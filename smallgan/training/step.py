@@ -1,7 +1,5 @@
 """What an adversarial step passes to its loss and its regularizers."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass

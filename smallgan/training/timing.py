@@ -1,7 +1,5 @@
 """How long a step takes, measured."""
 
-from __future__ import annotations
-
 import time
 
 from smallgan.data.images import ImageBatches

@@ -1,7 +1,5 @@
 """A recipe carried out: the images are mixed in memory, a run folder is found or made, and the loop is called."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast

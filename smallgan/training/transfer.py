@@ -4,8 +4,6 @@ After Noguchi and Harada 2019 (arXiv:1904.01774) and the public code of both met
 start where the recipe says, rates fall by optimiser steps, and every batch is used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The hinge loss (Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equations 16 and 17)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import relu
 

@@ -1,7 +1,5 @@
 """The least-squares loss (Mao et al. 2017, arXiv:1611.04076, equation 9): targets 1 for reals and 0 for fakes."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from smallgan.training.step import AdversarialLoss, StepContext

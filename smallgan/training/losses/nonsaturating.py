@@ -1,7 +1,5 @@
 """The non-saturating loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3): cross-entropy on raw scores."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import softplus
 

@@ -1,7 +1,5 @@
 """The relativistic paired loss (Jolicoeur-Martineau 2019, arXiv:1807.00734): real k is compared with fake k."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import softplus
 

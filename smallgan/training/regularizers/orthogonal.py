@@ -1,7 +1,5 @@
 """Orthogonal regularisation (Brock et al. 2019, arXiv:1809.11096, equation 3), off the diagonal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

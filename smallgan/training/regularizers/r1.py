@@ -1,7 +1,5 @@
 """R1 (Mescheder et al. 2018, arXiv:1801.04406, equation 9): the discriminator's gradient at real images."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
