@@ -185,8 +185,6 @@ class BigGANGenerator(Adaptable):
         self.size, self.z_dim, self.num_classes = config.size, config.z_dim, config.num_classes
         widths = config.widths
         self.class_dim, self.first_channels = config.shared_dim, widths[0]
-        self.description: dict[str, Any] = {"model": "biggan", "config": asdict(config)}
-        """What `load` builds it from again, as JSON values."""
         if config.shared_dim:
             self.shared = nn.Embedding(config.num_classes, config.shared_dim)
         self.linear = SpectralLinear(config.chunk, widths[0] * BOTTOM**2, eps=config.sn_eps)
@@ -201,6 +199,11 @@ class BigGANGenerator(Adaptable):
         self.output_layer = nn.Sequential(
             OutputBatchNorm(widths[-1]), nn.ReLU(), SpectralConv2d(widths[-1], 3, 3, eps=config.sn_eps)
         )
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What `load` builds it from again, as JSON values."""
+        return {"model": "biggan", "config": asdict(self.config)}
 
     def class_vectors(self, labels: Tensor) -> Tensor:
         """Return the class vectors B x shared_dim of labels B, or the labels where there is no shared embedding."""
