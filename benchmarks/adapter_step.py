@@ -73,25 +73,24 @@ def _step(method: str, args: argparse.Namespace) -> Callable[[], object]:
     import torch
 
     from smallgan.data.images import ImageBatches
-    from smallgan.models.adapters import build_adapter
     from smallgan.models.biggan import BigGANConfig, BigGANGenerator
     from smallgan.tables.recipe import load_recipe
-    from smallgan.training.transfer import TransferTrainer
+    from smallgan.training.transfer import TransferTrainer, build_adapter
 
     device = torch.device(args.device)
     overrides = {
-        "transfer.method": method,
-        "transfer.group_size": GROUP_SIZE,
-        "transfer.perceptual": "none",
+        "method.name": method,
+        "method.perceptual": "none",
         "data.size": 128,
         "train.batch_size": BATCH_SIZE,
         "train.precision": args.precision,
     }
+    overrides |= {"method.group_size": GROUP_SIZE} if method == "apgc" else {}
     recipe = load_recipe(None, overrides)
     torch.manual_seed(0)
     pretrained = BigGANGenerator(BigGANConfig(size=128, ch=96, z_dim=120, num_classes=1000, attention=64))
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, 128, 128, 3), dtype=np.uint8)
-    adapter = build_adapter(recipe.transfer, recipe.seed, pretrained, device)
+    adapter = build_adapter(recipe, pretrained, device)
     trainer = TransferTrainer(recipe, adapter, pixels, device, None)
     batch = ImageBatches(pixels, BATCH_SIZE, 0, device).batch(0)
     return lambda: [value.item() for value in trainer.step(batch, 0).values()]

@@ -29,7 +29,8 @@ from augment.sources.readers import open_source
 from benchmarks.rows import Row
 from smallgan.core.resources import sample_set
 from smallgan.metrics.features.extract import FeatureNet, Features, extract
-from smallgan.metrics.features.networks import TF2015Inception, fold_batch_norms, to_bfloat16
+from smallgan.metrics.features.inception import TF2015Inception
+from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
 from smallgan.metrics.inception_score import inception_score
 
 NUM_IMAGES = 100
@@ -165,7 +166,7 @@ def main() -> None:
         print(row.line())
     theirs, ours = logits["theirs"].astype(np.float64), logits["fp32"]
     off = np.abs(ours - theirs).max(axis=0) / theirs.std(axis=0)
-    scores = " and ".join(f"{inception_score(each).mean:.6f}" for each in (theirs, ours))
+    scores = " and ".join(f"{inception_score(each).value:.6f}" for each in (theirs, ours))
     print(f"fp32 logits of {len(theirs)} images: at most {off.max():.1e} of their spread apart; IS {scores}")
 
 

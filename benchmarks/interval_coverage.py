@@ -17,7 +17,8 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from smallgan.metrics.registry import METRICS, MetricInputs, MetricOptions
+from smallgan.metrics import METRICS, MetricInputs, MetricOptions
+from smallgan.tables.dotted import load
 
 WIDTH, CLASSES = 16, 10
 COUNTS = (25, 100)
@@ -48,13 +49,13 @@ def sets(seed: int, index: int, count: int, apart: bool) -> MetricInputs:
 
 def coverage(name: str, count: int, apart: bool, pairs: int, seed: int) -> tuple[float, float, float, float, float]:
     """Return the long-run value, the share of intervals that hold it, below and above it, and their median width."""
-    metric, target = METRICS[name], (0, 1)
+    compute, target = load(METRICS[name].compute), (0, 1)
     quick = MetricOptions(seed=seed, target=target, intervals=False)
     others = range(pairs, pairs + LONG_RUN)
-    long_run = float(np.mean([metric.compute(sets(seed, index, count, apart), quick).value for index in others]))
+    long_run = float(np.mean([compute(sets(seed, index, count, apart), quick).value for index in others]))
     ends = []
     for index in range(pairs):
-        interval = metric.compute(sets(seed, index, count, apart), MetricOptions(seed=index, target=target)).interval
+        interval = compute(sets(seed, index, count, apart), MetricOptions(seed=index, target=target)).interval
         assert interval is not None, f"{name} gave no interval for {count} images"
         ends.append(interval)
     low, high = np.array(ends).T
@@ -72,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--metrics", default=",".join(METRICS))
+    parser.add_argument("--metrics", default=",".join(METRICS.names))
     asked = parser.parse_args()
     began = time.perf_counter()
     print("| metric | images | sets | long-run value | hold it | all below | all above | median width |")

@@ -59,15 +59,15 @@ def make_study(root: Path, num_policies: int, num_seeds: int, num_snapshots: int
     pictures = [_grid(rng, side, step / num_snapshots) for step in range(num_snapshots)]
     for number, picture in enumerate(pictures):
         picture.save(root / f"grid-{number}.png")
-    cells = []
+    trials = []
     for index in range(num_policies * num_seeds):
         policy, seed = names[index // num_seeds], index % num_seeds
         run = root / "runs" / f"{index:05d}-{policy}-s{seed}"
         _write_run(run, root, policy, seed, num_snapshots, rng)
-        cell = {"index": index, "cell": policy, "overrides": {"augment.policy": policy}, "seed": seed}
+        trial = {"index": index, "variant": policy, "overrides": {"augment.policy": policy}, "seed": seed}
         place = run.relative_to(root).as_posix()
-        cells.append({**cell, "run": place, "state": "done", "problem": None, "reference": policy == "none"})
-    (root / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
+        trials.append({**trial, "run": place, "state": "done", "problem": None, "reference": policy == "none"})
+    (root / "trials.json").write_text(json.dumps(trials), encoding="utf-8")
     (root / "recipe.yaml").write_text("name: large\n", encoding="utf-8")
     return root
 
@@ -103,7 +103,8 @@ def _write_run(run: Path, root: Path, policy: str, seed: int, num_snapshots: int
     recipe = {
         "data": {"source": "images", "size": 64},
         "augment": {"policy": policy},
-        "train": {"model": "dcgan", "steps": steps, "batch_size": 64},
+        "model": {"name": "dcgan"},
+        "train": {"steps": steps, "batch_size": 64},
         "seeds": [seed],
     }
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--features")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--only", default="")
-    parser.add_argument("--metrics", default=",".join(name for name in METRICS if name not in WITHOUT))
+    parser.add_argument("--metrics", default=",".join(name for name in METRICS.names if name not in WITHOUT))
     asked = parser.parse_args()
     began = time.perf_counter()
     net, _ = feature_net(asked.features, choose_device("auto"))

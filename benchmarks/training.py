@@ -20,7 +20,7 @@ from benchmarks.plain_dcgan import PlainTrainer
 from benchmarks.rows import Row, interleave
 from smallgan.data.images import ImageBatches
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.dcgan import DCGANTrainer
+from smallgan.training.adversarial import build_trainer
 
 BATCH_SIZE = 64
 
@@ -38,7 +38,7 @@ def _steps(rounds: int) -> list[Row]:
     contiguous = batches.batch(0).images.contiguous(memory_format=torch.contiguous_format)
 
     def ours(precision: str) -> Callable[[], object]:
-        trainer = DCGANTrainer(load_recipe(None, {"train.precision": precision}), cpu)
+        trainer = build_trainer(load_recipe(None, {"train.precision": precision}), cpu)
         return lambda: [value.item() for value in trainer.step(batches.batch(0), 0).values()]
 
     ways = {"plain": lambda: plain.step(contiguous), "fp32": ours("fp32"), "bf16": ours("bf16")}

@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--features", help="a feature network's name or card; default: the network that ships")
     parser.add_argument("--held-out", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="of every method's recipe")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="of each recipe that reads it")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--piece-minutes", type=float, help="stop after as long, to go on with the same command")
     parser.add_argument("--table-only", action="store_true", help="only print what was measured before")
@@ -89,7 +89,7 @@ class Table:
         from smallgan.core.weights import SHIPPED_FEATURES
         from smallgan.metrics.features.extract import feature_net
         from smallgan.sampling.latents import parse_seeds
-        from smallgan.sampling.loading import pretrained_origin
+        from smallgan.sampling.pretrained import find_pretrained
         from smallgan.tables.recipe import parse_overrides
 
         self.args, self.out = args, out
@@ -99,8 +99,8 @@ class Table:
         self.seeds = parse_seeds(args.seeds)
         self.overrides = parse_overrides(args.set)
         self.device = choose_device(args.device)
-        found, self.origin = pretrained_origin(args.pretrained)
-        self.size = found.generator.size
+        source = find_pretrained(args.pretrained)
+        self.origin, self.size = source.origin, source.generator.size
         self.net, _ = feature_net(args.features or SHIPPED_FEATURES, self.device)
         chosen, rest = _split(args.folder, args.count, args.held_out)
         self.train = load_reals(_copy(chosen, out / "images"), self.size, self.net)
@@ -146,15 +146,19 @@ class Table:
             self._recipe(method, seed),
             out=run.path,
             device=str(self.device),
-            say=_say(f"{method}, seed {seed}"),
+            log=_say(f"{method}, seed {seed}"),
             stop_requested=lambda: ends.passed() or self.stopped or self._seconds_left() <= 0,
         )
         return ends.passed()
 
     def _recipe(self, method: str, seed: int) -> Recipe:
+        from smallgan.tables.methods import METHODS
         from smallgan.tables.recipe import load_recipe
 
         kind, _, group = method.partition("-")
+        row = METHODS["adversarial" if kind == "dcgan" else kind]
+        read = {f"method.{key}" for key in row.options.model_fields}
+        overrides = {path: value for path, value in self.overrides.items() if path in read or path[:7] != "method."}
         values: dict[str, Any] = {
             "name": method,
             "seeds": [seed],
@@ -167,10 +171,10 @@ class Table:
         if kind == "dcgan":
             values["data.size"] = self.size
         else:
-            values |= {"transfer.method": kind, "transfer.pretrained": self.args.pretrained}
+            values |= {"method.name": kind, "method.pretrained": self.args.pretrained}
         if group:
-            values["transfer.group_size"] = int(group)
-        return load_recipe(None, {**values, **self.overrides})
+            values["method.group_size"] = int(group)
+        return load_recipe(None, {**values, **overrides})
 
     def _measure(self, method: str, seed: int) -> None:
         """Write the row of a trained run, unless it stands there with equal conditions."""
@@ -201,16 +205,17 @@ class Table:
     def _measure_reals(self) -> None:
         """Write the rows to compare with: held-out reals in the place of samples, and the adapter at step 0."""
         from benchmarks import transfer_measure as measure
-        from smallgan.models.adapters import build_adapter
-        from smallgan.sampling.loading import Model, pretrained_origin
+        from smallgan.sampling.loading import Model
+        from smallgan.sampling.pretrained import find_pretrained
+        from smallgan.training.transfer import build_adapter
 
         row: dict[str, Any] = {"seed": None, "of": self._identity()}
         if self.held_out is not None and not self._stands("held-out reals", row["of"]):
             found = measure.distances(self.held_out.features, self.train, None)
             write_json(self._row("held-out reals"), {**row, "method": "held-out reals", **found})
         if not self._stands("step 0", row["of"]):
-            generator = pretrained_origin(self.args.pretrained)[0].generator
-            adapter: Any = build_adapter(self._recipe("bsa", 0).transfer, 0, generator, self.device).eval()
+            generator = find_pretrained(self.args.pretrained).generator
+            adapter: Any = build_adapter(self._recipe("bsa", 0), generator, self.device).eval()
             model = Model(adapter, self.device, "fp32", self.out, None, 0, "")
             found = self._sampled(model, "step-0")
             write_json(self._row("step 0"), {**row, "method": "step 0", "step": 0, **found})

@@ -76,11 +76,11 @@ def make_study(
     states: dict[tuple[str, int], str] | None = None,
     **of_runs: Any,
 ) -> Path:
-    """Write a study with a cell for each policy, a seed for each of its levels, as `smallgan run` leaves it.
+    """Write a study with a variant for each policy, a seed for each of its levels, as `smallgan run` leaves it.
 
-    The cells in `states` are in that state instead of done; a pending one has no run. `none` is the reference.
+    The trials in `states` are in that state instead of done; a pending one has no run. `none` is the reference.
     """
-    cells = []
+    trials = []
     pairs = [(policy, seed) for policy in levels for seed in range(len(levels[policy]))]
     for index, (policy, seed) in enumerate(pairs):
         state = (states or {}).get((policy, seed), "done")
@@ -88,11 +88,11 @@ def make_study(
         if state != "pending":
             done = {"done": 100} if state == "failed" else {}
             make_run(folder / name, policy, level=levels[policy][seed], seed=seed, **{"steps": 300, **of_runs, **done})
-        cell = {"index": index, "cell": policy, "overrides": {"augment.policy": policy}, "seed": seed, "run": name}
+        trial = {"index": index, "variant": policy, "overrides": {"augment.policy": policy}, "seed": seed, "run": name}
         problem = "loss_g is not finite at step 130" if state == "failed" else None
-        cells.append({**cell, "state": state, "problem": problem, "reference": policy == "none"})
+        trials.append({**trial, "state": state, "problem": problem, "reference": policy == "none"})
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "cells.json", cells)
+    write_json(folder / "trials.json", trials)
     (folder / "recipe.yaml").write_text("name: which\ngrid: {augment.policy: [none, hflip]}\n", encoding="utf-8")
     return folder
 

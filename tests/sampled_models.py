@@ -9,14 +9,12 @@ from augment.core.files import write_json
 from smallgan.core.checkpoint import save_checkpoint
 from smallgan.core.run_dir import RunDir
 from smallgan.data.images import ImageBatches
-from smallgan.models.adapters import build_adapter
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
 from smallgan.models.pretrained import load_pretrained, save_generator
 from smallgan.tables.recipe import dump_recipe, load_recipe
-from smallgan.training.biggan import BigGANTrainer
+from smallgan.training.adversarial import build_trainer
 from smallgan.training.data import load_data
-from smallgan.training.dcgan import DCGANTrainer
-from smallgan.training.transfer import TransferTrainer
+from smallgan.training.transfer import TransferTrainer, build_adapter
 
 CPU = torch.device("cpu")
 SIZE, Z = 32, 16
@@ -50,28 +48,29 @@ def pixels(count=8, size=SIZE):
 
 
 def dcgan_run(path):
-    recipe = load_recipe(None, {"data.size": SIZE, "train.base_width": 8, "train.batch_size": 4})
-    trainer = DCGANTrainer(recipe, CPU)
+    recipe = load_recipe(None, {"data.size": SIZE, "model.base_width": 8, "train.batch_size": 4})
+    trainer = build_trainer(recipe, CPU)
     trainer.step(ImageBatches(pixels(), 4, 0, CPU).batch(0), 0)
     return run_of(trainer, recipe, path, 3)
 
 
 def biggan_run(path, classes=("ape", "bee", "cat")):
-    own = {"biggan.shared_dim": 8, "train.base_width": 8, "train.z_dim": Z, "train.batch_size": 4}
-    recipe = load_recipe(None, {"train.model": "biggan", "data.size": SIZE, **own})
-    trainer = BigGANTrainer(recipe, CPU, classes)
+    own = {"model.shared_dim": 8, "model.base_width": 8, "model.z_dim": Z, "train.batch_size": 4}
+    recipe = load_recipe(None, {"model.name": "biggan", "data.size": SIZE, **own})
+    trainer = build_trainer(recipe, CPU, classes)
     labels = np.arange(8) % max(len(classes), 1)
     trainer.step(ImageBatches(pixels(), 4, 0, CPU, labels).batch(0), 0)
     return run_of(trainer, recipe, path, 2)
 
 
 def transfer_run(path, source, pretrained, method="apgc", policy="none", steps=2):
-    overrides = {"data.source": str(source), "data.size": SIZE, "augment.policy": policy, "transfer.method": method}
-    own = {"transfer.group_size": 4, "transfer.codes": "normal", "train.batch_size": 4}
+    overrides = {"data.source": str(source), "data.size": SIZE, "augment.policy": policy, "method.name": method}
+    own = {"method.code_init": "normal", "train.batch_size": 4}
+    own |= {"method.group_size": 4} if method == "apgc" else {}
     recipe = load_recipe(None, overrides | own)
     data = load_data(recipe, CPU)
     found = load_pretrained(pretrained)
-    adapter = build_adapter(recipe.transfer, 0, found.generator, CPU)
+    adapter = build_adapter(recipe, found.generator, CPU)
     origin = {"path": str(pretrained), "sha256": found.sha256, "kind": found.kind}
     trainer = TransferTrainer(recipe, adapter, data.mixture.pixels, CPU, None, origin)
     batches = ImageBatches(data.mixture.pixels, 4, 0, CPU)

@@ -19,7 +19,7 @@ COMMANDS = [
     f"sample {RUN} --seeds 0-35",
     f"sample {RUN} --interpolate",
     f"train --transfer apgc --out {ADAPTED}",
-    f"sample {ADAPTED} --around-codes 0.6",
+    f"sample {ADAPTED}",
     f"sample {ADAPTED} --interpolate --codes 0,1,2,3",
     f"score {RUN}",
     f"score {ADAPTED}",

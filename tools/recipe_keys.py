@@ -11,25 +11,35 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smallgan.tables.recipe import Recipe
-from smallgan.tables.recipe_schema import ADAPTER, BIGGAN, FINETUNE
+from pydantic import BaseModel
+
+from augment.core.table import Table
+from smallgan.tables.losses import LOSSES
+from smallgan.tables.methods import METHODS
+from smallgan.tables.models import MODELS
+from smallgan.tables.recipe import Recipe, load_recipe
+from smallgan.tables.regularizers import REGULARIZERS
+from smallgan.tables.sweep import flat
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
 BEGIN, END = "<!-- keys: python -m tools.recipe_keys -->", "<!-- end of keys -->"
+ROWS: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "loss": LOSSES, "regularizers": REGULARIZERS}
+"""Sections whose keys are those of the rows that they choose."""
 _SIGNS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "exclusiveMaximum": "below {}"}
 
 
 def tables() -> str:
-    """Return the keys of every section as Markdown tables."""
+    """Return the keys of every section, and of every row that a section can choose, as Markdown tables."""
     schema = Recipe.model_json_schema()
-    top = {name: key for name, key in schema["properties"].items() if "$ref" not in key and "allOf" not in key}
-    parts = ["### Top level", _table(top)]
-    for name, key in schema["properties"].items():
-        if "$ref" in key:
+    sections = {name: key for name, key in schema["properties"].items() if "$ref" in key or name in ROWS}
+    parts = ["### Top level", _table({name: key for name, key in schema["properties"].items() if name not in sections})]
+    for name, key in sections.items():
+        if name in ROWS:
+            parts += [f"### `{name}`", key["description"], *_rows(ROWS[name])]
+        else:
             section = schema["$defs"][key["$ref"].rsplit("/", 1)[-1]]
-            about = section["description"].split("\n\n")[0].strip()
-            parts += [f"### `{name}`", about, _table(section["properties"])]
-    parts += ["### Defaults that depend on model and method", _by_method()]
+            parts += [f"### `{name}`", section["description"].split("\n\n")[0].strip(), _table(section["properties"])]
+    parts += ["### Defaults that a model or a method changes", _changed_defaults()]
     return "\n\n".join(parts)
 
 
@@ -40,6 +50,23 @@ def page(text: str) -> str:
     if not begin or not end:
         raise ValueError(f"{PAGE}: needed the marks {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+
+
+def _rows(table: Table[Any]) -> list[str]:
+    """Return for each row what it is and its keys."""
+    parts = []
+    for row in table:
+        keys = row.options.model_json_schema()["properties"]
+        keys = {name: _explained(row.options, name, key) for name, key in keys.items() if name != "name"}
+        about = (row.options.__doc__ or "").split("\n\n")[0].strip()
+        parts += [f"**`{row.name}`**: {about}", *([_table(keys)] if keys else [])]
+    return parts
+
+
+def _explained(options: type[BaseModel], name: str, key: dict[str, Any]) -> dict[str, Any]:
+    """Return a key with its description, which an option that only changes a default has from the class above."""
+    above = (each.model_fields.get(name) for each in options.__mro__ if issubclass(each, BaseModel))
+    return key | {"description": next((field.description for field in above if field and field.description), "")}
 
 
 def _table(keys: dict[str, Any]) -> str:
@@ -79,15 +106,15 @@ def _said(value: Any) -> str:
     return f"`{value}`"
 
 
-def _by_method() -> str:
-    columns = {"`train.model: biggan`": BIGGAN, "`bsa`, `apgc`": BIGGAN | ADAPTER, "`finetune`": BIGGAN | FINETUNE}
-    keys = list(dict.fromkeys(key for values in columns.values() for key in values))
-    plain = Recipe().train.model_dump()
-    rows = [f"| key | `dcgan` | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+def _changed_defaults() -> str:
+    rows = [row for table in (MODELS, METHODS) for row in table if row.defaults]
+    keys = list(dict.fromkeys(key for row in rows for key in row.defaults))
+    plain = flat(load_recipe(None).model_dump(mode="json"))
+    lines = [f"| key | otherwise | {' | '.join(f'`{row.name}`' for row in rows)} |", "|---" * (len(rows) + 2) + "|"]
     for key in keys:
-        cells = [values.get(key, plain[key]) for values in columns.values()]
-        rows.append(f"| `train.{key}` | {plain[key]} | {' | '.join(map(str, cells))} |")
-    return "\n".join(rows)
+        cells = [_said(row.defaults[key]) if key in row.defaults else "" for row in rows]
+        lines.append(f"| `{key}` | {_said(plain.get(key))} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from benchmarks.plain_dcgan import PlainTrainer
 from smallgan.core.device import choose_device, describe_device
 from smallgan.data.images import ImageBatches
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.dcgan import DCGANTrainer
+from smallgan.training.adversarial import build_trainer
 
 ROUNDS, STEPS = 7, 20
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 def ours(size: int, precision: str, device: torch.device) -> Callable[[], object]:
     recipe = load_recipe(None, {"data.size": size, "train.precision": precision})
-    trainer = DCGANTrainer(recipe, device)
+    trainer = build_trainer(recipe, device)
     pixels = np.random.default_rng(0).integers(0, 256, (1000, size, size, 3), dtype=np.uint8)
     batches = ImageBatches(pixels, recipe.train.batch_size, 0, device)
     steps = iter(range(10**9))

@@ -108,7 +108,7 @@ def _train(run: RunDir, images: Path, args: argparse.Namespace, stop_requested: 
         _recipe(images, args),
         out=run.path,
         device=args.device,
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        log=lambda line: print(line, file=sys.stderr, flush=True),
         stop_requested=stop_requested,
     )
 

@@ -100,10 +100,8 @@ def train(
     }
     given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])
     if data is None and recipe is None and model is None:
-        method = given.get("method.name")
-        recipe = f"quickstart-{method}" if method else "quickstart"
-        if recipe not in shipped_recipes():
-            recipe = "quickstart-apgc"
+        own = f"quickstart-{given.get('method.name')}"
+        recipe = own if own in shipped_recipes() else "quickstart"
         say(f"no DATA given: the recipe {recipe} on the sample set of painted flowers that ships with smallgan")
     resolved = load_recipe(recipe, given)
     if resolved.is_study:

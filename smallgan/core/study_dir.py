@@ -19,15 +19,15 @@ State = Literal["pending", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of a grid under one seed: a run of the study."""
+class Trial:
+    """One variant of a study under one seed: a run."""
 
     index: int
     """Its number in the study, from 0."""
-    cell: str
-    """Name of the cell, the same under every seed."""
+    variant: str
+    """Name of the variant."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    """What the cell changes in the recipe: dotted key -> value; the seed is not among them."""
+    """What the variant changes in the recipe: dotted key -> value."""
     seed: int = 0
     run: str = ""
     """Its run folder relative to the study folder, with '/'."""
@@ -35,7 +35,7 @@ class Cell:
     problem: str | None = None
     """Why it failed."""
     reference: bool = False
-    """Whether the other cells are compared with this one: the one with the policy `none`, or else the first."""
+    """Whether the other variants are compared with this one: the one with the policy `none`, or else the first."""
 
 
 class StudyDir:
@@ -44,11 +44,11 @@ class StudyDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.recipe = path / "recipe.yaml"
-        self.cells_file = path / "cells.json"
+        self.trials_file = path / "trials.json"
         self.stages = path / "stages"
         self.runs = path / "runs"
         self.shared = path / "shared"
-        """Runs that several cells need and that are no cell."""
+        """Generator runs that several trials take images from and that are no trial themselves."""
         self.log = path / "log.txt"
         self.report = path / "report.html"
 
@@ -59,47 +59,46 @@ class StudyDir:
 
     def exists(self) -> bool:
         """Tell whether a study was started here."""
-        return self.cells_file.is_file()
+        return self.trials_file.is_file()
 
-    def create(self, recipe: str, cells: Sequence[Cell]) -> None:
-        """Make the folders, and write the recipe (YAML, the grid included) and the cells.
+    def create(self, recipe: str, trials: Sequence[Trial]) -> None:
+        """Make the folders, and write the recipe (YAML, the grid included) and the trials.
 
-        Cells that stand there already, in the same run folders, keep their states. Raises InputError, OutputError.
+        Trials that are there already, in the same run folders, keep their states. Raises InputError, OutputError.
         """
         make_folder(self.runs)
         with self.locked():
-            before = {cell.run: cell for cell in self.cells()} if self.exists() else {}
+            before = {trial.run: trial for trial in self.trials()} if self.exists() else {}
             kept = [
-                replace(cell, state=old.state, problem=old.problem) if (old := before.get(cell.run)) else cell
-                for cell in cells
+                replace(trial, state=old.state, problem=old.problem) if (old := before.get(trial.run)) else trial
+                for trial in trials
             ]
             write_text(self.recipe, recipe)
             self._write(kept)
 
-    def cells(self) -> list[Cell]:
-        """Return the cells in the order of their numbers.
+    def trials(self) -> list[Trial]:
+        """Return the trials in the order of their numbers.
 
         Raises InputError naming the file when it is absent or is not what `create` wrote.
         """
         try:
-            found = json.loads(self.cells_file.read_text(encoding="utf-8"))
-            cells = [Cell(**values) for values in found]
+            trials = [Trial(**values) for values in json.loads(self.trials_file.read_text(encoding="utf-8"))]
         except OSError as error:
             raise InputError(
-                f"{self.cells_file}: cannot be read ({error.strerror}); is {self.path} a study?"
+                f"{self.trials_file}: cannot be read ({error.strerror}); is {self.path} a study?"
             ) from error
         except (ValueError, TypeError) as error:
             raise InputError(
-                f"{self.cells_file}: not the cells of a study ({error}); write it anew by the same "
-                "`smallgan run` command"
+                f"{self.trials_file}: not the trials of a study ({error}); the same `smallgan run` command writes them "
+                "again"
             ) from error
-        broken = [cell for cell in cells if cell.state not in get_args(State) or not isinstance(cell.run, str)]
-        if broken:
-            raise InputError(
-                f"{self.cells_file}: cell {broken[0].index} has the state {broken[0].state!r} and the run "
-                f"{broken[0].run!r}; states are {', '.join(get_args(State))}, a run is a path"
-            )
-        return sorted(cells, key=lambda cell: cell.index)
+        for trial in trials:
+            if trial.state not in get_args(State) or not isinstance(trial.run, str):
+                raise InputError(
+                    f"{self.trials_file}: trial {trial.index} has the state {trial.state!r} and the run {trial.run!r}; "
+                    f"states are {', '.join(get_args(State))}, a run is a path"
+                )
+        return sorted(trials, key=lambda trial: trial.index)
 
     def stage_file(self, run: Path) -> Path:
         """Return the file that tells which stages of a run are done, and from which inputs."""
@@ -121,26 +120,27 @@ class StudyDir:
         finally:
             lock.release()
 
-    def run_of(self, cell: Cell) -> Path:
-        """Return the run folder of a cell."""
-        return self.path / cell.run
+    def run_of(self, trial: Trial) -> Path:
+        """Return the run folder of a trial."""
+        return self.path / trial.run
 
     def update(self, index: int, state: State, problem: str | None = None) -> None:
-        """Set the state of one cell; of processes that do so at once, one waits. Raises InputError and OutputError."""
+        """Set the state of one trial, as one process at a time can. Raises InputError and OutputError."""
         with self.locked():
+            trials = self.trials()
             self._write(
-                [replace(cell, state=state, problem=problem) if cell.index == index else cell for cell in self.cells()]
+                [replace(each, state=state, problem=problem) if each.index == index else each for each in trials]
             )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of cells.json, for a moment only."""
+        """Hold the lock of trials.json, for a moment only."""
         make_folder(self.path)
-        with output_errors(self.path), FileLock(self.path / ".cells.lock"):
+        with output_errors(self.path), FileLock(self.path / ".trials.lock"):
             yield
 
-    def _write(self, cells: Sequence[Cell]) -> None:
-        write_json(self.cells_file, [asdict(cell) for cell in cells])
+    def _write(self, trials: Sequence[Trial]) -> None:
+        write_json(self.trials_file, [asdict(trial) for trial in trials])
 
 
 def claim_study(root: Path, name: str) -> StudyDir:

@@ -6,11 +6,9 @@ torch with `weights_only=True`.
 
 from __future__ import annotations
 
-import difflib
 import os
 import pickle
 import shutil
-import sys
 import urllib.error
 import urllib.request
 import warnings
@@ -22,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from platformdirs import user_cache_path
 
 from augment.core.files import make_folder, output_errors, sha256_file, write_text
+from augment.core.suggest import nearest
 from augment.errors import FailedError, InputError, MissingError, UsageError
 from smallgan.core.resources import shipped_folder
 
@@ -86,24 +86,16 @@ def card(name: str) -> Card:
     """Return the card called `name`. Raises UsageError naming the nearest one."""
     known = cards()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"no weights are called {name!r}{hint} (there are {', '.join(known)})")
+        near = nearest(name, known)
+        raise UsageError(f"no weights are called {name!r}; did you mean {near}? (there are {', '.join(known)})")
     return known[name]
 
 
 def cache_folder() -> Path:
     """Return the folder of fetched weights: below SMALLGAN_CACHE, or below the platform's cache folder."""
     named = os.environ.get("SMALLGAN_CACHE")
-    if named:
-        return Path(named) / "weights"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "smallgan" / "weights"
+    base = Path(named) if named else user_cache_path("smallgan", appauthor=False, opinion=False)
+    return base / "weights"
 
 
 def locate(name: str) -> Path:

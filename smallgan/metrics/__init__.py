@@ -1,6 +1,7 @@
-"""Metrics: pure functions of features, a table of them, and `evaluate`, which makes scores with their conditions.
+"""Metrics: pure functions of features, each in a file of its own, and `evaluate`, which makes scores with conditions.
 
-Torch-free, as `smallgan.metrics.score` must be; only `smallgan.metrics.features.extract` and the networks need torch.
+The table of metrics is `smallgan.tables.metrics`. Torch-free, as `smallgan.metrics.score` must be; only
+`smallgan.metrics.features.extract` and the networks need torch.
 """
 
 from __future__ import annotations
@@ -8,20 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augment.errors import FailedError, InputError, UsageError
-from smallgan.metrics.registry import METRICS, Metric, MetricInputs, MetricOptions, MetricResult
+from smallgan.metrics.measure import MetricInputs, MetricOptions, MetricResult, RealSet
 from smallgan.metrics.score import Identity, Score
+from smallgan.tables.dotted import load
+from smallgan.tables.feature_networks import PUBLISHED
+from smallgan.tables.metrics import METRICS, MetricSpec, check_metrics
 
 if TYPE_CHECKING:
     from smallgan.metrics.features.extract import FeatureNet, Features
 
-__all__ = ["METRICS", "Metric", "MetricInputs", "MetricOptions", "MetricResult", "check_metrics", "evaluate"]
+__all__ = ["METRICS", "MetricInputs", "MetricOptions", "MetricResult", "MetricSpec", "RealSet", "evaluate"]
 
 
 def evaluate(
@@ -31,6 +35,7 @@ def evaluate(
     *,
     reals_fingerprint: str | None = None,
     reals_prepared: str | None = None,
+    training_set: RealSet | None = None,
     metrics: Sequence[str] = ("is", "kmmd"),
     splits: int | None = None,
     seed: int = 0,
@@ -42,10 +47,12 @@ def evaluate(
     """Return one score for each metric, with its identity, in the order asked for.
 
     Args:
-        fake, real: features of both sides from the same network; real may be None for metrics that need none.
+        fake, real: features of both sets from the same network; real may be None for metrics that need none.
         net: the network that made them.
         reals_fingerprint: `augment.sources.image_set.fingerprint` of the real files.
         reals_prepared: how reals reached the size of the fakes, "crop to 64 px"; None when they were taken as they are.
+        training_set: originals that the fakes' generator was trained on, where `real` are others: the metrics of copies
+            compare with these.
         metrics: names from METRICS.
         splits: parts of the Inception Score; None means ten from 1,000 images on, else one, which a note says.
         seed: shuffles the images before they are split, and draws halves for baselines and intervals.
@@ -60,105 +67,96 @@ def evaluate(
         FailedError: a value is not finite.
     """
     check_metrics(metrics)
-    sets, ask = MetricInputs(fake, real, augmented), MetricOptions(splits, seed, target, intervals)
-    conditions = _Conditions(net, reals_fingerprint, reals_prepared, baselines)
-    return [_evaluate_one(name, sets, ask, conditions) for name in dict.fromkeys(metrics)]
+    options = MetricOptions(splits, seed, target, intervals)
+    reals = RealSet(real, reals_fingerprint) if real is not None else None
+    scores = []
+    for name in dict.fromkeys(metrics):
+        metric = METRICS[name]
+        against = training_set if training_set is not None and metric.compares_with_training_set else reals
+        inputs = MetricInputs(fake, against.features if against else None, augmented)
+        scores.append(_evaluate_one(metric, inputs, options, net, against, reals_prepared, baselines=baselines))
+    return scores
 
 
-def check_metrics(names: Sequence[str]) -> None:
-    """Raise UsageError unless every name is in METRICS and there is one."""
-    unknown = [name for name in names if name not in METRICS]
-    if unknown or not names:
-        found = ", ".join(unknown) or "none"
-        raise UsageError(
-            f"--metrics: found {found}, needed some of {', '.join(METRICS)}; for example --metrics is,kmmd"
-        )
-
-
-@dataclass(frozen=True)
-class _Conditions:
-    net: FeatureNet
-    reals_fingerprint: str | None
-    reals_prepared: str | None
-    baselines: bool
-
-
-def _evaluate_one(name: str, sets: MetricInputs, ask: MetricOptions, conditions: _Conditions) -> Score:
-    metric, net = METRICS[name], conditions.net
-    if metric.needs_real and sets.real is None:
+def _evaluate_one(
+    metric: MetricSpec,
+    inputs: MetricInputs,
+    options: MetricOptions,
+    net: FeatureNet,
+    reals: RealSet | None,
+    prepared: str | None,
+    *,
+    baselines: bool,
+) -> Score:
+    name = metric.name
+    if "real" in metric.needs and reals is None:
         raise UsageError(f"--metrics {name}: needs real images to compare with; name them with --real")
-    if metric.needs_augmented and sets.augmented is None:
+    if "augmented" in metric.needs and inputs.augmented is None:
         raise UsageError(f"--metrics {name}: needs augmented images beside the originals; name them with --augmented")
-    if metric.needs_logits and not sets.fake.logits.shape[1]:
+    if "logits" in metric.needs and not inputs.fake.logits.shape[1]:
         raise UsageError(f"--metrics {name}: needs class predictions, and {net.name} has none; name another --features")
     began = time.perf_counter()
-    measured = metric.compute(sets, ask)
+    measured: MetricResult = load(metric.compute)(inputs, options)
     if not math.isfinite(measured.value):
         raise FailedError(f"--metrics {name}: came out as {measured.value}; look for features of {net.name} near 1e100")
-    used = sets.real if metric.needs_real else None
-    prepared = conditions.reals_prepared
-    resize = f"{prepared}, then {net.resize}" if used is not None and prepared else net.resize
+    used = reals if "real" in metric.needs else None
     identity: Identity = {
         "metric": name,
         "estimator": measured.estimator or metric.estimator,
         "features": net.name,
         "weights_sha256": net.sha256,
-        "resize": resize,
+        "resize": f"{prepared}, then {net.resize}" if used and prepared else net.resize,
         "precision": net.precision,
-        "reals": conditions.reals_fingerprint if used is not None else None,
-        "num_real": len(used) if used is not None else None,
-        "num_fake": len(sets.fake),
+        "reals": used.fingerprint if used else None,
+        "num_real": len(used.features) if used else None,
+        "num_fake": len(inputs.fake),
         "splits": measured.splits,
     }
-    baseline = _baseline(metric, sets, ask) if conditions.baselines else {}
+    baseline = _baseline(metric, inputs, options) if baselines and metric.has_baseline else {}
     return Score(
         metric=name,
-        label=_label(name, net),
+        label=_label(metric, net),
         value=measured.value,
         identity=identity,
         std=measured.std,
-        interval=measured.interval if ask.intervals else None,
+        interval=measured.interval if options.intervals else None,
         parts=measured.parts,
         notes=measured.notes + ((net.note,) if net.note else ()),
         needed=measured.needed,
-        seed=ask.seed,
+        seed=options.seed,
         seconds=round(time.perf_counter() - began, 3),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         **baseline,
     )
 
 
-def _baseline(metric: Metric, sets: MetricInputs, ask: MetricOptions) -> dict[str, Any]:
-    """Return what reals score in the place of the fakes: as many as there are fakes, or half of the reals if fewer.
+def _baseline(metric: MetricSpec, inputs: MetricInputs, options: MetricOptions) -> dict[str, Any]:
+    """Return the score of reals in the place of the fakes: as many as there are fakes, or half of the reals if fewer.
 
     A metric without reals scores them alone. Empty where the reals are too few for the metric.
     """
-    if sets.real is None or not metric.has_baseline:
+    if inputs.real is None:
         return {}
-    num_real = len(sets.real)
-    count = min(len(sets.fake), num_real // 2 if metric.needs_real else num_real)
-    order = np.random.default_rng(np.random.SeedSequence([abs(ask.seed), num_real])).permutation(num_real)
+    needs_real, num_real = "real" in metric.needs, len(inputs.real)
+    count = min(len(inputs.fake), num_real // 2 if needs_real else num_real)
+    order = np.random.default_rng(np.random.SeedSequence([abs(options.seed), num_real])).permutation(num_real)
     if not count:
         return {}
-    drawn, rest = _some(sets.real, order[:count]), _some(sets.real, order[count:])
+    drawn, rest = _rows(inputs.real, order[:count]), _rows(inputs.real, order[count:])
+    quick = replace(options, target=None, intervals=False)
     try:
-        ask = MetricOptions(ask.splits, ask.seed, intervals=False)
-        if not metric.needs_real:
-            return {"baseline": metric.compute(MetricInputs(drawn), ask).value, "baseline_counts": (count, None)}
-        return {
-            "baseline": metric.compute(MetricInputs(drawn, rest), ask).value,
-            "baseline_counts": (count, num_real - count),
-        }
-    except (InputError, UsageError):  # one real a side, say
+        value = load(metric.compute)(MetricInputs(drawn, rest if needs_real else None), quick).value
+    except (InputError, UsageError):  # one real per set, say
         return {}
+    return {"baseline": value, "baseline_counts": (count, num_real - count if needs_real else None)}
 
 
-def _some(features: Features, rows: np.ndarray[Any, Any]) -> Features:
+def _rows(features: Features, rows: np.ndarray[Any, Any]) -> Features:
     return type(features)(features.features[rows], features.logits[rows])
 
 
-def _label(name: str, net: FeatureNet) -> str:
+def _label(metric: MetricSpec, net: FeatureNet) -> str:
     """Name a score; only the published network's Inception Score goes without its network's name."""
-    if name == "is":
-        return "Inception Score" if net.name == "inception-v3-tf2015" else f"IS ({net.label})"
-    return f"{METRICS[name].title} ({net.label})"
+    if metric.title_elsewhere is None:
+        return f"{metric.title} ({net.label})"
+    return metric.title if net.name == PUBLISHED else f"{metric.title_elsewhere} ({net.label})"

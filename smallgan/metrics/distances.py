@@ -20,16 +20,6 @@ def row_blocks(count: int) -> Iterator[slice]:
         yield slice(first, min(first + BLOCK, count))
 
 
-def squared_distances(x: Vectors, y: Vectors, center: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return |x_i - y_j|^2, n x m, by |x|^2 + |y|^2 - 2 x.y on vectors moved by `center`.
-
-    Args:
-        x, y: n x F and m x F.
-        center: F, near the middle of both, which keeps the three terms small and their difference exact.
-    """
-    return squares_between(np.asarray(x, np.float64) - center, np.asarray(y, np.float64) - center)
-
-
 def squares_between(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return |x_i - y_j|^2, n x m, of vectors that lie around the origin.
 

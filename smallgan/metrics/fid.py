@@ -11,6 +11,7 @@ FID falls as sets grow (a covariance of F x F numbers needs many images): compar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,25 +20,10 @@ from numpy.typing import NDArray
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks
 from smallgan.metrics.intervals import Matrix, Spread, group_labels, jackknife
+from smallgan.metrics.measure import CHECK_WIDTH, Case, MetricInputs, MetricOptions, MetricResult
 
 _GROUPS = 10
 """Of the jackknife: each needs the eigenvalues of an F x F matrix."""
-
-
-@dataclass(frozen=True)
-class Fid:
-    """The distance, its two parts, and where it may lie."""
-
-    value: float
-    """0 or more."""
-    means: float
-    """|mu_f - mu_r|^2."""
-    covariances: float
-    """The rest."""
-    needed: int
-    """Images of each side from which on the covariances are worth the name: twice the width, 20 at least."""
-    interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None where a side has fewer images than `needed`."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +40,17 @@ class Moments:
     trace: float
 
 
-def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> Fid:
+def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> MetricResult:
     """Return the distance between n x F and m x F features, in float64; n and m from 2 up.
+
+    The covariances mean something from twice the width on, at least 20 images per set; fewer get a note, no interval.
 
     Args:
         fake, real: features of any float type; blocks are cast, never the whole.
         interval: also find the interval, which costs 20 more eigenvalue problems.
 
     Raises:
-        InputError: a side has one image.
+        InputError: a set has one image.
 
     Fakes at 0 and 2 (mean 1, variance 2), reals at 3 and 7 (mean 5, variance 8): 16 + 2 + 8 - 2 * 4:
 
@@ -71,16 +59,54 @@ def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> Fid:
     """
     of_fake, of_real = moments(fake, "fake"), moments(real, "real")
     value, means = frechet(of_fake, of_real)
-    needed = max(2 * fake.shape[1], 2 * _GROUPS)
-    ends = None
-    if interval and min(len(fake), len(real)) >= needed:
-        spread = _spread(fake, of_fake, of_real, value) + _spread(real, of_real, of_fake, value)
-        ends = max(0.0, spread.around(value)[0]), spread.around(value)[1]
-    return Fid(value, means, value - means, needed, ends)
+    needed, fewest = max(2 * fake.shape[1], 2 * _GROUPS), min(len(fake), len(real))
+    parts = {"means": means, "covariances": value - means}
+    if fewest < needed:
+        note = (
+            f"TOO FEW IMAGES FOR FID: {fewest} where features of width {fake.shape[1]} need {needed} per set; it is "
+            "too high and its order may be chance, so no interval; use KID at this size"
+        )
+        return MetricResult(value, parts=parts, notes=(note,), needed=needed)
+    if not interval:
+        return MetricResult(value, parts=parts)
+    low, high = (_spread(fake, of_fake, of_real, value) + _spread(real, of_real, of_fake, value)).around(value)
+    return MetricResult(value, parts=parts, interval=(max(0.0, low), high))
+
+
+def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `fid`."""
+    return fid(*inputs.pair, interval=options.intervals)
+
+
+def checks() -> list[Case]:
+    """Return Gaussians of given moments, along the axes and turned, also with fewer images than features."""
+    spreads, others = np.arange(1.0, CHECK_WIDTH + 1), np.arange(1.0, CHECK_WIDTH + 1)[::-1] / 2
+    fake = _with_covariance(np.diag(spreads), np.zeros(CHECK_WIDTH))
+    real = _with_covariance(np.diag(others), np.full(CHECK_WIDTH, 0.5))
+    along_axes = CHECK_WIDTH * 0.25 + float(((spreads - others) ** 2).sum())
+    one, other = np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([[1.0, 2.0], [0.0, 3.0]])
+    first, second = one @ one.T, other @ other.T
+    # In two dimensions the trace of the root of M is sqrt(tr M + 2 sqrt(det M)).
+    det = float(np.linalg.det(one) * np.linalg.det(other)) ** 2
+    turned = float(np.trace(first + second)) - 2 * math.sqrt(float(np.trace(first @ second)) + 2 * math.sqrt(det))
+    fakes, reals = (_with_covariance(root, np.zeros(2)) for root in (one, other))
+    wide = [np.concatenate([each, np.zeros((4, CHECK_WIDTH))], axis=1) for each in (fakes, reals)]
+    return [
+        Case("spreads along the axes, means apart", along_axes, lambda: fid(fake, real).value),
+        Case("covariances that do not commute", turned, lambda: fid(fakes, reals).value),
+        Case("the same, fewer images than features", turned, lambda: fid(wide[0], wide[1]).value),
+    ]
+
+
+def _with_covariance(root: Matrix, mean: Matrix) -> Matrix:
+    """Return 2 F images of exactly that mean, whose sample covariance is exactly root times its transpose."""
+    axes = np.concatenate([np.eye(len(root)), -np.eye(len(root))]) * math.sqrt((2 * len(root) - 1) / 2)
+    rows: Matrix = axes @ root.T + mean
+    return rows
 
 
 def moments(x: Vectors, what: str = "") -> Moments:
-    """Return mean and covariance of n x F features. Raises InputError for one image, naming its side by `what`."""
+    """Return mean and covariance of n x F features. Raises InputError for one image, naming its set by `what`."""
     if len(x) < 2:
         raise InputError(f"FID needs at least two {what} images to have a covariance, and found {len(x)}")
     mean = mean_vector(x)
@@ -110,7 +136,7 @@ def frechet(one: Moments, other: Moments) -> tuple[float, float]:
 
 
 def _spread(x: Vectors, moments_of_x: Moments, other: Moments, value: float) -> Spread:
-    """Return the jackknife's spread over one side, leaving out groups of its images."""
+    """Return the jackknife's spread over one set, leaving out groups of its images."""
     groups = group_labels(len(x), _GROUPS)
     without = [_without(x, groups == group, moments_of_x, other) for group in range(_GROUPS)]
     return jackknife(value, np.array(without), np.bincount(groups).astype(np.float64))

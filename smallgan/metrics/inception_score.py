@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,28 +12,17 @@ from scipy.special import entr, softmax
 from augment.errors import UsageError
 from smallgan.metrics.distances import row_blocks
 from smallgan.metrics.intervals import LEAST_IMAGES, Matrix, group_labels, jackknife
+from smallgan.metrics.measure import CHECK_IMAGES, MANY_IMAGES, Case, MetricInputs, MetricOptions, MetricResult
 
 Logits = NDArray[np.floating]
 
 
-@dataclass(frozen=True)
-class InceptionScore:
-    """The score over splits, and its parts over the whole set."""
-
-    mean: float
-    """Mean over the splits."""
-    std: float | None
-    """Population standard deviation over the splits (ddof 0, as the usual codes have it), None for a single split."""
-    h_y: float
-    """H(y) in nats, the entropy of the mean prediction over the whole set: diversity."""
-    h_y_given_x: float
-    """Mean H(y|x) in nats, the entropy of each single prediction: low where the network is confident."""
-    interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None below five images, or where splits are of one or two."""
-
-
-def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None = None) -> InceptionScore:
+def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None = None) -> MetricResult:
     """Return IS = exp(mean_x KL(p(y|x) || p(y))) = exp(H(y) - mean H(y|x)), as mean over splits.
+
+    Its std is the population standard deviation over the splits (ddof 0, as the usual codes have it), None for one. Its
+    parts, in nats, are of the whole set: h_y is H(y), the entropy of the mean prediction (diversity), h_y_given_x the
+    conditional entropy H(y|x) (lower = more confident). No interval below five images, or where a split has one or two.
 
     Split i holds rows i*N//splits to (i+1)*N//splits, as in torch-fidelity, whose value this equals on the same order
     of rows. Computed in float64 and in blocks of images; a class of probability 0 adds 0 and never NaN.
@@ -48,7 +38,7 @@ def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None
 
     Two classes, told apart with certainty and equally often, score 2:
 
-        >>> round(inception_score(np.array([[99.0, 0.0], [0.0, 99.0]])).mean, 6)
+        >>> round(inception_score(np.array([[99.0, 0.0], [0.0, 99.0]])).value, 6)
         2.0
     """
     num_images = len(logits)
@@ -64,13 +54,39 @@ def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None
     scores = _scores(*(each.sum(axis=1) for each in sums))
     whole = [each.sum(axis=(0, 1)) for each in sums]
     mean = float(np.mean(scores))
-    return InceptionScore(
+    return MetricResult(
         mean,
         float(np.std(scores)) if splits > 1 else None,
-        float(entr(whole[1] / num_images).sum()),
-        float(whole[2] / num_images),
-        _interval(mean, sums),
+        splits,
+        {"h_y": float(entr(whole[1] / num_images).sum()), "h_y_given_x": float(whole[2] / num_images)},
+        interval=_interval(mean, sums),
     )
+
+
+def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `is`: ten splits from 1,000 images on, else one, unless the options say."""
+    count = len(inputs.fake)
+    few = count < MANY_IMAGES
+    splits = options.splits if options.splits is not None else 1 if few else 10
+    found = inception_score(inputs.fake.logits, splits=splits, shuffle_seed=options.seed)
+    note = (
+        f"{count} image(s), {splits} split(s): an Inception Score of few images is too low and grows with their "
+        "number; compare at equal numbers only"
+    )
+    return replace(found, notes=(note,), needed=MANY_IMAGES) if few else found
+
+
+def checks() -> list[Case]:
+    """Return predictions whose entropies are formulas."""
+    sure = np.tile(np.eye(10) * 1000, (CHECK_IMAGES // 10 + 1, 1))
+    halves = np.tile([[math.log(3), 0.0], [0.0, math.log(3)]], (CHECK_IMAGES // 2, 1))
+    # H(y) = ln 2, and each prediction is (3/4, 1/4) with entropy ln 4 - 3/4 ln 3.
+    expected = math.exp(math.log(2) - math.log(4) + 0.75 * math.log(3))
+    return [
+        Case("ten classes, sure and equally often", 10.0, lambda: inception_score(sure).value),
+        Case("two classes, three to one", expected, lambda: inception_score(halves).value),
+        Case("all classes alike", 1.0, lambda: inception_score(sure * 0, splits=10).value),
+    ]
 
 
 def _sums(logits: Logits, cells: NDArray[np.intp], splits: int, num_groups: int) -> tuple[Matrix, Matrix, Matrix]:

@@ -24,66 +24,49 @@ _STEP = 0.01
 
 
 @dataclass(frozen=True)
-class PairSums:
-    """Sums of k over pairs of the groups of fakes (G of them) and of reals (H of them)."""
+class SetSums:
+    """Sums of k over pairs of the G groups of one set."""
 
-    fakes: Matrix
+    pairs: Matrix
     """G x G, pairs of an image with itself included."""
-    reals: Matrix
-    """H x H, likewise."""
-    between: Matrix
-    """G x H."""
-    fakes_itself: Matrix
+    itself: Matrix
     """G: the sum of k(x, x) over a group."""
-    reals_itself: Matrix
-    """H."""
-    num_fakes: Matrix
+    counts: Matrix
     """G: images in each group."""
-    num_reals: Matrix
-    """H."""
+
+    def total(self, *, unbiased: bool) -> Matrix:
+        """Return the sum over all pairs; unbiased leaves out those of an image with itself."""
+        total: Matrix = self.pairs.sum() - (self.itself.sum() if unbiased else 0)
+        return total
+
+
+@dataclass(frozen=True)
+class PairSums:
+    """Sums of k over pairs of two sets."""
+
+    fakes: SetSums
+    reals: SetSums
+    between: Matrix
+    """G x H, pairs of a fake and a real."""
 
     def mmd2(self, *, unbiased: bool) -> float:
         """Return the squared discrepancy of the whole sets; unbiased leaves out the pairs of an image with itself."""
-        return float(
-            _mmd2(
-                self.num_fakes.sum(),
-                self.num_reals.sum(),
-                self.fakes.sum() - (self.fakes_itself.sum() if unbiased else 0),
-                self.reals.sum() - (self.reals_itself.sum() if unbiased else 0),
-                self.between.sum(),
-                unbiased,
-            )
-        )
+        sums = self.fakes.total(unbiased=unbiased), self.reals.total(unbiased=unbiased), self.between.sum()
+        return float(_mmd2(self.fakes.counts.sum(), self.reals.counts.sum(), *sums, unbiased))
 
     def without_fakes(self, *, unbiased: bool) -> Matrix:
         """Return G values: the squared discrepancy without one group of fakes each."""
-        return self._without(unbiased)
+        fakes = self.fakes
+        left = fakes.pairs.sum() - 2 * fakes.pairs.sum(axis=1) + np.diagonal(fakes.pairs)
+        if unbiased:
+            left = left - (fakes.itself.sum() - fakes.itself)
+        between = self.between.sum() - self.between.sum(axis=1)
+        reals = self.reals.total(unbiased=unbiased)
+        return _mmd2(fakes.counts.sum() - fakes.counts, self.reals.counts.sum(), left, reals, between, unbiased)
 
     def without_reals(self, *, unbiased: bool) -> Matrix:
         """Return H values: the squared discrepancy without one group of reals each."""
-        turned = PairSums(
-            self.reals,
-            self.fakes,
-            self.between.T,
-            self.reals_itself,
-            self.fakes_itself,
-            self.num_reals,
-            self.num_fakes,
-        )
-        return turned._without(unbiased)
-
-    def _without(self, unbiased: bool) -> Matrix:
-        left = self.fakes.sum() - 2 * self.fakes.sum(axis=1) + np.diagonal(self.fakes)
-        if unbiased:
-            left = left - (self.fakes_itself.sum() - self.fakes_itself)
-        return _mmd2(
-            self.num_fakes.sum() - self.num_fakes,
-            self.num_reals.sum(),
-            left,
-            self.reals.sum() - (self.reals_itself.sum() if unbiased else 0),
-            self.between.sum() - self.between.sum(axis=1),
-            unbiased,
-        )
+        return PairSums(self.reals, self.fakes, self.between.T).without_fakes(unbiased=unbiased)
 
 
 def pair_sums(fake: Vectors, real: Vectors, kernel: Kernel, center: Matrix | None = None) -> PairSums:
@@ -95,15 +78,13 @@ def pair_sums(fake: Vectors, real: Vectors, kernel: Kernel, center: Matrix | Non
         center: F, subtracted from both first; for kernels of differences only.
     """
     groups_f, groups_r = group_labels(len(fake)), group_labels(len(real))
-    fakes, fakes_itself = _sums_within(fake, groups_f, kernel, center)
-    reals, reals_itself = _sums_within(real, groups_r, kernel, center)
-    between = np.zeros((len(fakes), len(reals)))
+    fakes, reals = _sums_within(fake, groups_f, kernel, center), _sums_within(real, groups_r, kernel, center)
+    between = np.zeros((len(fakes.counts), len(reals.counts)))
     for rows in row_blocks(len(fake)):
         x, of_x = _block(fake, rows, center), _members(groups_f, rows)
         for columns in row_blocks(len(real)):
             between += of_x @ kernel(x, _block(real, columns, center)) @ _members(groups_r, columns).T
-    counts = [np.bincount(groups).astype(np.float64) for groups in (groups_f, groups_r)]
-    return PairSums(fakes, reals, between, fakes_itself, reals_itself, *counts)
+    return PairSums(fakes, reals, between)
 
 
 def mmd2_interval(
@@ -117,15 +98,16 @@ def mmd2_interval(
 
     `drift` is what leaving out a group of fakes, and of reals, changes besides: by moving the kernel's width.
     """
-    if min(sums.num_fakes.sum(), sums.num_reals.sum()) < LEAST_IMAGES:
+    counts = sums.fakes.counts, sums.reals.counts
+    if min(counts[0].sum(), counts[1].sum()) < LEAST_IMAGES:
         return None
-    spread = jackknife(value, sums.without_fakes(unbiased=unbiased) + drift[0], sums.num_fakes)
-    spread += jackknife(value, sums.without_reals(unbiased=unbiased) + drift[1], sums.num_reals)
+    spread = jackknife(value, sums.without_fakes(unbiased=unbiased) + drift[0], counts[0])
+    spread += jackknife(value, sums.without_reals(unbiased=unbiased) + drift[1], counts[1])
     return spread.around(value)
 
 
 def slope_of_width(fake: Vectors, real: Vectors, kernel_of: Callable[[float], Kernel], width: float) -> float:
-    """Return how fast the squared discrepancy changes with the kernel's width, from at most 300 images a side.
+    """Return how fast the squared discrepancy changes with the kernel's width, from at most 300 images per set.
 
     It only serves the interval, so a difference quotient over some images is near enough.
     """
@@ -163,7 +145,7 @@ def gaussian(scale: float) -> Kernel:
     return kernel
 
 
-def _sums_within(x: Vectors, groups: NDArray[np.intp], kernel: Kernel, center: Matrix | None) -> tuple[Matrix, Matrix]:
+def _sums_within(x: Vectors, groups: NDArray[np.intp], kernel: Kernel, center: Matrix | None) -> SetSums:
     """Sums over the pairs of one set; blocks below the diagonal equal those above it."""
     num_groups = int(groups.max()) + 1
     table, itself = np.zeros((num_groups, num_groups)), np.zeros(num_groups)
@@ -176,7 +158,7 @@ def _sums_within(x: Vectors, groups: NDArray[np.intp], kernel: Kernel, center: M
             if columns.start > rows.start:
                 part = members @ kernel(block, _block(x, columns, center)) @ _members(groups, columns).T
                 table += part + part.T
-    return table, itself
+    return SetSums(table, itself, np.bincount(groups).astype(np.float64))
 
 
 def _block(x: Vectors, rows: slice, center: Matrix | None) -> Matrix:

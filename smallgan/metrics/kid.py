@@ -10,35 +10,24 @@ chance when both sets are from one source.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from augment.errors import InputError, UsageError
+from augment.errors import InputError
 from smallgan.metrics.distances import Vectors
 from smallgan.metrics.intervals import Matrix
 from smallgan.metrics.kernel_sums import Kernel, mmd2_interval, pair_sums
+from smallgan.metrics.measure import CHECK_WIDTH, Case, MetricInputs, MetricOptions, MetricResult, two_places
 
 
-@dataclass(frozen=True)
-class Kid:
-    """The distance, and where it may lie."""
-
-    value: float
-    """Any real number: 0 on average for sets of one source."""
-    interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None below five images."""
-
-
-def kid(fake: Vectors, real: Vectors) -> Kid:
-    """Return the unbiased estimate over all pairs, in float64 and in blocks.
+def kid(fake: Vectors, real: Vectors) -> MetricResult:
+    """Return the unbiased estimate over all pairs, in float64 and in blocks, with its interval from five images on.
 
     Args:
         fake: n x F features, n from 2 up.
         real: m x F features, m from 2 up.
 
     Raises:
-        InputError: a side has one image.
+        InputError: a set has one image.
 
     Fakes at 1 and -1, reals at 0 and 0, F = 1: pairs of fakes give (1 - 1)^3 = 0, pairs of reals 1, and those of one
     each 1, so that 0 + 1 - 2 comes out:
@@ -51,34 +40,23 @@ def kid(fake: Vectors, real: Vectors) -> Kid:
             raise InputError(f"KID needs at least two {what} images to have a pair of them, and found {count}")
     sums = pair_sums(fake, real, cubic(fake.shape[1]))
     value = sums.mmd2(unbiased=True)
-    return Kid(value, mmd2_interval(sums, value, unbiased=True))
+    return MetricResult(value, interval=mmd2_interval(sums, value, unbiased=True))
 
 
-def kid_of_subsets(fake: Vectors, real: Vectors, *, size: int, num_subsets: int, seed: int) -> tuple[float, float]:
-    """Return mean and standard deviation of KID over random subsets of both sides, as torch-fidelity reports it.
+def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `kid`."""
+    return kid(*inputs.pair)
 
-    The standard deviation says how subsets of that size scatter, not how sure the mean is: no interval.
 
-    Args:
-        fake, real: n x F and m x F features.
-        size: images drawn of each side, without replacement, from 2 up.
-        num_subsets: how many such draws.
-        seed: of the draws.
-
-    Raises:
-        UsageError: a side has fewer images than `size`, or there is no subset.
-    """
-    fewest = min(len(fake), len(real))
-    if not 2 <= size <= fewest or num_subsets < 1:
-        raise UsageError(
-            f"KID over {num_subsets} subset(s) of {size} images: needed at least 1 subset of 2 to {fewest} images"
-        )
-    rng = np.random.default_rng(np.random.SeedSequence(abs(seed)))
-    values = []
-    for _ in range(num_subsets):
-        drawn = fake[rng.permutation(len(fake))[:size]], real[rng.permutation(len(real))[:size]]
-        values.append(pair_sums(*drawn, cubic(fake.shape[1])).mmd2(unbiased=True))
-    return float(np.mean(values)), float(np.std(values))
+def checks() -> list[Case]:
+    """Return two cases: k(there, there) + k(here, here) - 2 k(here, there), and one below 0."""
+    here, there = two_places()
+    expected = (4 / CHECK_WIDTH + 1) ** 3 + 1 - 2
+    plus_minus = np.array([[1.0], [-1.0]])
+    return [
+        Case("two places", expected, lambda: kid(here, there).value),
+        Case("fakes at 1 and -1, reals at 0", -1.0, lambda: kid(plus_minus, np.zeros((2, 1))).value),
+    ]
 
 
 def cubic(width: int) -> Kernel:

@@ -8,35 +8,34 @@ two of them, and never share a column with this one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 
 import numpy as np
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector
 from smallgan.metrics.kernel_sums import Kernel, gaussian, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.measure import (
+    CHECK_IMAGES,
+    Case,
+    MetricInputs,
+    MetricOptions,
+    MetricResult,
+    note_bias,
+    two_places,
+)
 
 _LEAST_SPREAD = 1e-10
 """Mean squared distance over mean squared length below which reals count as one image: float32 noise is near 1e-13."""
 
 
-@dataclass(frozen=True)
-class Kmmd:
-    """The distance, and the kernel's width that it was measured with."""
-
-    value: float
-    """Between 0 (equal sets) and sqrt(2); the unbiased one is squared and may be below 0."""
-    bandwidth: float
-    """m, the mean squared distance between reals."""
-    interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None below five images."""
-
-
-def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Kmmd:
+def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> MetricResult:
     """Return sqrt(max(0, mean k(R, R) + mean k(F, F) - 2 mean k(R, F))), k = exp(-D2 / (2 sigma^2 m)).
 
     D2 is the squared Euclidean distance and m its mean over all pairs of reals. All means, m too, run over the full
-    matrices with their diagonals: a V-statistic, biased upwards for small sets. Compare at equal counts only.
+    matrices with their diagonals: a V-statistic, biased upwards for small sets. Compare at equal counts only. It lies
+    between 0 (equal sets) and sqrt(2); its part "bandwidth" is m; it has an interval from five images on.
 
     Args:
         fake: n x F features.
@@ -51,18 +50,21 @@ def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Kmmd:
         >>> round(kmmd(np.array([[0.0]]), np.array([[0.0], [2.0]])).value, 6) == round((0.5 - 0.5 / np.e) ** 0.5, 6)
         True
     """
-    squared, bandwidth, interval = _mmd2(fake, real, sigma, unbiased=False)
-    if interval is not None:
-        interval = float(np.sqrt(max(0.0, interval[0]))), float(np.sqrt(max(0.0, interval[1])))
-    return Kmmd(float(np.sqrt(max(0.0, squared))), bandwidth, interval)
+    squared = _mmd2(fake, real, sigma, unbiased=False)
+    interval = squared.interval and (_root(squared.interval[0]), _root(squared.interval[1]))
+    return replace(squared, value=_root(squared.value), interval=interval)
 
 
-def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Kmmd:
+def _root(value: float) -> float:
+    return math.sqrt(max(0.0, value))
+
+
+def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> MetricResult:
     """Return the square of `kmmd` without the pairs of an image with itself, and without the root: 0 on average for
     sets of one source, whatever their size, and below 0 by chance.
 
     Args:
-        fake, real, sigma: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images a side at least.
+        fake, real, sigma: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images per set at least.
 
     Raises:
         InputError: the reals do not differ, or there is one fake.
@@ -74,13 +76,40 @@ def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Km
     """
     if len(fake) < 2:
         raise InputError(f"the unbiased MMD needs at least two fake images to have a pair of them, found {len(fake)}")
-    return Kmmd(*_mmd2(fake, real, sigma, unbiased=True))
+    return _mmd2(fake, real, sigma, unbiased=True)
 
 
-def _mmd2(
-    fake: Vectors, real: Vectors, sigma: float, *, unbiased: bool
-) -> tuple[float, float, tuple[float, float] | None]:
-    """Return the squared discrepancy, m, and the interval of the first."""
+def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `kmmd`."""
+    return note_bias(kmmd(*inputs.pair), inputs, "KMMD")
+
+
+def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `kmmd_u`."""
+    return mmd2_rbf_unbiased(*inputs.pair)
+
+
+_CHECK = "fakes at one place, reals half there"
+
+
+def checks() -> list[Case]:
+    """Return a case with m = 4 / 2 and k(here, there) = 1 / e."""
+    here, there = two_places()
+    split = np.concatenate([here, there])
+    return [Case(_CHECK, math.sqrt(0.5 - 0.5 / math.e), lambda: kmmd(here, split).value)]
+
+
+def checks_unbiased() -> list[Case]:
+    """Return the same case for `kmmd_u`."""
+    here, there = two_places()
+    split = np.concatenate([here, there])
+    pairs_here = (CHECK_IMAGES - 1) / (2 * CHECK_IMAGES - 1)  # of the pairs of different reals, those at one place
+    expected = 1 + pairs_here + (1 - pairs_here) / math.e - (1 + 1 / math.e)
+    return [Case(_CHECK, expected, lambda: mmd2_rbf_unbiased(here, split).value)]
+
+
+def _mmd2(fake: Vectors, real: Vectors, sigma: float, *, unbiased: bool) -> MetricResult:
+    """Return the squared discrepancy, with m and its interval."""
     center = mean_vector(real)
     # The mean over all pairs of |x - y|^2 is twice the mean of |x - mean|^2: no pair needs to be looked at.
     counts, squares, shifts = group_spreads(real, center)
@@ -99,4 +128,5 @@ def _mmd2(
     left, rest = len(real) - counts, squares.sum() - squares
     widths = 2 * (rest / left - shifts / left**2)  # without one group each
     drift = slope_of_width(fake, real, kernel_of, bandwidth) * (widths - bandwidth)
-    return squared, bandwidth, mmd2_interval(sums, squared, unbiased=unbiased, drift=(0.0, drift))
+    interval = mmd2_interval(sums, squared, unbiased=unbiased, drift=(0.0, drift))
+    return MetricResult(squared, parts={"bandwidth": bandwidth, "sigma": sigma}, interval=interval)

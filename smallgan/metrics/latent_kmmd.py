@@ -7,14 +7,18 @@ picture, and it falls as the batch grows. It is here to be compared with the pos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from augment.errors import UsageError
+from smallgan.core.device import choose_device
 from smallgan.metrics.distances import Vectors, squares_between
 from smallgan.metrics.intervals import Matrix
 from smallgan.metrics.rbf_multi import five_gaussians
+from smallgan.sampling.loading import load_codes, load_model
 
 _CODES_COMPARED = 10_000
 
@@ -24,7 +28,7 @@ class LatentKmmd:
     """The mean over batches, and what it depends on besides the codes."""
 
     value: float
-    """0 to less than 10; what equal distributions read depends on the batch: about 1.2 at 5, 0.06 at 100 (Z = 120)."""
+    """0 to less than 10; that of equal distributions depends on the batch: about 1.2 at 5, 0.06 at 100 (Z = 120)."""
     batch: int
     num_batches: int
 
@@ -59,6 +63,28 @@ def latent_kmmd(codes: Vectors, seed: int, batch: int) -> LatentKmmd:
         drawn, order = order[:batch], order[batch:]
         values.append(_of_batch(np.concatenate([codes[drawn], rng.standard_normal((batch, codes.shape[1]))])))
     return LatentKmmd(float(np.mean(values)), batch, num_batches)
+
+
+def run_text(run: Path, checkpoint: str, seed: int, batch: int, *, as_json: bool) -> str:
+    """Return what the APGC posters call KMMD, in words or as JSON: how far a run's learned codes are from N(0, I).
+
+    Args:
+        run: a run or checkpoint of `bsa` or `apgc`.
+        checkpoint: "last", "best" or a step.
+        seed, batch: as of `latent_kmmd`.
+        as_json: return JSON and no sentence.
+    """
+    model = load_model(run, choose_device("cpu"), checkpoint)
+    codes = load_codes(model)
+    found = latent_kmmd(codes, seed, batch)
+    if as_json:
+        return json.dumps({"metric": "latent_kmmd", "step": model.step, "num_codes": len(codes)} | asdict(found))
+    return (
+        f"latent KMMD {found.value:.4f}  ({len(codes)} codes of step {model.step} against N(0, I), {found.num_batches} "
+        f"batches of {batch})\n"
+        "note: a diagnostic of latent codes, to be compared with the posters at the same batch: no image enters it, "
+        "and it says nothing of image quality"
+    )
 
 
 def _of_batch(pooled: Matrix) -> float:

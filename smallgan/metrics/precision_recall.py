@@ -1,10 +1,10 @@
 """Precision and recall of generated images (Kynkaanniemi et al. 2019, arXiv:1904.06991, section 2).
 
 Around every image of a set lies a ball that reaches to its k-th nearest other image of that set; their union stands
-for the ground that the set covers. Precision is the share of fakes on the reals' ground, recall that of reals on the
+for the region that the set covers. Precision is the share of fakes in the reals' region, recall that of reals in the
 fakes'.
 
-The steps are 1 / n, and balls grow as sets shrink: few images read high. Repeated images have balls of radius 0.
+The steps are 1 / n, and balls grow as sets shrink: few images give high values. Repeated images have balls of radius 0.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
+from smallgan.metrics.measure import MANY_IMAGES, Case, MetricInputs, MetricOptions, MetricResult, share_interval
 from smallgan.metrics.memorisation.nearest import kth_square_within
 
 NEIGHBOURS = 3
-"""k, as published."""
+"""k, as published; the rows of the table name it."""
 
 
 def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> float:
@@ -30,7 +31,7 @@ def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> 
     Raises:
         InputError: there are too few images for a k-th neighbour.
 
-    With k = 1 the reals 0, 1 and 5 have radii 1, 1 and 4 and cover -1 to 9; of the fakes 8 and 10 one is on it:
+    With k = 1 the reals 0, 1 and 5 have radii 1, 1 and 4 and cover -1 to 9; of the fakes 8 and 10 one is there:
 
         >>> precision(np.array([[8.0], [10.0]]), np.array([[0.0], [1.0], [5.0]]), neighbours=1)
         0.5
@@ -38,7 +39,7 @@ def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> 
     if len(real) <= neighbours:
         raise InputError(
             f"precision and recall look at the {neighbours} nearest of the other images and need {neighbours + 1} or "
-            f"more on each side, found {len(real)}; give more images"
+            f"more in each set, found {len(real)}; give more images"
         )
     radii = kth_square_within(real, neighbours)
     center = mean_vector(real)
@@ -49,3 +50,34 @@ def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> 
             squares = squares_between(points, np.asarray(real[columns], np.float64) - center)
             inside[rows] |= (squares <= radii[columns]).any(axis=1)
     return float(inside.mean())
+
+
+def measure_precision(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `precision`."""
+    return _measure("precision", *inputs.pair, options)
+
+
+def measure_recall(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `recall`."""
+    fake, real = inputs.pair
+    return _measure("recall", real, fake, options)
+
+
+def _measure(what: str, points: Vectors, covering: Vectors, options: MetricOptions) -> MetricResult:
+    value = precision(points, covering)
+    fewest = min(len(points), len(covering))
+    few = fewest < MANY_IMAGES
+    note = f"{fewest} image(s) in a set: {what} of few images is too high; compare at equal numbers only"
+    interval = share_interval(value, precision, (points, covering), options, NEIGHBOURS + 1)
+    return MetricResult(value, notes=(note,) if few else (), interval=interval, needed=MANY_IMAGES if few else None)
+
+
+def checks_precision() -> list[Case]:
+    """Return reals at 0 to 9: their third nearest others are 3 away at the ends, else 2."""
+    fakes, line = np.array([[-3.0], [-3.5], [4.5], [13.0]]), np.arange(10.0)[:, None]
+    return [Case("points on a line", 0.5, lambda: precision(fakes, line))]
+
+
+def checks_recall() -> list[Case]:
+    """Return fakes that cover one of ten reals."""
+    return [Case("fakes all at one place", 0.1, lambda: precision(np.arange(10.0)[:, None], np.zeros((4, 1))))]

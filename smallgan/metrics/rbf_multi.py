@@ -7,7 +7,7 @@ is not that of `kmmd`: no root, five kernels, and a bandwidth that the fakes mov
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
@@ -15,27 +15,25 @@ from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, squares_between
 from smallgan.metrics.intervals import Matrix
 from smallgan.metrics.kernel_sums import Kernel, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.measure import (
+    CHECK_IMAGES,
+    Case,
+    MetricInputs,
+    MetricOptions,
+    MetricResult,
+    note_bias,
+    two_places,
+)
 
 _LEAST_SPREAD = 1e-10
 """As of `smallgan.metrics.kmmd`, of both sets together."""
 
 
-@dataclass(frozen=True)
-class RbfMulti:
-    """The squared discrepancy, and the middle width of its kernels."""
-
-    value: float
-    """Biased: 0 to less than 10. Unbiased: may be below 0."""
-    bandwidth: float
-    """w, the mean squared distance over all pairs of two different images of both sets together."""
-    interval: tuple[float, float] | None
-    """95 %, by the block jackknife; None below five images."""
-
-
-def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> RbfMulti:
+def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> MetricResult:
     """Return mean k(F, F) + mean k(R, R) - 2 mean k(F, R) with k = sum of exp(-D2 / (w s)) for s = 1/4, 1/2, 1, 2, 4.
 
-    D2 is the squared Euclidean distance and w its mean over the pairs of two different images of the pooled sample.
+    D2 is the squared Euclidean distance and w, the part "bandwidth", its mean over the pairs of two different images of
+    the pooled sample. Biased it is 0 to less than 10; unbiased it may be below 0. An interval from five images on.
 
     Args:
         fake: n x F features.
@@ -43,7 +41,7 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
         unbiased: leave the pairs of an image with itself out of the first two means.
 
     Raises:
-        InputError: no two images differ, or unbiased with one image on a side.
+        InputError: no two images differ, or unbiased with one image in a set.
 
     A fake at 0 and a real at 1 have w = 1, k(0, 0) = 5 and k(0, 1) = e^-4 + e^-2 + e^-1 + e^-1/2 + e^-1/4:
 
@@ -54,7 +52,7 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
     count = len(fake) + len(real)
     if unbiased and min(len(fake), len(real)) < 2:
         raise InputError(
-            f"the unbiased MMD needs at least two images of each side, found {len(fake)} fake and {len(real)} real"
+            f"the unbiased MMD needs at least two images per set, found {len(fake)} fake and {len(real)} real"
         )
     center = (mean_vector(fake) * len(fake) + mean_vector(real) * len(real)) / count
     # Over all ordered pairs, |x - y|^2 sums to 2 N times the sum of |x - mean|^2.
@@ -73,7 +71,31 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> R
         slope * (_widths_without(of_fake, total, count) - bandwidth),
         slope * (_widths_without(of_real, total, count) - bandwidth),
     )
-    return RbfMulti(value, bandwidth, mmd2_interval(sums, value, unbiased=unbiased, drift=drift))
+    interval = mmd2_interval(sums, value, unbiased=unbiased, drift=drift)
+    return MetricResult(value, parts={"bandwidth": bandwidth}, interval=interval)
+
+
+def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `mmd2_rbf_multi`."""
+    return note_bias(mmd2_rbf_multi(*inputs.pair), inputs, "a biased MMD")
+
+
+def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Return the metric `mmd2_rbf_multi_u`."""
+    return mmd2_rbf_multi(*inputs.pair, unbiased=True)
+
+
+def checks(*, unbiased: bool = False) -> list[Case]:
+    """Return a case of two places: the pairs of different ones are n / (2 n - 1) of all, which D2 / w follows from."""
+    here, there = two_places()
+    ratio = (2 * CHECK_IMAGES - 1) / CHECK_IMAGES
+    expected = 10 - 2 * sum(math.exp(-ratio / factor) for factor in (0.25, 0.5, 1, 2, 4))
+    return [Case("two places", expected, lambda: mmd2_rbf_multi(here, there, unbiased=unbiased).value)]
+
+
+def checks_unbiased() -> list[Case]:
+    """Return the same case for `mmd2_rbf_multi_u`."""
+    return checks(unbiased=True)
 
 
 def _widths_without(of_groups: tuple[Matrix, Matrix, Matrix], total: float, count: int) -> Matrix:

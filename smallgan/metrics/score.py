@@ -29,11 +29,11 @@ class Score:
     interval: tuple[float, float] | None = None
     """95 % interval, None where none was computed."""
     baseline: float | None = None
-    """What reals read in the place of the fakes: the best to hope for. Of the Inception Score: the reals' own."""
+    """Value of reals in the place of the fakes: that of a perfect generator. Of the Inception Score: the reals' own."""
     baseline_counts: tuple[int, int | None] | None = None
-    """Images per side of the baseline: reals in the place of fakes, other reals."""
+    """Images per set of the baseline: reals in the place of fakes, other reals."""
     needed: int | None = None
-    """Images a side that would do for this metric, where these are too few."""
+    """Images per set that are enough for this metric, where these are too few."""
     parts: dict[str, float] = field(default_factory=dict)
     """Numbers that the value is made of, e.g. "h_y" and "h_y_given_x" in nats."""
     notes: tuple[str, ...] = ()

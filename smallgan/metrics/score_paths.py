@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,32 @@ import numpy as np
 from augment.core.files import write_bytes, write_text
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import Pixels, encode_png
+from augment.imaging.geometry import RESIZE_MODES
 from augment.sources.image_set import ImageSet
 from augment.sources.readers import open_source
 from smallgan.core.checkpoint import STATE
 from smallgan.core.console import say
 from smallgan.core.device import choose_device
-from smallgan.core.resources import sample_set
-from smallgan.core.run_dir import RunDir, append_jsonl, numbered_runs
-from smallgan.metrics import METRICS, check_metrics, evaluate
+from smallgan.core.run_dir import RunDir, numbered_runs
+from smallgan.data.run_source import open_run_source, read_summary
+from smallgan.metrics import RealSet
 from smallgan.metrics.features.extract import FeatureNet, Features, feature_net
-from smallgan.metrics.features.image_sets import Fitted, readable, sample_features, set_features
-from smallgan.metrics.features.precomputed import given_net, is_given, read_given
+from smallgan.metrics.features.image_sets import Resize, readable, sample_features, set_features
+from smallgan.metrics.features.precomputed import is_precomputed, precomputed_net, read_precomputed
 from smallgan.metrics.memorisation.per_image import Pictures, as_csv, rows_of, worst_sheet
 from smallgan.metrics.permutation import SetsTest, sets_differ
+from smallgan.metrics.run_scorer import MOST_SAMPLES, RunScorer, default_num_fake, prepared
 from smallgan.metrics.score import Score, compare
-from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model, load_model
-
-DEFAULT_METRICS = ("is", "kmmd")
-COPY_METRICS = ("nn", "copies", "repeats")
-"""Metrics that compare a run with the originals it was trained on, also where others are held out."""
-FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
+from smallgan.tables.metrics import METRICS, Need, check_metrics, default_metrics, readers_of
 
 
 @dataclass(frozen=True)
-class Settings:
+class ScoreOptions:
     """How to score; the fields are the options of `smallgan score`."""
 
     metrics: tuple[str, ...] | None = None
-    """None: Inception Score, and KMMD where there are reals."""
+    """None: those that are on by default, where there is what they need."""
     features: str | None = None
     num_fake: int | None = None
     """None: all images of a folder; as many samples of a run as it has reals, within 100 to 1,000."""
@@ -66,8 +62,28 @@ class Settings:
     worst: Path | None = None
     """Write a picture of the fakes nearest to a real, beside it, to this PNG file."""
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for what no scoring can make sense of."""
+        if self.metrics is not None:
+            check_metrics(self.metrics)
+        if self.num_fake is not None and self.num_fake < 1:
+            raise UsageError(f"--num-fake {self.num_fake}: needed at least 1")
+        if self.resize_mode not in RESIZE_MODES:
+            raise UsageError(f"--resize-mode {self.resize_mode}: needed {', '.join(RESIZE_MODES)}")
+        metrics = default_metrics() if self.metrics is None else self.metrics
+        for option in ("splits", "augmented", "target"):
+            readers = readers_of(option)
+            read = set(readers) & set(metrics) or (option == "target" and self.per_image)
+            if getattr(self, option) is not None and not read:
+                raise UsageError(f"--{option}: read by the metric {', '.join(readers)} only; add it to --metrics")
 
-def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
+    @property
+    def wants_details(self) -> bool:
+        """Whether each fake is to be compared with its nearest real."""
+        return self.per_image is not None or self.worst is not None
+
+
+def score(fake: Path, real: Path | None, options: ScoreOptions) -> list[Score]:
     """Return the scores of `fake`: a run or checkpoint (its samples), a mixed dataset (its added images), or images.
 
     An .npz of features (`smallgan.metrics.features.precomputed`) is scored as it stands, against another one.
@@ -77,7 +93,7 @@ def score(fake: Path, real: Path | None, settings: Settings) -> list[Score]:
 
     Raises the errors of the parts: UsageError, InputError, MissingError.
     """
-    return score_with_features(fake, real, settings)[0]
+    return score_with_features(fake, real, options)[0]
 
 
 @dataclass(frozen=True)
@@ -91,42 +107,33 @@ class Versus:
     test: SetsTest
 
 
-def versus(one: Path, other: Path, real: Path | None, settings: Settings) -> Versus:
+def versus(one: Path, other: Path, real: Path | None, options: ScoreOptions) -> Versus:
     """Return the scores of two sets side by side, and whether the sets differ by more than chance.
 
     Raises:
         UsageError: the scores are not of one identity: other reals, another number of images, say.
         InputError: a set has one image.
     """
-    scores, features = score_with_features(one, real, settings)
-    other_scores, other_features = score_with_features(other, real, settings)
+    scores, features = score_with_features(one, real, options)
+    other_scores, other_features = score_with_features(other, real, options)
     differences = {a.metric: compare(a, b) for a, b in zip(scores, other_scores, strict=True)}
-    test = sets_differ(features.features, other_features.features, seed=settings.seed)
+    test = sets_differ(features.features, other_features.features, seed=options.seed)
     return Versus(scores, other_scores, differences, test)
 
 
-def score_with_features(fake: Path, real: Path | None, settings: Settings) -> tuple[list[Score], Features]:
+def score_with_features(fake: Path, real: Path | None, options: ScoreOptions) -> tuple[list[Score], Features]:
     """Return what `score` does, and the features of the fakes."""
-    if settings.metrics is not None:
-        check_metrics(settings.metrics)
-    if settings.num_fake is not None and settings.num_fake < 1:
-        raise UsageError(f"--num-fake {settings.num_fake}: needed at least 1")
-    if is_given(fake):
-        return _score_given(fake, real, settings)
-    if real is not None and is_given(real):
+    if is_precomputed(fake):
+        return _score_precomputed(fake, real, options)
+    if real is not None and is_precomputed(real):
         raise UsageError(f"--real {real} holds features, so {fake} must too (.npz), or name real images")
     # the network's note stands in every score
-    net, why = feature_net(settings.features, choose_device(settings.device), settings.precision)
+    net, why = feature_net(options.features, choose_device(options.device), options.precision)
     if why and net.note is None:
         say(why)
     if RunDir(fake).exists() or (fake / STATE).is_file():
-        return _score_run(fake, real, settings, net)
-    return _score_images(fake, real, settings, net)
-
-
-def default_num_fake(num_real: int) -> int:
-    """Return how many samples of a run are scored: as many as it has reals, within 100 to 1,000."""
-    return min(max(num_real, FEWEST_SAMPLES), MOST_SAMPLES)
+        return _score_run(fake, real, options, net)
+    return _score_images(fake, real, options, net)
 
 
 def newest_run(root: Path) -> Path:
@@ -137,70 +144,51 @@ def newest_run(root: Path) -> Path:
     return runs[-1].path
 
 
-def prepared(size: int, resize_mode: str) -> str:
-    """Return how reals reached the size of the fakes, as an identity states it."""
-    return f"reals {resize_mode} to {size} px"
-
-
-def _score_run(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> tuple[list[Score], Features]:
-    model = load_model(path, choose_device(settings.device), settings.checkpoint)
-    sides = _sides_of_run(model, real, settings, net)
-    reals = sides[0].reals
-    num_real = len(reals) if reals else MOST_SAMPLES
-    num_fake = settings.num_fake or default_num_fake(num_real)
-    against = f", against {len(reals)} {sides[0].what}" if reals else ""
-    say(f"{path}: {num_fake} samples of step {model.step}, seed {settings.seed}{against}")
-    samples = sample_pixels(model, num_fake, settings.seed)
-    fake_features = sample_features(samples, net, "features of samples")
-    pictures = Pictures([f"sample {k}" for k in range(num_fake)], lambda k: samples[k])
-    scores = [
-        score
-        for side in sides
-        for score in _compare(
-            fake_features, pictures, side.reals, (model.size, side.resize_mode), side.fingerprint, side.settings, net
-        )
-    ]
-    if model.run is None:
-        return [replace(score, step=model.step) for score in scores], fake_features
-    scores = [replace(score, step=model.step, run=model.run.name) for score in scores]
-    for each in scores:
-        append_jsonl(model.run.scores, each.to_json())
-    return scores, fake_features
-
-
 @dataclass(frozen=True)
-class _Side:
-    """Reals to score a run against, and what of it."""
+class _ComparisonSet:
+    """Real images that fakes are compared with."""
 
-    reals: ImageSet | None
-    resize_mode: str
-    fingerprint: str | None
-    """What the reals must have; None: any will do."""
-    settings: Settings
-    what: str = "reals"
+    images: ImageSet
+    fingerprint: str | None = None
+    """What they must have; None: any will do."""
 
 
-def _sides_of_run(model: Model, real: Path | None, settings: Settings, net: FeatureNet) -> list[_Side]:
-    """Return what a run is scored against: its originals, or those held out and, for copies, those trained on."""
+def _score_run(path: Path, real: Path | None, options: ScoreOptions, net: FeatureNet) -> tuple[list[Score], Features]:
+    model = load_model(path, choose_device(options.device), options.checkpoint)
+    for note in model.notes:
+        say(note)
+    reals, trained_on, resize_mode = _reals_of_run(model, real, options)
+    num_fake = options.num_fake or default_num_fake(len(reals.images) if reals else MOST_SAMPLES)
+    what = "originals that were held out" if trained_on else "reals"
+    against = f", against {len(reals.images)} {what}" if reals else ""
+    say(f"{path}: {num_fake} samples of step {model.step}, seed {options.seed}{against}")
+    metrics = _metrics(options, net, has_real=reals is not None)
+    resize = (model.size, resize_mode)
+    sets = _extract_reals(reals, trained_on, metrics, resize, options, net)
+    scorer = _scorer(net, metrics, sets, resize, num_fake, options)
+    samples = scorer.samples(model)
+    fake = sample_features(samples, net, "features of samples")
+    scores = scorer.score(model, fake, baselines=options.baselines)
+    _write_details(options, fake, Pictures([f"sample {k}" for k in range(num_fake)], lambda k: samples[k]), sets)
+    return scores, fake
+
+
+def _reals_of_run(
+    model: Model, real: Path | None, options: ScoreOptions
+) -> tuple[_ComparisonSet | None, _ComparisonSet | None, str]:
+    """Return what a run is compared with, the originals trained on where those are others, and their resize mode."""
     if real is not None:
-        return [_Side(_originals(real), settings.resize_mode, None, settings)]
-    if model.run is None or not model.run.data.is_file():
-        return [_Side(None, settings.resize_mode, None, settings)]
-    summary: dict[str, Any] = json.loads(model.run.data.read_text(encoding="utf-8"))
-    source = open_source(Path(summary["source"]) if summary["source"] else sample_set())
-    trained_on = _named(source, summary["names"], model.run)
+        return _ComparisonSet(_originals(real)), None, options.resize_mode
+    summary = read_summary(model.run) if model.run else None
+    if model.run is None or summary is None:
+        return None, None, options.resize_mode
+    source = open_run_source(model.run, summary)
+    trained_on = _ComparisonSet(_named(source, summary["names"], model.run), summary["fingerprint"])
     held = summary.get("holdout")
     if not held:
-        return [_Side(trained_on, summary["resize_mode"], summary["fingerprint"], settings)]
-    metrics = _metrics(settings, net, has_real=True)
-    copies = tuple(name for name in metrics if name in COPY_METRICS)
-    rest = replace(settings, metrics=tuple(name for name in metrics if name not in copies), worst=None, per_image=None)
-    held_out = _named(source, held["names"], model.run)
-    sides = [_Side(held_out, summary["resize_mode"], held["fingerprint"], rest, "originals that were held out")]
-    if copies or _looks_closer(settings):
-        own = replace(settings, metrics=copies)
-        sides.append(_Side(trained_on, summary["resize_mode"], summary["fingerprint"], own))
-    return sides
+        return trained_on, None, summary["resize_mode"]
+    held_out = _ComparisonSet(_named(source, held["names"], model.run), held["fingerprint"])
+    return held_out, trained_on, summary["resize_mode"]
 
 
 def _named(source: ImageSet, names: list[str], run: RunDir) -> ImageSet:
@@ -215,43 +203,45 @@ def _named(source: ImageSet, names: list[str], run: RunDir) -> ImageSet:
     return source.subset([places[name] for name in names])
 
 
-def _score_images(path: Path, real: Path | None, settings: Settings, net: FeatureNet) -> tuple[list[Score], Features]:
+def _score_images(
+    path: Path, real: Path | None, options: ScoreOptions, net: FeatureNet
+) -> tuple[list[Score], Features]:
     fakes, reals = _fakes_and_reals(path, real)
-    if settings.skip_bad and (settings.num_fake is not None or _looks_closer(settings)):
+    if options.skip_bad and (options.num_fake is not None or options.wants_details):
         # else the draw would fall short of the number, and rows would not be those of the names
         fakes = readable(fakes, skip_bad=True)
-    if settings.num_fake is not None:
-        fakes = fakes.subset(_drawn(len(fakes), settings, fakes.path))
-    found = set_features(fakes, net, "features of fakes", skip_bad=settings.skip_bad)
-    fitted = None if found.side is None else (found.side, settings.resize_mode)
-    return _compare(found.features, _pictures(fakes), reals, fitted, None, settings, net), found.features
+    if options.num_fake is not None:
+        fakes = fakes.subset(_drawn(len(fakes), options, fakes.path))
+    found = set_features(fakes, net, "features of fakes", skip_bad=options.skip_bad)
+    resize = None if found.side is None else (found.side, options.resize_mode)
+    metrics = _metrics(options, net, has_real=reals is not None)
+    sets = _extract_reals(_ComparisonSet(reals) if reals else None, None, metrics, resize, options, net)
+    scorer = _scorer(net, metrics, sets, resize, len(fakes), options)
+    scores = scorer.evaluate(found.features, baselines=options.baselines)
+    _write_details(options, found.features, _pictures(fakes), sets)
+    return scores, found.features
 
 
-def _score_given(path: Path, real: Path | None, settings: Settings) -> tuple[list[Score], Features]:
-    """Score features that were given, against others that were given."""
-    if settings.features is not None:
-        raise UsageError(f"--features {settings.features}: {path} holds features already; leave the option out")
-    if settings.augmented is not None:
-        raise UsageError(f"--augmented {settings.augmented}: {path} holds features, and has no network for images")
-    if settings.worst is not None:
-        raise UsageError(f"--worst {settings.worst}: {path} holds features, and no images to show")
-    if real is not None and not is_given(real):
+def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> tuple[list[Score], Features]:
+    """Score precomputed features against others."""
+    if options.features is not None:
+        raise UsageError(f"--features {options.features}: {path} holds features already; leave the option out")
+    if options.augmented is not None:
+        raise UsageError(f"--augmented {options.augmented}: {path} holds features, and has no network for images")
+    if options.worst is not None:
+        raise UsageError(f"--worst {options.worst}: {path} holds features, and no images to show")
+    if real is not None and not is_precomputed(real):
         raise UsageError(f"--real {real}: {path} holds features, so the reals must be features too (.npz)")
-    fakes, reals = read_given(path), read_given(real) if real else None
-    net, features = given_net(fakes, reals), fakes.features
-    if settings.num_fake is not None:
-        rows = _drawn(len(features), settings, path)
+    fakes, reals = read_precomputed(path), read_precomputed(real) if real else None
+    net, features = precomputed_net(fakes, reals), fakes.features
+    if options.num_fake is not None:
+        rows = _drawn(len(features), options, path)
         features = Features(features.features[rows], features.logits[rows])
-    scores = evaluate(
-        features,
-        reals.features if reals else None,
-        net,
-        reals_fingerprint=reals.fingerprint if reals else None,
-        metrics=_metrics(settings, net, has_real=reals is not None),
-        **_options(settings),
-    )
-    real_features = reals.features if reals else None
-    _look_closer(settings, features, _numbered(features), real_features, _numbered(real_features))
+    real_set = RealSet(reals.features, reals.fingerprint) if reals else None
+    sets = _RealSets(real_set, None, _numbered(reals.features if reals else None))
+    metrics = _metrics(options, net, has_real=reals is not None)
+    scores = _scorer(net, metrics, sets, None, len(features), options).evaluate(features, baselines=options.baselines)
+    _write_details(options, features, _numbered(features), sets)
     return scores, features
 
 
@@ -273,90 +263,106 @@ def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet 
         return source, reals
     if reals is None and len(originals):
         reals = originals
-    added = source.subset([index for index, image in enumerate(source.images) if image.origin != "original"])
+    added = _added(source)
     against = f" against {len(reals)} originals" if reals is originals else ""
     say(f"{path} is a mixed dataset: its {len(added)} added images are scored{against}")
     return added, reals
 
 
-def _compare(
-    fake: Features,
-    pictures: Pictures,
-    reals: ImageSet | None,
-    fitted: Fitted | None,
-    expected: str | None,
-    settings: Settings,
+@dataclass(frozen=True)
+class _RealSets:
+    """Features of real images, as far as something asks for them."""
+
+    reals: RealSet | None
+    training_set: RealSet | None
+    """Where it is another than `reals`."""
+    pictures: Pictures | None
+    """Of the training set, else of the reals, where details are asked for."""
+
+
+def _extract_reals(
+    reals: _ComparisonSet | None,
+    trained_on: _ComparisonSet | None,
+    metrics: tuple[str, ...],
+    resize: Resize | None,
+    options: ScoreOptions,
     net: FeatureNet,
-) -> list[Score]:
-    """Extract the reals, brought to the fakes' size where that is one square, and evaluate."""
-    metrics = _metrics(settings, net, has_real=reals is not None)
-    options = _options(settings)
-    if settings.augmented is not None:
-        augmented = set_features(
-            _added(settings.augmented), net, "features of augmented images", fitted=fitted, skip_bad=settings.skip_bad
+) -> _RealSets:
+    """Return the features of reals, brought to the fakes' size where that is one square (`resize`)."""
+    specs = [METRICS[name] for name in metrics]
+    of_copies = options.wants_details or any(spec.compares_with_training_set for spec in specs)
+    others = any(not spec.compares_with_training_set and (options.baselines or spec.uses_real) for spec in specs)
+
+    def extracted(chosen: _ComparisonSet | None, *, wanted: bool) -> tuple[RealSet | None, ImageSet | None]:
+        if chosen is None or not wanted:
+            return None, None
+        images = chosen.images
+        if options.skip_bad and options.wants_details:
+            images = readable(images, skip_bad=True)
+        found = set_features(
+            images, net, "features of reals", resize=resize, expected=chosen.fingerprint, skip_bad=options.skip_bad
         )
-        options["augmented"] = augmented.features
-    wanted = settings.baselines or _looks_closer(settings) or any(METRICS[name].uses_real for name in metrics)
-    if reals is None or not wanted:
-        _look_closer(settings, fake, pictures, None, None)
-        return evaluate(fake, None, net, metrics=metrics, **options) if metrics else []
-    if settings.skip_bad and _looks_closer(settings):
-        reals = readable(reals, skip_bad=True)
-    found = set_features(reals, net, "features of reals", fitted=fitted, expected=expected, skip_bad=settings.skip_bad)
-    conditions: dict[str, Any] = {
-        "reals_fingerprint": found.fingerprint,
-        "reals_prepared": prepared(*fitted) if fitted else None,
-    }
-    scores = evaluate(fake, found.features, net, metrics=metrics, **conditions, **options) if metrics else []
-    _look_closer(settings, fake, pictures, found.features, _pictures(reals))
-    return scores
+        return RealSet(found.features, found.fingerprint), images
+
+    real_set, images = extracted(reals, wanted=others or (of_copies and trained_on is None))
+    training_set, trained_images = extracted(trained_on, wanted=of_copies)
+    images = trained_images or images
+    return _RealSets(real_set, training_set, _pictures(images) if images else None)
 
 
-def _looks_closer(settings: Settings) -> bool:
-    return settings.per_image is not None or settings.worst is not None
-
-
-def _look_closer(
-    settings: Settings, fake: Features, fakes: Pictures, real: Features | None, reals: Pictures | None
-) -> None:
-    """Write the table of all fakes and the picture of the most copied, where they are asked for."""
-    if settings.worst is not None:
-        write_bytes(settings.worst, encode_png(worst_sheet(fake, fakes, real, reals)))
-    if settings.per_image is not None:
-        rows = rows_of(fake, fakes.names, real, reals.names if reals else (), settings.target)
-        write_text(settings.per_image, as_csv(rows))
+def _write_details(options: ScoreOptions, fake: Features, fakes: Pictures, sets: _RealSets) -> None:
+    """Write the table of all fakes and the picture of those nearest to a real, where they are asked for."""
+    reals = sets.training_set or sets.reals
+    real = reals.features if reals else None
+    if options.worst is not None:
+        write_bytes(options.worst, encode_png(worst_sheet(fake, fakes, real, sets.pictures)))
+    if options.per_image is not None:
+        names = sets.pictures.names if sets.pictures else ()
+        write_text(options.per_image, as_csv(rows_of(fake, fakes.names, real, names, options.target)))
 
 
 def _pictures(images: ImageSet) -> Pictures:
     return Pictures([image.name for image in images.images], lambda index: images.load(index).image.pixels)
 
 
-def _metrics(settings: Settings, net: FeatureNet, *, has_real: bool) -> tuple[str, ...]:
+def _metrics(options: ScoreOptions, net: FeatureNet, *, has_real: bool) -> tuple[str, ...]:
     """Return the metrics asked for, or those of the defaults that can be had, and say which cannot."""
-    if settings.metrics is not None:
-        return settings.metrics
-    chosen = [name for name in DEFAULT_METRICS if has_real or not METRICS[name].needs_real]
+    if options.metrics is not None:
+        return options.metrics
+    lacking: dict[Need, str] = {}
     if not has_real:
-        say("no reals to compare with, so no KMMD; name some with --real")
+        lacking["real"] = "no reals to compare with, so no {}; name some with --real"
     if not net.num_logits:
-        say(f"{net.name} has no class predictions, so no Inception Score")
-        chosen = [name for name in chosen if not METRICS[name].needs_logits]
+        lacking["logits"] = f"{net.name} has no class predictions, so no {{}}"
+    for need, sentence in lacking.items():
+        titles = [METRICS[name].title for name in default_metrics() if need in METRICS[name].needs]
+        say(sentence.format(" and no ".join(titles)))
+    chosen = tuple(name for name in default_metrics() if not set(METRICS[name].needs) & set(lacking))
     if not chosen:
         raise UsageError(f"{net.name} has no class predictions and there are no reals: nothing to score; name --real")
-    return tuple(chosen)
+    return chosen
 
 
-def _options(settings: Settings) -> dict[str, Any]:
-    names = ("splits", "seed", "target", "baselines", "intervals")
-    return {name: getattr(settings, name) for name in names}
+def _scorer(
+    net: FeatureNet,
+    metrics: tuple[str, ...],
+    sets: _RealSets,
+    resize: Resize | None,
+    num_fake: int,
+    options: ScoreOptions,
+) -> RunScorer:
+    further: dict[str, Any] = {name: getattr(options, name) for name in ("splits", "target", "intervals")}
+    if options.augmented is not None:
+        images, what = _added(open_source(options.augmented)), "features of augmented images"
+        further["augmented"] = set_features(images, net, what, resize=resize, skip_bad=options.skip_bad).features
+    how = prepared(*resize) if resize else None
+    return RunScorer(net, metrics, sets.reals, sets.training_set, how, num_fake, options.seed, further)
 
 
-def _added(path: Path) -> ImageSet:
+def _added(source: ImageSet) -> ImageSet:
     """Return the added images of a mixed dataset, or all images of another set."""
-    source = open_source(path)
-    if len(source.originals()) == len(source):
-        return source
-    return source.subset([index for index, image in enumerate(source.images) if image.origin != "original"])
+    added = [index for index, image in enumerate(source.images) if image.origin != "original"]
+    return source.subset(added) if added else source
 
 
 def _originals(path: Path) -> ImageSet:
@@ -366,10 +372,10 @@ def _originals(path: Path) -> ImageSet:
     return originals
 
 
-def _drawn(there: int, settings: Settings, path: Path) -> list[int]:
+def _drawn(there: int, options: ScoreOptions, path: Path) -> list[int]:
     """Return `num_fake` of the positions 0 .. there - 1, drawn without replacement by the seed, ascending."""
-    count = settings.num_fake or there
+    count = options.num_fake or there
     if count > there:
         raise UsageError(f"--num-fake {count}: {path} has {there} to score; ask for at most that many")
-    order = np.random.default_rng(np.random.SeedSequence(abs(settings.seed))).permutation(there)
+    order = np.random.default_rng(np.random.SeedSequence(abs(options.seed))).permutation(there)
     return sorted(int(index) for index in order[:count])

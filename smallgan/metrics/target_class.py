@@ -1,4 +1,4 @@
-"""Target-class concentration: the share of fakes that a classifier puts in the class that they are meant to show.
+"""Target-class share: the share of fakes that a classifier puts in the class that they are meant to show.
 
 Suzuki and Suzuki 2022 read a low Inception Score as predictions that gather on one class, and leave open whether it is
 the right class. This looks: with an ImageNet network (ResNet-50, say) and the class of the images, or without a class
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from augment.errors import UsageError
+from smallgan.metrics.intervals import wilson
+from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult
 
 _NEIGHBOUR_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Concentration:
+class TargetShare:
     """The share, and the table that it was counted from, a row for each image."""
 
     share: float
@@ -35,7 +37,7 @@ class Concentration:
     """n: of all `classes` together."""
 
 
-def concentration(logits: NDArray[np.floating], classes: tuple[int, ...]) -> Concentration:
+def target_share(logits: NDArray[np.floating], classes: tuple[int, ...]) -> TargetShare:
     """Return the share of images in the target class or its neighbours.
 
     Args:
@@ -47,7 +49,7 @@ def concentration(logits: NDArray[np.floating], classes: tuple[int, ...]) -> Con
 
     Of three images two are surest of class 1:
 
-    >>> round(concentration(np.array([[0.0, 5.0], [0.0, 5.0], [5.0, 0.0]]), (1,)).share, 3)
+    >>> round(target_share(np.array([[0.0, 5.0], [0.0, 5.0], [5.0, 0.0]]), (1,)).share, 3)
     0.667
     """
     num_classes = logits.shape[1]
@@ -58,7 +60,7 @@ def concentration(logits: NDArray[np.floating], classes: tuple[int, ...]) -> Con
     log_p = log_softmax(np.asarray(logits, np.float64), axis=1)
     top = log_p.argmax(axis=1)
     each_once = tuple(dict.fromkeys(classes))
-    return Concentration(
+    return TargetShare(
         float(np.isin(top, each_once).mean()),
         each_once,
         top,
@@ -78,3 +80,28 @@ def classes_of_reals(logits: NDArray[np.floating]) -> tuple[int, ...]:
     return tuple(
         int(each) for place, each in enumerate(ranked) if not place or counts[each] >= _NEIGHBOUR_SHARE * len(logits)
     )
+
+
+def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `target`. Raises UsageError where neither a class nor reals to take it from are given."""
+    classes = options.target
+    if not classes:
+        if inputs.real is None:
+            raise UsageError("--metrics target: needs --target CLASS, or reals (--real) to take the class from")
+        classes = classes_of_reals(inputs.real.logits)
+    found = target_share(inputs.fake.logits, classes)
+    parts = {"mean_probability": float(found.probability.mean())}
+    if inputs.real is not None:
+        parts["of_reals"] = target_share(inputs.real.logits, classes).share
+    return MetricResult(
+        found.share,
+        parts=parts,
+        interval=wilson(found.share, len(inputs.fake)) if options.intervals else None,
+        estimator=f"share with the top class among {', '.join(map(str, found.classes))}",
+    )
+
+
+def checks() -> list[Case]:
+    """Return five images, three of them in the class or its neighbour."""
+    logits = np.eye(4)[[0, 0, 1, 2, 3]] * 9
+    return [Case("class 0 and its neighbour 2", 0.6, lambda: target_share(logits, (0, 2)).share)]

@@ -29,7 +29,7 @@ class Report:
     differences: Mapping[str, tuple[Any, ...]]
     """Recipe keys whose values differ, with the value in each run (None where the key is absent)."""
     left_out: tuple[tuple[str, str], ...]
-    """Runs that could not be read at all, and cells of a study that are no finished run: label and reason."""
+    """Runs that could not be read at all, and trials of a study that are no finished run: label and reason."""
     folders: tuple[Path, ...]
     """Where each run lies."""
     groups: tuple[Group, ...]
@@ -105,7 +105,7 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
 
 
 def collect(folders: Sequence[Path], *, reference: str | None = None, metric: str | None = None) -> Report:
-    """Read run folders; those of a study are known by the study's cells.json.
+    """Read run folders; those of a study are known by the study's trials.json.
 
     Args:
         folders: of runs, as `find_runs` returns them.

@@ -1,4 +1,4 @@
-"""Which runs are one policy under several seeds: the cells of a study, or runs with equal recipes but for the seed."""
+"""Which runs are one policy under several seeds: the trials of a study, or runs with equal recipes but for the seed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import InputError
-from smallgan.core.study_dir import Cell, StudyDir
+from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.report.runs import Run, printable, whole
 
 _NOT_THE_POLICY = ("seeds", "name")
 """Keys of a recipe in which the runs of one group may differ."""
 _MOST_KEYS = 3
 _NAME_LETTERS = 60
-_Place = tuple[StudyDir, Cell]
+_Known = dict[Path, tuple[StudyDir, Trial]]
 _LEVELS_UP = 4
 """How far above a run folder its study is looked for."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one policy: of one cell of a study, or of one recipe."""
+    """The runs of one policy: of one variant of a study, or of one recipe."""
 
     name: str
     runs: tuple[int, ...]
@@ -40,7 +40,7 @@ class Grouping:
     groups: tuple[Group, ...]
     studies: tuple[StudyDir, ...]
     problems: tuple[tuple[str, str], ...]
-    """Cells that are no finished run, and runs that do not count: label and a sentence."""
+    """Trials that are no finished run, and runs that do not count: label and a sentence."""
 
     @property
     def is_replicated(self) -> bool:
@@ -55,8 +55,8 @@ def study_at(path: Path) -> StudyDir | None:
 
 
 def started_runs(study: StudyDir) -> list[Path]:
-    """Return the run folders that a study has begun, in the order of its cells. Raises InputError when it has none."""
-    folders = [study.run_of(cell) for cell in study.cells() if cell.run]
+    """Return the run folders that a study has begun, in the order of its trials. Raises InputError when it has none."""
+    folders = [study.run_of(trial) for trial in study.trials() if trial.run]
     started = [folder for folder in folders if (folder / "recipe.yaml").is_file()]
     if not started:
         raise InputError(
@@ -73,19 +73,18 @@ def group_runs(runs: Sequence[Run], folders: Sequence[Path], *, reference: str |
         reference: name of the group to compare with; None takes the study's own, or the one with the policy `none`.
 
     Raises:
-        InputError: cells.json of a study is broken, or no group has that name.
+        InputError: trials.json of a study is broken, or no group has that name.
     """
-    cells, studies, problems = _cells_of(folders)
+    trials, studies, problems = _trials_of(folders)
     members: dict[tuple[str, str], list[tuple[int, int]]] = {}
     names: dict[tuple[str, str], str] = {}
     marked: set[tuple[str, str]] = set()
     for number, (run, folder) in enumerate(zip(runs, folders, strict=True)):
-        cell = cells.get(folder.resolve())
-        if cell:
-            study, found = cell
-            key, seed = (str(study.path.resolve()), found.cell), found.seed
-            names[key] = f"{study.path.resolve().name}: {found.cell}" if len(studies) > 1 else found.cell
-            marked |= {key} if found.reference else set()
+        if known := trials.get(folder.resolve()):
+            study, trial = known
+            key, seed = (str(study.path.resolve()), trial.variant), trial.seed
+            names[key] = f"{study.path.resolve().name}: {trial.variant}" if len(studies) > 1 else trial.variant
+            marked |= {key} if trial.reference else set()
         else:
             key, seed = ("", _policy_key(run)), _seed(run)
         members.setdefault(key, []).append((seed, number))
@@ -107,34 +106,32 @@ def group_runs(runs: Sequence[Run], folders: Sequence[Path], *, reference: str |
     return Grouping(tuple(groups), tuple(studies), tuple(problems))
 
 
-def _cells_of(
-    folders: Sequence[Path],
-) -> tuple[dict[Path, tuple[StudyDir, Cell]], list[StudyDir], list[tuple[str, str]]]:
-    """Return the cell of each run folder that belongs to a study, the studies, and what is wrong with their cells."""
+def _trials_of(folders: Sequence[Path]) -> tuple[_Known, list[StudyDir], list[tuple[str, str]]]:
+    """Return the trial of each run folder that belongs to a study, the studies, and what is wrong with their trials."""
     studies: dict[Path, StudyDir] = {}
     for folder in folders:
         for above in (*list(folder.parents)[:_LEVELS_UP], *list(folder.resolve().parents)[:_LEVELS_UP]):
             if above.resolve() not in studies and (study := study_at(above)):
                 studies[above.resolve()] = study
-    cells: dict[Path, _Place] = {}
+    trials: _Known = {}
     problems = []
     wanted = {folder.resolve() for folder in folders}
     used = []
     for study in studies.values():
-        found = {study.run_of(cell).resolve(): (study, cell) for cell in study.cells() if cell.run}
+        found = {study.run_of(trial).resolve(): (study, trial) for trial in study.trials() if trial.run}
         if not wanted & found.keys():
             continue
         used.append(study)
-        cells |= found
-        for cell in study.cells():
-            label = printable(f"{cell.cell}, seed {cell.seed}")
-            if cell.state == "failed":
+        trials |= found
+        for trial in study.trials():
+            label = printable(f"{trial.variant}, seed {trial.seed}")
+            if trial.state == "failed":
                 problems.append(
-                    (label, f"failed: {printable(' '.join(str(cell.problem or 'no reason was kept').split()))}")
+                    (label, f"failed: {printable(' '.join(str(trial.problem or 'no reason was kept').split()))}")
                 )
-            elif study.run_of(cell).resolve() not in wanted:
-                problems.append((label, "not begun" if cell.state == "pending" else "not among the runs shown"))
-    return cells, used, problems
+            elif study.run_of(trial).resolve() not in wanted:
+                problems.append((label, "not begun" if trial.state == "pending" else "not among the runs shown"))
+    return trials, used, problems
 
 
 def _policy_key(run: Run) -> str:

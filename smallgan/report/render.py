@@ -139,7 +139,7 @@ def write_report(report: Report, folders: Sequence[Path], out: Path | None = Non
 def _default_path(report: Report, folders: Sequence[Path]) -> Path:
     if len(report.studies) == 1:
         study = report.studies[0]
-        runs = {study.run_of(cell).resolve() for cell in study.cells()}
+        runs = {study.run_of(trial).resolve() for trial in study.trials()}
         if all(folder.resolve() in runs for folder in folders):
             return study.report
     return RunDir(folders[0]).report if len(folders) == 1 else Path("report.html")

@@ -1,7 +1,6 @@
-"""What a study runs: each cell under each seed as a recipe of its own, with equal shares of work. Torch-free.
+"""The runs of a study: each variant under each seed as a recipe of its own, with equal shares of work. Torch-free.
 
-The reference cell sets the measure: what it sees of images, and how often it is looked at, all others do too, unless
-the recipe's budget is in epochs.
+All variants see as many images, and have as many checkpoints, as the reference, unless the budget is in epochs.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from augment.errors import UsageError
 from augment.policy.policy_file import load_policy
 from augment.sources.image_set import fingerprint
 from smallgan.core.resources import sample_set
-from smallgan.core.study_dir import Cell, StudyDir
+from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.data.split import split
-from smallgan.tables.recipe import Recipe, cell_recipe, cells_of, given
-from smallgan.tables.sweep import GridCell, put, slug
+from smallgan.tables.models import MODELS
+from smallgan.tables.recipe import Recipe, given, step_keys, variant_recipe, variants_of
+from smallgan.tables.sweep import Variant, flat, put, slug
 
 SMOKE: dict[str, Any] = {
     "data.limit": 8,
@@ -30,20 +31,18 @@ SMOKE: dict[str, Any] = {
     "train.steps": 4,
     "train.epochs": None,
     "train.batch_size": 4,
-    "train.base_width": 8,
     "train.report_every": 2,
     "train.snapshot_every": 2,
     "score.num_fake": 8,
     "sample.count": 4,
     "sample.interpolate": 2,
 }
-"""What --smoke lays over every cell, so that a whole study takes seconds: 8 images and 4 steps, and 32 px where the
-side is not that of a pretrained generator."""
+"""What --smoke sets in every variant, beside a small model, so that a whole study takes seconds."""
 
 
 @dataclass(frozen=True)
 class SetFacts:
-    """What is known of a set of images before anything is made of it."""
+    """What is known about a set of images before training."""
 
     num_train: int
     """Images of it that are trained on."""
@@ -51,54 +50,50 @@ class SetFacts:
     """Originals among them."""
     num_held: int
     fingerprint: str
-    """Of all its files, those held out too."""
+    """Of all its files, those held out included."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made: a cell under a seed, or a plain run that several cells draw their `gan` images from."""
+    """One run to be made: a trial, or a shared generator run from which several trials take their `gan` images."""
 
     run: Path
     recipe: Recipe
     num_images: int
     """Images trained on, the added ones included."""
     data: SetFacts
-    cell: Cell | None = None
-    """None: a shared run, which is no cell."""
+    trial: Trial | None = None
+    """None for a shared generator run."""
     needs: Path | None = None
     """The run that must be done first."""
 
     @property
     def label(self) -> str:
-        """What the tables call it."""
-        return f"{self.cell.cell if self.cell else 'plain run for gan images'}, seed {self.recipe.seed}"
-
-
-_COUNTED_IN_STEPS = ("train.report_every", "train.snapshot_every", "transfer.lr_decay_every", "biggan.ema_start")
-"""Keys that grow and shrink with the number of steps, so that runs of any length have as many checkpoints."""
+        """Its name in messages."""
+        return f"{self.trial.variant if self.trial else 'shared generator run'}, seed {self.recipe.seed}"
 
 
 @dataclass(frozen=True)
 class _Draft:
-    """A cell before it meets the others."""
+    """A variant before its share of work is known."""
 
-    cell: GridCell
+    variant: Variant
     recipe: Recipe
     data: SetFacts
 
 
-def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Cell] = (), *, smoke: bool = False) -> list[Job]:
-    """Return the runs of a study, seed by seed in the order of the cells, shared runs before what needs them.
+def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Trial] = (), *, smoke: bool = False) -> list[Job]:
+    """Return the runs of a study, seed by seed in the order of the variants, shared generator runs first.
 
     Args:
-        recipe: checked; without a grid it is a study of one cell.
-        study: where it will stand; nothing is read from it.
-        known: cells that the study has already; those with the same overrides and seed keep their run folder.
-        smoke: lay `SMOKE` over every cell, and take the first seed only.
+        recipe: checked; without a grid it is a study of one variant.
+        study: its folder, from which nothing is read.
+        known: trials that the study has already; those with the same overrides and seed keep their run folder.
+        smoke: set `SMOKE` in every variant, and take the first seed only.
 
     Raises:
-        UsageError: a policy, an amount, a number of originals cannot be; the mistakes of all cells are told at once.
+        UsageError: policies, amounts or numbers of originals are impossible; lists the mistakes of all variants.
         InputError: images that cannot be read.
     """
     seeds = recipe.seeds[:1] if smoke else recipe.seeds
@@ -115,36 +110,35 @@ def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Cell] = (), *, sm
     jobs: list[Job] = []
     shared: dict[str, Job] = {}
     for seed in seeds:
+        first = len(jobs)
         even = [_with(_equal(draft, measure), {"seeds": [seed]}) for draft in drafts]
         final = [finished(wanted, draft.data) for wanted, draft in zip(even, drafts, strict=True)]
-        paths = _run_paths(known, drafts, seed, seeds.index(seed) * len(drafts))
+        paths = _run_paths(known, drafts, seed, first)
+        weights = [_what_trains(wanted) for wanted in final]
         for number, draft in enumerate(drafts):
             wanted, needs = final[number], None
-            if _needs_plain(wanted):
-                plain = finished(_without_policy(even[number]), draft.data)
-                twins = [place for place, other in enumerate(final) if _same_training(other, plain)]
-                if twins:
-                    needs = study.path / paths[twins[0]]
+            if wanted.augment.generator is None and load_policy(wanted.augment.policy).needs_generator:
+                source = finished(_without_policy(even[number]), draft.data)
+                if (mark := _what_trains(source)) in weights:
+                    needs = study.path / paths[weights.index(mark)]
                 else:
-                    name = f"plain-{len(shared):02d}-seed{seed}"
-                    mark = str(_what_trains(plain))
-                    shared.setdefault(mark, Job(study.shared / name, plain, draft.data.num_train, draft.data))
-                    needs = shared[mark].run
+                    folder = study.shared / f"generator-{len(shared):02d}-seed{seed}"
+                    needs = shared.setdefault(str(mark), Job(folder, source, draft.data.num_train, draft.data)).run
                 wanted = _with(wanted, {"augment.generator": needs.as_posix()})
-            row = Cell(
-                index=seeds.index(seed) * len(drafts) + number,
-                cell=draft.cell.name,
-                overrides=draft.cell.overrides,
+            trial = Trial(
+                index=first + number,
+                variant=draft.variant.name,
+                overrides=draft.variant.overrides,
                 seed=seed,
                 run=paths[number],
                 reference=draft is base,
             )
-            jobs.append(Job(study.path / row.run, wanted, num_images(wanted, draft.data), draft.data, row, needs))
+            jobs.append(Job(study.path / trial.run, wanted, num_images(wanted, draft.data), draft.data, trial, needs))
     return [*shared.values(), *jobs]
 
 
 def num_images(recipe: Recipe, data: SetFacts) -> int:
-    """Return how many images a recipe trains on. Raises UsageError for a policy or an amount that cannot be."""
+    """Return how many images a recipe trains on. Raises UsageError for an impossible policy or amount."""
     settings = recipe.augment
     policy = load_policy(settings.policy)
     added = num_added(data.num_originals, settings.ratio, settings.count)  # also checks them where nothing is added
@@ -152,48 +146,51 @@ def num_images(recipe: Recipe, data: SetFacts) -> int:
 
 
 def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
-    """Return all cells, looked at one by one. Raises UsageError with the mistakes of all."""
-    seen: dict[tuple[str, bool], tuple[list[str], list[bool], tuple[str, ...]]] = {}
+    """Return all variants, checked one by one. Raises UsageError with the mistakes of all."""
+    seen: _Seen = {}
     drafts: list[_Draft] = []
     mistakes: list[str] = []
-    for cell in cells_of(recipe):
-        wanted = cell_recipe(recipe, cell, seed)
+    for variant in variants_of(recipe):
+        wanted = variant_recipe(recipe, variant, seed)
         if smoke:
-            side = {} if wanted.transfer.method else {"data.size": 32}
-            wanted = _with(wanted, {**SMOKE, **side})
+            wanted = _with(wanted, SMOKE | _smallest(wanted))
         try:
             data = _facts(wanted, seen)
             num_images(wanted, data)
-            drafts.append(_Draft(cell, wanted, data))
+            drafts.append(_Draft(variant, wanted, data))
         except UsageError as error:
-            mistakes.append(f"{cell.where or cell.name}: {error}")
+            mistakes.append(f"{variant.where or variant.name}: {error}")
     if mistakes:
-        raise UsageError(f"{recipe.name}: {len(mistakes)} cell(s) cannot be run\n  " + "\n  ".join(mistakes))
+        raise UsageError(f"{recipe.name}: {len(mistakes)} variant(s) cannot be run\n  " + "\n  ".join(mistakes))
     return drafts
 
 
-def _facts(recipe: Recipe, seen: dict[tuple[str, bool], tuple[list[str], list[bool], tuple[str, ...]]]) -> SetFacts:
-    """Return what is known of a recipe's images; each source is read and checked once, and kept in `seen`."""
+_Seen = dict[tuple[str, bool], tuple[list[str], list[bool], tuple[str, ...]]]
+"""Source and skip_bad -> hashes of its images, whether each is an original, notes."""
+
+
+def _facts(recipe: Recipe, seen: _Seen) -> SetFacts:
+    """Return what is known about a recipe's images; each source is read and checked once, and kept in `seen`."""
     settings = recipe.data
     key = (settings.source or "", settings.skip_bad)
     if key not in seen:
         path = Path(settings.source) if settings.source else sample_set()
-        entered = open_checked(path, skip_bad=settings.skip_bad, workers=default_workers())
-        hashes = {record.name: str(record.sha256) for record in entered.records}
-        images = entered.source.images
+        checked = open_checked(path, skip_bad=settings.skip_bad, workers=default_workers())
+        hashes = {record.name: str(record.sha256) for record in checked.records}
+        images = checked.source.images
         originals = [image.origin == "original" for image in images]
-        seen[key] = ([hashes[image.name] for image in images], originals, tuple(entered.notes))
+        seen[key] = ([hashes[image.name] for image in images], originals, tuple(checked.notes))
     hashes_in_order, originals, notes = seen[key]
-    if not all(originals):  # a mixed dataset, which is taken as it is; training refuses to divide it
+    if not all(originals):  # a mixed dataset, used as it is; training refuses to divide it
         return SetFacts(len(originals), sum(originals), 0, fingerprint(hashes_in_order), notes)
     parts = split(hashes_in_order, settings.holdout, settings.limit)
     return SetFacts(len(parts.train), len(parts.train), len(parts.held), fingerprint(hashes_in_order), notes)
 
 
 def _reference(drafts: Sequence[_Draft]) -> int:
-    """Return the place of the cell that the others are compared with: the first without a policy, else the first."""
-    plain = [place for place, draft in enumerate(drafts) if not load_policy(draft.recipe.augment.policy).components]
-    return plain[0] if plain else 0
+    """Return the index of the reference: the first variant without a policy, else the first."""
+    without = [place for place, draft in enumerate(drafts) if not load_policy(draft.recipe.augment.policy).components]
+    return without[0] if without else 0
 
 
 def _sized(recipe: Recipe, data: SetFacts) -> Recipe:
@@ -206,9 +203,9 @@ def _sized(recipe: Recipe, data: SetFacts) -> Recipe:
 
 
 def _equal(draft: _Draft, measure: Recipe) -> Recipe:
-    """Return a cell that sees as many images as the reference, unless it says how many steps it takes itself."""
+    """Return the recipe of a variant that sees as many images as the reference, unless it sets its own steps."""
     recipe = _with(draft.recipe, {"train.epochs": None})
-    if {"train.steps", "train.epochs"} & draft.cell.overrides.keys():
+    if {"train.steps", "train.epochs"} & draft.variant.overrides.keys():
         return _sized(draft.recipe, draft.data)
     settings = measure.train
     steps = max(round(settings.steps * settings.batch_size / recipe.train.batch_size), 1)
@@ -219,21 +216,21 @@ def _equal(draft: _Draft, measure: Recipe) -> Recipe:
     return _with(stretched, {"train.steps": steps, "train.snapshot_every": math.ceil(steps / number)})
 
 
+def _smallest(recipe: Recipe) -> dict[str, Any]:
+    """Return the keys that make the model of a recipe small; in a transfer the pretrained generator decides it."""
+    if recipe.model is None:
+        return {}
+    width = {"model.base_width": 8} if "base_width" in type(recipe.model).model_fields else {}
+    return {"data.size": min(MODELS[recipe.model.name].sizes)} | width
+
+
 def _stretched(recipe: Recipe, factor: float) -> Recipe:
     """Return a recipe of `factor` times the steps, with as many reports and checkpoints."""
     if factor == 1:
         return recipe
-    values = recipe.model_dump()
-    changes: dict[str, Any] = {"train.steps": max(round(recipe.train.steps * factor), 1)}
-    for key in _COUNTED_IN_STEPS:
-        section, name = key.split(".")
-        if values[section][name]:
-            changes[key] = max(math.ceil(values[section][name] * factor), 1)
+    values, changes = flat(recipe.model_dump()), {"train.steps": max(round(recipe.train.steps * factor), 1)}
+    changes |= {key: max(math.ceil(values[key] * factor), 1) for key in step_keys(recipe) if values[key]}
     return _with(recipe, changes)
-
-
-def _needs_plain(recipe: Recipe) -> bool:
-    return recipe.augment.generator is None and load_policy(recipe.augment.policy).needs_generator
 
 
 def _without_policy(recipe: Recipe) -> Recipe:
@@ -246,33 +243,21 @@ def _what_trains(recipe: Recipe) -> dict[str, Any]:
     """Return all that decides the weights and the scores of a run."""
     values = recipe.model_dump(mode="json", exclude={"name", "sample", "report", "grid", "budget"})
     if not load_policy(recipe.augment.policy).components:
-        del values["augment"]  # amounts of nothing
+        del values["augment"]  # nothing is added, whatever the amounts
     return values
 
 
-def _same_training(one: Recipe, other: Recipe) -> bool:
-    return _what_trains(one) == _what_trains(other)
-
-
-def _run_paths(known: Sequence[Cell], drafts: Sequence[_Draft], seed: int, first: int) -> list[str]:
-    """Return a run folder for each cell under one seed: the one it has, or one that no cell has."""
-    taken = {cell.run for cell in known}
+def _run_paths(known: Sequence[Trial], drafts: Sequence[_Draft], seed: int, first: int) -> list[str]:
+    """Return a run folder for each variant under one seed: the one it has, or a new one."""
+    taken = {trial.run for trial in known}
     paths: list[str] = []
     for number, draft in enumerate(drafts, start=first):
-        cell = draft.cell
-        same = [old.run for old in known if old.seed == seed and dict(old.overrides) == cell.overrides]
-        same = [old for old in same if old not in paths]
-        path = same[0] if same else _free(f"{number:02d}", f"{slug(cell.name)}-seed{seed}", taken | set(paths))
-        paths.append(path)
+        overrides = draft.variant.overrides
+        same = [old.run for old in known if old.seed == seed and dict(old.overrides) == overrides]
+        name = f"runs/{number:02d}-{slug(draft.variant.name)}-seed{seed}"
+        free = (path for path in chain([name], (f"{name}-{more}" for more in count(2))) if path not in taken)
+        paths.append(next(path for path in chain(same, free) if path not in paths))
     return paths
-
-
-def _free(number: str, name: str, taken: set[str]) -> str:
-    path, more = f"runs/{number}-{name}", 1
-    while path in taken:
-        more += 1
-        path = f"runs/{number}-{name}-{more}"
-    return path
 
 
 def _with(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

@@ -1,256 +1,221 @@
-"""A study carried out: found or made, its runs one after another or several at a time, failures told, then the page."""
+"""The runs of a study, one after another or in several processes; a run that fails does not stop the others."""
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing import get_context, parent_process
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import torch
 
 from augment.core.files import output_errors
-from augment.errors import InputError, SmallganError, UsageError
-from smallgan.core.console import is_terminal, stop_flag
-from smallgan.core.run_dir import RunDir
-from smallgan.core.study_dir import StudyDir
+from augment.errors import SmallganError, UsageError
+from smallgan.core.console import Log, is_terminal, stop_flag
+from smallgan.core.study_dir import State, StudyDir
 from smallgan.study.plan import Job
-from smallgan.study.stages import carry_out
+from smallgan.study.stages import ExecutionOptions, carry_out
 from smallgan.study.status import live
 
-Say = Callable[[str], None]
 _POLL_SECONDS, _WAIT_SECONDS = 0.2, 2.0
-_FAILED, _STOPPED, _ELSEWHERE = 1, 3, 4
-"""How a process that was given one run ends where it could not finish it."""
 
 
 @dataclass
 class Outcome:
-    """What became of the runs that were asked for."""
+    """What became of the runs that were asked for; a run in none of the three can be resumed."""
 
     done: set[Path] = field(default_factory=set)
     failed: dict[Path, str] = field(default_factory=dict)
+    """With the reason."""
     elsewhere: set[Path] = field(default_factory=set)
     """Held by other processes."""
     stopped: bool = False
 
-
-@dataclass(frozen=True)
-class ExecutionOptions:
-    """How runs are made; nothing of it changes what is computed."""
-
-    device: str = "auto"
-    command: str = ""
+    def add(self, other: Outcome) -> None:
+        """Take in what became of other runs."""
+        self.done |= other.done
+        self.failed |= other.failed
+        self.elsewhere |= other.elsewhere
 
 
 def run_jobs(
     study: StudyDir,
     jobs: Sequence[Job],
-    way: ExecutionOptions,
+    options: ExecutionOptions,
     *,
     num_processes: int = 1,
-    wait: bool = False,
-    say: Say = print,
+    wait_for_others: bool = False,
+    log: Log = print,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Bring runs to their end, each after the run that it needs, and tell what became of them.
+    """Carry out runs, each after the run that it needs, and return what became of them.
 
-    A run that fails is noted with its reason, and the others go on. A run that another process is at is left to it;
-    `wait` waits for it where another needs it. A stop leaves every run resumable.
+    A run that fails is recorded with its reason, and the others go on. A stop leaves every run resumable.
+
+    Args:
+        study: the study that the runs belong to.
+        jobs: the runs, in the order in which they are made.
+        options: how they are made.
+        num_processes: runs made at the same time, each in a process of its own; 1 makes them in this process.
+        wait_for_others: wait for a run that another process works on where a run of `jobs` needs it; else it is left.
+        log: takes status lines.
+        stop_requested: asked after each step.
     """
-    with _shown(study, say, num_processes) as (tell, show):
+    with _shown(study, log, num_processes) as (tell, show):
+        runner = _Runner(study, options, stop_requested, tell, show)
         if num_processes > 1:
-            return _by_processes(study, jobs, way, num_processes, tell, stop_requested, show)
-        return _in_turn(study, jobs, way, tell, stop_requested, show, wait=wait)
+            return runner.in_processes(jobs, num_processes)
+        return runner.in_turn(jobs, wait_for_others=wait_for_others)
 
 
-def write_page(study: StudyDir, say: Say = print) -> Path | None:
-    """Write the report of a study and return its path; None where no run of it can be shown."""
-    from smallgan.report import collect, find_runs, write_report
-
-    try:
-        folders = find_runs([study.path])
-        page = write_report(collect(folders), folders, study.report)
-    except InputError as error:
-        say(f"no report: {error}")
-        return None
-    return page
+def jobs_of_trial(jobs: Sequence[Job], number: int) -> list[Job]:
+    """Return the run of trial `number`, and before it the one that it needs. Raises UsageError."""
+    chosen = [job for job in jobs if job.trial is not None and job.trial.index == number]
+    if not chosen:
+        count = sum(job.trial is not None for job in jobs)
+        raise UsageError(f"--trial {number}: this study has trials 0 to {count - 1}, one for each variant and seed")
+    return [*(job for job in jobs if job.run == chosen[0].needs), *chosen]
 
 
-def _in_turn(
-    study: StudyDir,
-    jobs: Sequence[Job],
-    way: ExecutionOptions,
-    tell: Say,
-    stop_requested: Callable[[], bool],
-    show: Callable[[], None],
-    *,
-    wait: bool,
-) -> Outcome:
-    outcome, left = Outcome(), list(jobs)
-    while left:
-        job = _next(left, outcome)
-        if job is None:
-            break
-        if _cannot(study, job, outcome):
-            left.remove(job)
-            continue
-        with study.claimed(job.run) as mine:
-            if mine:
-                left.remove(job)
-                _one(study, job, way, tell, stop_requested, show, outcome)
-        if not mine and wait and any(other.needs == job.run for other in left):
-            time.sleep(_WAIT_SECONDS)
-        elif not mine:
-            outcome.elsewhere.add(job.run)
-            left.remove(job)
-        if stop_requested():
-            outcome.stopped = True
-            break
-    return outcome
+@dataclass(frozen=True)
+class _Runner:
+    study: StudyDir
+    options: ExecutionOptions
+    stop_requested: Callable[[], bool]
+    tell: Log = lambda _line: None
+    show: Callable[[], None] = lambda: None
 
+    def in_turn(self, jobs: Sequence[Job], *, wait_for_others: bool) -> Outcome:
+        outcome, left = Outcome(), list(jobs)
+        while not outcome.stopped and (job := self.next(left, outcome)) is not None:
+            made = self.make(job)
+            if made.elsewhere and wait_for_others and any(other.needs == job.run for other in left):
+                left.insert(0, job)
+                time.sleep(_WAIT_SECONDS)
+            else:
+                outcome.add(made)
+            outcome.stopped = self.stop_requested()
+        return outcome
 
-def _one(
-    study: StudyDir,
-    job: Job,
-    way: ExecutionOptions,
-    tell: Say,
-    stop_requested: Callable[[], bool],
-    show: Callable[[], None],
-    outcome: Outcome,
-) -> None:
-    """Carry one run out here, and note in `outcome` and in cells.json what became of it."""
-    if job.cell is not None:
-        study.update(job.cell.index, "running")
-    show()
-    try:
-        finished = carry_out(
-            job,
-            study,
-            device=way.device,
-            say=lambda line: tell(f"[{job.label}] {line}"),
-            command=way.command,
-            stop_requested=stop_requested,
-            advance=lambda _step: show(),
-        )
-    except SmallganError as error:
-        outcome.failed[job.run] = _fail(study, job, str(error))
-        tell(f"[{job.label}] failed: {error}")
-    except Exception as error:  # a cell's fault must not take the others with it
-        _log(study, traceback.format_exc())
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        outcome.failed[job.run] = _fail(study, job, f"{reason} (the whole of it is in {study.log})")
-        tell(f"[{job.label}] failed: {reason}")
-    else:
-        if finished:
-            outcome.done.add(job.run)
-        if job.cell is not None:
-            study.update(job.cell.index, "done" if finished else "pending")
-    show()
+    def in_processes(self, jobs: Sequence[Job], number: int) -> Outcome:
+        context, threads = get_context("spawn"), max(torch.get_num_threads() // number, 1)
+        stop = context.RawValue("b", 0)  # without a lock, which a worker that is killed could hold for ever
+        outcome, left = Outcome(), list(jobs)
+        running: dict[Future[Outcome], Job] = {}
+        while True:
+            while len(running) < number and not outcome.stopped and (job := self.next(left, outcome)) is not None:
+                # A pool for each run: a worker that dies takes no other run with it, and its memory is given back.
+                pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(stop, threads))
+                running[pool.submit(_make_in_worker, self.study.path, job, self.options)] = job
+                pool.shutdown(wait=False)
+                self.tell(f"[{job.label}] started")
+            if not running:
+                return outcome
+            ended, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
+            self.show()
+            outcome.stopped = outcome.stopped or self.stop_requested()
+            stop.value = outcome.stopped
+            for future in ended:
+                job = running.pop(future)
+                try:
+                    made = future.result()
+                except BrokenProcessPool:
+                    made = Outcome()
+                    if not outcome.stopped:
+                        made = self.failed(job, "its process was killed, perhaps for lack of memory")
+                if made.done or made.failed:
+                    self.tell(f"[{job.label}] {'done' if made.done else f'failed: {made.failed[job.run]}'}")
+                outcome.add(made)
 
+    def make(self, job: Job) -> Outcome:
+        """Make one run here, unless another process works on it, and record in trials.json what became of it."""
+        with self.study.claimed(job.run) as mine:
+            if not mine:
+                return Outcome(elsewhere={job.run})
+            self.record(job, "running")
+            self.show()
+            try:
+                finished = carry_out(
+                    job,
+                    self.study,
+                    self.options,
+                    log=lambda line: self.tell(f"[{job.label}] {line}"),
+                    stop_requested=self.stop_requested,
+                    advance=lambda _step: self.show(),
+                )
+            except SmallganError as error:
+                made = self.failed(job, str(error))
+                self.tell(f"[{job.label}] failed: {error}")
+            except Exception as error:  # a fault in one run must not end the others
+                _log(self.study, traceback.format_exc())
+                reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                made = self.failed(job, f"{reason} (the traceback is in {self.study.log})")
+                self.tell(f"[{job.label}] failed: {reason}")
+            else:
+                made = Outcome(done={job.run} if finished else set())
+                self.record(job, "done" if finished else "pending")
+            self.show()
+            return made
 
-def _by_processes(
-    study: StudyDir,
-    jobs: Sequence[Job],
-    way: ExecutionOptions,
-    number: int,
-    tell: Say,
-    stop_requested: Callable[[], bool],
-    show: Callable[[], None],
-) -> Outcome:
-    context, threads = get_context("spawn"), max(torch.get_num_threads() // number, 1)
-    outcome, left = Outcome(), list(jobs)
-    running: dict[Path, tuple[Job, SpawnProcess]] = {}
-    while left or running:
-        while len(running) < number and not outcome.stopped and (job := _next(left, outcome)) is not None:
-            left.remove(job)
-            if _cannot(study, job, outcome):
+    def next(self, left: list[Job], outcome: Outcome) -> Job | None:
+        """Take the next run that can be made out of `left`; those that never can be go into `outcome`."""
+        for job in list(left):
+            if job.needs is not None and job.needs not in {*outcome.done, *outcome.failed, *outcome.elsewhere}:
                 continue
-            process = context.Process(target=_child, args=(study.path, job, way, threads), name=job.label)
-            process.start()
-            tell(f"[{job.label}] begun by process {process.pid}")
-            running[job.run] = (job, process)
-        if not running:
-            break
-        time.sleep(_POLL_SECONDS)
-        show()
-        if stop_requested() and not outcome.stopped:
-            outcome.stopped = True
-            for _, process in running.values():
-                process.terminate()
-        for run, (job, process) in list(running.items()):
-            code = process.exitcode
-            if code is not None:
-                del running[run]
-                _note_end(study, job, code, outcome, tell)
-    return outcome
+            left.remove(job)
+            if job.needs is not None and job.needs in outcome.failed:
+                reason = outcome.failed[job.needs]
+                outcome.add(self.failed(job, f"the run that makes its gan images failed ({job.needs}): {reason}"))
+            elif job.needs in outcome.elsewhere:
+                outcome.elsewhere.add(job.run)
+            else:
+                return job
+        return None
+
+    def failed(self, job: Job, problem: str) -> Outcome:
+        self.record(job, "failed", problem)
+        return Outcome(failed={job.run: problem})
+
+    def record(self, job: Job, state: State, problem: str | None = None) -> None:
+        if job.trial is not None:
+            self.study.update(job.trial.index, state, problem)
 
 
-def _note_end(study: StudyDir, job: Job, code: int, outcome: Outcome, tell: Say) -> None:
-    if code == 0:
-        outcome.done.add(job.run)
-        tell(f"[{job.label}] done")
-    elif code == _ELSEWHERE:
-        outcome.elsewhere.add(job.run)
-    elif code == _STOPPED or (code < 0 and outcome.stopped):
-        outcome.stopped = True
-    else:
-        cell = job.cell
-        problem = study.cells()[cell.index].problem if cell else None
-        if code != _FAILED or problem is None:
-            problem = f"its process ended with {code}" if code != _FAILED else f"see {RunDir(job.run).log}"
-            _fail(study, job, problem)
-        outcome.failed[job.run] = problem
-        tell(f"[{job.label}] failed: {problem}")
+_stop: Any = None
+"""In a worker: a shared number, not 0 once the study is to stop."""
 
 
-def _child(folder: Path, job: Job, way: ExecutionOptions, threads: int) -> None:
-    """Carry one run out in a process of its own, which ends with a code that says how it went."""
+def _begin_worker(stop: Any, threads: int) -> None:
+    global _stop
+    _stop = stop
     torch.set_num_threads(threads)
-    study, outcome, parent = StudyDir(folder), Outcome(), parent_process()
-    with (
-        study.log.open("a", encoding="utf-8", newline="\n") as log,
-        redirect_stderr(log),
-        study.claimed(job.run) as mine,
-        stop_flag() as asked,
-    ):
-        if not mine:
-            raise SystemExit(_ELSEWHERE)
-
-        def stop_requested() -> bool:
-            return asked() or (parent is not None and not parent.is_alive())
-
-        _one(study, job, way, lambda _line: None, stop_requested, lambda: None, outcome)
-    if outcome.failed:
-        raise SystemExit(_FAILED)
-    raise SystemExit(0 if outcome.done else _STOPPED)
 
 
-def _next(left: Sequence[Job], outcome: Outcome) -> Job | None:
-    """Return the first run whose turn it is: what it needs is done, or will not be."""
-    ended = outcome.done | outcome.failed.keys() | outcome.elsewhere
-    return next((job for job in left if job.needs is None or job.needs in ended), None)
+def _make_in_worker(folder: Path, job: Job, options: ExecutionOptions) -> Outcome:
+    """Make one run in a process that was started for it."""
+    study, parent = StudyDir(folder), parent_process()
+    assert parent is not None
+    if _stop.value:
+        return Outcome()
 
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(0)
 
-def _cannot(study: StudyDir, job: Job, outcome: Outcome) -> bool:
-    """Tell whether a run cannot be made now, as the one that it needs failed or is another process's; and note it."""
-    if job.needs in outcome.failed:
-        reason = f"the run that makes its gan images failed ({job.needs}): {outcome.failed[job.needs]}"
-        outcome.failed[job.run] = _fail(study, job, reason)
-    elif job.needs in outcome.elsewhere:
-        outcome.elsewhere.add(job.run)
-    return job.run in outcome.failed or job.run in outcome.elsewhere
-
-
-def _fail(study: StudyDir, job: Job, problem: str) -> str:
-    if job.cell is not None:
-        study.update(job.cell.index, "failed", problem)
-    return problem
+    with study.log.open("a", encoding="utf-8", newline="\n") as file, redirect_stderr(file), stop_flag() as asked:
+        runner = _Runner(study, options, lambda: asked() or bool(_stop.value) or not parent.is_alive())
+        made = runner.make(job)
+    Thread(target=end_with_parent, daemon=True).start()  # an idle worker would outlive a parent that is killed
+    return made
 
 
 def _log(study: StudyDir, text: str) -> None:
@@ -260,34 +225,19 @@ def _log(study: StudyDir, text: str) -> None:
 
 
 @contextmanager
-def _shown(study: StudyDir, say: Say, num_processes: int) -> Iterator[tuple[Say, Callable[[], None]]]:
-    """Give a function that takes status lines, and one that shows the table anew.
+def _shown(study: StudyDir, log: Log, num_processes: int) -> Iterator[tuple[Log, Callable[[], None]]]:
+    """Give a function that takes status lines, and one that updates the table of trials.
 
-    A terminal shows the table, and the lines go to the study's log alone; elsewhere each run's own lines are the news,
-    or the table's where processes make the runs.
+    A terminal shows the table, and the lines go to the study's log alone; elsewhere the lines are printed too.
     """
 
     def tell(line: str) -> None:
         _log(study, line)
         if not is_terminal():
-            say(line)
+            log(line)
 
     if num_processes == 1 and not is_terminal():
         yield tell, lambda: None
         return
     with live(study) as show:
         yield tell, show
-
-
-def check_cell(jobs: Sequence[Job], number: int) -> list[Job]:
-    """Return the run of cell `number`, and before it the one that it needs. Raises UsageError."""
-    chosen = [job for job in jobs if job.cell is not None and job.cell.index == number]
-    if not chosen:
-        count = sum(job.cell is not None for job in jobs)
-        raise UsageError(f"--cell {number}: this study has cells 0 to {count - 1}, one for each cell and seed")
-    return [*(job for job in jobs if job.run == chosen[0].needs), *chosen]
-
-
-def all_ended(study: StudyDir) -> bool:
-    """Tell whether every cell is done or has failed."""
-    return all(cell.state in ("done", "failed") for cell in study.cells())

@@ -1,39 +1,61 @@
-"""The stages of one run of a study: train, sample, and show what is nearest to the training images.
+"""The stages of one run of a study: train, sample, compare with the nearest training images.
 
-What was done from the same inputs is not done again.
+A stage that was done from the same inputs is not done again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from augment.core.files import make_folder, sha256_bytes, sha256_file, write_json
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
-from smallgan.core.run_dir import RunDir
+from smallgan.core.console import Log
+from smallgan.core.device import choose_device
+from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.study_dir import StudyDir
-from smallgan.metrics.memorisation.run_sheet import sheet_of, write_nearest
+from smallgan.metrics.features.extract import feature_net
+from smallgan.metrics.memorisation.run_sheet import TrainingImages, sheet_of, write_nearest
+from smallgan.metrics.run_scorer import default_num_fake
+from smallgan.sampling.loading import load_model
 from smallgan.sampling.sample import Request, sample
 from smallgan.study.plan import Job
+from smallgan.tables.recipe import read_recipe
+from smallgan.training.data import load_data
 from smallgan.training.train import train
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """How runs are made; nothing of it changes what is computed."""
+
+    device: str = "auto"
+    command: str = ""
+    """Command line, for environment.json."""
 
 
 def carry_out(
     job: Job,
     study: StudyDir,
+    options: ExecutionOptions,
     *,
-    device: str = "auto",
-    say: Say = print,
-    command: str = "",
+    log: Log = print,
     stop_requested: Callable[[], bool] = lambda: False,
     advance: Callable[[int], None] = lambda _step: None,
 ) -> bool:
-    """Bring a run to its end and tell whether it is there: a stop leaves it resumable.
+    """Carry out the stages of a run and tell whether all are done; a stop leaves the run resumable.
+
+    Args:
+        job: the run.
+        study: the study that it belongs to.
+        options: how it is made.
+        log: takes the status lines of training.
+        stop_requested: asked after each step.
+        advance: takes the step reached at each report.
 
     Raises the errors of training and sampling, and UsageError when the images are not those it began with.
     """
@@ -44,9 +66,9 @@ def carry_out(
         train(
             job.recipe,
             out=job.run,
-            device=device,
-            say=say,
-            command=command,
+            device=options.device,
+            log=log,
+            command=options.command,
             stop_requested=stop_requested,
             advance=advance,
         )
@@ -54,20 +76,20 @@ def carry_out(
             return False
     checkpoint, step = _checkpoint(job, run)
     weights = sha256_file(run.checkpoint(step) / TENSORS)
-    drawn = _sampling_inputs(job, weights)
-    if stages.inputs("sample") != drawn:
-        _sample(job, run, checkpoint, device)
-        stages.note("sample", drawn)
-    if job.cell is not None and job.recipe.score.metrics:  # whoever scores nothing waits for no feature network
+    sampled = _sampling_inputs(job, weights)
+    if stages.inputs("sample") != sampled:
+        _sample(job, run, checkpoint, options.device)
+        stages.note("sample", sampled)
+    if job.trial is not None and job.recipe.score.metrics:  # without metrics no feature network is loaded
         compared = sha256_bytes(f"{inputs}{weights}".encode())
         if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
-            write_nearest(run, checkpoint, device)
+            _write_nearest_sheet(run, checkpoint, options.device)
             stages.note("nearest", compared)
     return True
 
 
 def refuse_other_inputs(job: Job, study: StudyDir) -> str:
-    """Return the hash of a run's inputs. Raises UsageError when a run stands there that was begun from others."""
+    """Return the hash of a run's inputs. Raises UsageError when the run was begun from others."""
     inputs, before = training_inputs(job), _Stages(study.stage_file(job.run)).inputs("train")
     if before is not None and before != inputs and RunDir(job.run).exists():
         raise UsageError(
@@ -78,14 +100,14 @@ def refuse_other_inputs(job: Job, study: StudyDir) -> str:
 
 
 def is_trained(job: Job) -> bool:
-    """Tell whether a run has come to its last step, its last snapshot included."""
+    """Tell whether a run has reached its last step, its last snapshot included."""
     return RunDir(job.run).reached(job.recipe.train.steps)
 
 
 def training_inputs(job: Job) -> str:
     """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images."""
     values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
-    del values["train"]["steps"]  # more of them go on with the same run
+    del values["train"]["steps"]  # a larger number continues the run
     source: dict[str, Any] = {"recipe": values, "images": job.data.fingerprint}
     if job.recipe.augment.generator is not None:
         values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
@@ -106,7 +128,7 @@ def _sampling_inputs(job: Job, weights: str) -> str:
 
 
 def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
-    """Return which checkpoint is sampled, by name and by step: the last one where no best was chosen."""
+    """Return the checkpoint to sample, by name and step: the last one where no best was chosen."""
     best = run.best_step() if job.recipe.sample.checkpoint == "best" else None
     return ("best", best) if best else ("last", run.last_step())
 
@@ -114,7 +136,7 @@ def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
 def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
     settings, seed = job.recipe.sample, job.recipe.seed
     for count, interpolate in ((settings.count, False), (settings.interpolate, True)):
-        if count > interpolate:  # one latent leads nowhere
+        if count > interpolate:  # an interpolation needs two latents
             sample(
                 Request(
                     model=run.path,
@@ -128,15 +150,27 @@ def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
             )
 
 
+def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
+    """Compare the samples that are scored with the very images that the run was trained on."""
+    chosen, recipe = choose_device(device), read_recipe(run.recipe)  # with the size of a transfer's generator
+    data = load_data(recipe, chosen)
+    added = [place for place, image in enumerate(data.mixture.images) if image.origin != "original"]
+    images = TrainingImages(
+        data.originals,
+        data.summary["names"],
+        data.mixture.pixels[added],
+        [data.mixture.images[place].name for place in added],
+    )
+    net, _ = feature_net(recipe.score.features, chosen)
+    num_fake = recipe.score.num_fake or default_num_fake(len(data.reals))
+    write_nearest(run, load_model(run.path, chosen, checkpoint), net, images, num_fake, recipe.seed)
+
+
 class _Stages:
     """The file that tells which stages are done, and from which inputs."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.done: dict[str, str] = {}
-        if path.is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            self.done = dict(found) if isinstance(found, Mapping) else {}
+        self.path, self.done = path, read_record(path) or {}
 
     def inputs(self, stage: str) -> str | None:
         """Return the hash of the inputs that a stage was done from."""

@@ -1,4 +1,4 @@
-"""How far a study is: a row for each cell and seed, read from its run folders. Torch-free; nothing is written."""
+"""How far a study is: a row for each trial, read from its run folders. Torch-free; nothing is written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,62 +14,59 @@ import yaml
 
 from smallgan.core.console import duration, is_terminal, say
 from smallgan.core.run_dir import RunDir
-from smallgan.core.study_dir import Cell, StudyDir
+from smallgan.core.study_dir import StudyDir, Trial
+from smallgan.tables.metrics import selection_metric
 
 PLAIN_SECONDS = 30.0
-"""Between two lines about running cells where there is no terminal."""
+"""Between two lines about running trials where there is no terminal."""
 _TAIL_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class Row:
-    """One cell under one seed."""
+    """One trial."""
 
     index: int
-    cell: str
+    variant: str
     seed: int
     state: str
-    """As in cells.json, or "stopped": begun, not finished, and no process is at it."""
+    """As in trials.json, or "stopped": begun, not finished, and no process works on it."""
     step: int
     steps: int | None
     """Asked for; None before the run has begun."""
     seconds_left: float | None
     """Of training, at the speed so far."""
-    kmmd: float | None
-    """Of the last snapshot."""
+    score: float | None
+    """Of the last snapshot, by the metric that selects the best checkpoint."""
     problem: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return asdict(self)
 
 
 def rows(study: StudyDir) -> list[Row]:
-    """Return a row for each cell. Raises InputError when cells.json is absent or broken."""
-    return [_row(study, cell) for cell in study.cells()]
+    """Return a row for each trial. Raises InputError when trials.json is absent or broken."""
+    return [_row(study, trial) for trial in study.trials()]
 
 
 def counted(found: Sequence[Row]) -> str:
-    """Return how many cells are in which state, in a phrase."""
+    """Return how many trials are in which state, in a phrase."""
     states = [row.state for row in found]
-    named = [f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))]
+    named = [f"{states.count(state)} {state}" for state in sorted(set(states))]
     return f"{len(found)} runs: {', '.join(named)}"
 
 
 def as_text(found: Sequence[Row]) -> list[str]:
     """Return the rows as lines, columns under each other."""
-    table = [_HEADINGS, *(_words(row) for row in found)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(_HEADINGS))]
+    table = [_headings(), *(_words(row) for row in found)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    problems = [f"{row.cell}, seed {row.seed}: {row.problem}" for row in found if row.problem]
+    problems = [f"{row.variant}, seed {row.seed}: {row.problem}" for row in found if row.problem]
     return [*lines, *problems]
 
 
 @contextmanager
 def live(study: StudyDir) -> Iterator[Callable[[], None]]:
-    """Give a function that shows the table anew, to be called as often as one likes.
+    """Give a function that updates the table, to be called as often as one likes.
 
-    On a terminal the table stands there and changes; elsewhere running cells get a plain line now and then.
+    On a terminal the table is live; elsewhere each running trial gets a plain line now and then.
     """
     if is_terminal():
         from rich.console import Console
@@ -82,33 +79,34 @@ def live(study: StudyDir) -> Iterator[Callable[[], None]]:
     yield _at_most_every(PLAIN_SECONDS, lambda: _say_running(study))
 
 
-_HEADINGS = ("no.", "cell", "seed", "state", "step", "left", "KMMD")
+def _headings() -> tuple[str, ...]:
+    return ("no.", "variant", "seed", "state", "step", "ETA", selection_metric().title)
 
 
 def _words(row: Row) -> tuple[str, ...]:
     step = f"{row.step}/{row.steps}" if row.steps else ""
     left = "" if row.seconds_left is None or row.state == "done" else duration(row.seconds_left)
     return (
-        *(str(row.index), row.cell, str(row.seed), row.state, step, left),
-        "" if row.kmmd is None else f"{row.kmmd:.4f}",
+        *(str(row.index), row.variant, str(row.seed), row.state, step, left),
+        "" if row.score is None else f"{row.score:.4f}",
     )
 
 
-def _row(study: StudyDir, cell: Cell) -> Row:
-    run = RunDir(study.run_of(cell))
+def _row(study: StudyDir, trial: Trial) -> Row:
+    run = RunDir(study.run_of(trial))
     last = _last_line(run.stats)
     steps = _steps(run.recipe)
     step = min(int(last.get("step", 0)), steps or 0)
     left = None
     if steps and step:
         left = (steps - step) * (last.get("train_seconds", 0.0) + last.get("other_seconds", 0.0)) / step
-    state: str = cell.state
+    state: str = trial.state
     if state == "running":
         with study.claimed(run.path) as free:
             state = "stopped" if free else state
     elif state == "pending" and step:
         state = "stopped"
-    return Row(cell.index, cell.cell, cell.seed, state, step, steps, left, _kmmd(run), cell.problem)
+    return Row(trial.index, trial.variant, trial.seed, state, step, steps, left, _score(run), trial.problem)
 
 
 def _steps(recipe: Path) -> int | None:
@@ -118,8 +116,8 @@ def _steps(recipe: Path) -> int | None:
         return None  # not begun, or being written
 
 
-def _kmmd(run: RunDir) -> float | None:
-    line = _last_line(run.scores, '"metric": "kmmd"')
+def _score(run: RunDir) -> float | None:
+    line = _last_line(run.scores, f'"metric": "{selection_metric().name}"')
     value = line.get("value")
     return float(value) if isinstance(value, int | float) else None
 
@@ -158,8 +156,8 @@ def _at_most_every(seconds: float, show: Callable[[], None]) -> Callable[[], Non
 def _say_running(study: StudyDir) -> None:
     for row in rows(study):
         if row.state == "running" and row.step:
-            left = f", {duration(row.seconds_left)} left" if row.seconds_left is not None else ""
-            say(f"{row.cell}, seed {row.seed}: step {row.step} of {row.steps}{left}")
+            eta = f", ETA {duration(row.seconds_left)}" if row.seconds_left is not None else ""
+            say(f"{row.variant}, seed {row.seed}: step {row.step} of {row.steps}{eta}")
 
 
 def _rich(found: Sequence[Row]) -> Any:
@@ -167,8 +165,8 @@ def _rich(found: Sequence[Row]) -> Any:
     from rich.text import Text
 
     table = Table(title=counted(found), title_justify="left")
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right" if heading in ("no.", "seed", "step", "left", "KMMD") else "left")
+    for heading in _headings():
+        table.add_column(heading, justify="left" if heading in ("variant", "state") else "right")
     for row in found:
         words = map(Text, _words(row))  # a name in brackets is no markup
         table.add_row(*words, style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))

@@ -73,192 +73,97 @@ class MetricSpec:
         return f"{where}, {self.better} is better" if self.better else where
 
 
-METRICS: Table[MetricSpec] = Table(
-    "metric",
-    [
-        MetricSpec(
-            name="is",
-            title="Inception Score",
-            title_elsewhere="IS",
-            estimator="exp(H(y) - H(y|x)), mean over splits",
-            about="Inception Score, above",
-            num_images="1,000; below, compare at equal numbers",
-            better=None,
-            range=(1.0, inf),
-            needs=("logits",),
-            headline_rank=10,
-            is_default=True,
-            options=("splits",),
-            parts={"h_y": "H(y)", "h_y_given_x": "H(y|x)"},
-            note="Inception Score: standard, higher is better; single class (the augmentation study's), lower is "
-            "better. H(y|x) is the conditional entropy (lower = more confident)",
-            compute="smallgan.metrics.inception_score:measure",
-            checks="smallgan.metrics.inception_score:checks",
-        ),
-        MetricSpec(
-            name="kmmd",
-            title="KMMD",
-            estimator="A: Gaussian, biased, root; width from reals",
-            about='KMMD, above (definition "A"); at most 1.414',
-            num_images="1,000; biased upwards below, compare at equal numbers",
-            better="lower",
-            range=(0.0, inf),
-            headline_rank=1,
-            is_default=True,
-            selects_checkpoint=True,
-            compute="smallgan.metrics.kmmd:measure",
-            checks="smallgan.metrics.kmmd:checks",
-        ),
-        MetricSpec(
-            name="kmmd_u",
-            title="KMMD squared, unbiased",
-            estimator="A unbiased, no root; width from reals",
-            about="its square without pairs of an image with itself, no root; around 0 for equal sources",
-            num_images="2 per set; its mean does not depend on the number",
-            better="lower",
-            headline_rank=3,
-            compute="smallgan.metrics.kmmd:measure_unbiased",
-            checks="smallgan.metrics.kmmd:checks_unbiased",
-        ),
-        MetricSpec(
-            name="mmd2_rbf_multi",
-            title="MMD2 (5 kernels)",
-            estimator="D: 5 Gaussians, biased; widths from both sets",
-            about="sum of five Gaussians exp(-d^2 / (w s)), s = 1/4 to 4, w the mean squared distance of the pooled "
-            'images; no root (definition "D" of the domain-adaptation codes); at most 10',
-            num_images="1,000; biased upwards below",
-            better="lower",
-            range=(0.0, inf),
-            headline_rank=5,
-            compute="smallgan.metrics.rbf_multi:measure",
-            checks="smallgan.metrics.rbf_multi:checks",
-        ),
-        MetricSpec(
-            name="mmd2_rbf_multi_u",
-            title="MMD2 (5 kernels), unbiased",
-            estimator="D unbiased: 5 Gaussians; widths from both sets",
-            about="the same, unbiased; around 0 for equal sources",
-            num_images="2 per set",
-            better="lower",
-            headline_rank=4,
-            compute="smallgan.metrics.rbf_multi:measure_unbiased",
-            checks="smallgan.metrics.rbf_multi:checks_unbiased",
-        ),
-        MetricSpec(
-            name="kid",
-            title="KID",
-            estimator="cubic kernel, unbiased, all pairs",
-            about="Binkowski et al. 2018: k = (x.y / F + 1)^3, unbiased, all pairs; around 0 for equal sources",
-            num_images="2 per set: the first choice for small sets",
-            better="lower",
-            headline_rank=2,
-            compute="smallgan.metrics.kid:measure",
-            checks="smallgan.metrics.kid:checks",
-        ),
-        MetricSpec(
-            name="fid",
-            title="FID",
-            estimator="Gaussians, sample covariances",
-            about="Heusel et al. 2017, sample covariances",
-            num_images="twice the width of the features: 4,096 for Inception, 512 for the shipped network",
-            better="lower",
-            range=(0.0, inf),
-            headline_rank=6,
-            compute="smallgan.metrics.fid:measure",
-            checks="smallgan.metrics.fid:checks",
-        ),
-        MetricSpec(
-            name="precision",
-            title="precision",
-            estimator="k = 3 nearest reals",
-            about="Kynkaanniemi et al. 2019, k = 3: share of fakes that lie among the reals",
-            num_images="4 per set; 1,000 to mean much",
-            better="higher",
-            range=(0.0, 1.0),
-            headline_rank=8,
-            compute="smallgan.metrics.precision_recall:measure_precision",
-            checks="smallgan.metrics.precision_recall:checks_precision",
-        ),
-        MetricSpec(
-            name="recall",
-            title="recall",
-            estimator="k = 3 nearest fakes",
-            about="likewise: share of reals that lie among the fakes",
-            num_images="4 per set; 1,000 to mean much",
-            better="higher",
-            range=(0.0, 1.0),
-            headline_rank=7,
-            compute="smallgan.metrics.precision_recall:measure_recall",
-            checks="smallgan.metrics.precision_recall:checks_recall",
-        ),
-        MetricSpec(
-            name="nn",
-            title="nearest-real distance",
-            estimator="mean Euclidean distance to the nearest real",
-            about="mean distance to the nearest real",
-            num_images="1",
-            better=None,
-            range=(0.0, inf),
-            compares_with_training_set=True,
-            compute="smallgan.metrics.memorisation.nearest:measure",
-            checks="smallgan.metrics.memorisation.nearest:checks",
-        ),
-        MetricSpec(
-            name="copies",
-            title="copy rate",
-            estimator="nearer to a real than 1 % of reals are to each other",
-            about="share of fakes that are copies of a real; `expected` for new images",
-            num_images="3 different reals; 199 for their 1 % point",
-            better="lower",
-            range=(0.0, 1.0),
-            compares_with_training_set=True,
-            compute="smallgan.metrics.memorisation.rates:measure_copies",
-            checks="smallgan.metrics.memorisation.rates:checks_copies",
-        ),
-        MetricSpec(
-            name="repeats",
-            title="repeat rate",
-            estimator="nearer to a fake than 1 % of reals are to each other",
-            about="share of fakes that repeat another fake; `expected` for new images",
-            num_images="3 different reals; 199 for their 1 % point",
-            better="lower",
-            range=(0.0, 1.0),
-            compares_with_training_set=True,
-            compute="smallgan.metrics.memorisation.rates:measure_repeats",
-            checks="smallgan.metrics.memorisation.rates:checks_repeats",
-        ),
-        MetricSpec(
-            name="leak",
-            title="leak rate",
-            estimator="nearer to an augmented image than to any original",
-            about="share of fakes nearer to an augmented than to any original image (`--augmented SET`)",
-            num_images="equal numbers of both",
-            better="lower",
-            range=(0.0, 1.0),
-            needs=("real", "augmented"),
-            has_baseline=False,
-            options=("augmented",),
-            compute="smallgan.metrics.memorisation.rates:measure_leak",
-            checks="smallgan.metrics.memorisation.rates:checks_leak",
-        ),
-        MetricSpec(
-            name="target",
-            title="target-class share",
-            estimator="top class",
-            about="share of fakes whose most probable class is the target or a neighbour (`--target 207,208`)",
-            num_images="1",
-            better="higher",
-            range=(0.0, 1.0),
-            needs=("logits",),
-            can_use_real=True,
-            headline_rank=9,
-            has_baseline=False,
-            options=("target",),
-            compute="smallgan.metrics.target_class:measure",
-            checks="smallgan.metrics.target_class:checks",
-        ),
-    ],
-)
+_SHARE = (0.0, 1.0)
+_IN = "smallgan.metrics"
+# fmt: off
+METRICS: Table[MetricSpec] = Table("metric", [
+    MetricSpec(
+        "is", "Inception Score", "exp(H(y) - H(y|x)), mean over splits",
+        "Inception Score, above", "1,000; below, compare at equal numbers", None,
+        f"{_IN}.inception_score:measure", f"{_IN}.inception_score:checks",
+        range=(1.0, inf), needs=("logits",), headline_rank=10, is_default=True, options=("splits",),
+        parts={"h_y": "H(y)", "h_y_given_x": "H(y|x)"}, title_elsewhere="IS",
+        note="Inception Score: standard, higher is better; single class (the augmentation study's), lower is better. "
+        "H(y|x) is the conditional entropy (lower = more confident)",
+    ),
+    MetricSpec(
+        "kmmd", "KMMD", "A: Gaussian, biased, root; width from reals",
+        'KMMD, above (definition "A"); at most 1.414', "1,000; biased upwards below, compare at equal numbers", "lower",
+        f"{_IN}.kmmd:measure", f"{_IN}.kmmd:checks",
+        range=(0.0, inf), headline_rank=1, is_default=True, selects_checkpoint=True,
+    ),
+    MetricSpec(
+        "kmmd_u", "KMMD squared, unbiased", "A unbiased, no root; width from reals",
+        "its square without pairs of an image with itself, no root; around 0 for equal sources",
+        "2 per set; its mean does not depend on the number", "lower",
+        f"{_IN}.kmmd:measure_unbiased", f"{_IN}.kmmd:checks_unbiased", headline_rank=3,
+    ),
+    MetricSpec(
+        "mmd2_rbf_multi", "MMD2 (5 kernels)", "D: 5 Gaussians, biased; widths from both sets",
+        "sum of five Gaussians exp(-d^2 / (w s)), s = 1/4 to 4, w the mean squared distance of the pooled images; no "
+        'root (definition "D" of the domain-adaptation codes); at most 10', "1,000; biased upwards below", "lower",
+        f"{_IN}.rbf_multi:measure", f"{_IN}.rbf_multi:checks", range=(0.0, inf), headline_rank=5,
+    ),
+    MetricSpec(
+        "mmd2_rbf_multi_u", "MMD2 (5 kernels), unbiased", "D unbiased: 5 Gaussians; widths from both sets",
+        "the same, unbiased; around 0 for equal sources", "2 per set", "lower",
+        f"{_IN}.rbf_multi:measure_unbiased", f"{_IN}.rbf_multi:checks_unbiased", headline_rank=4,
+    ),
+    MetricSpec(
+        "kid", "KID", "cubic kernel, unbiased, all pairs",
+        "Binkowski et al. 2018: k = (x.y / F + 1)^3, unbiased, all pairs; around 0 for equal sources",
+        "2 per set: the first choice for small sets", "lower",
+        f"{_IN}.kid:measure", f"{_IN}.kid:checks", headline_rank=2,
+    ),
+    MetricSpec(
+        "fid", "FID", "Gaussians, sample covariances", "Heusel et al. 2017, sample covariances",
+        "twice the width of the features: 4,096 for Inception, 512 for the shipped network", "lower",
+        f"{_IN}.fid:measure", f"{_IN}.fid:checks", range=(0.0, inf), headline_rank=6,
+    ),
+    MetricSpec(
+        "precision", "precision", "k = 3 nearest reals",
+        "Kynkaanniemi et al. 2019, k = 3: share of fakes that lie among the reals",
+        "4 per set; 1,000 to mean much", "higher", f"{_IN}.precision_recall:measure_precision",
+        f"{_IN}.precision_recall:checks_precision", range=_SHARE, headline_rank=8,
+    ),
+    MetricSpec(
+        "recall", "recall", "k = 3 nearest fakes", "likewise: share of reals that lie among the fakes",
+        "4 per set; 1,000 to mean much", "higher", f"{_IN}.precision_recall:measure_recall",
+        f"{_IN}.precision_recall:checks_recall", range=_SHARE, headline_rank=7,
+    ),
+    MetricSpec(
+        "nn", "nearest-real distance", "mean Euclidean distance to the nearest real",
+        "mean distance to the nearest real", "1", None,
+        f"{_IN}.memorisation.nearest:measure", f"{_IN}.memorisation.nearest:checks",
+        range=(0.0, inf), compares_with_training_set=True,
+    ),
+    MetricSpec(
+        "copies", "copy rate", "nearer to a real than 1 % of reals are to each other",
+        "share of fakes that are copies of a real; `expected` for new images",
+        "3 different reals; 199 for their 1 % point", "lower", f"{_IN}.memorisation.rates:measure_copies",
+        f"{_IN}.memorisation.rates:checks_copies", range=_SHARE, compares_with_training_set=True,
+    ),
+    MetricSpec(
+        "repeats", "repeat rate", "nearer to a fake than 1 % of reals are to each other",
+        "share of fakes that repeat another fake; `expected` for new images",
+        "3 different reals; 199 for their 1 % point", "lower", f"{_IN}.memorisation.rates:measure_repeats",
+        f"{_IN}.memorisation.rates:checks_repeats", range=_SHARE, compares_with_training_set=True,
+    ),
+    MetricSpec(
+        "leak", "leak rate", "nearer to an augmented image than to any original",
+        "share of fakes nearer to an augmented than to any original image (`--augmented SET`)",
+        "equal numbers of both", "lower", f"{_IN}.memorisation.rates:measure_leak",
+        f"{_IN}.memorisation.rates:checks_leak",
+        range=_SHARE, needs=("real", "augmented"), has_baseline=False, options=("augmented",),
+    ),
+    MetricSpec(
+        "target", "target-class share", "top class",
+        "share of fakes whose most probable class is the target or a neighbour (`--target 207,208`)", "1", "higher",
+        f"{_IN}.target_class:measure", f"{_IN}.target_class:checks", range=_SHARE, needs=("logits",),
+        can_use_real=True, headline_rank=9, has_baseline=False, options=("target",),
+    ),
+])
+# fmt: on
 
 
 def check_metrics(names: Sequence[str]) -> None:
@@ -282,6 +187,11 @@ def headline_metrics() -> tuple[str, ...]:
     return tuple(name for _, name in sorted(ranked))
 
 
+def readers_of(option: str) -> tuple[str, ...]:
+    """Return the metrics that read an option of scoring; () for one that all read, or none."""
+    return tuple(metric.name for metric in METRICS if option in metric.options)
+
+
 def selection_metric() -> MetricSpec:
     """Return the metric that selects the best checkpoint of a run."""
     return next(metric for metric in METRICS if metric.selects_checkpoint)
@@ -289,8 +199,12 @@ def selection_metric() -> MetricSpec:
 
 def metrics_help() -> str:
     """Return the help of `--metrics`."""
-    names, defaults = ", ".join(METRICS.names), " and ".join(default_metrics())
-    return f"Some of {names}; default: {defaults}, where there is what they need."
+    always = [name for name in default_metrics() if "real" not in METRICS[name].needs]
+    with_reals = [name for name in default_metrics() if "real" in METRICS[name].needs]
+    return (
+        f"Some of {', '.join(METRICS.names)}; default: {', '.join(always)}, and where there are reals "
+        f"{', '.join(with_reals)}."
+    )
 
 
 def metrics_table() -> str:

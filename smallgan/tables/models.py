@@ -53,36 +53,29 @@ class ModelRow:
     options: type[Options]
     sizes: tuple[int, ...]
     """Sides of the images that it makes, in pixels."""
-    has_classes: bool
-    """Whether it can be class-conditional."""
     build: str
     """(options, size, num_classes, draws: torch.Generator) -> (generator, discriminator), initialised."""
     load: str
     """(state of a checkpoint) -> generator with its architecture; the weights are loaded into it afterwards."""
+    has_classes: bool = False
+    """Whether it can be class-conditional."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Dotted recipe keys and their defaults for this model, where they differ from the sections' own."""
 
 
+_IN = "smallgan.models"
 MODELS: Table[ModelRow] = Table(
     "model",
     [
+        ModelRow("dcgan", "DCGAN", DCGANOptions, (32, 64, 128), f"{_IN}.dcgan:build", f"{_IN}.dcgan:load"),
         ModelRow(
-            name="dcgan",
-            title="DCGAN",
-            options=DCGANOptions,
-            sizes=(32, 64, 128),
-            has_classes=False,
-            build="smallgan.models.dcgan:build",
-            load="smallgan.models.dcgan:load",
-        ),
-        ModelRow(
-            name="biggan",
-            title="BigGAN",
-            options=BigGANOptions,
-            sizes=(32, 64, 128, 256, 512),
+            "biggan",
+            "BigGAN",
+            BigGANOptions,
+            (32, 64, 128, 256, 512),
+            f"{_IN}.biggan:build",
+            f"{_IN}.biggan:load",
             has_classes=True,
-            build="smallgan.models.biggan:build",
-            load="smallgan.models.biggan:load",
             defaults={
                 "loss.name": "hinge",
                 "regularizers.orthogonal": {},

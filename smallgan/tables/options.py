@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from augment.core.table import Table
@@ -23,16 +23,10 @@ class Options(Section):
     name: str
 
 
-class HasOptions(Protocol):
-    """A row whose options are a section."""
-
-    @property
-    def name(self) -> str:
-        """Name of the row."""
-
-    @property
-    def options(self) -> type[Options]:
-        """Class of its options."""
+def only_named(name: str, about: str) -> type[Options]:
+    """Return the options class of a row that has none of its own; `about` is its description."""
+    fields: Any = {"name": (Literal[name], name)}
+    return create_model(f"{name.capitalize()}Options", __base__=Options, __doc__=about, **fields)
 
 
 class Choice:

@@ -18,9 +18,8 @@ from augment.core.suggest import did_you_mean
 from augment.errors import InputError, UsageError
 from smallgan.core.resources import shipped_folder
 from smallgan.tables import recipe_yaml
-from smallgan.tables.models import MODELS
 from smallgan.tables.options import marked
-from smallgan.tables.recipe_errors import Mistake, mistakes_in, policy_mistakes
+from smallgan.tables.recipe_errors import Mistake, mistakes_in, policy_mistakes, unread_keys
 from smallgan.tables.recipe_schema import Recipe
 from smallgan.tables.recipe_yaml import Source
 from smallgan.tables.sweep import Variant, expand_grid, flat, merged, put
@@ -56,11 +55,9 @@ def read_recipe(path: Path) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML with every key that this recipe reads; those of a study only where it is one."""
     values = recipe.model_dump(mode="json")
-    for unread in {"model", "loss", "regularizers"} - set(recipe.method_row.sections):
-        del values[unread]
-    if recipe.model and not MODELS[recipe.model.name].has_classes:
-        for key in marked(type(recipe.method), "needs_classes"):
-            del values["method"][key]
+    for unread in list(unread_keys(values)):
+        owner, _, key = unread.path.partition(".")
+        del (values[owner] if key else values)[key or owner]
     if not recipe.is_study and recipe.budget == "steps":
         for section, key in ((values, "grid"), (values, "budget"), (values["train"], "epochs")):
             del section[key]
@@ -157,7 +154,7 @@ def _check(source: Source, *, with_policies: bool) -> Recipe:
         if with_policies:
             of_variant += policy_mistakes(own)
         mistakes += [replace(each, variant=variant.where) for each in of_variant if each not in mistakes]
-    texts = [*source.mistakes, *(mistake.text(source) for mistake in mistakes)]
+    texts = list(dict.fromkeys([*source.mistakes, *(mistake.text(source) for mistake in mistakes)]))
     if texts or recipe is None:
-        raise UsageError(f"{source.name}: {len(texts)} mistake(s)\n  " + "\n  ".join(dict.fromkeys(texts)))
+        raise UsageError(f"{source.name}: {len(texts)} mistake(s)\n  " + "\n  ".join(texts))
     return recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -16,9 +16,18 @@ from augment.errors import InputError, UsageError
 from augment.policy.policy_file import load_policy
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS
+from smallgan.tables.metrics import readers_of
 from smallgan.tables.models import MODELS
 from smallgan.tables.options import Section, marked
-from smallgan.tables.recipe_schema import DEFAULT_METHOD, DEFAULT_NAMES, Recipe, Side, chosen, size_mistake
+from smallgan.tables.recipe_schema import (
+    DEFAULT_METHOD,
+    DEFAULT_NAMES,
+    Recipe,
+    ScoreSection,
+    Side,
+    chosen,
+    size_mistake,
+)
 from smallgan.tables.recipe_yaml import Source
 from smallgan.tables.regularizers import REGULARIZERS
 
@@ -60,7 +69,7 @@ class Mistake:
 
 def mistakes_in(values: Mapping[str, Any]) -> tuple[Recipe | None, list[Mistake]]:
     """Return the checked recipe, None where something is wrong with it, and all mistakes."""
-    unread = list(_unread(values))
+    unread = list(unread_keys(values))
     read = {name: section for name, section in values.items() if name not in {each.path for each in unread}}
     try:
         recipe = Recipe.model_validate(read)
@@ -90,7 +99,7 @@ def policy_mistakes(values: Mapping[str, Any]) -> list[Mistake]:
     return mistakes
 
 
-def _unread(values: Mapping[str, Any]) -> Iterator[Mistake]:
+def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
     """Yield a mistake for each whole section, and each key, that nothing in this recipe reads."""
     method = chosen(values, "method", DEFAULT_METHOD)
     if method not in METHODS:
@@ -99,6 +108,13 @@ def _unread(values: Mapping[str, Any]) -> Iterator[Mistake]:
         readers = [row.name for row in METHODS if section in row.sections]
         if section in values and method not in readers:
             yield Mistake(section, f"read by the {_listed('method', readers)}; this recipe trains by {method}")
+    score = values.get("score")
+    if isinstance(score, Mapping):
+        metrics = score.get("metrics", ScoreSection().metrics)
+        for key in score:
+            readers = list(readers_of(key))
+            if readers and isinstance(metrics, Sequence) and not set(readers).intersection(metrics):
+                yield Mistake(f"score.{key}", f"read by the {_listed('metric', readers)}; this recipe scores {metrics}")
     model = chosen(values, "model", DEFAULT_NAMES["model"])
     if "model" not in METHODS[method].sections or model not in MODELS:
         return
@@ -167,7 +183,8 @@ def _moved_to(path: str, found: Any) -> str:
 
 def _read_by(what: str, readers: list[str], now: str) -> str:
     uses = {"model": f"trains a {now}", "method": f"trains by {now}", "loss": f"uses the loss {now}"}
-    return f"read by the {_listed(what, readers)}; this recipe {uses[what]}"
+    flag = ", chosen by --transfer" if what == "method" and all(METHODS[name].is_transfer for name in readers) else ""
+    return f"read by the {_listed(what, readers)}{flag}; this recipe {uses[what]}"
 
 
 def _listed(what: str, names: list[str]) -> str:

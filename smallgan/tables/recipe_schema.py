@@ -11,19 +11,15 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
-from pydantic_core import core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, STEPS, AdversarialOptions, MethodRow
+from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.options import Choice, Options, Section
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
 
-MetricName = Literal[
-    "is", "kmmd", "kmmd_u", "mmd2_rbf_multi", "mmd2_rbf_multi_u", "kid", "fid", "precision", "recall", "nn", "copies",
-    "repeats", "target",
-]  # fmt: skip
-"""The metrics that need no more than fakes and originals; `smallgan.metrics.METRICS` says what they are."""
 Side = Literal[32, 64, 128, 256, 512]
 DEFAULT_METHOD = "adversarial"
 DEFAULT_NAMES = {"model": "dcgan", "loss": "nonsaturating"}
@@ -92,10 +88,28 @@ class TrainSection(Section):
     """Steps between two snapshots: checkpoint, grid, scores."""
 
 
+class _MetricName:
+    """The type of a metric that needs no more than fakes and originals."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.validate, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:
+        return handler(core_schema.literal_schema([row.name for row in METRICS if "augmented" not in row.needs]))
+
+    @staticmethod
+    def validate(name: str) -> str:
+        if name not in METRICS:
+            raise PydanticCustomError("unknown_row", "{message}", {"message": METRICS.unknown(name)})
+        if "augmented" in METRICS[name].needs:
+            raise PydanticCustomError("unknown_row", "{message}", {"message": f"{name} needs augmented images"})
+        return name
+
+
 class ScoreSection(Section):
     """The scores at each snapshot: the very ones that `smallgan score RUN` gives afterwards with its defaults."""
 
-    metrics: tuple[MetricName, ...] = ("is", "kmmd")
+    metrics: tuple[Annotated[str, _MetricName()], ...] = ("is", "kmmd")
     """Empty: no scores while training; the best checkpoint is chosen by KMMD alone."""
     features: str | None = None
     """Feature network; None is the published Inception where its weights are in the cache, else the shipped network."""
@@ -133,6 +147,9 @@ class Regularizers(Section):
         named = {row.name: getattr(self, row.name) for row in REGULARIZERS}
         return {name: options for name, options in named.items() if options is not None and options.weight}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _blank_regularizers, (), self.__getstate__()  # a class made from the table cannot be pickled by name
+
 
 class _OfTheTable:
     """The type of `regularizers`: a key for each row that the table has when a recipe is checked."""
@@ -157,6 +174,11 @@ def _regularizers(rows: tuple[RegularizerRow, ...]) -> Callable[[Any], Regulariz
     return made.model_validate
 
 
+def _blank_regularizers() -> Regularizers:
+    made: type[Regularizers] = _regularizers(tuple(REGULARIZERS)).__self__  # type: ignore[attr-defined]
+    return made.__new__(made)
+
+
 class Recipe(Section):
     """All that decides what a run, or a study of several, computes."""
 
@@ -177,11 +199,11 @@ class Recipe(Section):
     score: ScoreSection = ScoreSection()
     report: ReportSection = ReportSection()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    """Seeds of the runs: the repeats of each variant; `smallgan train` uses the first."""
+    """Every variant is run under each of these seeds; `smallgan train` uses the first."""
     budget: Literal["steps", "epochs"] = "steps"
     """What all variants of a grid share: images seen and checkpoints, or passes over their own set, as published."""
     grid: dict[str, list[Any]] | list[dict[str, Any]] | None = None
-    """Lists of values by dotted key, whose product is run, or a list of variants: a name and the keys each changes."""
+    """Lists of values by dotted key, whose product is run, or a list of variants: a name and the keys it changes."""
 
     @model_validator(mode="wrap")
     @classmethod

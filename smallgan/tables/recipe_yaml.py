@@ -59,12 +59,12 @@ def read(path: Path) -> Source:
     if not isinstance(values, dict):
         raise InputError(f"{path}: a recipe is a mapping of sections, found a {type(values).__name__}")
     lines: dict[str, int] = {}
-    mistakes = []
+    twice: dict[str, str] = {}
     for key, line in _keys(node, "", ()):
-        if key in lines:
-            mistakes.append(f"line {line}, {key}: this key stands on line {lines[key]} too; write it once")
+        if key in lines and not any(key.startswith(f"{other}.") for other in twice):
+            twice[key] = f"line {line}, {key}: this key stands on line {lines[key]} too; write it once"
         lines[key] = line
-    return Source(str(path), values, lines, tuple(mistakes))
+    return Source(str(path), values, lines, tuple(twice.values()))
 
 
 def _keys(node: yaml.Node | None, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,8 @@ al. 2014; for the averaged generator Brock et al. 2019).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,7 +31,6 @@ from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
 from smallgan.training.data import TrainingData
 from smallgan.training.diffaugment import diffaugment, parse_diffaugment
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
-from smallgan.training.frozen import without_gradients
 from smallgan.training.step import AdversarialLoss, Penalty, StepContext
 
 
@@ -223,6 +223,16 @@ class AdversarialTrainer:
         if not self.diffaugment:
             return images
         return diffaugment(images, self.diffaugment, rng(self.seed, stream, position))
+
+
+@contextmanager
+def without_gradients(network: nn.Module) -> Iterator[None]:
+    """Record a forward pass whose backward leaves out the weights of `network`; other gradients are bit-identical."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
 
 
 def build_trainer(recipe: Recipe, device: torch.device, classes: Sequence[str] = ()) -> AdversarialTrainer:

@@ -84,16 +84,16 @@ def latent_distance(codes: Tensor, targets: Tensor) -> Tensor:
 
 
 def load_perceptual(name: str, weight: float | None = None) -> tuple[Perceptual | None, str]:
-    """Return the network of a recipe's `transfer.perceptual`, and a line that says what was taken.
+    """Return the network of a recipe's `method.perceptual`, and a line that says what was taken.
 
     "auto" takes the first of vgg16, squeezenet1_1 and shipped whose weights are on this machine. "none", or a weight of
     0, takes none. Raises UsageError (no such network), MissingError (no weights: says how to get them), InputError.
     """
     if name not in (*_NETWORKS, "auto", NO_PERCEPTUAL):
         allowed = ", ".join(("auto", *_NETWORKS, NO_PERCEPTUAL))
-        raise UsageError(f"transfer.perceptual {name!r}: no such network; use one of {allowed}")
+        raise UsageError(f"method.perceptual {name!r}: no such network; use one of {allowed}")
     if name == NO_PERCEPTUAL or weight == 0:
-        why = "transfer.perceptual is none" if name == NO_PERCEPTUAL else "transfer.perceptual_weight is 0"
+        why = "method.perceptual is none" if name == NO_PERCEPTUAL else "method.perceptual_weight is 0"
         return None, f"perceptual loss: NONE ({why}); pixels alone are compared, and the images will be softer"
     why = ""
     if name == "auto":

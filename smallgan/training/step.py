@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
+
+from smallgan.tables.options import Options
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,18 @@ class StepContext:
     """Images B x 3 x S x S -> raw scores B, through DiffAugment and the discriminator, in float32."""
 
 
-class AdversarialLoss(Protocol):
-    """What each network minimises, from raw scores. Built from the options of its row."""
+class AdversarialLoss(ABC):
+    """What each network minimises, from raw scores."""
 
+    def __init__(self, options: Options) -> None:
+        """Keep the options of the loss's row."""
+        self.options = options
+
+    @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor:
         """Return the discriminator's loss, a scalar, for the scores of reals B and of fakes B."""
 
+    @abstractmethod
     def generator(self, real: Tensor | None, fake: Tensor, context: StepContext) -> Tensor:
         """Return the generator's loss for the scores of fakes B, and of reals B where the row asks for them."""
 

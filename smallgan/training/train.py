@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,21 +14,20 @@ from augment.errors import InputError
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, default_precision, describe_device, float32_math
-from smallgan.core.run_dir import RunDir, append_jsonl, claim_run
+from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import TensorBoard, logged, write_environment
 from smallgan.data.images import grid
-from smallgan.metrics import evaluate
-from smallgan.metrics.features.extract import extract, feature_net
-from smallgan.metrics.features.image_sets import sample_features
-from smallgan.metrics.score_paths import COPY_METRICS, default_num_fake, prepared
+from smallgan.metrics.features.extract import feature_net
+from smallgan.metrics.run_scorer import RunScorer
 from smallgan.models.base import Generator
-from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
+from smallgan.tables.metrics import selection_metric
 from smallgan.tables.recipe import Recipe, dump_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
+from smallgan.training.timing import seconds_per_step
 
 
 def train(
@@ -112,11 +109,7 @@ def dry_run(
     data = load_data(recipe, chosen)
     run = find_run(recipe, data.summary, root, out, new=new)
     trainer, batches = prepare(recipe, data, chosen, source, log)
-    seconds = []
-    for step in range(3):
-        started = time.perf_counter()
-        trainer.step(batches.batch(step), step)["loss_g"].item()
-        seconds.append(time.perf_counter() - started)
+    seconds = min(seconds_per_step(trainer, batches))
     steps = max(recipe.train.steps - run.last_step(), 0)
     return {
         "run": str(run.path),
@@ -127,8 +120,8 @@ def dry_run(
         "device": describe_device(chosen),
         "steps": steps,
         "epochs": round(steps * batches.batch_size / len(batches), 1),
-        "seconds_per_step": round(min(seconds), 4),
-        "minutes": round(steps * min(seconds) / 60, 1),
+        "seconds_per_step": round(seconds, 4),
+        "minutes": round(steps * seconds / 60, 1),
         "recipe": recipe.model_dump(mode="json"),
     }
 
@@ -143,40 +136,25 @@ def _evaluator(
     net, note = feature_net(settings.features, device)
     if note:
         log(note)
-    count = settings.num_fake or default_num_fake(len(data.reals))
-    options: dict[str, Any] = {
-        "reals_prepared": prepared(recipe.data.size, recipe.data.resize_mode),
-        "splits": settings.splits,
-        "seed": recipe.seed,
-    }
-    # Copies are copies of what was trained on; all else is a question of what was not.
-    of_copies = tuple(name for name in settings.metrics if name in COPY_METRICS)
-    against = [(tuple(name for name in settings.metrics if name not in of_copies), data.reals, data.reals_fingerprint)]
-    against.append((of_copies, data.originals, data.summary["fingerprint"]))
-    sides = [(names, sample_features(reals, net, "features of reals"), mark) for names, reals, mark in against if names]
+    scorer = RunScorer.of_pixels(
+        net,
+        settings.metrics,
+        (data.reals, data.reals_fingerprint),
+        (data.originals, data.summary["fingerprint"]),
+        resize_mode=recipe.data.resize_mode,
+        num_fake=settings.num_fake,
+        seed=recipe.seed,
+        splits=settings.splits,
+    )
 
     def evaluate_step(trainer: Trainer, step: int) -> float | None:
-        started = time.perf_counter()
-        baselines = step >= recipe.train.steps  # what reals read is the same at every step: the last one tells it
         generator = cast(Generator, trainer.generator_ema)
         model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
-        fake = extract(sample_pixels(model, count, recipe.seed), net)
-        merit = None
-        try:
-            scores = [
-                score
-                for names, real, mark in sides
-                for score in evaluate(
-                    fake, real, net, metrics=names, reals_fingerprint=mark, baselines=baselines, **options
-                )
-            ]
-        except InputError as error:  # one real, log: no reason not to train
+        try:  # the baseline is the same at every step: the last one tells it
+            scores = scorer.score(model, baselines=step >= recipe.train.steps)
+        except InputError as error:  # one real, for example: no reason not to train
             log(f"not scored: {error}")
             return None
-        for score in scores:
-            line = replace(score, run=run.name, step=step, seconds=round(time.perf_counter() - started, 3))
-            append_jsonl(run.scores, line.to_json())
-            merit = score.value if score.metric == "kmmd" else merit
-        return merit
+        return next((score.value for score in scores if score.metric == selection_metric().name), None)
 
     return evaluate_step

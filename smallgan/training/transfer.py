@@ -231,13 +231,19 @@ def prepare(
     for note in source.pretrained.notes:
         log(note)
     network, note = load_perceptual(options.perceptual, options.perceptual_weight)
-    draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.ADAPTER_INIT).integers(2**63)))
-    adapter: AdaptedGenerator = load(str(recipe.method_row.adapter))(options, source.generator, draws, device)
+    adapter = build_adapter(recipe, source.generator, device)
     log(describe_adapter(options, source.generator, adapter))
     log(note)
     # A small set is one batch: an image twice in it would be twice the work for one code's gradient.
     batches = ImageBatches(pixels, min(recipe.train.batch_size, len(pixels)), recipe.seed, device)
     return TransferTrainer(recipe, adapter, pixels, device, network, source.origin), batches
+
+
+def build_adapter(recipe: Recipe, pretrained: Adaptable, device: torch.device) -> AdaptedGenerator:
+    """Return the adapter of the recipe's method at its start, drawn by the recipe's seed. Raises UsageError."""
+    draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.ADAPTER_INIT).integers(2**63)))
+    adapter: AdaptedGenerator = load(str(recipe.method_row.adapter))(recipe.method, pretrained, draws, device)
+    return adapter
 
 
 def describe_adapter(options: BSAOptions, pretrained: Adaptable, adapter: AdaptedGenerator) -> str:

@@ -160,17 +160,20 @@ def loaded_after(code: str) -> set[str]:
     return set(result.stdout.rsplit("LOADED", 1)[1].split())
 
 
+@pytest.mark.process
 def test_what_is_torch_free_leaves_torch_unloaded() -> None:
     loaded = loaded_after("\n".join(f"import {name}" for name in WITHOUT_TORCH))
     assert "augment" in loaded
     assert not loaded & (TORCH | {"albumentations"})
 
 
+@pytest.mark.process
 def test_augment_loads_nothing_of_smallgan() -> None:
     names = [name for name in MODULES if name.startswith("augment")]
     assert "smallgan" not in loaded_after("\n".join(f"import {name}" for name in names))
 
 
+@pytest.mark.process
 def test_help_loads_nothing_heavy() -> None:
     loaded = loaded_after(
         "from smallgan.cli import main\n"

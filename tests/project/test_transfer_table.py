@@ -104,7 +104,7 @@ def test_a_table_is_made_in_pieces_and_finished_runs_are_not_repeated(pictures, 
     out = tmp_path / "out"
     command = [str(pictures), "--count", "5", "--seeds", "0", "--methods", "bsa,apgc-4,dcgan", "--device", "cpu"]
     command += ["--minutes", "0.002", "--pretrained", str(pretrained), "--out", str(out)]
-    command += ["--set", "transfer.perceptual=none"]
+    command += ["--set", "method.perceptual=none"]
     assert main([*command, "--piece-minutes", "0.01"]) == 3
     assert "Not finished" in capsys.readouterr().out
     assert main(command) == 0

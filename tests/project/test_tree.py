@@ -30,6 +30,7 @@ def private_places() -> re.Pattern[str]:
     return re.compile("|".join([*(rf"(?<![\w.~-]){path}" for path in paths), *indexes]))
 
 
+@pytest.mark.process
 def test_no_file_names_a_path_of_a_machine_or_a_package_index() -> None:
     private = private_places()
     itself = Path(__file__).resolve().relative_to(ROOT)
@@ -50,6 +51,7 @@ def test_the_patterns_find_what_they_are_for() -> None:
         assert not private.search(text), text
 
 
+@pytest.mark.process
 def test_files_can_be_read_in_one_sitting() -> None:
     code = {path: text for path, text in tracked_text() if path.suffix in {".py", ".j2", ".js", ".css"}}
     assert not {str(path): text.count("\n") for path, text in code.items() if text.count("\n") > 400}

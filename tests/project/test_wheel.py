@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
+pytestmark = pytest.mark.process
+
 
 def run(*words: str | Path, cwd: Path, path: Path | None = None) -> str:
     """Run Python with `words` and return what it printed; `path` goes before all other packages."""

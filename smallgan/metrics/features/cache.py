@@ -16,10 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-import smallgan
 from augment.core.files import make_folder, sha256_bytes, write_bytes
 from augment.errors import OutputError
 from smallgan.core.console import say
+from smallgan.core.version import __version__
 from smallgan.core.weights import cache_folder
 from smallgan.metrics.features.extract import FeatureNet, Features
 
@@ -49,7 +49,7 @@ def key(content: str, net: FeatureNet) -> str:
     Versions and the kind of device are part of it: they change features by rounding.
     """
     parts = [
-        *(str(_FORMAT), smallgan.__version__, torch.__version__, net.device.type),
+        *(str(_FORMAT), __version__, torch.__version__, net.device.type),
         *(net.name, net.sha256, net.resize, net.precision, content),
     ]
     return sha256_bytes(json.dumps(parts).encode())

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from augment.errors import FailedError, InputError, UsageError
 from smallgan.core import weights
-from smallgan.metrics.features.networks import ARCHITECTURES, fold_batch_norms, to_bfloat16
+from smallgan.core.device import float32_math
+from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
 from smallgan.metrics.features.onnx_card import is_onnx
+from smallgan.tables.dotted import load
+from smallgan.tables.feature_networks import FEATURE_NETWORKS, PUBLISHED
 
-PUBLISHED = "inception-v3-tf2015"
-"""The network whose Inception Score may be called that without a further word."""
 PRECISIONS = ("fp32", "bf16")
 _PENDING_BYTES = 256 << 20
 """Most memory for images that wait for others of their size."""
@@ -79,19 +79,17 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
         if precision != "fp32":
             raise UsageError(f"--precision {precision}: {name} has a precision of its own; leave it out")
         return _own_net(Path(name), device)
+    asked = name is not None
     if name is None:
         name = PUBLISHED if weights.locate(PUBLISHED).is_file() else weights.SHIPPED_FEATURES
-        note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
-    else:
-        note = None
-    card = weights.card(name)
-    if name not in ARCHITECTURES:
-        raise UsageError(f"--features {name}: no feature network; there are {', '.join(ARCHITECTURES)}")
+    note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
+    if name not in FEATURE_NETWORKS:
+        raise UsageError(f"--features {name}: {FEATURE_NETWORKS.unknown(name)}")
+    spec, card = FEATURE_NETWORKS[name], weights.card(name)
     path, sha256 = weights.find(name)
-    architecture = ARCHITECTURES[name]
     tensors = weights.read_tensors(path)
     try:
-        module = architecture.build(tensors)
+        module: nn.Module = load(spec.build)(tensors)
     except (KeyError, RuntimeError) as error:
         raise InputError(
             f"{path}: holds {len(tensors)} tensors, but not those of {card.title}; fetch it again"
@@ -101,21 +99,19 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
     if precision == "bf16":
         to_bfloat16(module)
     module.to(device).to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        _, logits = module(torch.zeros((1, 64, 64, 3), dtype=torch.uint8, device=device))
     net = FeatureNet(
         name=name,
         label=card.title,
         sha256=sha256,
-        resize=architecture.resize,
+        resize=spec.resize,
         precision=precision,
-        num_features=architecture.num_features,
-        num_logits=logits.shape[1],
+        num_features=spec.num_features,
+        num_logits=spec.num_logits,
         forward=module,
         device=device,
-        note=_shipped_note() if name == weights.SHIPPED_FEATURES else None,
+        note=note,
     )
-    return net, note
+    return net, None if asked else note
 
 
 def extract(
@@ -201,8 +197,7 @@ def _stacked(bucket: list[tuple[int, Pixels]]) -> tuple[list[int], Pixels]:
 
 def _forward(net: FeatureNet, batch: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
-    full_precision = torch.backends.cudnn.flags(allow_tf32=False) if net.device.type == "cuda" else nullcontext()
-    with torch.inference_mode(), full_precision:
+    with torch.inference_mode(), float32_math("fp32"):
         features, logits = net.forward(torch.from_numpy(batch).to(net.device))
     return features.float().cpu().numpy(), logits.float().cpu().numpy()
 

@@ -18,7 +18,7 @@ from smallgan.metrics.features.cache import Kept
 from smallgan.metrics.features.extract import FeatureNet, Features, extract
 
 _MOST_NAMED = 10
-Fitted = tuple[int, str]
+Resize = tuple[int, str]
 """Side in pixels and one of `RESIZE_MODES`: how images become squares before the network's own resize."""
 
 
@@ -38,7 +38,7 @@ def set_features(
     net: FeatureNet,
     what: str,
     *,
-    fitted: Fitted | None = None,
+    resize: Resize | None = None,
     expected: str | None = None,
     skip_bad: bool = False,
 ) -> Extracted:
@@ -48,18 +48,18 @@ def set_features(
         images: any set.
         net: from `feature_net`.
         what: "features of fakes", for the progress.
-        fitted: how the images become squares first; None takes them as they are.
+        resize: how the images become squares first; None takes them as they are.
         expected: the fingerprint that the set must have; None where any will do.
         skip_bad: leave unreadable files out and list them, instead of stopping.
 
     Raises:
         InputError: files that cannot be read (all named at once, before the work), or another fingerprint.
     """
-    found = _looked_up(images, net, what, fitted, expected) if not skip_bad else None
+    found = _looked_up(images, net, what, resize, expected) if not skip_bad else None
     if found is not None:
         return found
     images = readable(images, skip_bad=skip_bad)
-    found = _looked_up(images, net, what, fitted, expected) if skip_bad else None
+    found = _looked_up(images, net, what, resize, expected) if skip_bad else None
     if found is not None:
         return found
     facts = [images.info(index) for index in range(len(images))]
@@ -67,9 +67,9 @@ def set_features(
     height, width = next(iter(sizes))
     side = height if len(sizes) == 1 and height == width else None
     with progress(what, len(images)) as advance:
-        features = extract(_pixels(images, fitted), net, progress=advance)
+        features = extract(_pixels(images, resize), net, progress=advance)
     known = fingerprint([each.sha256 for each in facts])
-    cache.store(_name(images, net, known, fitted), Kept(features, side))
+    cache.store(_name(images, net, known, resize), Kept(features, side))
     return Extracted(features, known, side)
 
 
@@ -101,7 +101,7 @@ def readable(images: ImageSet, *, skip_bad: bool) -> ImageSet:
 
 
 def _looked_up(
-    images: ImageSet, net: FeatureNet, what: str, fitted: Fitted | None, expected: str | None
+    images: ImageSet, net: FeatureNet, what: str, resize: Resize | None, expected: str | None
 ) -> Extracted | None:
     """Return the features from the cache, for which files are hashed and not decoded. Raises InputError."""
     try:
@@ -113,19 +113,19 @@ def _looked_up(
             f"{images.path}: the images are not those that the run was trained on (fingerprint then "
             f"{expected[:16]}, now {known[:16]}); put them back, or name reals with --real"
         )
-    kept = cache.find(_name(images, net, known, fitted))
+    kept = cache.find(_name(images, net, known, resize))
     if kept is None or len(kept.features) != len(images):
         return None
     say(f"{what}: {len(images)} from the cache")
     return Extracted(kept.features, known, kept.side)
 
 
-def _name(images: ImageSet, net: FeatureNet, known: str, fitted: Fitted | None) -> str:
-    how = "as they are" if fitted is None else f"{fitted[1]} to {fitted[0]}"
+def _name(images: ImageSet, net: FeatureNet, known: str, resize: Resize | None) -> str:
+    how = "as they are" if resize is None else f"{resize[1]} to {resize[0]}"
     return cache.key(f"{known}, read by {images.rules}, {how}", net)
 
 
-def _pixels(images: ImageSet, fitted: Fitted | None) -> Iterator[Pixels]:
+def _pixels(images: ImageSet, resize: Resize | None) -> Iterator[Pixels]:
     for index in range(len(images)):
         pixels = images.load(index).image.pixels
-        yield pixels if fitted is None else resize_square(pixels, *fitted)
+        yield pixels if resize is None else resize_square(pixels, *resize)

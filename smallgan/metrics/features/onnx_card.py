@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
+from augment.core.suggest import nearest
 from augment.errors import InputError
 
 CARD_SUFFIXES = (".yaml", ".yml")
@@ -22,6 +31,12 @@ def _pair(value: Any) -> Any:
 
 def _three(value: Any) -> Any:
     return (value, value, value) if isinstance(value, int | float) else value
+
+
+def _different(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] == value[1]:
+        raise ValueError("needs two different numbers")
+    return value
 
 
 class _Part(BaseModel):
@@ -49,28 +64,18 @@ class OnnxCard(_Part):
     """The ONNX file, relative to the card; None: the one that has the card's name."""
     input: str
     """Name of the network's input."""
-    size: Annotated[tuple[int, int], BeforeValidator(_pair)]
+    size: Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]
     """Height and width in pixels, or one number for both."""
-    range: tuple[float, float]
+    range: Annotated[tuple[float, float], AfterValidator(_different)]
     """What black and white become: [0, 255], [0, 1] or [-1, 1]."""
     mean: Annotated[Three, BeforeValidator(_three)] = (0.0, 0.0, 0.0)
-    std: Annotated[Three, BeforeValidator(_three)] = (1.0, 1.0, 1.0)
+    std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], BeforeValidator(_three)] = (1.0, 1.0, 1.0)
     layout: Literal["nchw", "nhwc"] = "nchw"
     channels: Literal["rgb", "bgr", "gray"] = "rgb"
     """`gray` gives one channel, 0.299 R + 0.587 G + 0.114 B; of mean and std the first number counts."""
     resize: Literal["bilinear", "bicubic", "none"] = "bilinear"
     """Images are stretched to `size`, with antialiasing; `none` refuses images of another size."""
     outputs: Outputs
-
-    @model_validator(mode="after")
-    def _sound(self) -> OnnxCard:
-        if min(self.size) < 1:
-            raise ValueError(f"size needs positive numbers, found {list(self.size)}")
-        if self.range[0] == self.range[1]:
-            raise ValueError(f"range needs two different numbers, found {list(self.range)}")
-        if min(self.std) <= 0:
-            raise ValueError(f"std needs positive numbers, found {list(self.std)}")
-        return self
 
     @property
     def preparation(self) -> str:
@@ -164,13 +169,11 @@ def _mistake(location: tuple[int | str, ...], kind: str, message: str, found: An
     key = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
         known = [*OnnxCard.model_fields, *(f"outputs.{name}" for name in Outputs.model_fields)]
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        return f"{key}: no such key" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}")
+        return f"{key}: no such key; did you mean {nearest(key, known)!r}? There are {', '.join(known)}"
     if kind == "missing":
         return f"{key}: missing"
-    return (
-        f"{key}: {message[0].lower()}{message[1:]}, found {found!r}" if key else message.removeprefix("Value error, ")
-    )
+    message = message.removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}, found {found!r}"
 
 
 def _numbers(values: Three) -> str:

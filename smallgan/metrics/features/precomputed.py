@@ -24,8 +24,8 @@ _SUFFIX = ".npz"
 
 
 @dataclass(frozen=True)
-class Given:
-    """The features in a file."""
+class Precomputed:
+    """Features read from a file."""
 
     path: Path
     features: Features
@@ -36,7 +36,7 @@ class Given:
     weights_sha256: str | None
 
 
-def is_given(path: Path) -> bool:
+def is_precomputed(path: Path) -> bool:
     """Tell whether `path` is an .npz that holds features and not images."""
     if path.suffix.lower() != _SUFFIX or not path.is_file():
         return False
@@ -47,7 +47,7 @@ def is_given(path: Path) -> bool:
         return False
 
 
-def read_given(path: Path) -> Given:
+def read_precomputed(path: Path) -> Precomputed:
     """Return the features in `path`. Raises InputError that says what it holds instead."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -63,11 +63,11 @@ def read_given(path: Path) -> Given:
         digest.update(f"{array.shape}".encode())
         digest.update(np.ascontiguousarray(array, np.float64).data)
     texts = [str(arrays[name]) if name in arrays else None for name in ("network", "weights_sha256")]
-    return Given(path, Features(features, logits), digest.hexdigest(), texts[0], texts[1])
+    return Precomputed(path, Features(features, logits), digest.hexdigest(), texts[0], texts[1])
 
 
-def given_net(fake: Given, real: Given | None) -> FeatureNet:
-    """Return what stands in the place of a network in scores of given features. Raises InputError (two networks)."""
+def precomputed_net(fake: Precomputed, real: Precomputed | None) -> FeatureNet:
+    """Return what stands for the network in scores of precomputed features. Raises InputError (two networks)."""
     width, num_logits = fake.features.features.shape[1], fake.features.logits.shape[1]
     if real is not None:
         other = real.features.features.shape[1]
@@ -78,11 +78,11 @@ def given_net(fake: Given, real: Given | None) -> FeatureNet:
                 f"{other} of {real.network or 'a network without a name'}; needed both from one network"
             )
     if fake.network is None:
-        name, sha256 = "given features", f"not known; given {fake.fingerprint[:16]}"
+        name, sha256 = "precomputed features", f"not known; features {fake.fingerprint[:16]}"
         note = f"{fake.path.name} does not name its network (array `network`), so its scores compare with no others"
     else:
-        name, sha256 = f"{fake.network} (given)", fake.weights_sha256 or "not known"
-        note = f"features as given in {fake.path.name}: that {fake.network} made them is what the file says"
+        name, sha256 = f"{fake.network} (precomputed)", fake.weights_sha256 or "not known"
+        note = f"precomputed features of {fake.path.name}: that {fake.network} made them is what the file says"
     return FeatureNet(
         name=name,
         label=name,
@@ -110,4 +110,4 @@ def _matrix(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _refuse(_pixels: Tensor) -> tuple[Tensor, Tensor]:
-    raise FailedError("features that were given have no network to run")
+    raise FailedError("precomputed features have no network to run")

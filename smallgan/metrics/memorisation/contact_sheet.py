@@ -74,7 +74,9 @@ def most_alike(fake: Vectors, original: Vectors, added: Vectors | None, most: in
     return found
 
 
-def sheet(found: Sequence[Near], fakes: PixelsOf, originals: PixelsOf, added: PixelsOf, columns: int = 10) -> Pixels:
+def draw_sheet(
+    found: Sequence[Near], fakes: PixelsOf, originals: PixelsOf, added: PixelsOf, columns: int = 10
+) -> Pixels:
     """Return the picture: blocks of rows, each row named at its left, the distances in numbers below each block.
 
     Args:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
+from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult, subsample_interval
 
 
 def nearest(fake: Vectors, real: Vectors) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -35,9 +36,9 @@ def nearest(fake: Vectors, real: Vectors) -> tuple[NDArray[np.float64], NDArray[
             squares = squares_between(points, np.asarray(real[columns], np.float64) - center)
             column = squares.argmin(axis=1)
             found = squares[np.arange(len(squares)), column]
-            closer = found < least[rows]
-            least[rows][closer] = found[closer]
-            which[rows][closer] = columns.start + column[closer]
+            is_less = found < least[rows]
+            least[rows][is_less] = found[is_less]
+            which[rows][is_less] = columns.start + column[is_less]
     return np.sqrt(least), which
 
 
@@ -81,3 +82,19 @@ def kth_square_within(x: Vectors, k: int) -> NDArray[np.float64]:
             least = np.partition(candidates, k - 1, axis=1)[:, :k]
         result[rows] = least.max(axis=1)
     return result
+
+
+def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `nn`: the mean distance of fakes to their nearest reals."""
+    distances = nearest_distance(*inputs.pair)
+    parts = {"median": float(np.median(distances)), "smallest": float(distances.min())}
+    value = float(distances.mean())
+    interval = subsample_interval(
+        value, lambda fake, real: float(nearest_distance(fake, real).mean()), inputs.pair, options, 1
+    )
+    return MetricResult(value, parts=parts, interval=interval and (max(0.0, interval[0]), interval[1]))
+
+
+def checks() -> list[Case]:
+    """Return a right-angled triangle."""
+    return [Case("3, 4, 5", 5.0, lambda: nearest_distance(np.array([[3.0, 4.0]]), np.zeros((1, 2)))[0])]

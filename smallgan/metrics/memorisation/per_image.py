@@ -1,4 +1,4 @@
-"""A closer look at each fake: its nearest real and whether it is a copy, its class, and a sheet of the most copied."""
+"""What is known of each fake: its nearest real and whether it is a copy, its class, and a sheet of the most copied."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import Pixels
-from smallgan.metrics.memorisation.contact_sheet import most_alike, sheet
+from smallgan.metrics.memorisation.contact_sheet import draw_sheet, most_alike
 from smallgan.metrics.memorisation.nearest import nearest
 from smallgan.metrics.memorisation.rates import near_threshold
-from smallgan.metrics.target_class import classes_of_reals, concentration
+from smallgan.metrics.target_class import classes_of_reals, target_share
 
 if TYPE_CHECKING:
     from smallgan.metrics.features.extract import Features
@@ -70,7 +70,7 @@ def rows_of(
     if fake.logits.shape[1]:
         if target is None and real is not None:
             target = classes_of_reals(real.logits)
-        found = concentration(fake.logits, target or (0,))
+        found = target_share(fake.logits, target or (0,))
         columns |= {"top_class": found.top.tolist(), "top_probability": found.top_probability.tolist()}
         if target:
             columns["target_probability"] = found.probability.tolist()
@@ -97,4 +97,4 @@ def worst_sheet(fake: Features, fakes: Pictures, real: Features | None, reals: P
     if real is None or reals is None:
         raise UsageError("--worst: shows fakes beside their nearest reals, and there are none; name some with --real")
     found = most_alike(fake.features, real.features, None, _MOST_TILES)
-    return sheet(found, fakes.pixels_of, reals.pixels_of, reals.pixels_of)
+    return draw_sheet(found, fakes.pixels_of, reals.pixels_of, reals.pixels_of)

@@ -16,14 +16,18 @@ A network that ignores mirroring calls mirrored copies copies too, and one that 
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from augment.errors import InputError
+from augment.errors import InputError, UsageError
 from smallgan.metrics.distances import Vectors
-from smallgan.metrics.memorisation.nearest import nearest, nearest_distance, nearest_within
+from smallgan.metrics.intervals import Matrix
+from smallgan.metrics.measure import CHECK_IMAGES, Case, MetricInputs, MetricOptions, MetricResult, share_interval
+from smallgan.metrics.memorisation.nearest import nearest_distance, nearest_within
 
 _REALS_FOR_A_PAIR = 200
 
@@ -36,23 +40,6 @@ class Threshold:
     """Greater than 0."""
     expected: float
     """Share of new images from the source of the reals that would fall below it."""
-
-
-@dataclass(frozen=True)
-class Memorisation:
-    """What was copied, and which images to look at."""
-
-    copy_rate: float
-    """Share of fakes nearer than the threshold to a real."""
-    repeat_rate: float
-    """Share of fakes nearer than the threshold to another fake; NaN for a single fake, which has no other."""
-    threshold: Threshold
-    distances: NDArray[np.float64]
-    """n: each fake's distance to its nearest real."""
-    rows: NDArray[np.intp]
-    """n: the row of that real."""
-    worst: NDArray[np.intp]
-    """n: rows of the fakes, the most copied first: the order of a contact sheet."""
 
 
 def near_threshold(real: Vectors) -> Threshold:
@@ -74,36 +61,14 @@ def near_threshold(real: Vectors) -> Threshold:
     return Threshold(float(within[rank - 1]), rank / (len(within) + 1))
 
 
-def memorisation(fake: Vectors, real: Vectors) -> Memorisation:
-    """Return how many fakes are copies or repeats, and which.
-
-    Args:
-        fake: n x F features.
-        real: m x F features of the images that were learned from, at least three of them different.
-
-    Raises:
-        InputError: there are fewer reals than that.
-
-    Of the fakes 0.9, 3 and 3.1 the first is nearer than 1 to a real, the others are so to each other:
-
-    >>> found = memorisation(np.array([[0.9], [3.0], [3.1]]), np.array([[0.0], [1.0], [5.0]]))
-    >>> round(found.copy_rate, 3), round(found.repeat_rate, 3), found.worst.tolist()
-    (0.333, 0.667, [0, 2, 1])
-    """
-    threshold = near_threshold(real)
-    distances, rows = nearest(fake, real)
-    return Memorisation(
-        float(np.mean(distances < threshold.distance)),
-        repeat_rate(fake, threshold),
-        threshold,
-        distances,
-        rows,
-        np.argsort(distances, kind="stable"),
-    )
-
-
 def copy_rate(fake: Vectors, real: Vectors) -> float:
-    """Return `memorisation(...).copy_rate` alone."""
+    """Return the share of fakes nearer than `near_threshold(real)` to a real. Raises InputError as that does.
+
+    Of the fakes 0.9, 3 and 3.1 the first is nearer than 1 to a real:
+
+    >>> round(copy_rate(np.array([[0.9], [3.0], [3.1]]), np.array([[0.0], [1.0], [5.0]])), 3)
+    0.333
+    """
     return float(np.mean(nearest_distance(fake, real) < near_threshold(real).distance))
 
 
@@ -130,3 +95,84 @@ def leak_rate(fake: Vectors, original: Vectors, augmented: Vectors) -> float:
     0.5
     """
     return float(np.mean(nearest_distance(fake, augmented) < nearest_distance(fake, original)))
+
+
+def measure_copies(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `copies`."""
+    threshold = near_threshold(inputs.pair[1])
+    return _rate(copy_rate(*inputs.pair), threshold, copy_rate, inputs, options)
+
+
+def measure_repeats(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `repeats`. Raises UsageError for a single fake."""
+    threshold = near_threshold(inputs.pair[1])
+    value = repeat_rate(inputs.pair[0], threshold)
+    if math.isnan(value):
+        raise UsageError("--metrics repeats: one image has no other to repeat; give at least two")
+    return _rate(value, threshold, lambda fake, real: repeat_rate(fake, near_threshold(real)), inputs, options)
+
+
+def _rate(
+    value: float,
+    threshold: Threshold,
+    rate: Callable[[Vectors, Vectors], float],
+    inputs: MetricInputs,
+    options: MetricOptions,
+) -> MetricResult:
+    num_real = len(inputs.pair[1])
+    note = (
+        f"{num_real} real(s): what counts as a copy is the distance of the two nearest of them, one number; from "
+        f"{_REALS_FOR_A_PAIR - 1} reals on it is their 1 % point"
+    )
+    return MetricResult(
+        value,
+        parts={"expected": threshold.expected, "threshold": threshold.distance},
+        notes=(note,) if num_real < _REALS_FOR_A_PAIR - 1 else (),
+        interval=share_interval(value, rate, inputs.pair, options, 6),
+    )
+
+
+def measure_leak(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Return the metric `leak`."""
+    assert inputs.augmented is not None
+    fake, real = inputs.pair
+    augmented = inputs.augmented.features
+    value = leak_rate(fake, real, augmented)
+    # A name for the augmented images, which stand in no other place of a score's identity.
+    digest = hashlib.sha256(np.ascontiguousarray(augmented).tobytes()).hexdigest()[:12]
+    note = (
+        f"{len(augmented)} augmented image(s) against {len(real)} original(s): the larger set is nearer by its number "
+        "alone; give as many of both"
+    )
+    return MetricResult(
+        value,
+        parts={"num_augmented": float(len(augmented))},
+        notes=(note,) if len(augmented) != len(real) else (),
+        interval=share_interval(value, leak_rate, (fake, real, augmented), options, 1),
+        estimator=f"nearer to one of {len(augmented)} augmented images ({digest}) than to any original",
+    )
+
+
+def _pairs_on_a_line() -> Matrix:
+    """Return pairs of reals a quarter apart, each one apart from the next pair."""
+    grid = np.repeat(np.arange(CHECK_IMAGES, dtype=np.float64), 2)[:, None]
+    grid[1::2] += 0.25
+    return grid
+
+
+def checks_copies() -> list[Case]:
+    """Return five fakes, three of them within a pair of reals."""
+    fakes = np.array([[7.1], [7.6], [90.125], [300.5], [301.0]])
+    return [Case("pairs on a line", 0.6, lambda: copy_rate(fakes, _pairs_on_a_line()))]
+
+
+def checks_repeats() -> list[Case]:
+    """Return five fakes, two of them alike."""
+    fakes = np.array([[1.0], [1.1], [5.0], [9.0], [20.0]])
+    return [Case("two of five fakes alike", 0.4, lambda: repeat_rate(fakes, near_threshold(_pairs_on_a_line())))]
+
+
+def checks_leak() -> list[Case]:
+    """Return two of four fakes nearer to 5 than to 0."""
+    fakes, originals = np.array([[-1.0], [-1.5], [6.5], [15.0]]), np.zeros((4, 1))
+    return [Case("originals at 0, augmented at 5", 0.5, lambda: leak_rate(fakes, originals, originals + 5))]

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from augment.core.files import make_folder, write_bytes, write_json
 from augment.errors import InputError
-from augment.imaging.codec import encode_png
-from smallgan.core.console import say
-from smallgan.core.device import choose_device
+from augment.imaging.codec import Pixels, encode_png
 from smallgan.core.run_dir import RunDir
-from smallgan.metrics.features.extract import extract, feature_net
+from smallgan.metrics.distances import Vectors
+from smallgan.metrics.features.extract import FeatureNet, extract
 from smallgan.metrics.features.image_sets import sample_features
-from smallgan.metrics.memorisation.contact_sheet import Near, most_alike, sheet
+from smallgan.metrics.memorisation.contact_sheet import Near, draw_sheet, most_alike
 from smallgan.metrics.memorisation.rates import near_threshold
-from smallgan.metrics.score_paths import default_num_fake
-from smallgan.report.copies import FACTS
+from smallgan.metrics.memorisation.sheet_facts import FACTS, PICTURE, Neighbour, SheetFacts
 from smallgan.sampling.latents import sample_pixels
-from smallgan.sampling.loading import load_model
-from smallgan.tables.recipe import read_recipe
-from smallgan.training.data import TrainingData, load_data
+from smallgan.sampling.loading import Model
 
-PICTURE = "worst.png"
 _SHOWN, _COLUMNS = 12, 6
 """Fakes on the sheet, and how many stand side by side: it is shown as wide as a phone."""
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The images that a run was trained on, all squares of one size."""
+
+    originals: Pixels
+    """N x S x S x 3."""
+    original_names: Sequence[str]
+    added: Pixels
+    """What augmentation added, A x S x S x 3."""
+    added_names: Sequence[str]
 
 
 def sheet_of(run: RunDir, step: int, seed: int) -> Path:
@@ -34,60 +40,50 @@ def sheet_of(run: RunDir, step: int, seed: int) -> Path:
     return run.samples / f"step-{step:06d}-nearest-seed{seed}" / PICTURE
 
 
-def write_nearest(run: RunDir, checkpoint: str, device: str) -> Path:
-    """Write worst.png, and worst.json with its distances, of the samples that are scored; return the picture's path.
+def write_nearest(
+    run: RunDir, model: Model, net: FeatureNet, trained_on: TrainingImages, num_fake: int, seed: int
+) -> Path:
+    """Write worst.png, and worst.json with its distances, of samples of a run; return the picture's path.
 
-    Compared are as many samples as a snapshot is scored on, with the very images that were trained on: the originals,
-    and what augmentation added to them. Same checkpoint, same images, same bytes.
+    Same checkpoint, same images, same bytes.
 
     Args:
-        run: trained.
-        checkpoint: "last", "best" or a step.
-        device: as `choose_device` takes it.
+        run: whose folder takes the files.
+        model: a checkpoint of it.
+        net: in whose features images are near.
+        trained_on: the very images that it was trained on.
+        num_fake: samples that are searched, as many as a snapshot is scored on.
+        seed: of the samples.
 
-    Raises the errors of the parts: InputError, UsageError, OutputError, FailedError.
+    Raises the errors of the parts: InputError, OutputError, FailedError.
     """
-    chosen, recipe = choose_device(device), read_recipe(run.recipe)
-    model = load_model(run.path, chosen, checkpoint)
-    data = load_data(recipe, chosen)
-    net, note = feature_net(recipe.score.features, chosen)
-    if note and net.note is None:
-        say(note)
-    images = data.mixture.images
-    kept = [place for place, image in enumerate(images) if image.origin == "original"]
-    others = [place for place, image in enumerate(images) if image.origin != "original"]
-    samples = sample_pixels(model, recipe.score.num_fake or default_num_fake(len(data.reals)), recipe.seed)
-    # Only the originals are worth keeping: all cells share them.
-    originals = sample_features(data.originals, net, "features of originals").features
-    added = extract(data.mixture.pixels[others], net).features if others else None
+    samples = sample_pixels(model, num_fake, seed)
+    # Only the originals are worth keeping: all variants share them.
+    originals = sample_features(trained_on.originals, net, "features of originals").features
+    added = extract(trained_on.added, net).features if len(trained_on.added) else None
     found = most_alike(extract(samples, net).features, originals, added, _SHOWN)
-    pixels = data.mixture.pixels
-    picture = sheet(
-        found,
-        samples.__getitem__,
-        lambda row: np.asarray(pixels[kept[row]]),
-        lambda row: np.asarray(pixels[others[row]]),
-        _COLUMNS,
+    picture = draw_sheet(
+        found, samples.__getitem__, trained_on.originals.__getitem__, trained_on.added.__getitem__, _COLUMNS
     )
-    facts = {
-        "step": model.step,
-        "seed": recipe.seed,
-        "features": net.name,
-        "weights_sha256": net.sha256,
-        "num_fake": len(samples),
-        "num_originals": len(kept),
-        "num_added": len(others),
-        "copy_distance": _copy_distance(originals),
-        "nearest": [_row(one, data, others) for one in found],
-    }
-    path = sheet_of(run, model.step, recipe.seed)
+    facts = SheetFacts(
+        step=model.step,
+        seed=seed,
+        features=net.name,
+        weights_sha256=net.sha256,
+        num_fake=num_fake,
+        num_originals=len(trained_on.originals),
+        num_added=len(trained_on.added),
+        copy_distance=_copy_distance(originals),
+        nearest=tuple(_row(one, trained_on) for one in found),
+    )
+    path = sheet_of(run, model.step, seed)
     make_folder(path.parent)
-    write_json(path.with_name(FACTS), facts)
+    write_json(path.with_name(FACTS), facts.model_dump(by_alias=True))
     write_bytes(path, encode_png(picture))
     return path
 
 
-def _copy_distance(originals: Any) -> float | None:
+def _copy_distance(originals: Vectors) -> float | None:
     """Return the distance below which the metric "copies" counts a fake as one, None with too few originals."""
     try:
         return _short(near_threshold(originals).distance)
@@ -95,15 +91,14 @@ def _copy_distance(originals: Any) -> float | None:
         return None
 
 
-def _row(one: Near, data: TrainingData, others: list[int]) -> dict[str, Any]:
-    images = data.mixture.images
-    return {
-        "sample": one.fake,
-        "original": data.summary["names"][one.original],
-        "distance": _short(one.distance),
-        "added": None if one.added is None else images[others[one.added]].name,
-        "added_distance": None if one.added_distance is None else _short(one.added_distance),
-    }
+def _row(one: Near, trained_on: TrainingImages) -> Neighbour:
+    return Neighbour(
+        sample=one.fake,
+        original=trained_on.original_names[one.original],
+        distance=_short(one.distance),
+        added=None if one.added is None else trained_on.added_names[one.added],
+        added_distance=None if one.added_distance is None else _short(one.added_distance),
+    )
 
 
 def _short(value: float) -> float:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from smallgan.tables.options import Options
-from smallgan.training.step import StepContext
+from smallgan.training.step import AdversarialLoss, StepContext
 
 
-class LSGAN:
+class LSGAN(AdversarialLoss):
     """1/2 E (D(x) - 1)^2 + 1/2 E D(g)^2, and for the generator 1/2 E (D(g) - 1)^2."""
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
 
     def discriminator(self, real: Tensor, fake: Tensor, _context: StepContext) -> Tensor:
         """Return the discriminator's loss."""

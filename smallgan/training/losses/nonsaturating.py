@@ -5,18 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from smallgan.tables.options import Options
-from smallgan.training.step import StepContext
+from smallgan.training.step import AdversarialLoss, StepContext
 
 
-class Nonsaturating:
+class Nonsaturating(AdversarialLoss):
     """E softplus(-D(x)) + E softplus(D(g)), and for the generator E softplus(-D(g)).
 
     The generator's gradient does not vanish while the discriminator wins.
     """
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
 
     def discriminator(self, real: Tensor, fake: Tensor, _context: StepContext) -> Tensor:
         """Return the discriminator's loss."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from smallgan.tables.options import Options
-from smallgan.training.step import StepContext
+from smallgan.training.step import AdversarialLoss, StepContext
 
 
-class Relativistic:
+class Relativistic(AdversarialLoss):
     """E softplus(-(D(x) - D(g))), and for the generator E softplus(-(D(g) - D(x)))."""
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
 
     def discriminator(self, real: Tensor, fake: Tensor, _context: StepContext) -> Tensor:
         """Return the discriminator's loss."""

@@ -296,6 +296,7 @@ build.build(make_plan(source, "hflip+contrast", ratio="1:2", size=24), source, P
 """
 
 
+@pytest.mark.process
 def test_killed_and_run_again_equals_never_killed(tiny_set, tmp_path):
     source = open_source(tiny_set)
     plan = make_plan(source, "hflip+contrast", ratio="1:2", size=24)

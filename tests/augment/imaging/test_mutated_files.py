@@ -136,6 +136,7 @@ def peak_of(folder):
     return int(peak), [word == "True" for word in refused]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_bombs_stay_below_a_gigabyte(tmp_path):
     side, squeeze = 30_000, zlib.compressobj(1)
@@ -149,6 +150,7 @@ def test_bombs_stay_below_a_gigabyte(tmp_path):
     assert peak < MAX_BYTES
 
 
+@pytest.mark.process
 @pytest.mark.real_data
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_all_odd_inputs_stay_below_a_gigabyte(real_data):

@@ -158,6 +158,7 @@ def test_parameters_of_base_classes_in_its_own_files_are_dropped_and_others_kept
     assert own_parameters(written) == {CLASS: "RGBShift", "p": 0.5, "r_shift_limit": [-5, 5], "wrong": 1}
 
 
+@pytest.mark.process
 def test_nothing_is_asked_of_the_network():
     code = (
         "import socket\n"

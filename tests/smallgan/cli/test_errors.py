@@ -44,6 +44,7 @@ def test_one_line_and_exit_code_2(arguments, said, tmp_path, monkeypatch, capsys
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 def test_sigterm_is_ctrl_c_and_ends_in_one_line():
     ready = "import sys, time, smallgan.cli as c; sys.argv = ['smallgan', 'recipes', 'list']\n"

@@ -15,8 +15,13 @@ COMMANDS = {"augment", "train", "sample", "score", "report", "run", "inspect", "
 
 def verbs(command: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every command and group below `command`, by its words."""
-    below = getattr(command, "commands", {})
-    return [words for name, child in below.items() for words in [(*path, name), *verbs(child, (*path, name))]]
+    names = getattr(command, "list_commands", lambda _: [])(None)
+    return [w for name in names for w in [(*path, name), *verbs(child(command, name), (*path, name))]]
+
+
+def child(command: object, name: str) -> object:
+    """The command of that name below `command`; those of the front page are imported here."""
+    return command.get_command(None, name)  # type: ignore[attr-defined]
 
 
 VERBS = verbs(typer.main.get_command(app))
@@ -49,7 +54,7 @@ def test_help_says_what_it_does_and_shows_an_example(words: tuple[str, ...]) -> 
 def test_every_option_is_explained(words: tuple[str, ...]) -> None:
     command = typer.main.get_command(app)
     for word in words:
-        command = command.commands[word]  # type: ignore[attr-defined]
+        command = child(command, word)
     silent = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
     assert silent == []
 

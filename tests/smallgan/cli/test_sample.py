@@ -14,7 +14,7 @@ from augment.core.files import sha256_file
 from augment.imaging.geometry import resize_square
 from augment.sources.readers import open_source
 from smallgan.cli import main
-from smallgan.sampling.latents import Inputs, addresses, draw_inputs, generate, generate_images, latents
+from smallgan.sampling.latents import Inputs, addresses, draw_inputs, generate, generate_images, truncated_latents
 from smallgan.sampling.loading import load_codes, load_model
 
 
@@ -93,7 +93,7 @@ def test_settings_that_differ_go_to_folders_that_differ(sample, made, tmp_path):
 def test_truncation_and_label_reach_the_images(sample, made, tmp_path):
     found, _ = result(sample, "classes", "--count", 2, "--truncation", 0.3, "--label", "cat", "--out", tmp_path / "o")
     assert found["labels"] == [2, 2]
-    inputs = Inputs(latents(addresses(2, 0, None), Z, 0.3), np.array([2, 2]))
+    inputs = Inputs(truncated_latents(addresses(2, 0, None), Z, 0.3), np.array([2, 2]))
     wanted = list(generate(load_model(made / "classes", CPU), inputs))
     np.testing.assert_array_equal(opened(found["files"][2]), wanted[1])
 
@@ -245,12 +245,12 @@ def test_reconstructions_without_originals(sample, made, tmp_path):
         (["dcgan", "--count", "0"], "--count 0: needed at least 1"),
         (["dcgan", "--truncation", "0"], "--truncation 0: needed a number above 0"),
         (["dcgan", "--truncation", "nan"], "--truncation nan"),
-        (["dcgan", "--frames", "4"], "--frames: it goes with --codes or --interpolate"),
-        (["dcgan", "--labels", "y.npy"], "--labels: it goes with --latents"),
+        (["dcgan", "--frames", "4"], "--frames needs --codes or --interpolate"),
+        (["dcgan", "--labels", "y.npy"], "--labels needs --latents"),
         (["dcgan", "--codes", "0,1"], "--codes 0,1: needed --interpolate too"),
         (["dcgan", "--interpolate", "--codes", "0,1"], "no codes of training images"),
         (["dcgan", "--interpolate", "--count", "1"], "at least two latents"),
-        (["dcgan", "--interpolate", "--raw", "o.npy"], "--raw: it says nothing beside --interpolate"),
+        (["dcgan", "--interpolate", "--raw", "o.npy"], "--raw cannot be combined with --interpolate"),
         (["dcgan", "--reconstruct"], "no codes of training images"),
         (["dcgan", "--label", "0"], "no classes to choose from"),
         (["dcgan", "--checkpoint", "77"], "--checkpoint 77"),
@@ -262,18 +262,18 @@ def test_reconstructions_without_originals(sample, made, tmp_path):
         (["adapted", "--interpolate", "--codes", "0,6"], "has codes 0 to 5"),
         (["adapted", "--interpolate", "--codes", "0,x"], "'x' is no code"),
         (["adapted", "--interpolate", "--codes", "4"], "at least two"),
-        (["adapted", "--interpolate", "--codes", "0,1", "--truncation", "1"], "--truncation: it says nothing beside"),
-        (["adapted", "--interpolate", "--codes", "0,1", "--count", "3"], "--count: it says nothing beside --codes"),
+        (["adapted", "--interpolate", "--codes", "0,1", "--truncation", "1"], "--truncation cannot be combined with"),
+        (["adapted", "--interpolate", "--codes", "0,1", "--count", "3"], "--count cannot be combined with --codes"),
         (["dcgan", "--around-codes", "0.3"], "no codes of training images"),
         (["adapted", "--around-codes", "-1"], "--around-codes -1: needed 0 or more"),
         (["adapted", "--around-codes", "nan"], "--around-codes nan: needed 0 or more"),
         (
             ["adapted", "--around-codes", "1", "--truncation", "1"],
-            "--truncation: it says nothing beside --around-codes",
+            "--truncation cannot be combined with --around-codes",
         ),
-        (["adapted", "--reconstruct", "--interpolate"], "--interpolate: it says nothing beside --reconstruct"),
-        (["adapted", "--reconstruct", "--seed", "3"], "--seed: it says nothing beside --reconstruct"),
-        (["adapted", "--latents", "z.npy", "--truncation", "1"], "--truncation: it says nothing beside --latents"),
+        (["adapted", "--reconstruct", "--interpolate"], "--interpolate cannot be combined with --reconstruct"),
+        (["adapted", "--reconstruct", "--seed", "3"], "--seed cannot be combined with --reconstruct"),
+        (["adapted", "--latents", "z.npy", "--truncation", "1"], "--truncation cannot be combined with --latents"),
         (["adapted", "--latents", "z.npy", "--label", "a", "--labels", "y.npy"], "--label and --labels: give one"),
         (["adapted", "--latents", "z.npy", "--labels", "y.npy"], "has no classes"),
         (["adapted", "--latents", "z.npy", "--raw", "o.npy", "--out", "o"], "--raw and --out: give one"),

@@ -33,7 +33,8 @@ DEEP = BigGANDeepConfig(
     n_stats=6,
 )
 QUICK = ["--steps", "2", "--batch-size", "4", "--device", "cpu"]
-PLAIN = ["--set", "score.metrics=[]", "--set", "transfer.perceptual=none"]
+UNSCORED = ["--set", "score.metrics=[]"]
+PLAIN = [*UNSCORED, "--set", "method.perceptual=none"]
 
 
 def filled(network, seed=0):
@@ -44,7 +45,7 @@ def filled(network, seed=0):
 @pytest.fixture(autouse=True)
 def _few_statistics(monkeypatch):
     """Measure an average's moments on 8 batches of 8, which takes less time."""
-    monkeypatch.setattr("smallgan.training.biggan.STATISTICS_BATCH", 8)
+    monkeypatch.setattr("smallgan.training.adversarial.STATISTICS_BATCH", 8)
 
 
 @pytest.fixture
@@ -84,7 +85,8 @@ def one_run(answer):
 
 @pytest.mark.parametrize("method", ["apgc", "bsa"])
 def test_the_first_grid_is_the_pretrained_generators_of_the_mean_class(call, tiny_set, ours, method):
-    run = one_run(call("train", tiny_set, "--transfer", method, "--pretrained", ours, *QUICK, *PLAIN))
+    anywhere = ["--set", "method.around_codes=null"]  # codes start at 0: around them there is one image
+    run = one_run(call("train", tiny_set, "--transfer", method, "--pretrained", ours, *anywhere, *QUICK, *PLAIN))
     network = filled(BigGANGenerator(CONFIG)).to(memory_format=torch.channels_last)
     freeze(network)
     z = torch.from_numpy(normal(0, Stream.GRID_LATENTS, 0, (36, 16)))
@@ -112,7 +114,7 @@ def test_a_run_of_an_adapter_shows_its_pairs_its_losses_and_its_origin(call, tin
     model = load_model(run.path, CPU)
     assert load_codes(model).shape == (12, 16)
     settings = json.loads((run.checkpoint(2) / "state.json").read_text(encoding="utf-8"))
-    assert settings["transfer"]["group_size"] == 8
+    assert settings["method"]["group_size"] == 8
     assert settings["pretrained"]["path"] == str(ours)
 
 
@@ -133,20 +135,20 @@ def test_a_dry_run_prints_the_table_of_adapters_and_writes_nothing(call, tiny_se
     assert "APGC, g = 16: 30,720 weights after the batch norms, 8.00 times BSA's" in err
     trained = next(row["trained in all"] for row in plan["adapters"] if row["adapter"] == "APGC, g = 16")
     assert plan["parameters"] == {"g_ema": trained, "codes": 12 * 16}
-    assert (plan["recipe"]["data"]["size"], plan["recipe"]["train"]["beta1"]) == (32, 0.9)
+    assert (plan["recipe"]["data"]["size"], plan["recipe"]["method"]["beta1"]) == (32, 0.9)
     assert plan["epochs"] == pytest.approx(2 * 4 / 12, abs=0.05)
     assert written() == []
 
 
 def test_fine_tuning_says_which_discriminator_it_has(call, tiny_set, ours, tmp_path):
-    run = one_run(call("train", tiny_set, "--transfer", "finetune", "--pretrained", ours, *QUICK, *PLAIN))
+    run = one_run(call("train", tiny_set, "--transfer", "finetune", "--pretrained", ours, *QUICK, *UNSCORED))
     assert "no pretrained discriminator was found beside" in run.log.read_text(encoding="utf-8")
     assert load_model(run.path, CPU).generator.num_classes == 1
     folder = tmp_path / "138k"
     folder.mkdir()
     saved(folder / "G_ema.pth", state(filled(BigGANGenerator(CONFIG))))
     saved(folder / "D.pth", state(filled(BigGANDiscriminator(CONFIG), 1)))
-    run = one_run(call("train", tiny_set, "--transfer", "finetune", "--pretrained", folder, *QUICK, *PLAIN))
+    run = one_run(call("train", tiny_set, "--transfer", "finetune", "--pretrained", folder, *QUICK, *UNSCORED))
     assert "with the pretrained discriminator" in run.log.read_text(encoding="utf-8")
     assert "loss D" in run.log.read_text(encoding="utf-8")
 
@@ -156,15 +158,15 @@ def test_a_run_from_scratch_can_be_adapted_and_tuned_with_its_own_discriminator(
     for number, path in enumerate(sorted(tiny_set.iterdir())):
         (by_class / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
         path.rename(by_class / "ab"[number % 2] / path.name)
-    small = ["--set", "train.base_width=8", "--set", "train.z_dim=16", "--set", "biggan.shared_dim=6"]
-    run = one_run(call("train", by_class, "--model", "biggan", "--size", "32", *small, *QUICK, *PLAIN))
+    small = ["--set", "model.base_width=8", "--set", "model.z_dim=16", "--set", "model.shared_dim=6"]
+    run = one_run(call("train", by_class, "--model", "biggan", "--size", "32", *small, *QUICK, *UNSCORED))
     model = load_model(run.path, CPU)
     assert model.classes == ("a", "b")
     assert model.generator.num_classes == 2
     assert json.loads((run.checkpoint(2) / "state.json").read_text(encoding="utf-8"))["classes"] == ["a", "b"]
     adapted = one_run(call("train", by_class, "--transfer", "bsa", "--pretrained", run.path, *QUICK, *PLAIN))
     assert load_model(adapted.path, CPU).generator.num_classes == 0
-    tuned = one_run(call("train", by_class, "--transfer", "finetune", "--pretrained", run.path, *QUICK, *PLAIN))
+    tuned = one_run(call("train", by_class, "--transfer", "finetune", "--pretrained", run.path, *QUICK, *UNSCORED))
     assert "with the pretrained discriminator" in tuned.log.read_text(encoding="utf-8")
     assert load_model(tuned.path, CPU).classes == ("a", "b")
 
@@ -173,34 +175,43 @@ def test_a_recipe_with_a_transfer_takes_another_generator(call, tiny_set, ours):
     options = ["--recipe", "quickstart-apgc", "--pretrained", ours, "--dry-run", *QUICK, *PLAIN]
     code, out, err = call("train", tiny_set, *options)
     assert code == 0, err
-    assert json.loads(out)["recipe"]["transfer"]["pretrained"] == str(ours)
+    assert json.loads(out)["recipe"]["method"]["pretrained"] == str(ours)
 
 
-@pytest.mark.parametrize("asked", [["--transfer", "bsa"], ["--set", "transfer.method=bsa"]])
-def test_without_data_the_quickstart_of_transfers_is_used_and_said(call, ours, asked):
+@pytest.mark.parametrize("asked", [["--transfer", "bsa"], ["--set", "method.name=bsa"]])
+def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, asked):
     code, out, err = call("train", *asked, "--pretrained", ours, "--dry-run", *QUICK, *PLAIN)
     assert code == 0, err
-    assert "no DATA given: the recipe quickstart-apgc on the sample set" in err
+    assert "no DATA given: the recipe quickstart-bsa on the sample set" in err
     plan = json.loads(out)
-    assert (plan["recipe"]["transfer"]["method"], plan["recipe"]["transfer"]["lr_decay_every"]) == ("bsa", 400)
+    assert (plan["recipe"]["method"]["name"], plan["recipe"]["method"]["lr_decay_every"]) == ("bsa", 400)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--pretrained", "WEIGHTS"], "--pretrained: say how to adapt it, with --transfer apgc, bsa or finetune"),
-        (["--group-size", "8"], "--group-size: only APGC has groups"),
-        (["--transfer", "bsa", "--pretrained", "WEIGHTS", "--group-size", "8"], "--group-size: only APGC has groups"),
+        (
+            ["--pretrained", "WEIGHTS"],
+            "method.pretrained: read by the methods apgc, bsa and finetune, chosen by --transfer",
+        ),
+        (["--group-size", "8"], "method.group_size: read by the method apgc, chosen by --transfer"),
+        (
+            ["--transfer", "bsa", "--pretrained", "WEIGHTS", "--group-size", "8"],
+            "apgc, chosen by --transfer; this recipe trains by bsa",
+        ),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--size", "64"], "the pretrained generator makes 32 px"),
         (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--group-size", "5"], "1, 2, 4, 8, 16, 32, or 0"),
-        (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--set", "transfer.class_vector=5"], "a class from 0 to 4"),
+        (["--transfer", "apgc", "--pretrained", "WEIGHTS", "--set", "method.class_vector=5"], "a class from 0 to 4"),
         (["--transfer", "finetune", "--pretrained", "DEEP"], "finetune needs a BigGAN of the official layout"),
         (["--transfer", "apgc", "--pretrained", "absent.pth"], "absent.pth: no such file or folder"),
-        (["--transfer", "apgc", "--model", "dcgan"], "a transfer adapts a BigGAN"),
-        (["--transfer", "style"], "transfer.method"),
-        (["--model", "stylegan"], "train.model"),
-        (["--model", "biggan", "--set", "biggan.diffaugment=flip"], "diffaugment: found 'flip'"),
-        (["--model", "biggan", "--set", "biggan.attention=5"], "biggan.attention 5"),
+        (
+            ["--transfer", "apgc", "--model", "dcgan"],
+            "model: read by the method adversarial; this recipe trains by apgc",
+        ),
+        (["--transfer", "style"], "--transfer style: needed one of apgc, bsa, finetune"),
+        (["--model", "stylegan"], "model.name: unknown model 'stylegan'"),
+        (["--model", "biggan", "--set", "method.diffaugment=flip"], "diffaugment: found 'flip'"),
+        (["--model", "biggan", "--set", "model.attention=5"], "model.attention 5"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line_before_anything_is_written(
@@ -241,6 +252,6 @@ def test_a_run_does_not_go_on_with_another_generator_under_the_same_name(call, t
 
 
 def test_a_batch_counts_the_images_that_the_discriminator_saw(call, tiny_set):
-    small = ["--set", "train.base_width=8", "--set", "train.z_dim=16", "--set", "biggan.d_steps=3"]
-    run = one_run(call("train", tiny_set, "--model", "biggan", "--size", "32", *small, *QUICK, *PLAIN))
+    small = ["--set", "model.base_width=8", "--set", "model.z_dim=16", "--set", "method.d_steps=3"]
+    run = one_run(call("train", tiny_set, "--model", "biggan", "--size", "32", *small, *QUICK, *UNSCORED))
     assert read_jsonl(run.stats)[-1]["kimg"] == 2 * 3 * 4 / 1000

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from paths import ROOT
 from PIL import Image
 
@@ -42,6 +43,7 @@ def test_images_are_64_px_rgb_and_all_different() -> None:
     assert apart.min() > 5, "two of the flowers are nearly the same picture"
 
 
+@pytest.mark.process
 def test_program_draws_the_shipped_images_in_any_order() -> None:
     # One level of tolerance: another processor may round a sine differently in its last place.
     draw = "import sys; from flowers import draw; from draw_flowers import SEED; import numpy as np;"

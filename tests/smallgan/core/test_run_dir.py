@@ -75,6 +75,7 @@ def test_a_line_cut_short_by_a_kill_is_left_out_and_an_earlier_broken_one_is_nam
         read_jsonl(path)
 
 
+@pytest.mark.process
 def test_a_second_writer_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
     run = RunDir(tmp_path / "run")
     holder = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The study folder: cells written, read, updated, and refused when broken."""
+"""The study folder: trials written, read, updated, and refused when broken."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -6,67 +6,67 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from augment.errors import InputError
-from smallgan.core.study_dir import Cell, StudyDir, claim_study
+from smallgan.core.study_dir import StudyDir, Trial, claim_study
 
 
-def two_cells():
+def two_trials():
     return [
-        Cell(0, "none", {}, 1, "runs/00-none-seed1", reference=True),
-        Cell(1, "hflip", {"augment.policy": "hflip"}, 1, "runs/01-hflip-seed1"),
+        Trial(0, "none", {}, 1, "runs/00-none-seed1", reference=True),
+        Trial(1, "hflip", {"augment.policy": "hflip"}, 1, "runs/01-hflip-seed1"),
     ]
 
 
-def test_cells_come_back_as_they_were_written_and_updated(tmp_path):
+def test_trials_come_back_as_they_were_written_and_updated(tmp_path):
     study = StudyDir(tmp_path / "study")
     assert not study.exists()
-    study.create("name: a\n", two_cells())
+    study.create("name: a\n", two_trials())
     assert study.exists()
-    assert study.cells() == two_cells()
+    assert study.trials() == two_trials()
     study.update(1, "failed", "a loss became nan")
-    assert [(cell.state, cell.problem) for cell in study.cells()] == [
+    assert [(trial.state, trial.problem) for trial in study.trials()] == [
         ("pending", None),
         ("failed", "a loss became nan"),
     ]
-    assert study.run_of(study.cells()[1]) == study.path / "runs/01-hflip-seed1"
-    assert set(json.loads(study.cells_file.read_text())[0]) == {
-        *("index", "cell", "overrides", "seed", "run", "state", "problem", "reference")
+    assert study.run_of(study.trials()[1]) == study.path / "runs/01-hflip-seed1"
+    assert set(json.loads(study.trials_file.read_text())[0]) == {
+        *("index", "variant", "overrides", "seed", "run", "state", "problem", "reference")
     }
 
 
 def test_updates_at_once_lose_none(tmp_path):
     study = StudyDir(tmp_path)
-    study.create("", [Cell(index, f"c{index}", run=f"runs/{index}") for index in range(16)])
+    study.create("", [Trial(index, f"c{index}", run=f"runs/{index}") for index in range(16)])
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda index: study.update(index, "done"), range(16)))
-    assert {cell.state for cell in study.cells()} == {"done"}
+    assert {trial.state for trial in study.trials()} == {"done"}
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"a": 1}', '[{"index": 0}]', '[{"index": 0, "cell": "a", "state": "happy"}]', '[{"what": 1}]']
+    "text", ["{", '{"a": 1}', '[{"index": 0}]', '[{"index": 0, "variant": "a", "state": "happy"}]', '[{"what": 1}]']
 )
-def test_broken_cells_are_refused_by_file(tmp_path, text):
+def test_broken_trials_are_refused_by_file(tmp_path, text):
     study = StudyDir(tmp_path)
-    study.cells_file.write_text(text)
-    with pytest.raises(InputError, match=r"cells\.json"):
-        study.cells()
+    study.trials_file.write_text(text)
+    with pytest.raises(InputError, match=r"trials\.json"):
+        study.trials()
 
 
 def test_an_absent_study_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"cells\.json: cannot be read"):
-        StudyDir(tmp_path).cells()
+    with pytest.raises(InputError, match=r"trials\.json: cannot be read"):
+        StudyDir(tmp_path).trials()
 
 
 def test_studies_are_numbered(tmp_path):
     assert [claim_study(tmp_path, "a").name, claim_study(tmp_path, "b").name] == ["00000-a", "00001-b"]
 
 
-def test_written_anew_cells_keep_their_states(tmp_path):
+def test_written_anew_trials_keep_their_states(tmp_path):
     study = StudyDir(tmp_path / "study")
-    study.create("name: a\n", two_cells())
+    study.create("name: a\n", two_trials())
     study.update(0, "done")
-    more = [*two_cells(), Cell(2, "vflip", {"augment.policy": "vflip"}, 1, "runs/02-vflip-seed1")]
+    more = [*two_trials(), Trial(2, "vflip", {"augment.policy": "vflip"}, 1, "runs/02-vflip-seed1")]
     study.create("name: b\n", more)
-    assert [cell.state for cell in study.cells()] == ["done", "pending", "pending"]
+    assert [trial.state for trial in study.trials()] == ["done", "pending", "pending"]
     assert study.recipe.read_text(encoding="utf-8") == "name: b\n"
 
 

@@ -14,7 +14,7 @@ from augment.errors import UsageError
 from augment.sources.readers import open_source
 from smallgan.core.run_dir import read_jsonl
 from smallgan.data.split import split
-from smallgan.metrics.score_paths import Settings, score
+from smallgan.metrics.score_paths import ScoreOptions, score
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.data import load_data
 from smallgan.training.train import train
@@ -64,7 +64,7 @@ def tiny(source, **overrides):
         "data.size": 32,
         "data.holdout": 0.25,
         "augment.policy": "hflip",
-        "train.base_width": 8,
+        "model.base_width": 8,
         "train.batch_size": 4,
         "train.steps": 2,
         "score.num_fake": 8,
@@ -98,13 +98,13 @@ def test_the_division_depends_on_no_seed_and_no_name(tiny_set):
 
 
 def test_scores_compare_with_what_was_held_out_and_copies_with_what_was_trained_on(tiny_set, tmp_path):
-    run = train(tiny(tiny_set), out=tmp_path / "run", device="cpu", say=lambda _line: None)
+    run = train(tiny(tiny_set), out=tmp_path / "run", device="cpu", log=lambda _line: None)
     data = json.loads(run.data.read_text(encoding="utf-8"))
     while_training = {line["metric"]: line for line in read_jsonl(run.scores) if line["step"] == 2}
     assert while_training["kmmd"]["identity"]["reals"] == data["holdout"]["fingerprint"]
     assert while_training["kmmd"]["identity"]["num_real"] == 3
     assert while_training["copies"]["identity"]["reals"] == data["fingerprint"]
-    asked = Settings(metrics=("copies", "is", "kmmd"), num_fake=8, device="cpu", worst=tmp_path / "worst.png")
+    asked = ScoreOptions(metrics=("copies", "is", "kmmd"), num_fake=8, device="cpu", worst=tmp_path / "worst.png")
     for each in score(run.path, None, asked):
         assert each.identity == while_training[each.metric]["identity"]
         assert each.value == pytest.approx(while_training[each.metric]["value"], rel=1e-6)
@@ -112,12 +112,12 @@ def test_scores_compare_with_what_was_held_out_and_copies_with_what_was_trained_
 
 
 def test_a_run_does_not_go_on_when_other_images_were_held_out(tiny_set, tmp_path):
-    train(tiny(tiny_set), out=tmp_path / "run", device="cpu", say=lambda _line: None)
+    train(tiny(tiny_set), out=tmp_path / "run", device="cpu", log=lambda _line: None)
     extra = np.random.default_rng(1).integers(0, 256, (32, 40, 3), dtype=np.uint8)
     for number in range(4):
         Image.fromarray(np.roll(extra, number, axis=0)).save(tiny_set / f"more-{number}.png")
     with pytest.raises(UsageError, match="the images are not those that this run began with"):
-        train(tiny(tiny_set, **{"train.steps": 4}), out=tmp_path / "run", device="cpu", say=lambda _line: None)
+        train(tiny(tiny_set, **{"train.steps": 4}), out=tmp_path / "run", device="cpu", log=lambda _line: None)
 
 
 def test_a_mixed_dataset_cannot_be_divided(tiny_set, tmp_path):

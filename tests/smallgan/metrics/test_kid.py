@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from augment.errors import InputError, UsageError
+from augment.errors import InputError
 from smallgan.metrics import distances, kernel_sums
 from smallgan.metrics import kid as module
-from smallgan.metrics.kid import kid, kid_of_subsets
+from smallgan.metrics.kid import kid
 
 
 def plain(fake, real):
@@ -43,22 +43,6 @@ def test_equals_torch_fidelity_with_one_subset_of_all(sets):
     settings = {"kid_subsets": 1, "kid_subset_size": len(fake), "verbose": False}
     theirs = kid_features_to_metric(*(torch.from_numpy(each.astype(np.float64)) for each in (fake, real)), **settings)
     assert kid(fake, real).value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
-    mean, std = kid_of_subsets(fake, real, size=len(fake), num_subsets=1, seed=4)
-    assert mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
-    assert std == 0
-
-
-def test_subsets_scatter_around_the_whole(sets):
-    mean, std = kid_of_subsets(*sets, size=60, num_subsets=50, seed=0)
-    assert mean == pytest.approx(plain(*sets), abs=2 * std)
-    assert std > 0
-    assert kid_of_subsets(*sets, size=60, num_subsets=50, seed=0) == (mean, std)
-
-
-@pytest.mark.parametrize(("size", "num_subsets"), [(98, 1), (1, 1), (5, 0)])
-def test_subsets_that_cannot_be_drawn_are_an_error(sets, size, num_subsets):
-    with pytest.raises(UsageError, match="needed at least 1 subset of 2 to 97 images"):
-        kid_of_subsets(*sets, size=size, num_subsets=num_subsets, seed=0)
 
 
 @pytest.mark.parametrize(("num_fake", "num_real", "word"), [(1, 9, "fake"), (9, 1, "real")])

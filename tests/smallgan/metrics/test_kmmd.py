@@ -39,7 +39,7 @@ def test_equals_ten_lines_of_numpy(sets, block, monkeypatch):
     found = kmmd(*sets)
     value, width = plain(*sets)
     assert found.value == pytest.approx(value, rel=1e-9)
-    assert found.bandwidth == pytest.approx(width, rel=1e-12)
+    assert found.parts["bandwidth"] == pytest.approx(width, rel=1e-12)
 
 
 def test_far_from_the_origin_no_digits_are_lost(sets):

@@ -6,7 +6,7 @@ import pytest
 from smallgan.metrics.inception_score import inception_score
 from smallgan.metrics.kid import kid
 from smallgan.metrics.kmmd import kmmd
-from smallgan.metrics.memorisation.rates import memorisation
+from smallgan.metrics.memorisation.rates import copy_rate
 from smallgan.metrics.precision_recall import precision
 from smallgan.metrics.rbf_multi import mmd2_rbf_multi
 
@@ -14,7 +14,7 @@ COUNT = 4000
 FULL_MATRIX = COUNT * COUNT * 8
 
 
-@pytest.mark.parametrize("metric", [kid, kmmd, mmd2_rbf_multi, precision, memorisation])
+@pytest.mark.parametrize("metric", [kid, kmmd, mmd2_rbf_multi, precision, copy_rate])
 def test_memory_does_not_grow_with_the_pairs(metric):
     rng = np.random.default_rng(0)
     fake, real = (rng.normal(size=(COUNT, 8)).astype(np.float32) for _ in range(2))

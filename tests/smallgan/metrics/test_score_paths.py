@@ -12,7 +12,7 @@ from augment.errors import InputError, MissingError, UsageError
 from augment.sources.image_set import fingerprint
 from smallgan.core.run_dir import read_jsonl
 from smallgan.metrics.score import Score
-from smallgan.metrics.score_paths import Settings, score
+from smallgan.metrics.score_paths import ScoreOptions, score
 
 
 def read_scores(path):
@@ -63,7 +63,7 @@ def mixed_dataset(folder, originals):
 
 
 def test_a_folder_against_itself_is_at_distance_0(tiny_set):
-    scores = by_name(score(tiny_set, tiny_set, Settings(metrics=("is", "kmmd", "nn"))))
+    scores = by_name(score(tiny_set, tiny_set, ScoreOptions(metrics=("is", "kmmd", "nn"))))
     assert scores["kmmd"].value == pytest.approx(0, abs=1e-6)
     assert scores["nn"].value == pytest.approx(0, abs=1e-4)
     assert 1 <= scores["is"].value <= 12
@@ -73,66 +73,66 @@ def test_a_folder_against_itself_is_at_distance_0(tiny_set):
 
 
 def test_without_reals_there_is_an_inception_score_only_and_it_is_said(tiny_set, capsys):
-    assert [each.metric for each in score(tiny_set, None, Settings())] == ["is"]
+    assert [each.metric for each in score(tiny_set, None, ScoreOptions())] == ["is"]
     assert "no reals to compare with, so no KMMD" in capsys.readouterr().err
     with pytest.raises(UsageError, match="--real"):
-        score(tiny_set, None, Settings(metrics=("kmmd",)))
+        score(tiny_set, None, ScoreOptions(metrics=("kmmd",)))
 
 
 def test_reals_are_brought_to_the_size_of_square_fakes(squares, tiny_set):
     cropped, stretched = (
-        by_name(score(squares, tiny_set, Settings(resize_mode=resize_mode)))["kmmd"]
+        by_name(score(squares, tiny_set, ScoreOptions(resize_mode=resize_mode)))["kmmd"]
         for resize_mode in ("crop", "stretch")
     )
     assert cropped.identity["resize"].startswith("reals crop to 32 px, then ")
     assert stretched.identity["resize"].startswith("reals stretch to 32 px, then ")
     assert cropped.value != stretched.value
-    uneven = by_name(score(tiny_set, squares, Settings()))["kmmd"]
-    assert uneven.identity["resize"] == by_name(score(tiny_set, None, Settings()))["is"].identity["resize"]
+    uneven = by_name(score(tiny_set, squares, ScoreOptions()))["kmmd"]
+    assert uneven.identity["resize"] == by_name(score(tiny_set, None, ScoreOptions()))["is"].identity["resize"]
 
 
 def test_of_a_mixed_dataset_the_added_images_are_scored_against_its_originals(tmp_path, squares, capsys):
     mixed = mixed_dataset(tmp_path / "mixed", squares)
-    found = by_name(score(mixed, None, Settings()))["kmmd"]
+    found = by_name(score(mixed, None, ScoreOptions()))["kmmd"]
     assert (found.identity["num_fake"], found.identity["num_real"]) == (5, 5)
     assert "its 5 added images are scored against 5 originals" in capsys.readouterr().err
     turned = tmp_path / "turned"
     turned.mkdir()
     for path in (mixed / "images").glob("*-v.png"):
         shutil.copy(path, turned)
-    assert by_name(score(turned, squares, Settings()))["kmmd"].value == pytest.approx(found.value, rel=1e-9)
+    assert by_name(score(turned, squares, ScoreOptions()))["kmmd"].value == pytest.approx(found.value, rel=1e-9)
 
 
 def test_some_fakes_are_drawn_by_the_seed(tiny_set):
     def scored(seed):
-        [found] = score(tiny_set, None, Settings(num_fake=4, seed=seed))
+        [found] = score(tiny_set, None, ScoreOptions(num_fake=4, seed=seed))
         return found
 
     assert scored(1).identity["num_fake"] == 4
     assert scored(1).value == scored(1).value != scored(2).value
     with pytest.raises(UsageError, match=r"--num-fake 13: .* has 12"):
-        score(tiny_set, None, Settings(num_fake=13))
+        score(tiny_set, None, ScoreOptions(num_fake=13))
 
 
 def test_one_image_and_one_real(tiny_set, squares):
-    [found] = score(squares / "0.png", None, Settings())
+    [found] = score(squares / "0.png", None, ScoreOptions())
     assert found.value == pytest.approx(1)
     assert "1 image(s)" in found.notes[0]
     one = squares / "0.png"
-    assert by_name(score(one, tiny_set, Settings()))["kmmd"].value > 0
+    assert by_name(score(one, tiny_set, ScoreOptions()))["kmmd"].value > 0
     with pytest.raises(InputError, match="at least two different real images"):
-        score(tiny_set, one, Settings())
+        score(tiny_set, one, ScoreOptions())
 
 
 def test_a_bad_file_is_named(squares):
     (squares / "broken.png").write_bytes((squares / "0.png").read_bytes()[:100])
     with pytest.raises(InputError, match=r"broken\.png"):
-        score(squares, None, Settings())
+        score(squares, None, ScoreOptions())
 
 
 def test_published_weights_asked_for_and_absent(tiny_set):
     with pytest.raises(MissingError, match="smallgan weights fetch inception-v3-tf2015"):
-        score(tiny_set, None, Settings(features="inception-v3-tf2015"))
+        score(tiny_set, None, ScoreOptions(features="inception-v3-tf2015"))
 
 
 def run_command(*args):
@@ -166,7 +166,9 @@ def test_command(tiny_set, squares, tmp_path):
         (["--splits", "0"], "--splits 0"),
         (["--resize-mode", "squash"], "--resize-mode squash"),
         (["--num-fake", "0"], "--num-fake 0"),
-        (["--features", "vgg"], "no weights are called 'vgg'"),
+        (["--metrics", "is", "--target", "3"], "--target: read by the metric target only"),
+        (["--augmented", "photos"], "--augmented: read by the metric leak only"),
+        (["--features", "vgg"], "--features vgg: unknown feature network"),
         (["--device", "tpu"], "--device tpu"),
     ],
 )
@@ -197,22 +199,22 @@ def run(tmp_path_factory):
         "data.size": 32,
         "train.steps": 2,
         "train.batch_size": 4,
-        "train.base_width": 8,
+        "model.base_width": 8,
         "train.snapshot_every": 1,
         "score.metrics": [],
     }
-    return train(load_recipe(None, settings), out=folder / "run", device="cpu", say=lambda _line: None)
+    return train(load_recipe(None, settings), out=folder / "run", device="cpu", log=lambda _line: None)
 
 
 def test_a_run_is_scored_on_samples_of_its_own_against_its_originals(run):
-    scores = by_name(score(run.path, None, Settings(device="cpu")))
+    scores = by_name(score(run.path, None, ScoreOptions(device="cpu")))
     identity = scores["kmmd"].identity
     assert (identity["num_fake"], identity["num_real"]) == (100, 6)
     assert identity["reals"] == json.loads(run.data.read_text(encoding="utf-8"))["fingerprint"]
     assert identity["resize"].startswith("reals crop to 32 px, then ")
     assert {(each.run, each.step) for each in scores.values()} == {(run.name, 2)}
     assert read_scores(run.scores)[-2:] == list(scores.values())
-    [first] = score(run.path, None, Settings(device="cpu", metrics=("kmmd",), checkpoint="1", num_fake=4))
+    [first] = score(run.path, None, ScoreOptions(device="cpu", metrics=("kmmd",), checkpoint="1", num_fake=4))
     assert (first.step, first.identity["num_fake"]) == (1, 4)
 
 
@@ -221,10 +223,10 @@ def test_a_run_whose_images_changed_is_not_compared_with_them(run, tmp_path):
     summary = json.loads((copy / "data.json").read_text(encoding="utf-8"))
     (copy / "data.json").write_text(json.dumps(summary | {"fingerprint": "0" * 64}), encoding="utf-8")
     with pytest.raises(InputError, match="not those that the run was trained on"):
-        score(copy, None, Settings(device="cpu"))
+        score(copy, None, ScoreOptions(device="cpu"))
     (copy / "data.json").write_text(json.dumps(summary | {"names": ["gone.png"]}), encoding="utf-8")
     with pytest.raises(InputError, match=r"gone\.png first; .* --real"):
-        score(copy, None, Settings(device="cpu"))
+        score(copy, None, ScoreOptions(device="cpu"))
 
 
 @pytest.mark.real_data

@@ -35,7 +35,7 @@ def outcome(name, fake, real):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.names)
 def test_few_images_have_a_score_or_an_error_with_a_reason(name, count):
     for num_real in COUNTS:
         score = outcome(name, images(count), images(num_real, 1))
@@ -47,19 +47,19 @@ def test_few_images_have_a_score_or_an_error_with_a_reason(name, count):
             assert all(math.isfinite(each) for each in numbers)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.names)
 def test_from_nine_images_on_there_is_an_interval_that_holds_the_score(name):
     score = scored(name, images(20), images(24, 1))
     if name == "fid":
         assert score.interval is None
-        assert score.notes[0].startswith("TOO FEW IMAGES FOR FID: 20 where features of width 16 need 32")
+        assert score.notes[0].startswith("TOO FEW IMAGES FOR FID: 20 where features of width 16 need 32 per set")
     else:
         low, high = score.interval
         assert low <= score.value <= high
         assert low < high
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.names)
 def test_images_that_are_all_alike_have_a_score_or_an_error(name):
     one = images(1)
     alike = Features(one.features.repeat(9, axis=0), one.logits.repeat(9, axis=0))
@@ -73,7 +73,7 @@ def test_images_that_are_all_alike_have_a_score_or_an_error(name):
         assert score.value == 0
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.names)
 def test_reals_that_are_all_alike_have_a_score_or_an_error(name):
     one = images(1)
     alike = Features(one.features.repeat(9, axis=0), one.logits.repeat(9, axis=0))
@@ -92,7 +92,7 @@ def test_a_network_without_classes_cannot_give_what_needs_them():
     assert evaluate(real, real, NET, metrics=["kid"], baselines=True)[0].baseline is not None
 
 
-def test_floors_are_reals_in_the_place_of_fakes():
+def test_baselines_are_reals_in_the_place_of_fakes():
     real = images(60, 1)
     [kid, isc] = evaluate(images(20), real, NET, metrics=["kid", "is"], baselines=True)
     assert (kid.baseline_counts, isc.baseline_counts) == ((20, 40), (20, None))

@@ -5,18 +5,22 @@ import pytest
 import torch
 
 from augment.errors import UsageError
+from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Batch
 from smallgan.models import DCGANDiscriminator, DCGANGenerator, Discriminator, Generator
+from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.dcgan import DCGANTrainer
+from smallgan.training import adversarial
+from smallgan.training.adversarial import build_trainer
+from smallgan.training.diffaugment import diffaugment
 from smallgan.training.ema import measure_statistics, update_ema
 
 CPU = torch.device("cpu")
 
 
 def tiny_trainer(**overrides):
-    settings = {"data.size": 32, "train.base_width": 8, "train.batch_size": 4}
-    return DCGANTrainer(load_recipe(None, settings | overrides), CPU)
+    settings = {"data.size": 32, "model.base_width": 8, "train.batch_size": 4}
+    return build_trainer(load_recipe(None, settings | overrides), CPU)
 
 
 def reals(count=4, size=32):
@@ -87,7 +91,7 @@ def test_freezing_the_discriminator_leaves_the_generators_gradient_bit_identical
     for frozen in (False, True):
         trainer.discriminator.requires_grad_(not frozen)
         trainer.generator.zero_grad()
-        trainer.loss.generator(trainer.discriminator(trainer.generator(z))).backward()
+        trainer.loss.generator(None, trainer.discriminator(trainer.generator(z)), None).backward()
         grads.append([p.grad.clone() for p in trainer.generator.parameters()])
         assert (next(trainer.discriminator.parameters()).grad is None) == frozen
         trainer.discriminator.zero_grad(set_to_none=True)
@@ -144,6 +148,89 @@ def test_settling_leaves_the_next_step_as_it_was():
             assert torch.equal(tensor, other.networks[name].state_dict()[key]), key
 
 
-def test_hinge_trains_too():
-    numbers = tiny_trainer(**{"train.loss": "hinge"}).step(a_batch(), 0)
-    assert np.isfinite(numbers["loss_d"].item())
+@pytest.mark.parametrize("loss", LOSSES.names)
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_every_loss_trains(loss, norm):
+    trainer = tiny_trainer(**{"loss.name": loss, "model.d_norm": norm, "regularizers.r1.every": 2})
+    for number in range(3):
+        numbers = trainer.step(a_batch(), number)
+        assert all(np.isfinite(value.item()) for value in numbers.values())
+        assert ("r1" in numbers) == (number % 2 == 0)
+
+
+def seen_by_the_discriminator(monkeypatch, trainer):
+    """Let the discriminator keep the images of each pass."""
+    seen, inner = [], trainer.discriminator.forward
+    monkeypatch.setattr(trainer.discriminator, "forward", lambda images: seen.append(images.detach()) or inner(images))
+    return seen
+
+
+def test_without_batch_norm_reals_and_fakes_take_one_pass_and_with_it_one_each(monkeypatch):
+    for norm, sizes in (("batch", [4, 4, 4]), ("none", [8, 4])):
+        trainer = tiny_trainer(**{"model.d_norm": norm})
+        norms = [module for module in trainer.discriminator.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        assert bool(norms) == (norm == "batch")
+        seen = seen_by_the_discriminator(monkeypatch, trainer)
+        trainer.step(a_batch(), 0)
+        assert [len(images) for images in seen] == sizes
+        assert torch.equal(seen[0][:4], reals())
+        assert torch.equal(seen[-1], seen[0][4:] if norm == "none" else seen[1])
+
+
+def test_without_batch_norm_every_layer_has_a_bias_and_every_parameter_moves():
+    # D: 3*8*16 + 8, 8*16*16 + 16, 16*32*16 + 32, 32*16 + 1
+    trainer = tiny_trainer(**{"model.d_norm": "none"})
+    assert sum(p.numel() for p in trainer.discriminator.parameters()) == 392 + 2_064 + 8_224 + 513
+    before = {name: p.detach().clone() for name, p in trainer.discriminator.named_parameters()}
+    trainer.step(a_batch(), 0)
+    assert [name for name, p in trainer.discriminator.named_parameters() if torch.equal(p, before[name])] == []
+
+
+def test_the_discriminators_width_is_an_option_of_its_own():
+    trainer = tiny_trainer(**{"model.d_width": 16})
+    assert trainer.discriminator.from_rgb.out_channels == 16
+    assert trainer.generator.to_rgb.in_channels == 8
+
+
+def test_half_of_the_reals_are_mirrored_where_the_recipe_says_so(monkeypatch):
+    mirrored = torch.from_numpy(rng(0, Stream.MIRROR, 5).random(4) < 0.5)
+    assert 0 < mirrored.sum() < 4
+    trainer = tiny_trainer(**{"method.mirror": True})
+    seen = seen_by_the_discriminator(monkeypatch, trainer)
+    trainer.step(a_batch(), 5)
+    expected = torch.where(mirrored[:, None, None, None], reals().flip(3), reals())
+    assert torch.equal(seen[0], expected)
+
+
+@pytest.mark.parametrize(("loss", "passes"), [("nonsaturating", 3), ("relativistic", 4)])
+def test_all_that_the_discriminator_sees_is_augmented_by_draws_of_its_own(monkeypatch, loss, passes):
+    settings = {"method.diffaugment": "translation", "loss.name": loss, "regularizers.r1.every": 1}
+    trainer, addresses = tiny_trainer(**settings), []
+
+    def noted(images, kinds, draws):
+        state = draws.bit_generator.state["state"]
+        addresses.append(state["key"].tobytes() + state["counter"].tobytes())
+        return diffaugment(images, kinds, draws)
+
+    monkeypatch.setattr(adversarial, "diffaugment", noted)
+    seen = seen_by_the_discriminator(monkeypatch, trainer)
+    for number in range(2):
+        trainer.step(a_batch(), number)
+    assert len(seen) == len(addresses) == len(set(addresses)) == 2 * (passes + 1)
+    assert torch.equal(seen[0], diffaugment(reals(), ("translation",), rng(0, Stream.DIFFAUGMENT, 0)))
+    assert not torch.equal(seen[0], reals())
+
+
+def test_the_relativistic_generator_learns_from_the_reals_of_its_batch():
+    found = []
+    for brightness in (0.0, 0.5):
+        trainer = tiny_trainer(**{"loss.name": "relativistic", "model.d_norm": "none", "method.lr_d": 1e-12})
+        real = reals() + brightness
+        batch = Batch(real, torch.zeros(4, dtype=torch.int64), torch.arange(4))
+        scores = trainer.discriminator(real).detach()
+        fakes = trainer.discriminator(trainer._fakes(batch.labels, 0)).detach()
+        numbers = trainer.step(batch, 0)
+        expected = torch.nn.functional.softplus(scores - fakes).mean()
+        torch.testing.assert_close(numbers["loss_g"], expected, rtol=1e-4, atol=1e-6)
+        found.append(numbers["loss_g"].item())
+    assert found[0] != found[1]

@@ -37,6 +37,29 @@ def test_a_weight_gradient_by_hand():
 
 
 @pytest.mark.parametrize(("ours", "torchs", "factor"), PAIRS)
+@pytest.mark.parametrize("side", [1, 2])
+def test_gradients_of_gradients_are_right(ours, torchs, factor, side):
+    """Penalties on gradients (R1) go back through these layers twice."""
+    one, other = ours_and_torchs(ours, torchs)
+    draws = torch.Generator().manual_seed(0)
+    shapes = (2, 3, 2 * side * factor, 2 * side * factor), one.weight.shape
+    inputs = [torch.randn(shape, dtype=torch.float64, generator=draws, requires_grad=True) for shape in shapes]
+
+    def convolved(network):
+        return lambda images, weight: torch.func.functional_call(network, {"weight": weight}, (images,))
+
+    assert torch.autograd.gradcheck(convolved(one), inputs)
+    assert torch.autograd.gradgradcheck(convolved(one), inputs)
+    penalties = []
+    for network in (one, other):
+        images, weight = inputs
+        scores = convolved(network)(images, weight).square().sum()
+        (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
+        penalties.append(torch.autograd.grad(gradient.square().sum(), (images, weight)))
+    torch.testing.assert_close(*penalties)
+
+
+@pytest.mark.parametrize(("ours", "torchs", "factor"), PAIRS)
 def test_autocast_is_obeyed(ours, torchs, factor):
     one, other = ours_and_torchs(ours, torchs, torch.float32)
     images = torch.randn(6, 3, 4 * factor, 4 * factor)

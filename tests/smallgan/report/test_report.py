@@ -358,6 +358,7 @@ def test_a_page_that_cannot_be_written_is_an_error(tmp_path):
         write_report(collect([run]), [run], run)
 
 
+@pytest.mark.process
 def test_the_report_loads_neither_torch_nor_matplotlib():
     code = "import sys, smallgan.report; print(sorted({'torch', 'matplotlib', 'cv2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -200,8 +200,8 @@ def test_a_study_that_has_not_begun_says_how_to(tmp_path):
     study = made.make_study(tmp_path / "s", {"none": [0.0]}, states={("none", 0): "pending"})
     with pytest.raises(InputError, match=r"s: a study of 1 run.*none of which has begun.*smallgan run"):
         find_runs([study])
-    (study / "cells.json").write_text("[{", encoding="utf-8")
-    with pytest.raises(InputError, match=r"cells\.json"):
+    (study / "trials.json").write_text("[{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"trials\.json"):
         find_runs([study])
 
 

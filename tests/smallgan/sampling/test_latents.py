@@ -21,12 +21,12 @@ from smallgan.sampling.latents import (
     find_class,
     generate,
     interpolate,
-    latents,
-    latents_around,
     parse_seeds,
     sample_pixels,
+    truncated_latents,
 )
 from smallgan.sampling.loading import load_codes, load_model
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.sampling.writers import write_interpolation, write_samples
 
 
@@ -38,6 +38,14 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
     return biggan_run(tmp_path_factory.mktemp("runs") / "00000-classes")
+
+
+def latents(asked, z_dim, truncation=None):
+    return NORMAL.latents(asked, z_dim) if truncation is None else truncated_latents(asked, z_dim, truncation)
+
+
+def latents_around(asked, codes, spread):
+    return Prior(codes, spread).latents(asked, codes.shape[1])
 
 
 def images(model, inputs):

@@ -10,7 +10,7 @@ from augment.errors import InputError
 from smallgan.cli.weights import app
 from smallgan.core import weights
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator
-from smallgan.sampling.loading import pretrained_origin
+from smallgan.sampling.pretrained import find_pretrained
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def test_an_imported_generator_is_found_by_its_name(cache):
     torch.save(BigGANGenerator(BigGANConfig(32, 4, 16, 3, shared_dim=8)).state_dict(), file)
     result = import_command("biggan-128", file)
     assert result.exit_code == 0, result.output
-    found, origin = pretrained_origin("biggan-128")
-    assert origin["path"] == "biggan-128"  # by name: the cache may lie elsewhere tomorrow
-    assert found.generator.num_classes == 3
-    assert found.sha256 == weights.inspect_weights("biggan-128").sha256
+    source = find_pretrained("biggan-128")
+    assert source.origin["path"] == "biggan-128"  # by name: the cache may lie elsewhere tomorrow
+    assert source.generator.num_classes == 3
+    assert source.pretrained.sha256 == weights.inspect_weights("biggan-128").sha256
 
 
 def test_a_file_that_is_no_generator_is_not_imported(cache):
@@ -46,4 +46,4 @@ def test_a_file_is_remembered_by_its_full_path(cache, monkeypatch):
     file = cache / "mine.pth"
     torch.save(BigGANGenerator(BigGANConfig(32, 4, 16, 3, shared_dim=8)).state_dict(), file)
     monkeypatch.chdir(cache)
-    assert pretrained_origin("mine.pth")[1]["path"] == str(file.resolve())
+    assert find_pretrained("mine.pth").origin["path"] == str(file.resolve())

@@ -23,7 +23,8 @@ STEPS, EVERY = 30, 6
 RECIPE = f"""
 name: killed
 data: {{size: 32}}
-train: {{base_width: 8, batch_size: 4, steps: {STEPS}, report_every: 3, snapshot_every: {EVERY}}}
+model: {{base_width: 8}}
+train: {{batch_size: 4, steps: {STEPS}, report_every: 3, snapshot_every: {EVERY}}}
 score: {{num_fake: 8}}
 sample: {{count: 3, interpolate: 2}}
 seeds: [1, 2]
@@ -93,6 +94,7 @@ def steps_trained_again(run):
     return again
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [int(text) for text in os.environ.get("SMALLGAN_KILLS", "0").split(",")])
 def test_a_grid_killed_three_times_and_finished_equals_the_uninterrupted_one(tiny_set, tmp_path, number):
@@ -108,7 +110,7 @@ def test_a_grid_killed_three_times_and_finished_equals_the_uninterrupted_one(tin
     assert sum(hits) >= 2  # the last moment may come after the end
     kept = {path: path.stat().st_mtime_ns for path in cut.path.rglob(f"step-{STEPS:06d}/tensors.safetensors")}
     subprocess.run(words, check=True, capture_output=True, env=environment)
-    assert {cell.state for cell in cut.cells()} == {"done"}
+    assert {trial.state for trial in cut.trials()} == {"done"}
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
     (page, numbers), (cut_page, cut_numbers) = page_without_times(whole), page_without_times(cut)
@@ -117,7 +119,7 @@ def test_a_grid_killed_three_times_and_finished_equals_the_uninterrupted_one(tin
     assert numbers == cut_numbers
     assert {"scores.csv", "verdicts.csv", "report.json"} < exported(whole).keys()
     assert exported(whole) == exported(cut)
-    for one, other in zip(whole.cells(), cut.cells(), strict=True):
+    for one, other in zip(whole.trials(), cut.trials(), strict=True):
         assert one == other
         first, second = RunDir(whole.run_of(one)), RunDir(cut.run_of(other))
         weights = [load_file(run.checkpoint(STEPS) / "tensors.safetensors") for run in (first, second)]

@@ -1,6 +1,10 @@
 """`smallgan run`: resumed, shared, stopped, failed, divided among processes and tasks, and shown."""
 
 import json
+import subprocess
+import sys
+import time
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -14,14 +18,15 @@ from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
 from smallgan.study.open import estimate, open_study
-from smallgan.study.runner import ExecutionOptions, check_cell, run_jobs
+from smallgan.study.runner import jobs_of_trial, run_jobs
+from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import as_text, rows
 from smallgan.tables.recipe import load_recipe
 
 TINY = {
     "name": "tiny",
     "data.size": 32,
-    "train.base_width": 8,
+    "model.base_width": 8,
     "train.batch_size": 4,
     "train.steps": 4,
     "train.report_every": 2,
@@ -41,25 +46,25 @@ def tiny(source, grid=POLICIES, **overrides):
 def run(recipe, out, **options):
     study, jobs = open_study(recipe, out=out)
     said = []
-    return study, run_jobs(study, jobs, ExecutionOptions("cpu"), say=said.append, **options), said
+    return study, run_jobs(study, jobs, ExecutionOptions("cpu"), log=said.append, **options), said
 
 
 def states(study):
-    return {(cell.cell, cell.seed): cell.state for cell in study.cells()}
+    return {(trial.variant, trial.seed): trial.state for trial in study.trials()}
 
 
-def test_a_study_trains_scores_and_samples_every_cell(tiny_set, tmp_path):
+def test_a_study_trains_scores_and_samples_every_trial(tiny_set, tmp_path):
     study, outcome, _ = run(tiny(tiny_set, seeds=[1, 2]), tmp_path / "study")
     assert len(outcome.done) == 6
     assert set(states(study).values()) == {"done"}
-    for cell in study.cells():
-        folder = RunDir(study.run_of(cell))
+    for trial in study.trials():
+        folder = RunDir(study.run_of(trial))
         assert folder.reached(4)
         assert [line["step"] for line in read_jsonl(folder.stats)] == [2, 4]
         assert {path.name for path in folder.samples.iterdir()} == {
-            f"step-000004-images-seed{cell.seed}-x2",
-            f"step-000004-interpolation-seed{cell.seed}-x2",
-            f"step-000004-nearest-seed{cell.seed}",
+            f"step-000004-images-seed{trial.seed}-x2",
+            f"step-000004-interpolation-seed{trial.seed}-x2",
+            f"step-000004-nearest-seed{trial.seed}",
         }
     data = json.loads((study.path / "runs/02-gan-seed1/data.json").read_text(encoding="utf-8"))
     assert data["origins"] == {"original": 12, "synthetic": 12}
@@ -67,7 +72,7 @@ def test_a_study_trains_scores_and_samples_every_cell(tiny_set, tmp_path):
 
 def test_the_last_scores_say_what_reals_would_read(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set, {"augment.policy": ["none"]}), tmp_path / "study")
-    lines = read_jsonl(RunDir(study.run_of(study.cells()[0])).scores)
+    lines = read_jsonl(RunDir(study.run_of(study.trials()[0])).scores)
     told = {(line["step"], line["metric"]): line["baseline_counts"] for line in lines if line["baseline"] is not None}
     assert told == {(4, "is"): [8, None], (4, "kmmd"): [6, 6]}
 
@@ -80,12 +85,12 @@ def test_what_is_unchanged_is_not_done_again(tiny_set, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in study.runs.rglob("*") if path.is_file()} == before
 
 
-def test_each_cell_shows_its_fakes_beside_the_nearest_training_images(tiny_set, tmp_path):
+def test_each_trial_shows_its_fakes_beside_the_nearest_training_images(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     facts = {}
-    for cell in study.cells():
-        (path,) = (RunDir(study.run_of(cell)).samples / "step-000004-nearest-seed0").glob("*.json")
-        facts[cell.cell] = json.loads(path.read_text(encoding="utf-8"))
+    for trial in study.trials():
+        (path,) = (RunDir(study.run_of(trial)).samples / "step-000004-nearest-seed0").glob("*.json")
+        facts[trial.variant] = json.loads(path.read_text(encoding="utf-8"))
         with Image.open(path.with_suffix(".png")) as picture:
             assert picture.width < 700
     originals = set(json.loads((study.path / "runs/00-none-seed0/data.json").read_text(encoding="utf-8"))["names"])
@@ -133,7 +138,7 @@ def test_other_samples_are_drawn_without_training_again(tiny_set, tmp_path):
     assert (study.path / "runs/00-none-seed0/samples/step-000004-images-seed0-x5/sample-00004.png").is_file()
 
 
-def test_new_cells_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_path):
+def test_new_variants_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_path):
     two = {"augment.policy": ["none", "hflip"]}
     study, _, _ = run(tiny(tiny_set, two), tmp_path / "study")
     first = RunDir(study.path / "runs/00-none-seed0")
@@ -147,16 +152,16 @@ def test_new_cells_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_path):
 
 def test_more_steps_are_refused_where_gan_images_were_made_of_fewer(tiny_set, tmp_path):
     run(tiny(tiny_set), tmp_path / "study")
-    with pytest.raises(UsageError, match="gan images of other cells were made of it at step 4"):
+    with pytest.raises(UsageError, match="other variants already use images sampled from this run at step 4"):
         run(tiny(tiny_set, **{"train.steps": 6}), tmp_path / "study")
-    with pytest.raises(UsageError, match="trained to step 4 already, and 2 are asked for"):
+    with pytest.raises(UsageError, match=r"already trained to step 4, but train\.steps is 2"):
         run(tiny(tiny_set, **{"train.steps": 2}), tmp_path / "study")
 
 
 def test_another_recipe_and_other_images_are_refused_with_what_changed(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
-    with pytest.raises(UsageError, match=r"train\.lr_d is 0\.0002 there, 0\.001 now"):
-        run(tiny(tiny_set, **{"train.lr_d": 1e-3}), tmp_path / "study")
+    with pytest.raises(UsageError, match=r"method\.lr_d is 0\.0002 there, 0\.001 now"):
+        run(tiny(tiny_set, **{"method.lr_d": 1e-3}), tmp_path / "study")
     Image.new("RGB", (40, 32), (9, 9, 9)).save(tiny_set / "more.png")
     with pytest.raises(UsageError, match=r"00-none-seed0: begun with other images"):
         run(tiny(tiny_set), tmp_path / "study")
@@ -171,7 +176,7 @@ def test_the_newest_study_of_the_same_recipe_goes_on(tiny_set, tmp_path):
     root = tmp_path / "studies"
     first, _ = open_study(tiny(tiny_set), root=root)
     assert open_study(tiny(tiny_set, seeds=[3]), root=root)[0].path == first.path
-    assert open_study(tiny(tiny_set, **{"train.lr_g": 0.1}), root=root)[0].name == "00001-tiny"
+    assert open_study(tiny(tiny_set, **{"method.lr_g": 0.1}), root=root)[0].name == "00001-tiny"
     assert open_study(tiny(tiny_set), root=root)[0].path == first.path
     assert open_study(tiny(tiny_set), root=root, new=True)[0].name == "00002-tiny"
 
@@ -183,21 +188,21 @@ def test_what_cannot_be_run_leaves_no_folder_behind(tiny_set, tmp_path):
     assert not (tmp_path / "studies").exists()
 
 
-def test_a_failing_cell_is_told_and_the_others_finish(tiny_set, tmp_path):
+def test_a_failing_trial_is_told_and_the_others_finish(tiny_set, tmp_path):
     grid = [
         {"name": "none"},
-        {"name": "wild", "train.lr_d": 1e30, "train.lr_g": 1e30},
+        {"name": "wild", "method.lr_d": 1e30, "method.lr_g": 1e30},
         {"name": "hflip", "augment.policy": "hflip"},
     ]
     study, outcome, said = run(tiny(tiny_set, grid), tmp_path / "study")
     assert states(study) == {("none", 0): "done", ("wild", 0): "failed", ("hflip", 0): "done"}
     assert [path.name for path in outcome.failed] == ["01-wild-seed0"]
-    assert "became" in study.cells()[1].problem
+    assert "became" in study.trials()[1].problem
     assert any(line.startswith("[wild, seed 0] failed: ") for line in said)
     assert any("wild, seed 0: " in line for line in as_text(rows(study)))
 
 
-def test_an_unforeseen_fault_of_a_cell_is_kept_to_it(tiny_set, tmp_path, monkeypatch):
+def test_an_unforeseen_fault_of_a_trial_is_kept_to_it(tiny_set, tmp_path, monkeypatch):
     import smallgan.study.stages as stages
 
     def broken(*arguments, **options):
@@ -209,18 +214,18 @@ def test_an_unforeseen_fault_of_a_cell_is_kept_to_it(tiny_set, tmp_path, monkeyp
     monkeypatch.setattr(stages, "train", broken)
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     assert states(study) == {("none", 0): "done", ("hflip", 0): "failed", ("gan", 0): "done"}
-    assert study.cells()[1].problem.startswith("RuntimeError: out of memory (the whole of it is in ")
+    assert study.trials()[1].problem.startswith("RuntimeError: out of memory (the traceback is in ")
     assert "Traceback" in study.log.read_text(encoding="utf-8")
     monkeypatch.undo()
     study, outcome, _ = run(tiny(tiny_set), tmp_path / "study")
-    assert (len(outcome.done), study.cells()[1].problem) == (3, None)
+    assert (len(outcome.done), study.trials()[1].problem) == (3, None)
 
 
-def test_cells_whose_gan_images_cannot_be_made_fail_with_the_reason(tiny_set, tmp_path):
-    settings = {"train.lr_d": 1e30, "train.lr_g": 1e30}
+def test_trials_whose_gan_images_cannot_be_made_fail_with_the_reason(tiny_set, tmp_path):
+    settings = {"method.lr_d": 1e30, "method.lr_g": 1e30}
     study, _, _ = run(tiny(tiny_set, {"augment.policy": ["none", "gan"]}, **settings), tmp_path / "study")
     assert set(states(study).values()) == {"failed"}
-    assert "the run that makes its gan images failed" in study.cells()[1].problem
+    assert "the run that makes its gan images failed" in study.trials()[1].problem
 
 
 def test_a_stop_leaves_the_study_to_go_on_from(tiny_set, tmp_path):
@@ -234,46 +239,92 @@ def test_a_stop_leaves_the_study_to_go_on_from(tiny_set, tmp_path):
     assert (outcome.stopped, len(outcome.done)) == (False, 3)
 
 
+@pytest.mark.process
 def test_processes_make_the_same_weights_as_one_after_the_other(tiny_set, tmp_path):
     torch.set_num_threads(1)  # the sums of several threads may differ in the last bit
     one, _, _ = run(tiny(tiny_set), tmp_path / "one")
     two, outcome, _ = run(tiny(tiny_set), tmp_path / "two", num_processes=2)
     assert (len(outcome.done), set(states(two).values())) == (3, {"done"})
-    for cell in one.cells():
+    for trial in one.trials():
         mine, other = (
-            load_file(RunDir(study.run_of(cell)).checkpoint(4) / "tensors.safetensors") for study in (one, two)
+            load_file(RunDir(study.run_of(trial)).checkpoint(4) / "tensors.safetensors") for study in (one, two)
         )
-        assert [name for name in mine if not np.array_equal(mine[name], other[name])] == [], cell.cell
+        assert [name for name in mine if not np.array_equal(mine[name], other[name])] == [], trial.variant
 
 
-def test_a_failing_cell_fails_in_a_process_too(tiny_set, tmp_path):
-    grid = [{"name": "wild", "train.lr_d": 1e30, "train.lr_g": 1e30}, {"name": "none"}]
+@pytest.mark.process
+def test_a_failing_trial_fails_in_a_process_too(tiny_set, tmp_path):
+    grid = [{"name": "wild", "method.lr_d": 1e30, "method.lr_g": 1e30}, {"name": "none"}]
     study, outcome, _ = run(tiny(tiny_set, grid), tmp_path / "study", num_processes=2)
     assert states(study) == {("wild", 0): "failed", ("none", 0): "done"}
-    assert "became" in study.cells()[0].problem
+    assert "became" in study.trials()[0].problem
     assert [path.name for path in outcome.failed] == ["00-wild-seed0"]
 
 
-def test_one_cell_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):
+@pytest.mark.slow
+def test_a_worker_that_is_killed_fails_its_trial_alone(tiny_set, tmp_path):
+    recipe = tiny(tiny_set, {"augment.policy": ["none", "hflip"]}, **{"train.steps": 150, "train.snapshot_every": 50})
+    study, killed = StudyDir(tmp_path / "study"), []
+
+    def kill_one():
+        if not killed and study.exists() and set(states(study).values()) == {"running"}:
+            killed.append(active_children()[0])
+            killed[0].kill()
+        return False
+
+    _, outcome, said = run(recipe, study.path, num_processes=2, stop_requested=kill_one)
+    assert (len(outcome.done), len(outcome.failed), outcome.stopped) == (1, 1, False)
+    assert sorted(states(study).values()) == ["done", "failed"]
+    assert [line.endswith("its process was killed, perhaps for lack of memory") for line in said].count(True) == 1
+
+
+@pytest.mark.slow
+def test_a_stop_reaches_the_runs_in_processes(tiny_set, tmp_path):
+    recipe = tiny(tiny_set, {"augment.policy": ["none", "hflip"]}, **{"train.steps": 50_000})
+    study = StudyDir(tmp_path / "study")
+
+    def both_train():
+        return all((study.path / trial.run / "stats.jsonl").is_file() for trial in study.trials())
+
+    _, outcome, _ = run(recipe, study.path, num_processes=2, stop_requested=both_train)
+    assert (outcome.stopped, outcome.done, outcome.failed) == (True, set(), {})
+    assert [(row.state, 0 < row.step < row.steps) for row in rows(study)] == [("stopped", True)] * 2
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_process_that_started_them_is_killed(tiny_set, tmp_path):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text("grid: {augment.policy: [none, hflip]}\n", encoding="utf-8")
+    sets = [f"--set={key}={value}" for key, value in (TINY | {"train.steps": 50_000, "data.source": tiny_set}).items()]
+    words = ["run", recipe, *sets, "--out", tmp_path / "study", "--device", "cpu", "--jobs", "2"]
+    victim = subprocess.Popen([sys.executable, "-m", "smallgan", *map(str, words)], stdout=subprocess.PIPE)
+    while len(list((tmp_path / "study").glob("runs/*/stats.jsonl"))) < 2:
+        assert victim.poll() is None
+        time.sleep(0.1)
+    victim.kill()
+    victim.communicate(timeout=60)  # the pipe closes once the last process that holds it has ended
+
+
+def test_one_trial_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
-    wanted = check_cell(jobs, 2)
-    assert [job.cell.cell for job in wanted] == ["none", "gan"]
-    run_jobs(study, wanted, ExecutionOptions("cpu"), say=lambda _line: None, wait=True)
+    wanted = jobs_of_trial(jobs, 2)
+    assert [job.trial.variant for job in wanted] == ["none", "gan"]
+    run_jobs(study, wanted, ExecutionOptions("cpu"), log=lambda _line: None, wait_for_others=True)
     assert states(study) == {("none", 0): "done", ("hflip", 0): "pending", ("gan", 0): "done"}
-    with pytest.raises(UsageError, match="--cell 3: this study has cells 0 to 2"):
-        check_cell(jobs, 3)
+    with pytest.raises(UsageError, match="--trial 3: this study has trials 0 to 2"):
+        jobs_of_trial(jobs, 3)
 
 
 def test_a_run_that_another_process_is_at_is_left_to_it(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
     with study.claimed(jobs[0].run) as mine:
         assert mine
-        outcome = run_jobs(study, jobs, ExecutionOptions("cpu"), say=lambda _line: None)
+        outcome = run_jobs(study, jobs, ExecutionOptions("cpu"), log=lambda _line: None)
     assert sorted(path.name for path in outcome.elsewhere) == ["00-none-seed0", "02-gan-seed0"]
     assert states(study) == {("none", 0): "pending", ("hflip", 0): "done", ("gan", 0): "pending"}
 
 
-def test_the_table_tells_a_stopped_cell_from_a_running_one(tiny_set, tmp_path):
+def test_the_table_tells_a_stopped_trial_from_a_running_one(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
     study.update(0, "running")
     assert rows(study)[0].state == "stopped"
@@ -281,15 +332,15 @@ def test_the_table_tells_a_stopped_cell_from_a_running_one(tiny_set, tmp_path):
         assert rows(study)[0].state == "running"
 
 
-def test_a_dry_run_counts_cells_images_and_minutes_and_writes_nothing(tiny_set, tmp_path):
-    study = StudyDir(tmp_path / "study")
-    found = estimate(tiny(tiny_set, seeds=[1, 2]), study, smoke=False, device="cpu", say=lambda _line: None)
-    assert not study.path.exists()
-    assert (found["num_runs"], len(found["cells"]), len(found["seconds_per_step"])) == (6, 6, 1)
-    cell = found["cells"][2]
-    assert (cell["cell"], cell["num_images"], cell["steps"], cell["num_images_seen"]) == ("gan", 24, 4, 16)
-    assert cell["needs"].endswith("00-none-seed1")
-    assert cell["num_snapshots"] == 3
+def test_a_dry_run_counts_trials_images_and_minutes_and_writes_nothing(tiny_set, tmp_path):
+    folder = tmp_path / "study"
+    found = estimate(tiny(tiny_set, seeds=[1, 2]), out=folder, device="cpu", log=lambda _line: None)
+    assert not folder.exists()
+    assert (found["num_runs"], len(found["runs"]), len(found["seconds_per_step"])) == (6, 6, 1)
+    trial = found["runs"][2]
+    assert (trial["variant"], trial["num_images"], trial["steps"], trial["num_images_seen"]) == ("gan", 24, 4, 16)
+    assert trial["needs"].endswith("00-none-seed1")
+    assert trial["num_snapshots"] == 3
     assert found["minutes"] >= 0
 
 
@@ -306,22 +357,20 @@ def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
     result = command(*words, "--json")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "study/report.html").read_text(encoding="utf-8")
-    assert (
-        'alt="Nearest to the training images of 01-hflip-seed0: fakes above what they are most like, 8 in all"' in page
-    )
+    assert 'alt="Nearest training images of 01-hflip-seed0: 8 samples, each above its nearest training image"' in page
     shown = json.loads(command(*words, "--status", "--json").stdout)
-    assert [(row["cell"], row["state"], row["step"], row["steps"]) for row in shown["runs"]] == [
+    assert [(row["variant"], row["state"], row["step"], row["steps"]) for row in shown["runs"]] == [
         ("none", "done", 4, 4),
         ("hflip", "done", 4, 4),
     ]
     lines = command(*words, "--status").stdout.splitlines()
-    assert lines[1].split() == ["no.", "cell", "seed", "state", "step", "left", "KMMD"]
-    assert command(*words, "--cell", "0", "--jobs", "2").exit_code != 0
+    assert lines[1].split() == ["no.", "variant", "seed", "state", "step", "ETA", "KMMD"]
+    assert command(*words, "--trial", "0", "--jobs", "2").exit_code != 0
 
 
-def test_the_command_fails_when_a_cell_did(tiny_set, tmp_path):
+def test_the_command_fails_when_a_trial_did(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text("grid: [{name: wild, train.lr_d: 1.0e+30, train.lr_g: 1.0e+30}, {name: none}]\n")
+    recipe.write_text("grid: [{name: wild, method.lr_d: 1.0e+30, method.lr_g: 1.0e+30}, {name: none}]\n")
     sets = [f"--set={key}={value}" for key, value in TINY.items()]
     result = command(recipe, *sets, f"--set=data.source={tiny_set}", "--out", tmp_path / "study", "--device", "cpu")
     assert result.exit_code == 1

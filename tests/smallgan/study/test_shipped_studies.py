@@ -1,4 +1,4 @@
-"""Every shipped study runs from images to its page as --smoke: 8 images, 4 steps, all its cells."""
+"""Every shipped study runs from images to its page as --smoke: 8 images, 4 steps, all its trials."""
 
 import json
 
@@ -10,7 +10,7 @@ from smallgan.cli import app
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.study.plan import SMOKE
-from smallgan.tables.recipe import cells_of, load_recipe, shipped_recipes
+from smallgan.tables.recipe import load_recipe, shipped_recipes, variants_of
 
 STUDIES = {name for name in shipped_recipes() if load_recipe(name).grid is not None}
 TRANSFERS = {"apgc-ratio", "apgc-datasets"}
@@ -27,17 +27,17 @@ def test_the_studies_are_shipped():
 @pytest.mark.parametrize("name", sorted(STUDIES))
 def test_a_shipped_study_runs_as_smoke(name, tmp_path, tiny_set):
     words = ["--set", f"data.source={tiny_set}"]
-    if name in TRANSFERS:  # a tiny generator, so that a cell takes a second
-        words += ["--set", f"transfer.pretrained={pretrained_file(tmp_path)}", "--set", "transfer.perceptual=none"]
+    if name in TRANSFERS:  # a tiny generator, so that a trial takes a second
+        words += ["--set", f"method.pretrained={pretrained_file(tmp_path)}", "--set", "method.perceptual=none"]
     result = smoke(name, tmp_path / "study", *words)
     assert result.exit_code == 0, result.output
     study, recipe = StudyDir(tmp_path / "study"), load_recipe(name)
-    cells = study.cells()
-    assert [cell.cell for cell in cells] == [cell.name for cell in cells_of(recipe)]
-    assert {(cell.state, cell.seed) for cell in cells} == {("done", recipe.seed)}
-    assert [cell.cell for cell in cells if cell.reference] == [cells[0].cell]
-    for cell in cells:
-        run = RunDir(study.run_of(cell))
+    trials = study.trials()
+    assert [trial.variant for trial in trials] == [variant.name for variant in variants_of(recipe)]
+    assert {(trial.state, trial.seed) for trial in trials} == {("done", recipe.seed)}
+    assert [trial.variant for trial in trials if trial.reference] == [trials[0].variant]
+    for trial in trials:
+        run = RunDir(study.run_of(trial))
         assert run.reached(SMOKE["train.steps"])
         assert json.loads(run.data.read_text(encoding="utf-8"))["num_real"] == SMOKE["data.limit"]
     assert study.report.stat().st_size > 10_000
@@ -53,9 +53,9 @@ def test_a_shipped_study_says_what_it_shows_and_what_it_costs(name):
 
 
 @pytest.mark.parametrize(("name", "numbers"), [("da-study-celeba", "123"), ("da-study-pomeranian", "456")])
-def test_the_augmentation_study_has_the_cells_of_its_experiments(name, numbers):
+def test_the_augmentation_study_has_the_variants_of_its_experiments(name, numbers):
     recipe = load_recipe(name)
-    amounts = [(cell.overrides["augment.policy"], cell.overrides.get("augment.ratio")) for cell in cells_of(recipe)]
+    amounts = [(each.overrides["augment.policy"], each.overrides.get("augment.ratio")) for each in variants_of(recipe)]
     names = ["contrast", "negative", "hflip", "vflip", "gan"]
     pairs = ["contrast+hflip", "contrast+gan", "hflip+gan"]
     assert amounts == [
@@ -69,8 +69,8 @@ def test_the_augmentation_study_has_the_cells_of_its_experiments(name, numbers):
 
 
 def test_the_ratios_are_those_of_the_posters():
-    cells = cells_of(load_recipe("apgc-ratio"))
-    assert [cell.overrides.get("transfer.group_size") for cell in cells] == [None, 4, 8, 16]
+    variants = variants_of(load_recipe("apgc-ratio"))
+    assert [variant.overrides.get("method.group_size") for variant in variants] == [None, 4, 8, 16]
     from smallgan.models.adapters import parameter_table
     from smallgan.models.biggan import BigGANConfig, BigGANGenerator
 

@@ -84,33 +84,49 @@ def test_differences_name_paths_and_both_values():
 
 
 def test_defaults_are_those_of_the_model_and_of_the_method():
-    dcgan = load_recipe(None).train
-    assert (dcgan.model, dcgan.loss, dcgan.lr_g, dcgan.lr_d, dcgan.beta1) == ("dcgan", "nonsaturating", 2e-4, 2e-4, 0.5)
-    biggan = load_recipe(None, {"train.model": "biggan"}).train
-    assert (biggan.loss, biggan.lr_g, biggan.lr_d, biggan.beta1, biggan.beta2) == ("hinge", 1e-4, 4e-4, 0.0, 0.999)
-    assert (biggan.z_dim, biggan.ema_decay, biggan.steps) == (120, 0.9999, 5000)
-    for method in ("bsa", "apgc"):
-        adapter = load_recipe(None, {"transfer.method": method})
-        assert (adapter.train.model, adapter.train.steps, adapter.train.batch_size) == ("biggan", 10_000, 25)
-        assert (adapter.train.beta1, adapter.train.beta2) == (0.9, 0.999)
-        rates = adapter.transfer
+    dcgan = load_recipe(None)
+    method = dcgan.method
+    assert (dcgan.model.name, dcgan.loss.name, dcgan.regularizers.chosen()) == ("dcgan", "nonsaturating", {})
+    assert (method.lr_g, method.lr_d, method.beta1, method.mirror) == (2e-4, 2e-4, 0.5, False)
+    biggan = load_recipe(None, {"model.name": "biggan"})
+    method = biggan.method
+    assert (biggan.loss.name, method.lr_g, method.lr_d, method.beta1, method.beta2) == ("hinge", 1e-4, 4e-4, 0.0, 0.999)
+    assert (biggan.model.z_dim, method.ema_decay, biggan.train.steps, method.mirror) == (120, 0.9999, 5000, True)
+    assert {name: each.weight for name, each in biggan.regularizers.chosen().items()} == {"orthogonal": 1e-4}
+    for name in ("bsa", "apgc"):
+        adapter = load_recipe(None, {"method.name": name})
+        assert (adapter.model, adapter.loss, adapter.train.steps, adapter.train.batch_size) == (None, None, 10_000, 25)
+        rates = adapter.method
+        assert (rates.beta1, rates.beta2) == (0.9, 0.999)
         assert (rates.lr_codes, rates.lr_class, rates.lr_adapter, rates.lr_first) == (0.05, 0.001, 0.0005, 1e-7)
-        assert (rates.group_size, rates.init, rates.code_noise, rates.codes) == (16, "pretrained", 0.01, "zero")
+        assert (rates.code_noise, rates.code_init) == (0.01, "zero")
         assert (rates.latent_weight, rates.class_weight, rates.lr_decay_every) == (0.1, 0.02, 3000)
-    tuned = load_recipe(None, {"transfer.method": "finetune"}).train
-    assert (tuned.model, tuned.loss, tuned.steps, tuned.beta1) == ("biggan", "hinge", 2000, 0.0)
+    assert (rates.group_size, rates.init) == (16, "pretrained")
+    tuned = load_recipe(None, {"method.name": "finetune"})
+    assert (tuned.model, tuned.loss.name, tuned.train.steps, tuned.method.beta1) == (None, "hinge", 2000, 0.0)
+    assert (tuned.method.ema_decay, tuned.method.lr_g, tuned.method.mirror) == (0.999, 1e-4, True)
 
 
 def test_what_a_recipe_says_stands_above_the_defaults_of_model_and_method():
-    train = load_recipe(None, {"transfer.method": "apgc", "train.beta1": 0.3, "train.steps": 7}).train
-    assert (train.beta1, train.steps, train.batch_size) == (0.3, 7, 25)
-    train = load_recipe(None, {"train.model": "biggan", "train.loss": "nonsaturating"}).train
-    assert (train.loss, train.lr_d) == ("nonsaturating", 4e-4)
+    recipe = load_recipe(None, {"method.name": "apgc", "method.beta1": 0.3, "train.steps": 7})
+    assert (recipe.method.beta1, recipe.train.steps, recipe.train.batch_size) == (0.3, 7, 25)
+    recipe = load_recipe(None, {"model.name": "biggan", "loss.name": "nonsaturating"})
+    assert (recipe.loss.name, recipe.method.lr_d) == ("nonsaturating", 4e-4)
+    for off in (None, {"weight": 0}):
+        recipe = load_recipe(None, {"model.name": "biggan", "regularizers.orthogonal": off})
+        assert recipe.regularizers.chosen() == {}
+
+
+def test_the_name_of_a_row_alone_stands_for_its_defaults(tmp_path):
+    short = load_recipe(None, {"model": "biggan", "loss": "lsgan", "method": "adversarial"})
+    assert short == load_recipe(None, {"model.name": "biggan", "loss.name": "lsgan"})
+    (tmp_path / "recipe.yaml").write_text("model: biggan\nloss: lsgan\n", encoding="utf-8")
+    assert load_recipe(str(tmp_path / "recipe.yaml")) == short
 
 
 def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
     path = tmp_path / "recipe.yaml"
-    for overrides in ({"transfer.method": "bsa"}, {"train.model": "biggan", "train.z_dim": 20}):
+    for overrides in ({"method.name": "bsa"}, {"model.name": "biggan", "model.z_dim": 20}):
         recipe = load_recipe(None, overrides)
         path.write_text(dump_recipe(recipe), encoding="utf-8")
         assert differences(read_recipe(path), recipe) == {}
@@ -118,21 +134,23 @@ def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
 
 def test_a_ratio_and_a_class_are_read_as_they_are_written(tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text("augment: {ratio: 1:2}\ntransfer: {method: bsa, class_vector: 3}\n", encoding="utf-8")
+    path.write_text("augment: {ratio: 1:2}\nmethod: {name: bsa, class_vector: 3}\n", encoding="utf-8")
     recipe = read_recipe(path)
-    assert (recipe.augment.ratio, recipe.transfer.class_vector) == ("1:2", "3")
+    assert (recipe.augment.ratio, recipe.method.class_vector) == ("1:2", "3")
     path.write_text(dump_recipe(recipe), encoding="utf-8")
     assert read_recipe(path) == recipe
 
 
 def test_a_transfer_of_a_dcgan_is_refused():
-    with pytest.raises(UsageError, match="a transfer adapts a BigGAN"):
-        load_recipe(None, {"train.model": "dcgan", "transfer.method": "apgc"})
+    with pytest.raises(UsageError, match="model: read by the method adversarial; this recipe trains by apgc"):
+        load_recipe(None, {"model.name": "dcgan", "method.name": "apgc"})
 
 
-@pytest.mark.parametrize("values", [{"train": None}, {"train": 3}, {"transfer": "apgc"}, {"transfer": {"method": 7}}])
+@pytest.mark.parametrize(
+    "values", [{"train": None}, {"train": 3}, {"method": [3]}, {"method": {"name": 7}}, {"regularizers": 5}]
+)
 def test_a_section_that_is_none_is_one_mistake_and_no_traceback(tmp_path, values):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
-    with pytest.raises(UsageError, match=r"1 mistake\(s\)\n  (train|transfer)"):
+    with pytest.raises(UsageError, match=r"1 mistake\(s\)\n  line [12], (train|method|regularizers)"):
         read_recipe(path)

@@ -20,14 +20,29 @@ def test_the_page_is_current():
     assert page(text) == text, "the models changed: python -m tools.recipe_keys"
 
 
-def test_every_key_stands_there_once_and_says_what_it_is():
+def test_every_key_of_every_section_and_row_stands_there_and_says_what_it_is():
     text = tables()
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.*) \|$", text, re.MULTILINE)
-    values = Recipe().model_dump()
-    expected = [key for key, value in values.items() if not isinstance(value, dict)]
-    expected += [key for value in values.values() if isinstance(value, dict) for key in value]
-    assert sorted(row[0] for row in rows) == sorted(expected)
     assert [row[0] for row in rows if not row[3].strip()] == []
+    headings = re.split(r"^(?:### `?([\w ]+)`?|\*\*`(\w+)`\*\*: .+)$", text, flags=re.MULTILINE)
+    found, section = {}, ""
+    for named, row, body in zip(headings[1::3], headings[2::3], headings[3::3], strict=True):
+        section = named or section
+        found[section, row or ""] = re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE)
+    wanted = {(section, row.name): row.options for section, table in recipe_keys.ROWS.items() for row in table}
+    plain = {name for name in Recipe.model_fields if (name, "") in found and name not in recipe_keys.ROWS}
+    assert plain >= {"data", "augment", "train", "sample", "score", "report"}
+    wanted |= {(name, ""): Recipe.model_fields[name].annotation for name in plain}
+    for place, options in wanted.items():
+        assert sorted(found[place]) == sorted(set(options.model_fields) - {"name"}), place
+    assert sorted(found["Top level", ""]) == sorted(set(Recipe.model_fields) - plain - set(recipe_keys.ROWS))
+
+
+def test_the_table_of_defaults_names_all_that_a_row_changes():
+    text = tables().partition("### Defaults that a model or a method changes")[2]
+    for table in (recipe_keys.MODELS, recipe_keys.METHODS):
+        for key in (key for row in table for key in row.defaults):
+            assert f"| `{key}` | " in text
 
 
 def test_a_page_without_its_marks_is_refused():

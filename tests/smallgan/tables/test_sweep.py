@@ -1,23 +1,25 @@
-"""Grids become cells, cells become runs with equal shares of work, and what they share is one run."""
+"""Grids become variants, variants become runs with equal shares of work, and what they share is one run."""
 
 import json
+import pickle
+import re
 
 import pytest
 
 from augment.errors import UsageError
-from smallgan.core.study_dir import Cell, StudyDir
+from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.study.plan import num_images, plan_jobs
 from smallgan.tables.recipe import (
     Recipe,
-    cell_recipe,
-    cells_of,
     dump_recipe,
     dump_study,
     json_schema,
     load_recipe,
     read_recipe,
+    variant_recipe,
+    variants_of,
 )
-from smallgan.tables.sweep import grid_cells, slug
+from smallgan.tables.sweep import expand_grid, slug
 
 BASE = {
     "data.size": 32,
@@ -37,13 +39,13 @@ def jobs_of(source, grid, tmp_path, **overrides):
 
 
 def by_name(jobs):
-    return {job.cell.cell: job for job in jobs if job.cell}
+    return {job.trial.variant: job for job in jobs if job.trial}
 
 
 def test_a_product_has_every_combination_and_none_only_once():
-    cells, mistakes = grid_cells({"augment.policy": ["none", "hflip"], "augment.ratio": ["1:1", "1:2"]})
+    variants, mistakes = expand_grid({"augment.policy": ["none", "hflip"], "augment.ratio": ["1:1", "1:2"]})
     assert mistakes == []
-    assert [(cell.name, cell.overrides) for cell in cells] == [
+    assert [(variant.name, variant.overrides) for variant in variants] == [
         ("none", {"augment.policy": "none"}),
         ("hflip 1:1", {"augment.policy": "hflip", "augment.ratio": "1:1"}),
         ("hflip 1:2", {"augment.policy": "hflip", "augment.ratio": "1:2"}),
@@ -51,21 +53,21 @@ def test_a_product_has_every_combination_and_none_only_once():
 
 
 def test_a_list_takes_dotted_keys_and_sections_alike():
-    cells, mistakes = grid_cells([{"name": "a", "train": {"steps": 3}, "data.resize_mode": "pad"}])
-    assert (mistakes, cells[0].overrides) == ([], {"train.steps": 3, "data.resize_mode": "pad"})
+    variants, mistakes = expand_grid([{"name": "a", "train": {"steps": 3}, "data.resize_mode": "pad"}])
+    assert (mistakes, variants[0].overrides) == ([], {"train.steps": 3, "data.resize_mode": "pad"})
 
 
-def test_names_of_cells_become_names_of_folders():
+def test_names_of_variants_become_names_of_folders():
     assert slug("hflip 1:2/x") == "hflip-1-2-x"
     assert slug("hflip:2+contrast") == "hflip-2+contrast"
-    assert slug("...") == "cell"
+    assert slug("...") == "variant"
 
 
-def test_a_cell_has_the_defaults_of_the_method_that_it_chooses():
-    recipe = load_recipe(None, {"grid": [{"name": "plain"}, {"name": "apgc", "transfer.method": "apgc"}]})
-    plain, apgc = (cell_recipe(recipe, cell, 0) for cell in cells_of(recipe))
-    assert (plain.train.model, plain.train.batch_size) == ("dcgan", 64)
-    assert (apgc.train.model, apgc.train.batch_size, apgc.train.steps) == ("biggan", 25, 10_000)
+def test_a_variant_has_the_defaults_of_the_method_that_it_chooses():
+    recipe = load_recipe(None, {"grid": [{"name": "plain"}, {"name": "apgc", "method": "apgc"}]})
+    plain, apgc = (variant_recipe(recipe, variant, 0) for variant in variants_of(recipe))
+    assert (plain.model.name, plain.train.batch_size) == ("dcgan", 64)
+    assert (apgc.model, apgc.train.batch_size, apgc.train.steps) == (None, 25, 10_000)
 
 
 def test_a_study_is_written_as_given_and_a_run_with_every_key(tmp_path):
@@ -76,7 +78,7 @@ def test_a_study_is_written_as_given_and_a_run_with_every_key(tmp_path):
     assert again == recipe
     assert again.train.model_fields_set == recipe.train.model_fields_set
     whole = dump_recipe(Recipe())
-    assert "lr_codes" in whole
+    assert "ema_decay" in whole
     assert "grid" not in whole
 
 
@@ -86,10 +88,10 @@ def test_the_schema_knows_every_section_and_says_what_each_key_is():
     assert schema["additionalProperties"] is False
     data = schema["$defs"]["DataSection"]["properties"]
     assert "never trained on" in data["holdout"]["description"]
-    assert set(schema["$defs"]["TrainSection"]["properties"]["model"]["enum"]) == {"dcgan", "biggan"}
+    assert set(schema["properties"]["model"]["discriminator"]["mapping"]) >= {"dcgan", "biggan"}
 
 
-def test_cells_see_equally_many_images_and_have_equally_many_checkpoints(tiny_set, tmp_path):
+def test_variants_see_equally_many_images_and_have_equally_many_checkpoints(tiny_set, tmp_path):
     grid = [{"name": "none"}, {"name": "hflip", "augment.policy": "hflip"}, {"name": "large", "train.batch_size": 8}]
     jobs = by_name(jobs_of(tiny_set, grid, tmp_path))
     seen = {name: job.recipe.train.steps * job.recipe.train.batch_size for name, job in jobs.items()}
@@ -108,7 +110,7 @@ def test_a_budget_of_epochs_trains_larger_sets_longer(tiny_set, tmp_path):
     assert {job.recipe.budget for job in jobs.values()} == {"steps"}
 
 
-def test_a_cell_that_says_its_steps_takes_them(tiny_set, tmp_path):
+def test_a_variant_that_says_its_steps_takes_them(tiny_set, tmp_path):
     jobs = by_name(jobs_of(tiny_set, [{"name": "a"}, {"name": "b", "train.steps": 7}], tmp_path))
     assert (jobs["a"].recipe.train.steps, jobs["b"].recipe.train.steps) == (100, 7)
 
@@ -120,78 +122,96 @@ def test_epochs_become_steps_where_they_need_more_than_there_are(tiny_set, tmp_p
     assert (many.steps, many.snapshot_every, many.report_every) == (300, 60, 30)
 
 
-def test_gan_images_come_from_the_plain_cell_of_the_same_seed(tiny_set, tmp_path):
+def test_gan_images_come_from_the_plain_variant_of_the_same_seed(tiny_set, tmp_path):
     grid = {"augment.policy": ["gan", "none", "hflip+gan"]}
     jobs = jobs_of(tiny_set, grid, tmp_path, seeds=[1, 2])
-    assert [(job.cell.cell, job.recipe.seed) for job in jobs] == [
+    assert [(job.trial.variant, job.recipe.seed) for job in jobs] == [
         (name, seed) for seed in (1, 2) for name in ("gan", "none", "hflip+gan")
     ]
     for job in jobs:
-        plain = next(other.run for other in jobs if other.cell.cell == "none" and other.recipe.seed == job.recipe.seed)
-        assert job.needs == (None if job.cell.cell == "none" else plain)
+        plain = next(
+            other.run for other in jobs if other.trial.variant == "none" and other.recipe.seed == job.recipe.seed
+        )
+        assert job.needs == (None if job.trial.variant == "none" else plain)
         assert job.recipe.augment.generator == (None if job.needs is None else plain.as_posix())
-        assert job.cell.reference is (job.cell.cell == "none")
+        assert job.trial.reference is (job.trial.variant == "none")
 
 
-def test_where_no_cell_is_plain_one_shared_run_makes_the_gan_images(tiny_set, tmp_path):
+def test_where_no_variant_is_plain_one_shared_run_makes_the_gan_images(tiny_set, tmp_path):
     grid = [
         {"name": "gan", "augment.policy": "gan"},
         {"name": "more", "augment.policy": "gan", "augment.ratio": "1:2"},
-        {"name": "other", "augment.policy": "gan", "train.lr_g": 0.001},
+        {"name": "other", "augment.policy": "gan", "method.lr_g": 0.001},
     ]
     jobs = jobs_of(tiny_set, grid, tmp_path)
-    shared = [job for job in jobs if job.cell is None]
+    shared = [job for job in jobs if job.trial is None]
     assert len(shared) == 2
-    needs = {job.cell.cell: job.needs for job in jobs if job.cell}
+    needs = {job.trial.variant: job.needs for job in jobs if job.trial}
     assert needs["gan"] == needs["more"] != needs["other"]
     assert {job.recipe.augment.policy for job in shared} == {"none"}
-    assert by_name(jobs)["gan"].cell.reference
+    assert by_name(jobs)["gan"].trial.reference
 
 
-def test_under_a_budget_of_epochs_the_plain_run_is_that_of_the_plain_cell(tiny_set, tmp_path):
+def test_under_a_budget_of_epochs_the_plain_run_is_that_of_the_plain_variant(tiny_set, tmp_path):
     jobs = jobs_of(tiny_set, {"augment.policy": ["none", "gan"]}, tmp_path, budget="epochs")
-    assert [job.cell is None for job in jobs] == [False, False]
+    assert [job.trial is None for job in jobs] == [False, False]
     assert jobs[1].needs == jobs[0].run
     assert jobs[1].recipe.train.steps == 200
 
 
-def test_cells_keep_their_folders_when_others_come_and_go(tiny_set, tmp_path):
+def test_variants_keep_their_folders_when_others_come_and_go(tiny_set, tmp_path):
     before = jobs_of(tiny_set, {"augment.policy": ["none", "hflip"]}, tmp_path)
-    known = [job.cell for job in before]
+    known = [job.trial for job in before]
     recipe = study_of(tiny_set, {"augment.policy": ["vflip", "hflip", "none"]}, seeds=[0, 1])
     after = plan_jobs(recipe, StudyDir(tmp_path / "study"), known)
-    runs = {(job.cell.cell, job.recipe.seed): job.cell.run for job in after}
+    runs = {(job.trial.variant, job.recipe.seed): job.trial.run for job in after}
     assert runs["none", 0] == "runs/00-none-seed0"
     assert runs["hflip", 0] == "runs/01-hflip-seed0"
     assert len(set(runs.values())) == len(runs) == 6
 
 
-def test_a_changed_cell_of_the_same_name_gets_a_folder_of_its_own(tiny_set, tmp_path):
-    known = [Cell(0, "a", {"augment.policy": "hflip"}, 0, "runs/00-a-seed0")]
+def test_a_changed_variant_of_the_same_name_gets_a_folder_of_its_own(tiny_set, tmp_path):
+    known = [Trial(0, "a", {"augment.policy": "hflip"}, 0, "runs/00-a-seed0")]
     recipe = study_of(tiny_set, [{"name": "a", "augment.policy": "vflip"}])
-    assert plan_jobs(recipe, StudyDir(tmp_path), known)[0].cell.run == "runs/00-a-seed0-2"
+    assert plan_jobs(recipe, StudyDir(tmp_path), known)[0].trial.run == "runs/00-a-seed0-2"
 
 
-def test_what_only_the_images_can_tell_is_told_of_all_cells_at_once(tiny_set, tmp_path):
+def test_mistakes_in_policies_are_told_of_all_variants_at_once(tiny_set):
+    grid = [{"name": "a", "augment.policy": "hflop"}, {"name": "b", "augment.ratio": "0:1"}]
+    with pytest.raises(UsageError) as caught:
+        study_of(tiny_set, grid)
+    message = str(caught.value)
+    assert "2 mistake(s)" in message
+    assert re.search(r"grid\[0\] \(a\): augment\.policy: policy 'hflop': .*; did you mean 'hflip'", message)
+    assert "grid[1] (b): augment.ratio: --ratio '0:1'" in message
+
+
+def test_what_only_the_images_can_tell_is_told_of_all_variants_at_once(tiny_set, tmp_path):
     grid = [
-        {"name": "a", "augment.policy": "hflop"},
-        {"name": "b", "augment.ratio": "0:1"},
-        {"name": "c", "data.limit": 13},
-        {"name": "d", "augment.policy": "hflip"},
+        {"name": "a", "data.limit": 13},
+        {"name": "b", "augment.policy": "hflip"},
+        {"name": "c", "data.limit": 12, "data.holdout": 0.5},
     ]
     with pytest.raises(UsageError) as caught:
         jobs_of(tiny_set, grid, tmp_path)
     message = str(caught.value)
-    assert "3 cell(s) cannot be run" in message
-    assert "grid[0] (a): policy 'hflop': unknown kind 'hflop'; did you mean 'hflip'" in message
-    assert "grid[1] (b): --ratio '0:1'" in message
-    assert "grid[2] (c): data.limit 13: 12 of 12 originals are left" in message
+    assert "2 variant(s) cannot be run" in message
+    assert "grid[0] (a): data.limit 13: 12 of 12 originals are left" in message
+    assert "grid[2] (c): data.limit 12: 6 of 12 originals are left" in message
 
 
-def test_smoke_is_the_same_few_steps_for_every_cell(tiny_set, tmp_path):
+def test_smoke_is_the_same_few_steps_for_every_variant(tiny_set, tmp_path):
     grid = [{"name": "a", "train.steps": 900}, {"name": "b", "train.batch_size": 64, "augment.policy": "hflip"}]
     recipe = study_of(tiny_set, grid, seeds=[3, 4], **{"data.size": 128, "data.holdout": 0.2})
     jobs = plan_jobs(recipe, StudyDir(tmp_path), smoke=True)
     assert [job.recipe.seed for job in jobs] == [3, 3]
     assert {(job.recipe.train.steps, job.recipe.train.batch_size, job.recipe.data.size) for job in jobs} == {(4, 4, 32)}
     assert [num_images(job.recipe, job.data) for job in jobs] == [8, 16]
+
+
+def test_a_recipe_can_be_sent_to_another_process():
+    recipe = load_recipe(None, {"model": "biggan", "regularizers": {"r1": {"weight": 2.0}}})
+    again = pickle.loads(pickle.dumps(recipe))
+    assert again == recipe
+    assert again.regularizers.chosen() == recipe.regularizers.chosen()
+    assert dump_study(again) == dump_study(recipe)

@@ -10,13 +10,12 @@ from augment.errors import UsageError
 from smallgan.core.checkpoint import load_checkpoint, save_checkpoint
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches
-from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
+from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
-from smallgan.training import biggan
-from smallgan.training.biggan import BigGANTrainer, biggan_config
+from smallgan.training import adversarial
+from smallgan.training.adversarial import AdversarialTrainer, build_trainer, without_gradients
 from smallgan.training.diffaugment import diffaugment
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES
-from smallgan.training.frozen import without_gradients
 
 CPU = torch.device("cpu")
 NAMES = ("bars", "discs", "stars")
@@ -25,24 +24,24 @@ COUNT, BATCH = 9, 4
 
 def recipe(**overrides):
     settings = {
-        "train.model": "biggan",
+        "model.name": "biggan",
         "data.size": 32,
-        "train.base_width": 8,
-        "train.z_dim": 8,
+        "model.base_width": 8,
+        "model.z_dim": 8,
         "train.batch_size": BATCH,
-        "biggan.shared_dim": 4,
+        "model.shared_dim": 4,
     }
     return load_recipe(None, settings | {name.replace("__", "."): value for name, value in overrides.items()})
 
 
 def trainer(settings=None, classes=NAMES):
-    return BigGANTrainer(settings or recipe(), CPU, classes)
+    return build_trainer(settings or recipe(), CPU, classes)
 
 
 def batches(settings):
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(COUNT, dtype=np.int64) % len(NAMES)
-    return ImageBatches(pixels, BATCH * settings.biggan.d_steps, settings.seed, CPU, labels, balanced=True)
+    return ImageBatches(pixels, BATCH * settings.method.d_steps, settings.seed, CPU, labels, balanced=True)
 
 
 def run(one, settings, first, last):
@@ -69,7 +68,7 @@ def spied(monkeypatch, one, attribute):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():
-    settings = recipe(biggan__diffaugment="color,translation,cutout")
+    settings = recipe(method__diffaugment="color,translation,cutout")
     one, other = trainer(settings), trainer(settings)
     assert moved(tensors(one), tensors(other)) == set()
     run(one, settings, 0, 2)
@@ -86,12 +85,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     "overrides",
     [
         {},
-        {"biggan__diffaugment": "color,translation,cutout", "biggan__d_steps": 2, "biggan__ema_start": 3},
-        {"train__precision": "bf16", "biggan__attention": 16, "train__loss": "nonsaturating"},
+        {"method__diffaugment": "color,translation,cutout", "method__d_steps": 2, "method__ema_start": 3},
+        {"train__precision": "bf16", "model__attention": 16, "loss__name": "nonsaturating"},
     ],
 )
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, overrides):
-    monkeypatch.setattr(biggan, "STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
+    monkeypatch.setattr(adversarial, "STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
     settings = recipe(**overrides)
     through = trainer(settings)
     run(through, settings, 0, 4)
@@ -105,12 +104,12 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, overrides):
     numbers = run(other, settings, 2, 4)
     assert moved(tensors(through), tensors(other)) == set()
     assert (state["model"], state["classes"]) == ("biggan", list(NAMES))
-    assert BigGANConfig(**state["config"]) == other.config
+    assert BigGANConfig(**state["config"]) == other.generator.config
     assert all(torch.isfinite(value) for value in numbers[-1].values())
 
 
 def test_settling_leaves_the_next_step_as_it_was(monkeypatch):
-    monkeypatch.setattr(biggan, "STATISTICS_BATCH", 8)
+    monkeypatch.setattr(adversarial, "STATISTICS_BATCH", 8)
     settings = recipe()
     one, other = trainer(settings), trainer(settings)
     for each in (one, other):
@@ -134,10 +133,10 @@ def test_settling_measures_the_moments_and_touches_nothing_else():
     assert not any(module.training for module in one.generator_ema.modules())
     assert all(norm.momentum == 0.1 for norm in one.generator_ema.norms)
     # The first norm sees the first map, whose moments over all draws can be told without the trainer's code.
-    shape = (STATISTICS_BATCH, one.config.z_dim)
+    shape = (STATISTICS_BATCH, one.generator.config.z_dim)
     z = np.concatenate([normal(0, Stream.STATISTICS_LATENTS, at, shape) for at in range(STATISTICS_BATCHES)])
     with torch.no_grad():
-        first = one.generator_ema.linear(torch.from_numpy(z[:, : one.config.chunk])).view(len(z), -1, 16)
+        first = one.generator_ema.linear(torch.from_numpy(z[:, : one.generator.config.chunk])).view(len(z), -1, 16)
     norm = one.generator_ema.norms[0]
     torch.testing.assert_close(norm.stored_mean, first.mean(dim=(0, 2)), rtol=1e-4, atol=1e-5)
     within = torch.stack([part.transpose(0, 1).flatten(1).var(dim=1) for part in first.split(STATISTICS_BATCH)])
@@ -145,7 +144,7 @@ def test_settling_measures_the_moments_and_touches_nothing_else():
 
 
 def test_the_average_is_a_copy_before_its_start_and_warms_up_after_it():
-    settings = recipe(biggan__ema_start=2)
+    settings = recipe(method__ema_start=2)
     one = trainer(settings)
     for number in range(2):
         run(one, settings, number, number + 1)
@@ -160,7 +159,7 @@ def test_the_average_is_a_copy_before_its_start_and_warms_up_after_it():
 
 
 def test_half_of_the_reals_are_mirrored_exactly(monkeypatch):
-    settings = recipe(biggan__d_steps=3)
+    settings = recipe(method__d_steps=3)
     one = trainer(settings)
     seen = spied(monkeypatch, one, "discriminator")
     batch = batches(settings).batch(4)
@@ -174,7 +173,7 @@ def test_half_of_the_reals_are_mirrored_exactly(monkeypatch):
 
 
 def test_no_real_is_mirrored_where_the_recipe_says_so(monkeypatch):
-    settings = recipe(biggan__mirror=False)
+    settings = recipe(method__mirror=False)
     one = trainer(settings)
     seen = spied(monkeypatch, one, "discriminator")
     batch = batches(settings).batch(0)
@@ -183,7 +182,7 @@ def test_no_real_is_mirrored_where_the_recipe_says_so(monkeypatch):
 
 
 def test_each_discriminator_step_has_a_part_and_fakes_of_its_own_and_the_generator_the_last(monkeypatch):
-    settings = recipe(biggan__d_steps=3, biggan__mirror=False)
+    settings = recipe(method__d_steps=3, method__mirror=False)
     one = trainer(settings)
     into_d, into_g = spied(monkeypatch, one, "discriminator"), spied(monkeypatch, one, "generator")
     batch = batches(settings).batch(5)
@@ -204,15 +203,16 @@ def test_each_discriminator_step_has_a_part_and_fakes_of_its_own_and_the_generat
 
 
 def test_reals_and_fakes_are_augmented_by_draws_of_their_own_at_every_step(monkeypatch):
-    settings = recipe(biggan__diffaugment="translation", biggan__d_steps=2, biggan__mirror=False)
+    settings = recipe(method__diffaugment="translation", method__d_steps=2, method__mirror=False)
     one = trainer(settings)
     addresses = []
 
     def noted(images, kinds, draws):
-        addresses.append(draws.bit_generator.state["state"]["key"].tobytes())
+        state = draws.bit_generator.state["state"]
+        addresses.append(state["key"].tobytes() + state["counter"].tobytes())
         return diffaugment(images, kinds, draws)
 
-    monkeypatch.setattr(biggan, "diffaugment", noted)
+    monkeypatch.setattr(adversarial, "diffaugment", noted)
     seen = spied(monkeypatch, one, "discriminator")
     batch = batches(settings).batch(0)
     one.step(batch, 0)
@@ -225,25 +225,26 @@ def test_reals_and_fakes_are_augmented_by_draws_of_their_own_at_every_step(monke
 
 @pytest.mark.parametrize("diffaugmented", ["none", "translation,cutout"])
 def test_the_discriminator_gets_no_gradients_in_the_generators_step(monkeypatch, diffaugmented):
-    settings = recipe(biggan__diffaugment=diffaugmented)
+    settings = recipe(method__diffaugment=diffaugmented)
     one = trainer(settings)
     checked = []
 
-    def descend(name, loss):
+    def descend(name, loss, context):
         for parameter in [*one.generator.parameters(), *one.discriminator.parameters()]:
             parameter.grad = None
         before = tensors(one)
-        inner(name, loss)
+        terms = inner(name, loss, context)
         with_gradients = {n for n in "gd" if any(p.grad is not None for p in one.networks[n].parameters())}
-        assert with_gradients == {name}
+        assert with_gradients == {name[0]}
         changed = {changed.split(".")[0] for changed in moved(before, tensors(one))}
-        assert changed == {name}
+        assert changed == {name[0]}
         checked.append(name)
+        return terms
 
     inner = one._descend
     monkeypatch.setattr(one, "_descend", descend)
     run(one, settings, 0, 1)
-    assert checked == ["d", "g"]
+    assert checked == ["discriminator", "generator"]
     assert all(parameter.requires_grad for parameter in one.discriminator.parameters())
 
 
@@ -275,7 +276,7 @@ def test_reals_and_fakes_in_one_pass_score_as_in_two():
 
 
 def test_the_losses_of_a_step_by_the_formulas():
-    settings = recipe(biggan__mirror=False)
+    settings = recipe(method__mirror=False)
     one, network = trainer(settings), trainer(settings)
     batch = batches(settings).batch(7)
     numbers = one.step(batch, 7)
@@ -304,7 +305,7 @@ def not_orthogonal(settings):
 def test_the_orthogonal_penalty_takes_all_weights_but_the_shared_class_vectors(monkeypatch):
     gradients = []
     for strength in (0.0, 0.5):
-        settings = recipe(biggan__orthogonal=strength)
+        settings = recipe(regularizers__orthogonal__weight=strength)
         one = not_orthogonal(settings)
         monkeypatch.setattr(one.optimizers["g"], "step", lambda: None)
         run(one, settings, 0, 1)
@@ -323,7 +324,7 @@ def test_the_orthogonal_penalty_takes_all_weights_but_the_shared_class_vectors(m
 
 def test_orthogonal_start_and_normal_start():
     weights = {
-        how: trainer(recipe(biggan__init=how)).generator.blocks[0][0].conv1.weight for how in ("orthogonal", "N02")
+        how: trainer(recipe(model__init=how)).generator.blocks[0][0].conv1.weight for how in ("orthogonal", "N02")
     }
     rows = weights["orthogonal"].detach().flatten(1)
     torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)), atol=1e-5, rtol=0)
@@ -331,16 +332,16 @@ def test_orthogonal_start_and_normal_start():
 
 
 def test_what_is_built_follows_the_recipe():
-    config = biggan_config(recipe(train__z_dim=22, biggan__d_width=16, biggan__attention=16), 5)
-    assert config == BigGANConfig(32, 8, 20, 5, 4, attention=16, d_ch=16)  # 22 holds four chunks of 5
-    one = trainer(recipe(biggan__attention=16))
+    drawn = trainer(recipe(model__z_dim=22, model__d_width=16, model__attention=16), [*"abcde"])
+    assert drawn.generator.config == BigGANConfig(32, 8, 20, 5, 4, attention=16, d_ch=16)  # 22 holds four chunks of 5
+    one = trainer(recipe(model__attention=16))
     assert {"blocks.1.1.gamma"} == {name for name, _ in one.generator.named_parameters() if name.endswith("gamma")}
     assert {"blocks.0.1.gamma"} == {name for name, _ in one.discriminator.named_parameters() if name.endswith("gamma")}
 
 
 def test_without_classes_it_is_a_gan_of_one_class():
     one = trainer(classes=())
-    assert one.config.num_classes == 1
+    assert one.generator.config.num_classes == 1
     assert one.description["classes"] == []
     images = batches(recipe()).batch(0).images
     numbers = one.step(Batch(images, torch.zeros(BATCH, dtype=torch.int64), torch.arange(BATCH)), 0)
@@ -350,10 +351,10 @@ def test_without_classes_it_is_a_gan_of_one_class():
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"train__z_dim": 3}, "train.z_dim 3: needed at least 4"),
-        ({"biggan__attention": 33}, "biggan.attention 33: no maps of that side .* use one of 8, 16, or 0"),
-        ({"biggan__attention": 32}, "biggan.attention 32"),
-        ({"biggan__diffaugment": "flip"}, "diffaugment: found 'flip'"),
+        ({"model__z_dim": 3}, "model.z_dim 3: needed at least 4"),
+        ({"model__attention": 33}, "model.attention 33: no maps of that side .* use one of 8, 16, or 0"),
+        ({"model__attention": 32}, "model.attention 32"),
+        ({"method__diffaugment": "flip"}, "diffaugment: found 'flip'"),
     ],
 )
 def test_what_cannot_be_built_is_refused(overrides, said):
@@ -362,7 +363,7 @@ def test_what_cannot_be_built_is_refused(overrides, said):
 
 
 def test_rates_and_betas_are_the_recipes():
-    one = trainer(recipe(train__lr_g=3e-4, train__beta2=0.9))
+    one = trainer(recipe(method__lr_g=3e-4, method__beta2=0.9))
     found = {name: one.optimizers[name].param_groups[0] for name in "gd"}
     assert {name: (group["lr"], group["betas"]) for name, group in found.items()} == {
         "g": (3e-4, (0.0, 0.9)),
@@ -374,15 +375,16 @@ def test_rates_and_betas_are_the_recipes():
 def test_networks_that_were_given_are_gone_on_with():
     generator = BigGANGenerator(BigGANConfig(size=32, ch=8, z_dim=8, num_classes=3, shared_dim=4))
     initialize(generator, torch.Generator().manual_seed(5))
-    one = BigGANTrainer(recipe(), CPU, NAMES, generator)
+    discriminator = BigGANDiscriminator(generator.config)
+    one = AdversarialTrainer(recipe(), CPU, generator, discriminator, NAMES)
     assert moved(generator.state_dict(), one.generator_ema.state_dict()) == set()
-    assert one.config == generator.config
+    assert one.generator.config == generator.config
     assert one.discriminator.embed.weight.shape == (3, 32)
 
 
 def test_a_short_training_separates_the_classes():
     """Two classes, one black and one white: the generator learns which is which."""
-    settings = recipe(train__lr_g=1e-3, train__lr_d=2e-3, train__batch_size=4, biggan__orthogonal=0.0)
+    settings = recipe(method__lr_g=1e-3, method__lr_d=2e-3, train__batch_size=4, regularizers__orthogonal__weight=0.0)
     one = trainer(settings, classes=("black", "white"))
     levels = np.repeat(np.array([0, 255], np.uint8), 4)
     pixels = np.broadcast_to(levels[:, None, None, None], (8, 32, 32, 3)).copy()

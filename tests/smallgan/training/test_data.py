@@ -9,7 +9,7 @@ from augment.errors import UsageError
 from smallgan.core.run_dir import RunDir
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.data import load_data
-from smallgan.training.train import _refuse_other_data
+from smallgan.training.find_run import refuse_other_data
 
 
 def loaded(tiny_set, policy):
@@ -26,9 +26,9 @@ def test_a_run_goes_on_only_with_the_policy_file_that_it_began_with(tiny_set, tm
     run = RunDir(tmp_path / "run")
     run.path.mkdir()
     run.data.write_text(json.dumps(data.summary))
-    _refuse_other_data(run, loaded(tiny_set, policy).summary)
+    refuse_other_data(run, loaded(tiny_set, policy).summary)
     policy.write_text("transforms: {grain: {GaussNoise: {std_range: [0.1, 0.3]}}}")
     with pytest.raises(UsageError, match="custom_transforms was"):
-        _refuse_other_data(run, loaded(tiny_set, policy).summary)
+        refuse_other_data(run, loaded(tiny_set, policy).summary)
     with pytest.raises(UsageError, match="custom_transforms was"):
-        _refuse_other_data(run, loaded(tiny_set, "contrast").summary)
+        refuse_other_data(run, loaded(tiny_set, "contrast").summary)

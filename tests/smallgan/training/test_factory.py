@@ -12,13 +12,13 @@ from pretrained_files import deep_folder, saved, state
 from augment.errors import InputError, UsageError
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
+from smallgan.models.dcgan import DCGANGenerator
 from smallgan.models.pretrained import save_generator
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.biggan import BigGANTrainer
+from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.data import load_data
-from smallgan.training.dcgan import DCGANTrainer
-from smallgan.training.factory import Source, adapter_table, open_pretrained, prepare
-from smallgan.training.transfer import TransferTrainer
+from smallgan.training.factory import open_pretrained, prepare
+from smallgan.training.transfer import TransferTrainer, adapter_table
 
 CPU = torch.device("cpu")
 CONFIG = BigGANConfig(size=32, ch=8, z_dim=16, num_classes=5, shared_dim=6)
@@ -63,9 +63,13 @@ def with_critic(tmp_path: Path) -> Path:
 
 
 def prepared(source: Path, pretrained: Path | None = None, method: str | None = None, **overrides):
-    settings = {"data.source": str(source), "data.size": 32, "train.batch_size": 4, "transfer.method": method}
-    settings |= {"train.base_width": 8, "train.z_dim": 8, "transfer.perceptual": "none"}
-    settings |= {"transfer.pretrained": str(pretrained) if pretrained else None}
+    settings: dict[str, object] = {"data.source": str(source), "data.size": 32, "train.batch_size": 4}
+    if method is None:
+        settings |= {"model.base_width": 8, "model.z_dim": 8}
+    else:
+        settings |= {"method.name": method, "method.pretrained": str(pretrained)}
+    if method in ("bsa", "apgc"):
+        settings["method.perceptual"] = "none"
     recipe = load_recipe(None, settings | {name.replace("__", "."): value for name, value in overrides.items()})
     said: list[str] = []
     recipe, found = open_pretrained(recipe)
@@ -80,16 +84,22 @@ def assert_same_tensors(one, other, but=()):
 
 
 def test_from_scratch_a_recipe_is_left_as_it_is():
-    recipe = load_recipe(None, {"train.model": "biggan"})
+    recipe = load_recipe(None, {"model.name": "biggan"})
     assert open_pretrained(recipe) == (recipe, None)
 
 
 def test_the_model_and_the_method_choose_the_trainer(classes_set, ours):
-    assert isinstance(prepared(classes_set, train__model="dcgan")[0], DCGANTrainer)
-    assert isinstance(prepared(classes_set, train__model="biggan")[0], BigGANTrainer)
-    assert isinstance(prepared(classes_set, ours, "finetune")[0], BigGANTrainer)
+    networks = {
+        DCGANGenerator: prepared(classes_set, model__name="dcgan"),
+        BigGANGenerator: prepared(classes_set, model__name="biggan"),
+    }
+    for kind, (trainer, *_) in networks.items():
+        assert isinstance(trainer, AdversarialTrainer)
+        assert isinstance(trainer.generator, kind)
+    assert isinstance(prepared(classes_set, ours, "finetune")[0], AdversarialTrainer)
     for method in ("bsa", "apgc"):
-        trainer, _, said = prepared(classes_set, ours, method, transfer__group_size=8)
+        own = {"method__group_size": 8} if method == "apgc" else {}
+        trainer, _, said = prepared(classes_set, ours, method, **own)
         assert isinstance(trainer, TransferTrainer)
         assert said[0] == f"adapting {ours} (smallgan, 32 px, 5 classes)"
         assert said[1].startswith("BSA: " if method == "bsa" else "APGC, g = 8: ")
@@ -97,15 +107,15 @@ def test_the_model_and_the_method_choose_the_trainer(classes_set, ours):
 
 
 def test_sub_folders_are_classes_in_the_order_of_their_names(classes_set):
-    trainer, batches, said = prepared(classes_set, train__model="biggan")
+    trainer, batches, said = prepared(classes_set, model__name="biggan")
     assert trainer.description["classes"] == ["bars", "discs", "stars"]
-    assert trainer.config.num_classes == 3
+    assert trainer.generator.config.num_classes == 3
     assert batches.labels.tolist() == [0] * 3 + [1] * 5 + [2] * 2
     assert not any("one class" in line for line in said)
 
 
 def test_mirror_images_added_by_a_policy_keep_their_classes(classes_set):
-    _, batches, _ = prepared(classes_set, train__model="biggan", augment__policy="hflip")
+    _, batches, _ = prepared(classes_set, model__name="biggan", augment__policy="hflip")
     assert torch.bincount(batches.labels).tolist() == [6, 10, 4]
     originals, added = batches.pixels[:10], batches.pixels[10:]
     for image, label in zip(added, batches.labels[10:], strict=True):
@@ -115,27 +125,27 @@ def test_mirror_images_added_by_a_policy_keep_their_classes(classes_set):
 
 @pytest.mark.parametrize(
     ("overrides", "line"),
-    [({"biggan__conditional": False}, "one class, as the recipe says")],
+    [({"method__conditional": False}, "one class, as the recipe says")],
 )
 def test_one_class_where_the_recipe_says_so(classes_set, overrides, line):
-    trainer, batches, said = prepared(classes_set, train__model="biggan", **overrides)
+    trainer, batches, said = prepared(classes_set, model__name="biggan", **overrides)
     assert line in said
-    assert trainer.config.num_classes == 1
+    assert trainer.generator.config.num_classes == 1
     assert trainer.description["classes"] == []
     assert batches.labels.unique().tolist() == [0]
 
 
 def test_one_class_where_there_are_no_sub_folders(tiny_set):
-    trainer, _, said = prepared(tiny_set, train__model="biggan")
+    trainer, _, said = prepared(tiny_set, model__name="biggan")
     assert "one class: the images are in no sub-folders" in said
-    assert trainer.config.num_classes == 1
+    assert trainer.generator.config.num_classes == 1
 
 
 def test_batches_hold_a_part_for_each_discriminator_step_and_may_walk_instead_of_draw(classes_set):
-    _, batches, _ = prepared(classes_set, train__model="biggan", biggan__d_steps=3, biggan__class_balanced=False)
+    _, batches, _ = prepared(classes_set, model__name="biggan", method__d_steps=3, method__class_balanced=False)
     assert batches.batch_size == 12
     assert sorted(batches.batch(0).indices.tolist()[:10]) == list(range(10))
-    _, balanced, _ = prepared(classes_set, train__model="biggan")
+    _, balanced, _ = prepared(classes_set, model__name="biggan")
     drawn = torch.cat([balanced.batch(number).labels for number in range(150)])
     assert torch.bincount(drawn).tolist() == pytest.approx([200, 200, 200], abs=45)
 
@@ -149,34 +159,34 @@ def test_an_adapters_batch_is_no_larger_than_the_set(classes_set, ours):
 
 
 def test_the_pretrained_generator_decides_the_side(ours):
-    recipe = load_recipe(None, {"transfer.method": "apgc", "transfer.pretrained": str(ours)})
+    recipe = load_recipe(None, {"method.name": "apgc", "method.pretrained": str(ours)})
     decided, source = open_pretrained(recipe)
     assert (recipe.data.size, decided.data.size) == (64, 32)
     assert source is not None
-    assert source.origin == {"path": str(ours), "sha256": source.found.sha256, "kind": "smallgan"}
+    assert source.origin == {"path": str(ours), "sha256": source.pretrained.sha256, "kind": "smallgan"}
     # The resolved recipe is what a run keeps: it resolves to itself.
     assert open_pretrained(decided)[0] == decided
 
 
 def test_another_side_is_refused(ours):
-    settings = {"transfer.method": "apgc", "transfer.pretrained": str(ours), "data.size": 64}
+    settings = {"method.name": "apgc", "method.pretrained": str(ours), "data.size": 64}
     with pytest.raises(UsageError, match=r"data\.size 64: the pretrained generator makes 32 px .*leave the size out"):
         open_pretrained(load_recipe(None, settings))
 
 
 def test_a_group_size_that_does_not_fit_is_refused_with_those_that_do(classes_set, ours):
     with pytest.raises(UsageError, match=r"--group-size 5: .* have 32 channels; .*: 1, 2, 4, 8, 16, 32, or 0"):
-        prepared(classes_set, ours, "apgc", transfer__group_size=5)
+        prepared(classes_set, ours, "apgc", method__group_size=5)
 
 
 @pytest.mark.parametrize("conditional", [True, False])
 def test_fine_tuning_starts_from_the_pretrained_generator_with_every_class_at_the_mean(classes_set, ours, conditional):
-    trainer, _, said = prepared(classes_set, ours, "finetune", biggan__conditional=conditional)
+    trainer, _, said = prepared(classes_set, ours, "finetune", method__conditional=conditional)
     original = filled(BigGANGenerator(CONFIG))
     count = 3 if conditional else 1
     assert_same_tensors_but_classes(trainer.generator, original)
     torch.testing.assert_close(trainer.generator.shared.weight, original.shared.weight.mean(dim=0).expand(count, -1))
-    assert (trainer.generator.num_classes, trainer.config.num_classes) == (count, count)
+    assert (trainer.generator.num_classes, trainer.generator.config.num_classes) == (count, count)
     assert any(line.startswith("no pretrained discriminator") for line in said)
     assert trainer.discriminator.embed.weight.shape == (count, 32)
     # The images are the pretrained generator's, of the mean class vector.
@@ -194,13 +204,13 @@ def assert_same_tensors_but_classes(found, original):
 
 
 def test_fine_tuning_may_start_at_a_class(classes_set, ours):
-    trainer, *_ = prepared(classes_set, ours, "finetune", transfer__class_vector="2")
+    trainer, *_ = prepared(classes_set, ours, "finetune", method__class_vector="2")
     original = filled(BigGANGenerator(CONFIG)).shared.weight
     assert torch.equal(trainer.generator.shared.weight, original[2].expand(3, -1))
 
 
 def test_the_discriminator_starts_at_the_classes_that_the_generator_starts_at(classes_set, with_critic):
-    trainer, *_ = prepared(classes_set, with_critic, "finetune", transfer__class_vector="1:3+4:1")
+    trainer, *_ = prepared(classes_set, with_critic, "finetune", method__class_vector="1:3+4:1")
     generator, critic = filled(BigGANGenerator(CONFIG)), filled(BigGANDiscriminator(CONFIG), 1)
     for found, table in ((trainer.generator.shared, generator.shared), (trainer.discriminator.embed, critic.embed)):
         row = 0.75 * table.weight[1] + 0.25 * table.weight[4]
@@ -292,12 +302,7 @@ def test_the_published_counts_of_biggan_128():
     with torch.device("meta"):
         generator = BigGANGenerator(BigGANConfig(128, 96, 120, 1000, attention=64))
 
-    class Found:
-        pass
-
-    found = Found()
-    found.generator = generator
-    rows = adapter_table(Source(found, {}))
+    rows = adapter_table(generator)
     shown = [
         (row["adapter"], row["weights"], row["ratio"], row["with biases"], row["ratio with biases"]) for row in rows
     ]

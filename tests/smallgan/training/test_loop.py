@@ -11,7 +11,7 @@ from smallgan.core.checkpoint import TENSORS, load_checkpoint, save_checkpoint
 from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
 from smallgan.data.images import ImageBatches
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.dcgan import DCGANTrainer
+from smallgan.training.adversarial import build_trainer
 from smallgan.training.loop import Hooks, fit
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ class Killed(BaseException):
 def recipe(**overrides):
     settings = {
         "data.size": 32,
-        "train.base_width": 8,
+        "model.base_width": 8,
         "train.batch_size": 4,
         "train.steps": 12,
         "train.report_every": 2,
@@ -42,8 +42,8 @@ def run_loop(path, settings, trainer=None, **hooks):
     run = RunDir(path)
     run.create()
     lines = []
-    given = {"say": lines.append, "evaluate": lambda _g, step: 1 / (1 + step), "stop_requested": lambda: False} | hooks
-    trainer = trainer or DCGANTrainer(settings, CPU)
+    given = {"log": lines.append, "evaluate": lambda _g, step: 1 / (1 + step), "stop_requested": lambda: False} | hooks
+    trainer = trainer or build_trainer(settings, CPU)
     reached = fit(settings, run, trainer, batches(settings), Hooks(**given))
     return run, trainer, reached, lines
 
@@ -71,21 +71,24 @@ def test_a_whole_run_writes_what_the_design_lists(tmp_path):
         math.isfinite(last[key]) for key in ("loss_d", "loss_g", "score_real", "score_fake", "images_per_second")
     )
     assert len(lines) == 6
-    assert "elsewhere" in lines[0]
+    assert "eval/save" in lines[0]
 
 
 @pytest.mark.parametrize("killed_at", [3, 5, 9, 11])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at):
     whole_run, whole, _, _ = run_loop(tmp_path / "whole", recipe())
 
-    class Doomed(DCGANTrainer):
-        def step(self, batch, number):
-            if number == killed_at:
-                raise Killed
-            return super().step(batch, number)
+    doomed = build_trainer(recipe(), CPU)
+    inner = doomed.step
 
+    def step(batch, number):
+        if number == killed_at:
+            raise Killed
+        return inner(batch, number)
+
+    doomed.step = step
     with pytest.raises(Killed):
-        run_loop(tmp_path / "run", recipe(), Doomed(recipe(), CPU))
+        run_loop(tmp_path / "run", recipe(), doomed)
     run, resumed, reached, lines = run_loop(tmp_path / "run", recipe())
     assert reached == 12
     assert_same_weights(whole, resumed)
@@ -143,22 +146,23 @@ def test_a_stop_that_was_asked_for_saves_at_once_and_loses_nothing(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_diagnosis_and_keeps_the_last_good_checkpoint(tmp_path):
-    class Poisoned(DCGANTrainer):
-        def step(self, batch, number):
-            return super().step(batch._replace(images=batch.images * math.nan) if number == 6 else batch, number)
-
+    poisoned = build_trainer(recipe(), CPU)
+    inner = poisoned.step
+    poisoned.step = lambda batch, number: inner(
+        batch._replace(images=batch.images * math.nan) if number == 6 else batch, number
+    )
     with pytest.raises(FailedError, match=r"between steps 5 and 8.*|loss_d.*nan.*") as caught:
-        run_loop(tmp_path / "run", recipe(), Poisoned(recipe(), CPU))
+        run_loop(tmp_path / "run", recipe(), poisoned)
     message = str(caught.value)
     assert "the checkpoint of step 4 is kept" in message
-    assert "train.lr_d=0.0001" in message
+    assert "method.lr_d=0.0001" in message
     assert caught.value.exit_code == 1
     assert RunDir(tmp_path / "run").checkpoint_steps() == [4]
 
 
 def test_checkpoints_keep_values_and_memory_layout(tmp_path):
     settings = recipe()
-    saved, loaded = DCGANTrainer(settings, CPU), DCGANTrainer(recipe(seeds=[9]), CPU)
+    saved, loaded = build_trainer(settings, CPU), build_trainer(recipe(seeds=[9]), CPU)
     saved.step(batches(settings).batch(0), 0)
     save_checkpoint(tmp_path / "step-000001", saved, {"step": 1})
     assert load_checkpoint(tmp_path / "step-000001", loaded)["step"] == 1
@@ -173,18 +177,18 @@ def test_checkpoints_keep_values_and_memory_layout(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
-    trainer = DCGANTrainer(recipe(), CPU)
+    trainer = build_trainer(recipe(), CPU)
     trainer.step(batches(recipe()).batch(0), 0)
     folder = tmp_path / "step-000001"
     save_checkpoint(folder, trainer, {"step": 1})
     (folder / TENSORS).write_bytes((folder / TENSORS).read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"step-000001.*cannot read this checkpoint"):
+    with pytest.raises(InputError, match=r"step-000001.*this checkpoint is damaged"):
         load_checkpoint(folder, trainer)
 
 
 def test_another_networks_checkpoint_is_refused_with_both_shapes(tmp_path):
-    trainer = DCGANTrainer(recipe(), CPU)
+    trainer = build_trainer(recipe(), CPU)
     trainer.step(batches(recipe()).batch(0), 0)
     save_checkpoint(tmp_path / "step-000001", trainer, {"step": 1})
     with pytest.raises(InputError, match="has shape"):
-        load_checkpoint(tmp_path / "step-000001", DCGANTrainer(recipe(**{"train.base_width": 16}), CPU))
+        load_checkpoint(tmp_path / "step-000001", build_trainer(recipe(**{"model.base_width": 16}), CPU))

@@ -1,63 +1,89 @@
-"""Losses against numbers worked out by hand."""
+"""Losses against values and gradients worked out by hand."""
 
-import doctest
 import math
 
 import pytest
 import torch
 
-from smallgan.training import losses
+from smallgan.tables.dotted import load
+from smallgan.tables.losses import LOSSES
+
+REAL, FAKE = (2.0, -1.0), (0.5, -3.0)
+BY_HAND = {
+    # softplus(-2) + softplus(1) and softplus(0.5) + softplus(-3), halved; -sigmoid(-r) / 2 and sigmoid(f) / 2
+    "nonsaturating": (1.2314270, (-0.0596015, -0.3655293), (0.3112297, 0.0237129), 1.7613322, (-0.1887703, -0.4762871)),
+    # (0 + 2) / 2 + (1.5 + 0) / 2; what is beyond the margin has no gradient
+    "hinge": (1.75, (0.0, -0.5), (0.5, 0.0), 1.25, (-0.5, -0.5)),
+    # (1 + 4) / 4 + (0.25 + 9) / 4; (r - 1) / 2 and f / 2; (0.25 + 16) / 4 and (f - 1) / 2
+    "lsgan": (3.5625, (0.5, -1.0), (0.25, -1.5), 4.0625, (-0.25, -2.0)),
+    # (softplus(-1.5) + softplus(-2)) / 2 with sigmoid of the same; (softplus(1.5) + softplus(2)) / 2
+    "relativistic": (
+        0.1641706,
+        (-0.0912128, -0.0596015),
+        (0.0912128, 0.0596015),
+        1.9141706,
+        (-0.4087872, -0.4403985),
+    ),
+}
 
 
-def test_docstring_examples_hold():
-    assert doctest.testmod(losses).failed == 0
+def loss(name):
+    row = LOSSES[name]
+    return load(row.build)(row.options())
+
+
+def test_every_loss_of_the_table_is_worked_out_here():
+    assert set(BY_HAND) == set(LOSSES.names)
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_values_and_gradients_by_hand(name):
+    value_d, gradient_real, gradient_fake, value_g, gradient_g = BY_HAND[name]
+    real, fake = torch.tensor(REAL, requires_grad=True), torch.tensor(FAKE, requires_grad=True)
+    found = loss(name).discriminator(real, fake, None)
+    found.backward()
+    assert found.item() == pytest.approx(value_d, abs=1e-6)
+    assert real.grad.tolist() == pytest.approx(gradient_real, abs=1e-6)
+    assert fake.grad.tolist() == pytest.approx(gradient_fake, abs=1e-6)
+    fake.grad = None
+    given = real.detach() if LOSSES[name].generator_needs_reals else None
+    found = loss(name).generator(given, fake, None)
+    found.backward()
+    assert found.item() == pytest.approx(value_g, abs=1e-6)
+    assert fake.grad.tolist() == pytest.approx(gradient_g, abs=1e-6)
 
 
 def test_nonsaturating_equals_binary_cross_entropy_on_the_sigmoid():
     real, fake = torch.tensor([0.3, -1.2, 4.0]), torch.tensor([-0.7, 2.0, 0.1])
-    bce = torch.nn.BCELoss()
+    bce, ours = torch.nn.BCELoss(), loss("nonsaturating")
     expected_d = bce(real.sigmoid(), torch.ones(3)) + bce(fake.sigmoid(), torch.zeros(3))
-    assert losses.nonsaturating_d(real, fake).item() == pytest.approx(expected_d.item(), rel=1e-6)
-    assert losses.nonsaturating_g(fake).item() == pytest.approx(bce(fake.sigmoid(), torch.ones(3)).item(), rel=1e-6)
+    assert ours.discriminator(real, fake, None).item() == pytest.approx(expected_d.item(), rel=1e-6)
+    expected_g = bce(fake.sigmoid(), torch.ones(3)).item()
+    assert ours.generator(None, fake, None).item() == pytest.approx(expected_g, rel=1e-6)
 
 
 def test_nonsaturating_gradient_does_not_vanish_when_the_discriminator_wins():
     score = torch.tensor([-20.0], requires_grad=True)
-    losses.nonsaturating_g(score).backward()
+    loss("nonsaturating").generator(None, score, None).backward()
     assert score.grad is not None
     assert score.grad.item() == pytest.approx(-1.0, abs=1e-6)
 
 
-def test_nonsaturating_stays_finite_at_extreme_scores():
-    assert math.isfinite(losses.nonsaturating_d(torch.tensor([-500.0]), torch.tensor([500.0])).item())
+@pytest.mark.parametrize("name", ["nonsaturating", "relativistic"])
+def test_softplus_stays_finite_at_extreme_scores(name):
+    found = loss(name).discriminator(torch.tensor([-500.0]), torch.tensor([500.0]), None)
+    assert math.isfinite(found.item())
 
 
 def test_hinge_ignores_what_is_beyond_the_margin():
-    assert losses.hinge_d(torch.tensor([1.0, 7.0]), torch.tensor([-1.0, -9.0])).item() == 0.0
-    assert losses.hinge_g(torch.tensor([1.0, 3.0])).item() == -2.0
+    hinge = loss("hinge")
+    assert hinge.discriminator(torch.tensor([1.0, 7.0]), torch.tensor([-1.0, -9.0]), None).item() == 0.0
+    assert hinge.generator(None, torch.tensor([1.0, 3.0]), None).item() == -2.0
 
 
-def test_orthogonal_penalty_by_hand():
-    # W W' = ((1, 2), (2, 5)): 2 and 2 off the diagonal. The rows of the second are orthogonal, of lengths 3 and 5.
-    first, second = torch.tensor([[1.0, 0.0], [2.0, 1.0]]), torch.tensor([[3.0, 0.0], [0.0, 5.0]])
-    assert losses.orthogonal_penalty([first]).item() == 8
-    assert losses.orthogonal_penalty([second]).item() == 0
-    assert losses.orthogonal_penalty([first, second, first]).item() == 16
-
-
-@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 2, 3, 3), (12, 1, 3, 3)])
-def test_orthogonal_penalty_and_its_gradient_equal_the_formula(shape):
-    draws = torch.Generator().manual_seed(0)
-    weight = torch.randn(shape, generator=draws, dtype=torch.float64, requires_grad=True)
-    rows = weight.detach().flatten(1)
-    off = (rows @ rows.T) * (1 - torch.eye(len(rows), dtype=torch.float64))
-    penalty = losses.orthogonal_penalty([weight])
-    penalty.backward()
-    torch.testing.assert_close(penalty.detach(), off.square().sum())
-    torch.testing.assert_close(weight.grad.flatten(1), 4 * off @ rows)  # the released code adds 2 (...) W
-
-
-def test_orthogonal_penalty_does_not_look_at_lengths():
-    directions = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(1)))[0][:4]
-    scaled = directions * torch.tensor([0.1, 1.0, 2.0, 3.0])[:, None]
-    assert losses.orthogonal_penalty([scaled]).item() == pytest.approx(0, abs=1e-4)
+def test_the_relativistic_loss_compares_in_pairs_and_only_differences_count():
+    ours, real, fake = loss("relativistic"), torch.tensor(REAL), torch.tensor(FAKE)
+    moved = ours.discriminator(real + 7, fake + 7, None)
+    torch.testing.assert_close(moved, ours.discriminator(real, fake, None))
+    assert not torch.isclose(ours.discriminator(real, fake.flip(0), None), moved)
+    torch.testing.assert_close(ours.generator(real, fake, None), ours.discriminator(fake, real, None))

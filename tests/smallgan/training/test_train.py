@@ -18,17 +18,18 @@ from augment.errors import InputError, UsageError
 from augment.imaging.codec import decode
 from augment.sources.readers import open_source
 from smallgan.core.run_dir import RunDir, read_jsonl
-from smallgan.metrics.score_paths import Settings, score
+from smallgan.metrics.score_paths import ScoreOptions, score
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.biggan import BigGANTrainer
+from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.data import load_data
-from smallgan.training.train import dry_run, find_run, train
+from smallgan.training.find_run import find_run
+from smallgan.training.train import dry_run, train, with_precision
 from smallgan.training.transfer import TransferTrainer
 
 TINY = {
     "data.size": 32,
-    "train.base_width": 8,
+    "model.base_width": 8,
     "train.batch_size": 4,
     "train.steps": 6,
     "train.report_every": 3,
@@ -42,7 +43,7 @@ def tiny(source, **overrides):
 
 
 def start(recipe, root, **options):
-    return train(recipe, root=root, device="cpu", say=lambda _line: None, **options)
+    return train(recipe, root=root, device="cpu", log=lambda _line: None, **options)
 
 
 def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
@@ -63,7 +64,7 @@ def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
 def test_scores_while_training_are_those_of_the_score_command(tiny_set, tmp_path):
     run = start(tiny(tiny_set, **{"score.num_fake": None, "train.snapshot_every": 6}), tmp_path / "runs")
     while_training = read_jsonl(run.scores)[-2:]
-    afterwards = score(run.path, None, Settings(device="cpu"))
+    afterwards = score(run.path, None, ScoreOptions(device="cpu"))
     assert [line["identity"] for line in while_training] == [each.identity for each in afterwards]
     assert [line["value"] for line in while_training] == pytest.approx([each.value for each in afterwards], rel=1e-6)
 
@@ -100,22 +101,25 @@ def test_a_plan_and_metadata_of_another_tool_are_no_mixed_dataset(tiny_set):
     assert load_data(tiny(tiny_set), device="cpu").summary["policy"] == "none"
 
 
-def test_the_newest_unfinished_run_of_the_same_recipe_is_found(tiny_set, tmp_path):
+def test_the_newest_run_of_the_same_recipe_and_images_is_found(tiny_set, tmp_path):
     root = tmp_path / "runs"
-    recipe = tiny(tiny_set)
+    cpu = torch.device("cpu")
+    recipe = with_precision(tiny(tiny_set), cpu)
     finished = start(recipe, root)
-    assert find_run(recipe, root, None, new=False).name == "00001-train"
-    more = tiny(tiny_set, **{"train.steps": 9})
-    assert find_run(more, root, None, new=False).path == finished.path
-    assert find_run(more, root, None, new=True).name == "00001-train"
-    other = tiny(tiny_set, **{"train.steps": 9, "train.lr_d": 1e-3})
-    assert find_run(other, root, None, new=False).name == "00001-train"
+    summary = json.loads(finished.data.read_text(encoding="utf-8"))
+    assert find_run(recipe, summary, root, None, new=False).path == finished.path
+    more = with_precision(tiny(tiny_set, **{"train.steps": 9}), cpu)
+    assert find_run(more, summary, root, None, new=False).path == finished.path
+    assert find_run(more, summary, root, None, new=True).name == "00001-train"
+    other = with_precision(tiny(tiny_set, **{"train.steps": 9, "method.lr_d": 1e-3}), cpu)
+    assert find_run(other, summary, root, None, new=False).name == "00001-train"
+    assert find_run(more, summary | {"fingerprint": "of others"}, root, None, new=False).name == "00001-train"
 
 
 def test_an_out_folder_of_another_recipe_is_refused_with_both_values(tiny_set, tmp_path):
     start(tiny(tiny_set), tmp_path, out=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"train\.lr_d is 0\.0002 there, 0\.001 now"):
-        start(tiny(tiny_set, **{"train.lr_d": 1e-3}), tmp_path, out=tmp_path / "run")
+    with pytest.raises(UsageError, match=r"method\.lr_d is 0\.0002 there, 0\.001 now"):
+        start(tiny(tiny_set, **{"method.lr_d": 1e-3}), tmp_path, out=tmp_path / "run")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds other files"):
@@ -141,7 +145,7 @@ def test_a_bad_file_stops_before_anything_is_written_or_is_left_out_and_listed(t
 def test_a_set_that_cannot_be_scored_is_trained_on_all_the_same(tiny_set, tmp_path):
     said = []
     single = next(tiny_set.glob("*.png"))
-    run = train(tiny(single), root=tmp_path / "runs", device="cpu", say=said.append)
+    run = train(tiny(single), root=tmp_path / "runs", device="cpu", log=said.append)
     assert run.last_step() == 6
     assert sum(line.startswith("not scored: KMMD needs at least two different") for line in said) == 3
 
@@ -160,6 +164,7 @@ def command(source, out):
     return [sys.executable, "-m", "smallgan", "train", str(source), *options, "--out", str(out)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("signal_number", [getattr(signal, "SIGKILL", signal.SIGTERM), signal.SIGTERM])
 def test_a_killed_training_goes_on_to_the_same_weights(tiny_set, tmp_path, signal_number):
     whole, cut = RunDir(tmp_path / "whole"), RunDir(tmp_path / "cut")
@@ -200,23 +205,32 @@ def pretrained(folder):
     return str(folder)
 
 
-BIGGAN = {"train.model": "biggan", "train.z_dim": 8, "biggan.shared_dim": 4, "biggan.diffaugment": "color,cutout"}
-TRANSFER = {"transfer.perceptual": "none", "transfer.group_size": 8}
+BIGGAN = {"model.name": "biggan", "model.z_dim": 8, "model.shared_dim": 4, "method.diffaugment": "color,cutout"}
 TRAINERS = {
-    "biggan": (BIGGAN | {"biggan.d_steps": 2, "biggan.ema_start": 2}, BigGANTrainer),
-    "finetune": (TRANSFER | {"transfer.method": "finetune"}, BigGANTrainer),
-    "apgc": (TRANSFER | {"transfer.method": "apgc", "transfer.lr_decay_every": 3}, TransferTrainer),
+    "biggan": (BIGGAN | {"method.d_steps": 2, "method.ema_start": 2}, AdversarialTrainer),
+    "relativistic": (
+        {"loss": "relativistic", "regularizers.r1": {"every": 3}, "model.d_norm": "none", "method.mirror": True}
+        | {"method.diffaugment": "translation,cutout"},
+        AdversarialTrainer,
+    ),
+    "finetune": ({"method.name": "finetune"}, AdversarialTrainer),
+    "apgc": (
+        {"method.name": "apgc", "method.perceptual": "none", "method.group_size": 8, "method.lr_decay_every": 3},
+        TransferTrainer,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", TRAINERS)
 def test_every_trainer_killed_and_resumed_equals_uninterrupted(tiny_set, tmp_path, monkeypatch, name):
     settings, kind = TRAINERS[name]
-    monkeypatch.setattr("smallgan.training.biggan.STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
+    monkeypatch.setattr("smallgan.training.adversarial.STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
     short = {"train.steps": 4, "train.snapshot_every": 2, "train.report_every": 1, "score.metrics": []}
-    if "transfer.method" in settings:
-        settings = settings | {"transfer.pretrained": pretrained(tmp_path / "138k")}
-    recipe = tiny(tiny_set, **settings, **short)
+    if "method.name" in settings:
+        settings = settings | {"method.pretrained": pretrained(tmp_path / "138k")}
+        recipe = load_recipe(None, {"data.source": str(tiny_set), "train.batch_size": 4} | settings | short)
+    else:
+        recipe = tiny(tiny_set, **settings, **short)
     whole = start(recipe, tmp_path, out=tmp_path / "whole")
     step = kind.step
 

@@ -10,20 +10,24 @@ from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS, load_checkpoint, read_state, read_tensors, save_checkpoint
 from smallgan.core.rng import Stream, normal
 from smallgan.data.images import Batch, ImageBatches, to_images
-from smallgan.models.adapters import APGC, BSA, build_adapter
+from smallgan.models import adapters
+from smallgan.models.adapters import APGC, BSA
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
 from smallgan.models.perceptual import Perceptual
-from smallgan.tables.recipe import TransferSection, load_recipe
+from smallgan.models.pretrained import save_generator
+from smallgan.sampling.pretrained import find_pretrained, load_adapted
+from smallgan.tables.recipe import load_recipe
 from smallgan.training import transfer
 from smallgan.training.reconstruction import latent_distance, reconstruction
-from smallgan.training.transfer import TransferTrainer
+from smallgan.training.transfer import TransferTrainer, build_adapter
 
 CPU = torch.device("cpu")
 COUNT, SIZE, Z = 7, 32, 16
 
 
 def recipe(method="apgc", **overrides):
-    settings = {"transfer.method": method, "transfer.group_size": 4, "train.batch_size": 4, "data.size": SIZE}
+    settings = {"method.name": method, "train.batch_size": 4, "data.size": SIZE}
+    settings |= {"method.group_size": 4} if method == "apgc" else {}
     return load_recipe(None, settings | {name.replace("__", "."): value for name, value in overrides.items()})
 
 
@@ -46,7 +50,7 @@ def small_perceptual():
 
 def trainer(settings=None, network=None, perceptual=None):
     settings = settings or recipe()
-    adapter = build_adapter(settings.transfer, settings.seed, network or pretrained(), CPU)
+    adapter = build_adapter(settings, network or pretrained(), CPU)
     return TransferTrainer(settings, adapter, pixels(), CPU, perceptual)
 
 
@@ -69,7 +73,7 @@ def moved(before, after):
 
 @pytest.mark.parametrize("variant", ["normalized", "raw"])
 def test_the_loss_of_a_step_is_the_sum_of_its_terms(variant):
-    settings = recipe(transfer__variant=variant, transfer__codes="normal", transfer__code_noise=0.3)
+    settings = recipe(method__variant=variant, method__code_init="normal", method__code_noise=0.3)
     one, network = trainer(settings, perceptual=small_perceptual()), small_perceptual()
     batch = batches(settings).batch(5)
     codes = torch.from_numpy(normal(0, Stream.CODES, 0, (COUNT, Z)))[batch.indices]
@@ -132,7 +136,7 @@ def test_all_images_of_a_set_larger_than_a_batch_are_learned_from():
 
 
 def test_rates_fall_by_optimizer_steps_and_each_part_has_its_own():
-    settings = recipe(transfer__lr_decay_every=2, transfer__lr_decay=0.2)
+    settings = recipe(method__lr_decay_every=2, method__lr_decay=0.2)
     one = trainer(settings)
     found = []
     for number in range(5):
@@ -147,7 +151,7 @@ def test_rates_fall_by_optimizer_steps_and_each_part_has_its_own():
 
 
 def test_a_rate_of_0_freezes_the_first_layer():
-    settings = recipe(transfer__lr_first=0)
+    settings = recipe(method__lr_first=0)
     one = trainer(settings)
     run(one, settings, 0, 2)
     assert not any(name.startswith("g_ema.first") for name in tensors(one))
@@ -155,7 +159,7 @@ def test_a_rate_of_0_freezes_the_first_layer():
 
 @pytest.mark.parametrize(
     "settings",
-    [recipe("bsa"), recipe(), recipe(transfer__lr_first=0, transfer__init="identity", transfer__lr_decay_every=3)],
+    [recipe("bsa"), recipe(), recipe(method__lr_first=0, method__init="identity", method__lr_decay_every=3)],
 )
 def test_resumed_equals_uninterrupted(tmp_path, settings):
     through = trainer(settings, perceptual=small_perceptual())
@@ -171,7 +175,7 @@ def test_resumed_equals_uninterrupted(tmp_path, settings):
     numbers = run(other, settings, 4, 6)
     assert moved(tensors(through), tensors(other)) == set()
     assert moved(tensors(one), tensors(other)) != set()
-    assert state["model"] == "apgc" if settings.transfer.method == "apgc" else "bsa"
+    assert state["model"] == "apgc" if settings.method.name == "apgc" else "bsa"
     assert all(torch.isfinite(value) for value in numbers[-1].values())
 
 
@@ -188,12 +192,14 @@ def test_a_checkpoint_holds_the_adapter_and_the_codes_alone(tmp_path):
 
 
 def test_an_adapter_for_sampling_is_restored_from_a_checkpoint_and_its_state(tmp_path):
-    settings = recipe(transfer__class_vector="2")
-    one = trainer(settings)
+    save_generator(tmp_path / "weights.safetensors", pretrained())
+    source = find_pretrained(str(tmp_path / "weights.safetensors"))
+    settings = recipe(method__class_vector="2")
+    adapter = build_adapter(settings, source.generator, CPU)
+    one = TransferTrainer(settings, adapter, pixels(), CPU, None, source.origin)
     run(one, settings, 0, 3)
     save_checkpoint(tmp_path / "000003", one, {"step": 3, **one.description})
-    state = read_state(tmp_path / "000003")
-    again = build_adapter(TransferSection(**state["transfer"]), 0, pretrained(), CPU, training=False)
+    again = load_adapted(read_state(tmp_path / "000003"))
     again.load_state_dict(read_tensors(tmp_path / "000003", "g_ema."))
     z = torch.from_numpy(normal(0, Stream.SAMPLE_LATENTS, 0, (3, Z)))
     with torch.no_grad():
@@ -214,13 +220,13 @@ def test_layers_that_would_take_too_much_memory_are_made_anew(monkeypatch):
 
 
 def test_a_perceptual_weight_of_0_takes_no_network():
-    settings = recipe(transfer__perceptual_weight=0)
+    settings = recipe(method__perceptual_weight=0)
     assert trainer(settings, perceptual=small_perceptual()).perceptual is None
 
 
 @pytest.mark.parametrize("method", ["bsa", "apgc"])
 def test_training_brings_each_reconstruction_nearest_to_its_own_image(method):
-    settings = recipe(method, train__batch_size=7, transfer__latent_weight=0, transfer__lr_adapter=0.005)
+    settings = recipe(method, train__batch_size=7, method__latent_weight=0, method__lr_adapter=0.005)
     one = trainer(settings)
     wanted = to_images(torch.from_numpy(pixels()))
     before = (one.reconstruct() - wanted).abs().mean()
@@ -240,17 +246,15 @@ def test_bf16_trains_too():
 
 
 def test_images_of_another_side_are_refused():
-    adapter = build_adapter(recipe().transfer, 0, pretrained(), CPU)
+    adapter = build_adapter(recipe(), pretrained(), CPU)
     with pytest.raises(UsageError, match="makes 32 px"):
         TransferTrainer(recipe(), adapter, pixels(size=64), CPU, None)
 
 
 def test_no_groups_are_refused_where_they_do_not_fit(monkeypatch):
-    monkeypatch.setattr(transfer, "free_bytes", lambda _device: 10_000)
+    monkeypatch.setattr(adapters, "free_bytes", lambda _device: 10_000)
     with pytest.raises(UsageError, match="use a smaller group size"):
-        build_adapter(recipe(transfer__group_size=0).transfer, 0, pretrained(), CPU)
-    with pytest.raises(UsageError, match="use bsa or apgc"):
-        build_adapter(recipe("finetune").transfer, 0, pretrained(), CPU)
+        build_adapter(recipe(method__group_size=0), pretrained(), CPU)
 
 
 def test_a_code_may_be_asked_for_twice_in_a_batch():

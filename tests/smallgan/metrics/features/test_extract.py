@@ -23,8 +23,10 @@ from augment.errors import FailedError, InputError, MissingError, UsageError
 from smallgan.core import weights
 from smallgan.metrics import evaluate
 from smallgan.metrics.features.extract import FeatureNet, Features, extract, feature_net
-from smallgan.metrics.features.networks import ARCHITECTURES, SmallFeatures, fold_batch_norms
+from smallgan.metrics.features.inference import fold_batch_norms
+from smallgan.metrics.features.small import SmallFeatures
 from smallgan.models.small_net import SmallNet
+from smallgan.tables.feature_networks import FEATURE_NETWORKS
 
 CPU = torch.device("cpu")
 
@@ -80,7 +82,7 @@ def test_without_published_weights_the_shipped_network_is_used_and_says_so():
 def test_asked_for_by_name_and_absent_is_an_error():
     with pytest.raises(MissingError, match=r"looked for .*inception-2015.*smallgan weights fetch inception-v3-tf2015"):
         feature_net("inception-v3-tf2015", CPU)
-    with pytest.raises(UsageError, match="no weights are called 'vgg'"):
+    with pytest.raises(UsageError, match="--features vgg: unknown feature network 'vgg'"):
         feature_net("vgg", CPU)
 
 
@@ -221,8 +223,8 @@ def test_the_convolutions_of_squeezenet_give_its_features_without_logits(monkeyp
     np.testing.assert_array_equal(extract(images, one).features, extract(images, other).features)
 
 
-def test_every_feature_card_has_an_architecture():
-    assert set(ARCHITECTURES) == {name for name, card in weights.cards().items() if card.kind == "features"}
+def test_every_feature_card_has_a_row():
+    assert set(FEATURE_NETWORKS.names) == {name for name, card in weights.cards().items() if card.kind == "features"}
 
 
 @pytest.mark.parametrize("name", ["inception-v3-tf2015", "mobilenet_v2", "squeezenet1_1"])

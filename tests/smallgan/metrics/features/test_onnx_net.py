@@ -212,9 +212,9 @@ def test_all_mistakes_of_a_card_are_told_at_once(net):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"range": [1, 1]}, "range needs two different numbers"),
-        ({"std": 0}, "std needs positive numbers"),
-        ({"size": 0}, "size needs positive numbers"),
+        ({"range": [1, 1]}, r"range: needs two different numbers, found \[1, 1\]"),
+        ({"std": 0}, r"std\.0: input should be greater than 0, found 0"),
+        ({"size": 0}, r"size\.0: input should be greater than 0, found 0"),
         ({"file": "other.onnx"}, "its `file` is other.onnx"),
         ({"name": "inception-v3-tf2015"}, "give it a name of its own"),
         ({"outputs": {"features": "both"}}, "no output 'both'"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smallgan.metrics.memorisation.contact_sheet import TILE, Near, most_alike, sheet
+from smallgan.metrics.memorisation.contact_sheet import TILE, Near, draw_sheet, most_alike
 
 
 def test_the_nearest_come_first_and_added_images_count_where_they_are_nearer():
@@ -23,7 +23,7 @@ def colour(value):
 
 def test_each_fake_stands_above_what_it_is_most_like():
     found = [Near(0, 5, 1.0), Near(1, 6, 2.0, 7, 1.5), Near(2, 5, 3.0)]
-    picture = sheet(found, colour(10), colour(100), colour(200), columns=2)
+    picture = draw_sheet(found, colour(10), colour(100), colour(200), columns=2)
 
     def tile(block, row, column):
         top = block * (3 * (TILE + 2) + 30) + row * (TILE + 2)
@@ -34,10 +34,10 @@ def test_each_fake_stands_above_what_it_is_most_like():
     assert [tile(0, row, 1) for row in range(3)] == [{11}, {106}, {207}]
     assert [tile(1, row, 0) for row in range(3)] == [{12}, {105}, {255}]
     assert [tile(1, row, 1) for row in range(3)] == [{255}] * 3
-    assert picture.tobytes() == sheet(found, colour(10), colour(100), colour(200), columns=2).tobytes()
+    assert picture.tobytes() == draw_sheet(found, colour(10), colour(100), colour(200), columns=2).tobytes()
 
 
 def test_without_added_images_there_is_no_row_for_them():
     found = [Near(0, 5, 1.0), Near(1, 6, 2.0)]
-    with_added = sheet([*found, Near(2, 5, 3.0, 1, 0.5)], colour(10), colour(100), colour(200))
-    assert len(with_added) - len(sheet(found, colour(10), colour(100), colour(200))) == TILE + 2
+    with_added = draw_sheet([*found, Near(2, 5, 3.0, 1, 0.5)], colour(10), colour(100), colour(200))
+    assert len(with_added) - len(draw_sheet(found, colour(10), colour(100), colour(200))) == TILE + 2

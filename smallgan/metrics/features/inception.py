@@ -1,0 +1,61 @@
+"""Inception v3: that of the published scores, and torchvision's."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from torch import Tensor, nn
+
+from smallgan.data.images import to_images
+from smallgan.metrics.features.inference import Tensors, resized
+
+_SIZE = 299
+
+
+class TorchvisionInception(nn.Module):
+    """torchvision's Inception v3: 2048 average-pooled features, 1000 logits.
+
+    It gets images in [-1, 1]: that is what ImageNet normalisation followed by the network's own `transform_input` comes
+    to.
+    """
+
+    def __init__(self, tensors: Tensors) -> None:
+        super().__init__()
+        from torchvision.models import inception_v3
+
+        with torch.device("meta"):  # no time is spent on first values that are replaced at once
+            self.net = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)
+        self.net.load_state_dict(tensors, assign=True)
+        self.net.aux_logits, self.net.AuxLogits = False, None
+        self.head, self.net.fc = self.net.fc, nn.Identity()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Map uint8 B x H x W x 3 to features B x 2048 and logits B x 1000."""
+        features = self.net(resized(to_images(pixels), _SIZE))
+        return features, self.head(features)
+
+
+class TF2015Inception(nn.Module):
+    """The Inception of the published scores, by torch-fidelity: 2048 pooled features, 1008 logits without their bias.
+
+    torch-fidelity takes those logits ("logits_unbiased") for its Inception Score, as the original TensorFlow code did.
+    It resizes as TensorFlow 1 does. Its constructor unpickles what it is given, so it is given bytes that we wrote
+    ourselves from tensors read safely.
+    """
+
+    def __init__(self, tensors: Tensors) -> None:
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        buffer = io.BytesIO()
+        torch.save(tensors, buffer)
+        buffer.seek(0)
+        self.net = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=buffer
+        )
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Map uint8 B x H x W x 3 to features B x 2048 and logits B x 1008."""
+        features, logits = self.net(pixels.permute(0, 3, 1, 2))
+        return features, logits

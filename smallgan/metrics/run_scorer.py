@@ -1,0 +1,117 @@
+"""Scores of a run: the one rule of which images its samples are compared with, while it trains and afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from augment.imaging.codec import Pixels
+from smallgan.core.run_dir import append_jsonl
+from smallgan.metrics import evaluate
+from smallgan.metrics.features.extract import FeatureNet, Features, extract
+from smallgan.metrics.features.image_sets import sample_features
+from smallgan.metrics.measure import RealSet
+from smallgan.metrics.score import Score
+from smallgan.sampling.latents import sample_pixels
+from smallgan.sampling.loading import Model
+from smallgan.tables.metrics import METRICS
+
+FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
+
+
+def default_num_fake(num_real: int) -> int:
+    """Return how many samples of a run are scored: as many as it has reals, within 100 to 1,000."""
+    return min(max(num_real, FEWEST_SAMPLES), MOST_SAMPLES)
+
+
+def prepared(size: int, resize_mode: str) -> str:
+    """Return how reals reached the size of the fakes, as an identity states it."""
+    return f"reals {resize_mode} to {size} px"
+
+
+@dataclass(frozen=True)
+class RunScorer:
+    """Scores checkpoints of a run, all by one identity."""
+
+    net: FeatureNet
+    metrics: tuple[str, ...]
+    reals: RealSet | None
+    """What samples are compared with: the originals held out, else those trained on; None: nothing."""
+    training_set: RealSet | None
+    """The originals trained on, for metrics of copies; None: `reals`."""
+    reals_prepared: str | None
+    """How reals reached the size of the samples, as `prepared` says it; None: they are taken as they are."""
+    num_fake: int
+    seed: int
+    """Sample k is that of (seed, k); also seeds `evaluate`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of `evaluate`: splits, target, augmented, intervals."""
+
+    @classmethod
+    def of_pixels(
+        cls,
+        net: FeatureNet,
+        metrics: tuple[str, ...],
+        reals: tuple[Pixels, str],
+        originals: tuple[Pixels, str],
+        *,
+        resize_mode: str,
+        num_fake: int | None,
+        seed: int,
+        splits: int | None,
+    ) -> RunScorer:
+        """Return the scorer of a run whose images are in memory; features that no metric asks for are not extracted.
+
+        Args:
+            net: from `feature_net`.
+            metrics: names from METRICS that need no augmented images.
+            reals: the originals held out, or those trained on where none is, R x S x S x 3, and their fingerprint.
+            originals: those trained on, N x S x S x 3, and their fingerprint.
+            resize_mode: how all of them became squares.
+            num_fake: samples scored; None: as many as `reals`, within 100 to 1,000.
+            seed: of the samples.
+            splits: of the Inception Score; None for the default.
+        """
+
+        def extracted(images: tuple[Pixels, str], *, of_copies: bool) -> RealSet | None:
+            if all(METRICS[name].compares_with_training_set != of_copies for name in metrics):
+                return None
+            return RealSet(sample_features(images[0], net, "features of reals"), images[1])
+
+        sets = extracted(reals, of_copies=False), extracted(originals, of_copies=True)
+        count = num_fake or default_num_fake(len(reals[0]))
+        return cls(net, metrics, *sets, prepared(reals[0].shape[1], resize_mode), count, seed, {"splits": splits})
+
+    def samples(self, model: Model) -> Pixels:
+        """Return the samples that are scored, N x S x S x 3."""
+        return sample_pixels(model, self.num_fake, self.seed)
+
+    def evaluate(self, fake: Features, *, baselines: bool = False) -> list[Score]:
+        """Return the scores of features of fakes, in the order of `metrics`; `baselines` also scores reals."""
+        return evaluate(
+            fake,
+            self.reals.features if self.reals else None,
+            self.net,
+            reals_fingerprint=self.reals.fingerprint if self.reals else None,
+            reals_prepared=self.reals_prepared,
+            training_set=self.training_set,
+            metrics=self.metrics,
+            seed=self.seed,
+            baselines=baselines,
+            **self.options,
+        )
+
+    def score(self, model: Model, fake: Features | None = None, *, baselines: bool = False) -> list[Score]:
+        """Return the scores of a checkpoint and add them to its run's scores.jsonl. Raises the errors of `evaluate`.
+
+        `fake` are the features of `samples(model)`, where they are known already.
+        """
+        fake = fake if fake is not None else extract(self.samples(model), self.net)
+        run = model.run
+        scores = self.evaluate(fake, baselines=baselines)
+        scores = [replace(score, step=model.step, run=run.name if run else None) for score in scores]
+        if run:
+            for score in scores:
+                append_jsonl(run.scores, score.to_json())
+        return scores

@@ -1,0 +1,102 @@
+"""Scores as `smallgan score` prints them: a table, two sets side by side, or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from augment.core.files import write_text
+from augment.errors import UsageError
+from smallgan.metrics import score_paths
+from smallgan.metrics.score import Score
+from smallgan.metrics.score_paths import ScoreOptions, Versus
+from smallgan.tables.metrics import METRICS
+
+
+def score_text(
+    fake: Path, other: Path | None, real: Path | None, options: ScoreOptions, *, out: Path | None, as_json: bool
+) -> str:
+    """Score a set, or two alike, and return what to print.
+
+    Args:
+        fake, other: what to score, as `score_paths.score` takes it; None: no second set.
+        real: what to compare with; None: the originals of a run or of a mixed dataset.
+        options: how to score.
+        out: file for the scores, one JSON line each.
+        as_json: return JSON and no table.
+    """
+    if other is None:
+        scores = score_paths.score(fake, real, options)
+        text = (
+            json.dumps([each.to_json() for each in scores], indent=2, ensure_ascii=False) if as_json else table(scores)
+        )
+    elif options.wants_details:
+        raise UsageError("--per-image and --worst look at one set; leave out --versus")
+    else:
+        found = score_paths.versus(fake, other, real, options)
+        scores = [*found.one, *found.other]
+        text = versus_json(found) if as_json else versus_table(found, fake, other)
+    if out is not None:
+        write_text(out, "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in scores))
+    return text
+
+
+def table(scores: Sequence[Score]) -> str:
+    """Return the scores as lines: value, interval, parts and conditions, then each note once."""
+    width = max(len(score.label) for score in scores)
+    lines = [
+        f"{score.label:{width}}  {score.value:.4f}{f' ± {score.std:.3f}' if score.std is not None else ''}"
+        f"{_interval(score)}  ({'; '.join(_conditions(score))})"
+        for score in scores
+    ]
+    notes = [METRICS[score.metric].note for score in scores if score.metric in METRICS]
+    return "\n".join([*lines, *_notes(scores), *(f"note: {note}" for note in dict.fromkeys(notes) if note)])
+
+
+def versus_table(found: Versus, one: Path, other: Path) -> str:
+    """Return two sets' scores side by side, and the result of the permutation test in words."""
+    width = max(len(score.label) for score in found.one)
+    lines = [f"A  {one}", f"B  {other}"]
+    for a, b in zip(found.one, found.other, strict=True):
+        lines.append(
+            f"{a.label:{width}}  A {a.value:.4f}{_interval(a)}  B {b.value:.4f}{_interval(b)}  "
+            f"B - A {found.differences[a.metric]:+.4f}"
+        )
+    return "\n".join([*lines, found.test.sentence(), *_notes([*found.one, *found.other])])
+
+
+def versus_json(found: Versus) -> str:
+    """Return the same for a machine."""
+    record = {
+        "one": [each.to_json() for each in found.one],
+        "other": [each.to_json() for each in found.other],
+        "differences": found.differences,
+        "test": asdict(found.test),
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False)
+
+
+def _conditions(score: Score) -> list[str]:
+    known = score.identity
+    counts = f"{known['num_fake']} images" + (f" against {known['num_real']} reals" if known["num_real"] else "")
+    found = [counts + (f", {known['splits']} split(s)" if known["splits"] else "")]
+    if score.needed is not None:
+        found.append(f"too few images; use at least {score.needed:,} per set")
+    titles = METRICS[score.metric].parts if score.metric in METRICS else {}
+    if score.parts:
+        found.append(", ".join(f"{titles.get(name, name)} {value:.3f}" for name, value in score.parts.items()))
+    if score.baseline is not None and score.baseline_counts is not None:
+        fakes, reals = score.baseline_counts
+        counts = f"{fakes} images" if reals is None else f"{fakes} vs {reals} images"
+        found.append(f"real-vs-real baseline {score.baseline:.4f} ({counts})")
+    return found
+
+
+def _notes(scores: Sequence[Score]) -> list[str]:
+    return [f"note: {note}" for note in dict.fromkeys(note for score in scores for note in score.notes)]
+
+
+def _interval(score: Score) -> str:
+    return f" [{score.interval[0]:.4f}, {score.interval[1]:.4f}]" if score.interval else ""
