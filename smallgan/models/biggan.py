@@ -108,14 +108,12 @@ class ConditionalBatchNorm(StoredBatchNorm, ConditionalNorm):
     def __init__(self, channels: int, config: BigGANConfig) -> None:
         super().__init__(channels, config.bn_eps)
         self.channels, self.condition = channels, config.condition
-        self.gain: nn.Module
-        self.bias: nn.Module
-        if config.shared_dim:
-            self.gain = SpectralLinear(config.condition, channels, bias=False, eps=config.sn_eps)
-            self.bias = SpectralLinear(config.condition, channels, bias=False, eps=config.sn_eps)
-        else:
-            self.gain = nn.Embedding(config.num_classes, channels)
-            self.bias = nn.Embedding(config.num_classes, channels)
+        for name in self.layer_names:
+            if config.shared_dim:
+                layer: nn.Module = SpectralLinear(config.condition, channels, bias=False, eps=config.sn_eps)
+            else:
+                layer = nn.Embedding(config.num_classes, channels)
+            self.add_module(name, layer)
 
 
 class OutputBatchNorm(StoredBatchNorm):
@@ -251,9 +249,9 @@ class DiscriminatorBlock(nn.Module):
         self.first, self.halves = first, halves
         self.conv1 = SpectralConv2d(in_channels, out_channels, 3, eps=eps)
         self.conv2 = SpectralConv2d(out_channels, out_channels, 3, eps=eps)
-        if halves or in_channels != out_channels:
-            self.conv_sc = SpectralConv2d(in_channels, out_channels, 1, eps=eps)
         self.has_skip_conv = halves or in_channels != out_channels
+        if self.has_skip_conv:
+            self.conv_sc = SpectralConv2d(in_channels, out_channels, 1, eps=eps)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return maps B x out x H/2 x W/2, or of the same side in the last block."""

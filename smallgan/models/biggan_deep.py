@@ -171,8 +171,7 @@ class DeepOutputNorm(RowsBatchNorm):
 
     def __init__(self, channels: int, config: BigGANDeepConfig) -> None:
         super().__init__(channels, config)
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return maps B x C x H x W."""
