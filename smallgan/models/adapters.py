@@ -18,8 +18,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -78,8 +77,12 @@ class AdaptedGenerator(nn.Module, ABC):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - as other generators are called
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z; labels may be given, and nothing reads them."""
         vectors = self.class_vector.expand(len(z), -1)
-        with _standing_in(self.pretrained.first_layer, self.first):
+        with self.pretrained.first_layer.register_forward_hook(self._first_layer):
             return self.pretrained.synthesize(z, vectors, self.modulate, self._adjust)
+
+    def _first_layer(self, _layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Let the trained copy answer for the first layer: its architecture decides what the output becomes, not we."""
+        return output if self.first is None else self.first(*inputs)
 
     @abstractmethod
     def modulate(self, number: int, normalized: Tensor, condition: Tensor) -> Tensor:
@@ -273,19 +276,6 @@ def parse_class_vector(start: str, num_classes: int) -> dict[int, float] | None:
 def _check_class_vectors(generator: Adaptable) -> None:
     if not generator.class_dim:
         raise UsageError("this generator has no shared class vector, and BSA and APGC learn one; use finetune")
-
-
-@contextmanager
-def _standing_in(layer: nn.Module, replacement: nn.Module | None) -> Iterator[None]:
-    """Let `replacement` answer for `layer` inside: its architecture decides what the output becomes, not we."""
-    if replacement is None:
-        yield
-        return
-    handle = layer.register_forward_hook(lambda _layer, inputs, _output: replacement(*inputs))
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _modulation_only(norm: ConditionalNorm) -> ConditionalNorm:

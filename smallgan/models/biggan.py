@@ -216,11 +216,11 @@ class BigGANGenerator(Adaptable):
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         if adjust is not None:
             hidden = adjust(hidden)
-        for number, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
-            layers = cast(nn.ModuleList, block)
-            hidden = layers[0](hidden, condition, modulate, 2 * number)
-            for attention in layers[1:]:
-                hidden = attention(hidden)
+        for number, (layers, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
+            block, *attention = cast(nn.ModuleList, layers)
+            hidden = block(hidden, condition, modulate, 2 * number)
+            for layer in attention:
+                hidden = layer(hidden)
         return torch.tanh(self.output_layer(hidden).float())
 
     def conditions(self, z: Tensor, class_vectors: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
@@ -303,13 +303,7 @@ def build(
     of both networks have the side of the attention.
     """
     config = BigGANConfig(
-        size,
-        options.base_width,
-        options.z_dim,
-        num_classes,
-        options.shared_dim,
-        attention=options.attention,
-        d_ch=options.d_width,
+        size, options.base_width, options.z_dim, num_classes, options.shared_dim, attention=options.attention
     )
     chunks, sides = len(config.widths), [2**power for power in range(3, 10) if 2**power < size]
     if options.z_dim < chunks:
@@ -319,7 +313,7 @@ def build(
             f"model.attention {options.attention}: no maps of that side in both networks of {size} px; use one of "
             f"{', '.join(map(str, sides))}, or 0 for none"
         )
-    generator = BigGANGenerator(replace(config, z_dim=options.z_dim // chunks * chunks))
+    generator = BigGANGenerator(replace(config, z_dim=options.z_dim // chunks * chunks, d_ch=options.d_width))
     discriminator = BigGANDiscriminator(generator.config)
     for network in (generator, discriminator):
         initialize(network, draws, options.init)

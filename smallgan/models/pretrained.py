@@ -81,8 +81,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
         tensors = official_names(checkpoint or contents.tensors)
         config = _written_config(contents, file) or infer_config(tensors, file)
         generator = _filled(_class_for(config, tensors), config, tensors, file)
-        critic = _part(contents.tensors, "d.")
-        if critic:
+        if critic := _part(contents.tensors, "d."):
             discriminator = _discriminator(lambda: critic, config, file, notes)
     else:
         kind = detect(contents.tensors, file)
@@ -207,9 +206,8 @@ def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, not
         )
         return _filled(BigGANGenerator, config, named, file)
     notes.append(f"already adapted by the public BSA code, to {images} images; their codes are left out")
-    for name in ("bsa_linear_scale", "bsa_linear_bias"):
-        if name in tensors:
-            named[name] = tensors[name].float().contiguous()
+    first_map = ("bsa_linear_scale", "bsa_linear_bias")
+    named |= {name: tensors[name].float().contiguous() for name in first_map if name in tensors}
     return _filled(_class_for(config, named), config, named, file)
 
 
