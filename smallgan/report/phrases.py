@@ -9,8 +9,11 @@ from smallgan.metrics.memorisation.sheet_facts import SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.charts import number
 from smallgan.report.collect import Report
-from smallgan.report.ranking import MetricRanking, unequal_images
+from smallgan.report.ranking import MetricRanking
 from smallgan.report.verdict import FEW_SEEDS, Difference
+
+_UNEQUAL = 1.01
+"""Training lengths further apart than this factor are said to differ."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,11 @@ def _missing(report: Report, ranking: MetricRanking) -> tuple[str, ...]:
 
 
 def _caveats(report: Report, ranking: MetricRanking) -> tuple[str, ...]:
-    unequal = unequal_images(report.runs, [report.groups[index] for index in ranking.order])
-    if unequal is None:
+    runs = [report.runs[number] for index in ranking.order for number in report.groups[index].runs]
+    counts = [run.asked_steps * run.batch_size for run in runs if run.asked_steps and run.batch_size]
+    low, high = min(counts, default=0), max(counts, default=0)
+    if high <= low * _UNEQUAL:
         return ()
-    low, high = unequal
     return (f"Training length differs: {low:,} to {high:,} images per run, which by itself changes scores.",)
 
 

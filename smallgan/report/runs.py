@@ -136,7 +136,8 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
     best = parts.read(folder.best, _read_mapping, {})
     meaning = best.get("meaning")
     files = _sheet_files(folder)
-    worst = files.get("worst")
+    worst, asked = files.get("worst"), whole(recipe.get("train.steps"))
+    unfinished = [f"unfinished: {last_step:,} of {asked:,} steps"] if asked is not None and last_step < asked else []
     return Run(
         label=label,
         recipe=recipe,
@@ -150,14 +151,14 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
         best_meaning=meaning if isinstance(meaning, str) else None,
         snapshots=_snapshots(parts, grids, large, small),
         grid_steps=tuple(grids),
-        reconstructions=_sheet(parts, files.get("reconstructions"), large),
+        reconstructions=parts.read(files.get("reconstructions"), large, None),
         reals=parts.read(folder.reals, large, None),
         mix=parts.read(folder.mix, large, None),
-        strip=_sheet(parts, files.get("strip"), large),
-        worst=_sheet(parts, worst, large),
-        nearest=parts.read(worst.with_name(FACTS), _read_nearest, None) if worst else None,
+        strip=parts.read(files.get("strip"), large, None),
+        worst=parts.read(worst, large, None),
+        nearest=parts.read(worst and worst.with_name(FACTS), _read_nearest, None),
         sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
-        problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
+        problems=(*unfinished, *parts.problems),
     )
 
 
@@ -210,7 +211,9 @@ class _Parts:
         self.problems: list[str] = []
         self._prefix = f"{folder.path}{os.sep}"
 
-    def read(self, path: Path, reader: Callable[[Path], Any], default: Any) -> Any:
+    def read(self, path: Path | None, reader: Callable[[Path], Any], default: Any) -> Any:
+        if path is None:
+            return default
         try:
             with readable(path):
                 return reader(path) if path.exists() else default
@@ -246,20 +249,10 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
         return text, recipe
 
 
-def _progress(last_step: int, asked: int | None) -> list[str]:
-    if asked is None or last_step >= asked:
-        return []
-    return [f"unfinished: {last_step:,} of {asked:,} steps"]
-
-
 def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: _Reader) -> tuple[Snapshot, ...]:
     shown = spread(list(grids), MAX_SNAPSHOTS)
-    snapshots = []
-    for step in shown:
-        picture = parts.read(grids[step], large if step == shown[-1] else small, None)
-        if picture:
-            snapshots.append(Snapshot(step, picture))
-    return tuple(snapshots)
+    pictures = {step: parts.read(grids[step], large if step == shown[-1] else small, None) for step in shown}
+    return tuple(Snapshot(step, picture) for step, picture in pictures.items() if picture)
 
 
 def _sheet_files(folder: RunDir) -> dict[str, Path]:
@@ -270,11 +263,6 @@ def _sheet_files(folder: RunDir) -> dict[str, Path]:
         "worst": sorted(folder.samples.glob("**/worst*.png")),
     }
     return {name: files[-1] for name, files in candidates.items() if files}
-
-
-def _sheet(parts: _Parts, file: Path | None, reader: _Reader) -> Picture | None:
-    picture: Picture | None = parts.read(file, reader, None) if file else None
-    return picture
 
 
 def _read_nearest(path: Path) -> SheetFacts:
@@ -305,19 +293,18 @@ def _checked(score: Score) -> Score:
         raise ValueError("a field of a score has the wrong type")
     if score.step is not None and whole(score.step) is None:
         raise ValueError(f"step {score.step!r} of a score is no number")
-    low, high = map(finite, score.interval or (None, None))
+    value, low, high = map(finite, (score.value, *(score.interval or (None, None))))
+    parts = {str(name): finite(part) for name, part in _mapping(score.parts).items()}
     return replace(
         score,
-        value=math.nan if (value := finite(score.value)) is None else value,
+        value=math.nan if value is None else value,
         identity=_mapping(score.identity),
         std=finite(score.std),
         baseline=finite(score.baseline),
         baseline_counts=_counts(score.baseline_counts),
         needed=whole(score.needed),
         interval=None if low is None or high is None else (low, high),
-        parts={
-            str(name): number for name, part in _mapping(score.parts).items() if (number := finite(part)) is not None
-        },
+        parts={name: number for name, number in parts.items() if number is not None},
         step=whole(score.step),
     )
 
