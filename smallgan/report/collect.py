@@ -13,7 +13,7 @@ from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.score import Score
 from smallgan.report.columns import Column
 from smallgan.report.datasets import datasets_of
-from smallgan.report.groups import Grouping, group_runs, started_runs, study_at
+from smallgan.report.groups import Grouping, group_runs, started_runs
 from smallgan.report.pictures import sizes_for
 from smallgan.report.ranking import MetricRanking, headline, rank_metric
 from smallgan.report.runs import MAX_SNAPSHOTS, Run, read_run, readable, unique_names
@@ -163,8 +163,7 @@ def _runs_at(path: Path) -> list[Path]:
     advice = "name a run folder or a folder of runs, or make a run with: smallgan train"
     if not path.is_dir():
         raise InputError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}; {advice}")
-    study = study_at(path)
-    if study:
+    if (study := StudyDir(path)).exists():
         return started_runs(study)
     run = RunDir(path)
     if any(file.is_file() for file in (run.recipe, run.stats, run.scores, run.environment)):

@@ -50,12 +50,6 @@ class Grouping:
         return bool(self.studies) or any(len(group.runs) > 1 for group in self.groups)
 
 
-def study_at(path: Path) -> StudyDir | None:
-    """Return the study that a folder is, None when it is none."""
-    study = StudyDir(path)
-    return study if study.exists() else None
-
-
 def started_runs(study: StudyDir) -> list[Path]:
     """Return the run folders that a study has begun, in the order of its trials. Raises InputError when it has none."""
     folders = [study.run_of(trial) for trial in study.trials() if trial.run]
@@ -88,7 +82,8 @@ def group_runs(runs: Sequence[Run], folders: Sequence[Path], *, reference: str |
             names[key] = f"{study.path.resolve().name}: {trial.variant}" if len(studies) > 1 else trial.variant
             marked |= {key} if trial.reference else set()
         else:
-            key, seed = ("", _policy_key(run)), _seed(run)
+            kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_POLICY}
+            key, seed = ("", json.dumps(kept, sort_keys=True, default=str)), _seed(run)
         members.setdefault(key, []).append((seed, number))
     names |= _plain_names({key: runs[of[0][1]] for key, of in members.items() if key not in names})
     if not studies and all(len(dict(of)) == 1 for of in members.values()):
@@ -113,7 +108,7 @@ def _trials_of(folders: Sequence[Path]) -> tuple[_Known, list[StudyDir], list[tu
     studies: dict[Path, StudyDir] = {}
     for folder in folders:
         for above in (*list(folder.parents)[:_LEVELS_UP], *list(folder.resolve().parents)[:_LEVELS_UP]):
-            if above.resolve() not in studies and (study := study_at(above)):
+            if above.resolve() not in studies and (study := StudyDir(above)).exists():
                 studies[above.resolve()] = study
     trials: _Known = {}
     wanted = {folder.resolve() for folder in folders}
@@ -132,11 +127,6 @@ def _trials_of(folders: Sequence[Path]) -> tuple[_Known, list[StudyDir], list[tu
             elif study.run_of(trial).resolve() not in wanted:
                 problems.append((label, "not begun" if trial.state == "pending" else "not among the runs shown"))
     return trials, used, problems
-
-
-def _policy_key(run: Run) -> str:
-    kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_POLICY}
-    return json.dumps(kept, sort_keys=True, default=str)
 
 
 def _seed(run: Run) -> int:

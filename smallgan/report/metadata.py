@@ -43,10 +43,11 @@ class Row:
 def conditions(columns: Iterable[Column]) -> list[Row]:
     """Return the conditions of the scores, a row for each, a text for each column."""
     identities = [column.identity for column in columns]
-    unknown = dict.fromkeys(key for one in identities for key in one if key not in _CONDITIONS and key != "metric")
-    names = {**_CONDITIONS, **{key: key for key in unknown}}
-    known = [key for key in names if any(one.get(key) is not None for one in identities)]
-    return [Row(str(names[key]), tuple(_condition(key, one.get(key)) for one in identities)) for key in known]
+    keys = dict.fromkeys([*_CONDITIONS, *(key for one in identities for key in one if key != "metric")])
+    known = [key for key in keys if any(one.get(key) is not None for one in identities)]
+    return [
+        Row(_CONDITIONS.get(key, str(key)), tuple(_condition(key, one.get(key)) for one in identities)) for key in known
+    ]
 
 
 def _condition(key: str, value: Any) -> str:
@@ -60,7 +61,7 @@ def notes(columns: Iterable[Column]) -> dict[str, str]:
     """Return each note once, with the labels of the scores that it belongs to."""
     owners: dict[str, dict[str, None]] = {}
     for column in columns:
-        for note in column.notes:
+        for note in (note for curve in column.curves for score in curve for note in score.notes):
             owners.setdefault(note, {})[column.label] = None
     return {note: ", ".join(labels) for note, labels in owners.items()}
 

@@ -16,7 +16,7 @@ from augment.errors import InputError
 _KEEP_BYTES = 48 << 10
 """A PNG up to this size is inlined byte for byte; above it WebP is many times smaller."""
 _QUALITY = 82
-_LARGE, _SMALL, _LEAST = 1024, 512, 96
+_LEAST = 96
 BUDGET_BYTES = 13 << 20
 """Of all pictures of a page: base64 makes it 18 MB, and texts, charts and numbers stay below 2."""
 _BYTES_A_PIXEL = 0.3
@@ -27,9 +27,9 @@ _BYTES_A_PIXEL = 0.3
 class Sizes:
     """How large pictures may be, so that all of them fit into one page."""
 
-    large: int = _LARGE
+    large: int = 1024
     """Longest side in pixels of a picture that is looked at closely."""
-    small: int = _SMALL
+    small: int = 512
     """Of one in a strip of many."""
     keep_bytes: int = _KEEP_BYTES
     """A PNG up to this size is kept as it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from smallgan.report.columns import Column
@@ -34,8 +35,7 @@ class MetricRanking:
 
     def mean(self, group: int) -> float | None:
         """Return the mean over seeds, None without a score."""
-        values = self.scores[group].values()
-        return math.fsum(values) / len(values) if values else None
+        return fmean(self.scores[group].values()) if self.scores[group] else None
 
     def interval(self, group: int) -> Interval | None:
         """Return the t interval over seeds, cut to the range of the metric; None for fewer than two seeds."""
@@ -116,7 +116,7 @@ def _order(
 
     def key(number: int) -> tuple[bool, float]:
         if reference is None:
-            return False, sign * math.fsum(scores[number].values()) / len(scores[number])
+            return False, sign * fmean(scores[number].values())
         one = differences[number]
         mean = one.mean if one else 0.0 if number == reference else None
         return mean is None, sign * (mean or 0.0)
@@ -138,13 +138,8 @@ def _reference(runs: Sequence[Run], groups: Sequence[Group], with_scores: Sequen
     marked = next((number for number, group in enumerate(groups) if group.is_reference), None)
     if marked in with_scores:
         return marked
-    if marked is None or _originals(runs, groups[marked]) in {
-        _originals(runs, groups[number]) for number in with_scores
-    }:
+    originals = [str(runs[group.runs[0]].data.get("fingerprint")) for group in groups]
+    if marked is None or originals[marked] in [originals[number] for number in with_scores]:
         return None
     plain = (number for number in with_scores if runs[groups[number].runs[0]].policy == "none")
     return next(plain, with_scores[0] if with_scores else None)
-
-
-def _originals(runs: Sequence[Run], group: Group) -> str:
-    return str(runs[group.runs[0]].data.get("fingerprint"))

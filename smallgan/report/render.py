@@ -6,7 +6,8 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -59,6 +60,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
     environment.filters.update(
         number=charts.number, count=count, plain=plain, change=_change, p_value=_p_value, run_at=report.runs.__getitem__
     )
+    pretty = partial(json.dumps, indent=2, ensure_ascii=False, default=str)
     rows = machine(report.runs)
     others = [one for one in report.rankings if one not in report.headline and one.order]
 
@@ -80,7 +82,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         beside=lambda ranking: [one for one in others if dataset_of(one) == dataset_of(ranking)],
         score_tables=_score_tables(report),
         notes=notes(report.columns),
-        identities=[(column, _pretty(column.identity)) for column in report.columns],
+        identities=[(column, pretty(dict(column.identity))) for column in report.columns],
         part_name=_part_name,
         shared=[row for row in rows if not row.differs] if len(report.runs) > 1 else [],
         machine=[row for row in rows if row.differs or len(report.runs) == 1],
@@ -208,8 +210,7 @@ def _recipe_of(study: StudyDir) -> str:
 
 def _change(value: float) -> str:
     """Return a difference with its sign."""
-    text = charts.number(abs(value))
-    return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}" if value < 0 else text
+    return f"+{charts.number(value)}" if value > 0 else charts.number(value)
 
 
 def _p_value(p: float) -> str:
@@ -230,7 +231,8 @@ def summary(report: Report) -> str:
     first = report.runs[0]
     if len(report.runs) == 1:
         model, size = _model(first), first.recipe.get("data.size", "?")
-        return f"{model} at {size} px, {_steps(first)}, trained on {_images(first)}."
+        asked = "" if first.asked_steps in (None, first.last_step) else f" of {count(first.asked_steps)}"
+        return f"{model} at {size} px, {count(first.last_step)}{asked} steps, trained on {_images(first)}."
     names = list(report.differences)
     differ = f"Their recipes differ in {len(names)} keys, listed below."
     if len(names) <= 4:
@@ -263,18 +265,8 @@ def _originals(report: Report) -> str:
     return same if len(prints) == 1 else f", on {len(prints)} different sets of original images"
 
 
-def _steps(run: Run) -> str:
-    if run.asked_steps is None or run.asked_steps == run.last_step:
-        return f"{count(run.last_step)} steps"
-    return f"{count(run.last_step)} of {count(run.asked_steps)} steps"
-
-
 def _images(run: Run) -> str:
     """Return `100 original and 100 augmented images (hflip)`."""
     kinds = [f"{count(number)} {origin}" for origin, number in run.origins.items()]
     policy = f" ({run.policy})" if len(kinds) > 1 else ""
     return f"{listed(kinds)} images{policy}" if kinds else "images that were not recorded"
-
-
-def _pretty(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), indent=2, ensure_ascii=False, default=str)
