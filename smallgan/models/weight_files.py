@@ -53,7 +53,8 @@ def read_contents(path: Path) -> Contents:
     try:
         with path.open("rb") as file:
             head = file.read(4096)
-        if _is_safetensors(path, head):
+        # safetensors begins with the length of a JSON header in 8 bytes, then its brace
+        if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:
             tensors, metadata = _read_safetensors(path)
         else:
             _refuse_other_kinds(path, head)
@@ -63,12 +64,6 @@ def read_contents(path: Path) -> Contents:
     if all(name.startswith("module.") for name in tensors):  # torch's DataParallel puts it before every name
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return Contents(tensors, metadata)
-
-
-def _is_safetensors(path: Path, head: bytes) -> bool:
-    """Tell by the start: the length of a JSON header in 8 bytes, then its brace."""
-    length = int.from_bytes(head[:8], "little")
-    return len(head) > 8 and head[8:9] == b"{" and length < 100_000_000 and path.stat().st_size > 8
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

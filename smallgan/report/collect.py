@@ -153,8 +153,7 @@ def _read_all(folders: Sequence[Path]) -> tuple[list[Run], list[tuple[str, str]]
             except InputError as error:
                 left_out.append((label, f"left out: {error}"))
         num_bytes = sum(len(data) for data in {picture.data for run in runs for picture in run.pictures})
-        smaller = sizes.smaller(num_bytes)
-        if smaller is None:
+        if (smaller := sizes.smaller(num_bytes)) is None:
             return runs, left_out, read_from
         sizes = smaller
 

@@ -83,7 +83,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         score_tables=_score_tables(report),
         notes=notes(report.columns),
         identities=[(column, pretty(dict(column.identity))) for column in report.columns],
-        part_name=_part_name,
+        part_name=lambda metric, part: METRICS[metric].parts.get(part, part) if metric in METRICS else part,
         shared=[row for row in rows if not row.differs] if len(report.runs) > 1 else [],
         machine=[row for row in rows if row.differs or len(report.runs) == 1],
         commands=_commands(report.runs),
@@ -93,10 +93,6 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         version=__version__,
         **_script(),
     )
-
-
-def _part_name(metric: str, part: str) -> str:
-    return METRICS[metric].parts.get(part, part) if metric in METRICS else part
 
 
 def _score_tables(report: Report) -> list[dict[str, Any]]:
