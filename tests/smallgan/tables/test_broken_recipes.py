@@ -23,7 +23,7 @@ BROKEN = {
     "a section without keys": ("train: 3", ["train", "found 3"]),
     "an unknown metric": (
         "score: {metrics: [fidd]}",
-        ["score.metrics.0", "unknown metric 'fidd'", "did you mean 'fid'"],
+        ["score.metrics.0: unknown metric 'fidd'", "did you mean 'fid'?"],
     ),
     "a seed twice": ("seeds: [1, 2, 1]", ["line 1, seeds: [1, 2, 1] names one twice"]),
     "no seed": ("seeds: []", ["seeds", "at least 1 item", "found []"]),
