@@ -18,10 +18,9 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,17 +58,15 @@ class AdaptedGenerator(nn.Module, ABC):
     def __init__(self, pretrained: Adaptable, class_vector: Tensor, *, train_first: bool = True) -> None:
         super().__init__()
         _check_class_vectors(pretrained)
-        network = cast(nn.Module, pretrained)
-        freeze(network)
+        freeze(pretrained)
         self._outside = (pretrained,)  # in a tuple, where torch does not register it
         self.z_dim, self.size = pretrained.z_dim, pretrained.size
-        device = next(network.parameters()).device
+        device = next(pretrained.parameters()).device
         self.class_vector = nn.Parameter(class_vector.detach().clone().to(device))
         self.scale = nn.Parameter(torch.ones(pretrained.first_channels, device=device))
         self.bias = nn.Parameter(torch.zeros(pretrained.first_channels, device=device))
-        self.first: nn.Module | None = None
-        if train_first:
-            self.first = copy.deepcopy(pretrained.first_layer)
+        self.first = copy.deepcopy(pretrained.first_layer) if train_first else None
+        if self.first is not None:
             thaw(self.first)
 
     @property
@@ -80,8 +77,12 @@ class AdaptedGenerator(nn.Module, ABC):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - as other generators are called
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z; labels may be given, and nothing reads them."""
         vectors = self.class_vector.expand(len(z), -1)
-        with _standing_in(self.pretrained.first_layer, self.first):
+        with self.pretrained.first_layer.register_forward_hook(self._first_layer):
             return self.pretrained.synthesize(z, vectors, self.modulate, self._adjust)
+
+    def _first_layer(self, _layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Let the trained copy answer for the first layer: its architecture decides what the output becomes, not we."""
+        return output if self.first is None else self.first(*inputs)
 
     @abstractmethod
     def modulate(self, number: int, normalized: Tensor, condition: Tensor) -> Tensor:
@@ -89,14 +90,12 @@ class AdaptedGenerator(nn.Module, ABC):
 
     def _adjust(self, hidden: Tensor) -> Tensor:
         """Scale and shift the first map in float32; its own type after it, or the norms that follow would change."""
-        adjusted = hidden.float() * self.scale[:, None, None] + self.bias[:, None, None]
-        return adjusted.to(hidden.dtype)
+        return (hidden.float() * self.scale[:, None, None] + self.bias[:, None, None]).to(hidden.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AdaptedGenerator:
         """Move the pretrained generator too. Its spectral norms are computed anew: another device rounds otherwise."""
-        network = cast(nn.Module, self.pretrained)
-        network._apply(fn, recurse)
-        freeze(network)
+        self.pretrained._apply(fn, recurse)
+        freeze(self.pretrained)
         return cast(AdaptedGenerator, super()._apply(fn, recurse))
 
 
@@ -138,13 +137,9 @@ class APGC(AdaptedGenerator):
         check_group_size(pretrained, group_size)
         self.group_size, self.init = group_size, init
         device = self.class_vector.device
-        self.mixing = nn.ModuleList(
-            _layer(norm.condition, norm.channels * (group_size or norm.channels), init, draws, device)
-            for norm in pretrained.norms
-        )
-        self.shifts = nn.ModuleList(
-            _layer(norm.condition, norm.channels, init, draws, device) for norm in pretrained.norms
-        )
+        sizes = [(norm.condition, norm.channels) for norm in pretrained.norms]
+        self.mixing = nn.ModuleList(_layer(v, c * (group_size or c), init, draws, device) for v, c in sizes)
+        self.shifts = nn.ModuleList(_layer(v, c, init, draws, device) for v, c in sizes)
 
     def modulate(self, number: int, normalized: Tensor, condition: Tensor) -> Tensor:
         """Return W x_hat + beta, group by group."""
@@ -167,7 +162,7 @@ def check_group_size(generator: Adaptable, group_size: int) -> None:
     """Raise UsageError, which lists the group sizes that are possible, unless this one divides every width."""
     common = _common_width(generator)
     if group_size < 0 or (group_size and common % group_size):
-        widths = ", ".join(str(width) for width in sorted({norm.channels for norm in generator.norms}))
+        widths = ", ".join(map(str, sorted({norm.channels for norm in generator.norms})))
         fitting = ", ".join(str(size) for size in range(1, common + 1) if common % size == 0)
         raise UsageError(
             f"--group-size {group_size}: the batch norms have {widths} channels; use one that divides them all: "
@@ -247,7 +242,7 @@ def starting_class_vector(generator: Adaptable, start: str) -> Tensor:
             "whole file (the official G_ema.pth has the embedding)"
         )
     shares = parse_class_vector(start, generator.num_classes)
-    device = next(cast(nn.Module, generator).parameters()).device
+    device = next(generator.parameters()).device
     with torch.no_grad():
         if shares is None:
             return generator.class_vectors(torch.arange(generator.num_classes, device=device)).mean(dim=0)
@@ -283,22 +278,9 @@ def _check_class_vectors(generator: Adaptable) -> None:
         raise UsageError("this generator has no shared class vector, and BSA and APGC learn one; use finetune")
 
 
-@contextmanager
-def _standing_in(layer: nn.Module, replacement: nn.Module | None) -> Iterator[None]:
-    """Let `replacement` answer for `layer` inside: its architecture decides what the output becomes, not we."""
-    if replacement is None:
-        yield
-        return
-    handle = layer.register_forward_hook(lambda _layer, inputs, _output: replacement(*inputs))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _modulation_only(norm: Any) -> nn.Module:
+def _modulation_only(norm: ConditionalNorm) -> ConditionalNorm:
     """Return a trainable copy of a conditional batch norm's layers, without the moments, which stay the original's."""
-    own: nn.Module = copy.deepcopy(norm)
+    own = copy.deepcopy(norm)
     for name, _ in list(own.named_buffers(recurse=False)):
         own.register_buffer(name, None)
     thaw(own)
@@ -322,11 +304,8 @@ def build_bsa(
 ) -> BSA:
     """Return BSA on a pretrained generator, at its start, on `device`. Raises UsageError for a class vector."""
     del training  # it takes the same memory
-    return BSA(
-        _on(pretrained, device),
-        starting_class_vector(pretrained, options.class_vector),
-        train_first=options.lr_first > 0,
-    )
+    vector = starting_class_vector(pretrained.to(device), options.class_vector)
+    return BSA(pretrained, vector, train_first=options.lr_first > 0)
 
 
 def build_apgc(
@@ -337,13 +316,7 @@ def build_apgc(
     Not for training, it takes less memory, and waits for a checkpoint's "g_ema" to be loaded into it. Raises
     UsageError (group size, class vector, too little memory, or a generator that cannot be adapted).
     """
-    vector = starting_class_vector(_on(pretrained, device), options.class_vector)
+    vector = starting_class_vector(pretrained.to(device), options.class_vector)
     check_group_size(pretrained, options.group_size)
     check_memory(pretrained, options.group_size, free_bytes(device), training=training)
     return APGC(pretrained, vector, options.group_size, options.init, draws, train_first=options.lr_first > 0)
-
-
-def _on(pretrained: Adaptable, device: torch.device) -> Adaptable:
-    network: Any = pretrained
-    network.to(device)
-    return pretrained

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 Modulate = Callable[[int, Tensor, Tensor], Tensor]
 """(number of the conditional batch norm, normalised maps B x C x H x W, condition B x V) -> modulated maps."""
+Adjust = Callable[[Tensor], Tensor]
+"""First map B x C x 4 x 4 -> the map that goes on."""
 
 
 @runtime_checkable
@@ -34,54 +38,70 @@ class Discriminator(Protocol):
         """Return scores B for images B x 3 x S x S in [-1, 1]."""
 
 
-@runtime_checkable
-class ConditionalNorm(Protocol):
-    """A batch norm whose gain and bias are made from a condition."""
+class ConditionalNorm(nn.Module, ABC):
+    """A batch norm whose gain and bias are made from a condition: x_hat (1 + gain(condition)) + bias(condition)."""
 
     channels: int
     """C"""
     condition: int
     """V, length of the condition."""
+    layer_names = ("gain", "bias")
+    """Attributes with the layers that make the gain, less 1, and the bias."""
+
+    @abstractmethod
+    def normalize(self, hidden: Tensor) -> Tensor:
+        """Return normalised maps x_hat, B x C x H x W."""
 
     def modulation(self, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Return gains (the 1 included) and biases, B x C x 1 x 1 each, for conditions B x V."""
+        gain, bias = (getattr(self, name)(condition)[:, :, None, None] for name in self.layer_names)
+        return 1 + gain, bias
+
+    def forward(self, hidden: Tensor, condition: Tensor, modulate: Modulate | None = None, number: int = 0) -> Tensor:
+        """Return modulated maps B x C x H x W for a condition B x V (or labels B), by `modulate` where it is given."""
+        if modulate is not None:
+            return modulate(number, self.normalize(hidden), condition)
+        gain, bias = self.modulation(condition)
+        return self.normalize(hidden) * gain + bias
 
 
-@runtime_checkable
-class Adaptable(Protocol):
-    """A pretrained class-conditional generator that an adapter can be fitted to."""
+class Adaptable(nn.Module, ABC):
+    """A class-conditional `Generator` that an adapter can be fitted to."""
 
     z_dim: int
     size: int
     num_classes: int
+    class_dim: int
+    """Length of a class vector; 0: none, so no adapter can be fitted."""
+    first_channels: int
+    """Channels of the 4 x 4 map."""
 
-    def __call__(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (None: class 0)."""
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (int64; None: all of class 0)."""
+        if labels is None:
+            labels = torch.zeros(len(z), dtype=torch.int64, device=z.device)
+        return self.synthesize(z, self.class_vectors(labels))
 
+    @abstractmethod
     def synthesize(
-        self,
-        z: Tensor,
-        class_vectors: Tensor,
-        modulate: Modulate | None = None,
-        adjust: Callable[[Tensor], Tensor] | None = None,
+        self, z: Tensor, class_vectors: Tensor, modulate: Modulate | None = None, adjust: Adjust | None = None
     ) -> Tensor:
-        """Return images; `modulate` stands in for the gains and biases, `adjust` sees the first map B x C x 4 x 4."""
+        """Return images for latents B x Z and class vectors B x class_dim.
 
+        `modulate` takes the place of every conditional batch norm's own gain and bias, `adjust` sees the first map
+        B x C x 4 x 4: this is where adapters come in.
+        """
+
+    @abstractmethod
     def class_vectors(self, labels: Tensor) -> Tensor:
         """Return the class vectors B x class_dim of labels B."""
 
     @property
-    def class_dim(self) -> int:
-        """Length of a class vector; 0: none, so no adapter can be fitted."""
-
-    @property
+    @abstractmethod
     def norms(self) -> Sequence[ConditionalNorm]:
         """The conditional batch norms, in the order in which `modulate` numbers them."""
 
     @property
+    @abstractmethod
     def first_layer(self) -> nn.Linear:
         """The layer that makes the 4 x 4 map."""
-
-    @property
-    def first_channels(self) -> int:
-        """Channels of the 4 x 4 map."""

@@ -14,7 +14,7 @@ before the nearest-neighbour doubling, not after it (a quarter of the work; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from augment.errors import UsageError
-from smallgan.models.base import Modulate
+from smallgan.models.base import Adaptable, Adjust, ConditionalNorm, Modulate
 from smallgan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
 from smallgan.tables.models import BigGANOptions
 
@@ -102,30 +102,18 @@ class StoredBatchNorm(nn.Module):
         return F.batch_norm(hidden, mean, variance, None, None, self.training, self.momentum, self.eps)
 
 
-class ConditionalBatchNorm(StoredBatchNorm):
-    """x_hat (1 + gain(condition)) + bias(condition)."""
+class ConditionalBatchNorm(StoredBatchNorm, ConditionalNorm):
+    """Its condition is a vector, or a label where there is no shared class vector."""
 
     def __init__(self, channels: int, config: BigGANConfig) -> None:
         super().__init__(channels, config.bn_eps)
         self.channels, self.condition = channels, config.condition
-        self.gain: nn.Module
-        self.bias: nn.Module
-        if config.shared_dim:
-            self.gain = SpectralLinear(config.condition, channels, bias=False, eps=config.sn_eps)
-            self.bias = SpectralLinear(config.condition, channels, bias=False, eps=config.sn_eps)
-        else:
-            self.gain = nn.Embedding(config.num_classes, channels)
-            self.bias = nn.Embedding(config.num_classes, channels)
-
-    def modulation(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gains 1 + gain(condition) and biases, B x C x 1 x 1 each."""
-        gain, bias = 1 + self.gain(condition), self.bias(condition)
-        return gain[:, :, None, None], bias[:, :, None, None]
-
-    def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
-        """Return modulated maps B x C x H x W for a condition B x V (or labels B)."""
-        gain, bias = self.modulation(condition)
-        return self.normalize(hidden) * gain + bias
+        for name in self.layer_names:
+            if config.shared_dim:
+                layer: nn.Module = SpectralLinear(config.condition, channels, bias=False, eps=config.sn_eps)
+            else:
+                layer = nn.Embedding(config.num_classes, channels)
+            self.add_module(name, layer)
 
 
 class OutputBatchNorm(StoredBatchNorm):
@@ -154,13 +142,16 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return maps B x C x H x W."""
-        batch, _, height, width = hidden.shape
-        query = self.theta(hidden).flatten(2)
-        key = F.max_pool2d(self.phi(hidden), 2).flatten(2)
-        value = F.max_pool2d(self.g(hidden), 2).flatten(2)
-        weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
-        found = (value @ weights.transpose(1, 2)).view(batch, -1, height, width)
+        found = attend(hidden, self.theta, self.phi, self.g)
         return cast(Tensor, self.gamma * self.o(found) + hidden)
+
+
+def attend(hidden: Tensor, theta: nn.Module, phi: nn.Module, g: nn.Module) -> Tensor:
+    """Return softmax(theta(x)' phi(x)) g(x) as maps of the side of x; phi(x) and g(x) are max-pooled 2 x 2."""
+    query = theta(hidden).flatten(2)
+    key, value = (F.max_pool2d(layer(hidden), 2).flatten(2) for layer in (phi, g))
+    weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
+    return cast(Tensor, (value @ weights.transpose(1, 2)).unflatten(2, hidden.shape[2:]))
 
 
 class GeneratorBlock(nn.Module):
@@ -177,21 +168,13 @@ class GeneratorBlock(nn.Module):
     def forward(self, hidden: Tensor, condition: Tensor, modulate: Modulate | None, number: int) -> Tensor:
         """Return maps B x out x 2H x 2W; `number` is that of this block's first batch norm."""
         skip = F.interpolate(self.conv_sc(hidden), scale_factor=2.0)
-        hidden = F.relu(_normed(self.bn1, hidden, condition, modulate, number))
+        hidden = F.relu(self.bn1(hidden, condition, modulate, number))
         hidden = self.conv1(F.interpolate(hidden, scale_factor=2.0))
-        hidden = F.relu(_normed(self.bn2, hidden, condition, modulate, number + 1))
+        hidden = F.relu(self.bn2(hidden, condition, modulate, number + 1))
         return cast(Tensor, self.conv2(hidden) + skip)
 
 
-def _normed(
-    norm: ConditionalBatchNorm, hidden: Tensor, condition: Tensor, modulate: Modulate | None, number: int
-) -> Tensor:
-    if modulate is None:
-        return cast(Tensor, norm(hidden, condition))
-    return modulate(number, norm.normalize(hidden), condition)
-
-
-class BigGANGenerator(nn.Module):
+class BigGANGenerator(Adaptable):
     """(z, class) -> 4 x 4 -> ... -> S x S."""
 
     def __init__(self, config: BigGANConfig) -> None:
@@ -199,6 +182,7 @@ class BigGANGenerator(nn.Module):
         self.config = config
         self.size, self.z_dim, self.num_classes = config.size, config.z_dim, config.num_classes
         widths = config.widths
+        self.class_dim, self.first_channels = config.shared_dim, widths[0]
         if config.shared_dim:
             self.shared = nn.Embedding(config.num_classes, config.shared_dim)
         self.linear = SpectralLinear(config.chunk, widths[0] * BOTTOM**2, eps=config.sn_eps)
@@ -214,12 +198,6 @@ class BigGANGenerator(nn.Module):
             OutputBatchNorm(widths[-1]), nn.ReLU(), SpectralConv2d(widths[-1], 3, 3, eps=config.sn_eps)
         )
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (int64; None: all of class 0)."""
-        if labels is None:
-            labels = torch.zeros(len(z), dtype=torch.int64, device=z.device)
-        return self.synthesize(z, self.class_vectors(labels))
-
     @property
     def description(self) -> dict[str, Any]:
         """What `load` builds it from again, as JSON values."""
@@ -230,27 +208,19 @@ class BigGANGenerator(nn.Module):
         return cast(Tensor, self.shared(labels)) if self.config.shared_dim else labels
 
     def synthesize(
-        self,
-        z: Tensor,
-        class_vectors: Tensor,
-        modulate: Modulate | None = None,
-        adjust: Callable[[Tensor], Tensor] | None = None,
+        self, z: Tensor, class_vectors: Tensor, modulate: Modulate | None = None, adjust: Adjust | None = None
     ) -> Tensor:
-        """Return images for latents B x Z and class vectors B x shared_dim.
-
-        `modulate` takes the place of every conditional batch norm's own gain and bias, `adjust` sees the first map
-        B x C x 4 x 4: this is where adapters come in.
-        """
+        """Return images for latents B x Z and class vectors B x shared_dim."""
         first, conditions = self.conditions(z, class_vectors)
         hidden = self.linear(first).view(len(z), -1, BOTTOM, BOTTOM)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         if adjust is not None:
             hidden = adjust(hidden)
-        for number, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
-            layers = cast(nn.ModuleList, block)
-            hidden = layers[0](hidden, condition, modulate, 2 * number)
-            for attention in layers[1:]:
-                hidden = attention(hidden)
+        for number, (layers, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
+            block, *attention = cast(nn.ModuleList, layers)
+            hidden = block(hidden, condition, modulate, 2 * number)
+            for layer in attention:
+                hidden = layer(hidden)
         return torch.tanh(self.output_layer(hidden).float())
 
     def conditions(self, z: Tensor, class_vectors: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
@@ -261,19 +231,9 @@ class BigGANGenerator(nn.Module):
         return first, [torch.cat([class_vectors, chunk], dim=1) for chunk in chunks]
 
     @property
-    def class_dim(self) -> int:
-        """Length of a class vector, 0 where there is none."""
-        return self.config.shared_dim
-
-    @property
     def first_layer(self) -> nn.Linear:
         """The layer that makes the 4 x 4 map."""
         return self.linear
-
-    @property
-    def first_channels(self) -> int:
-        """Channels of the 4 x 4 map."""
-        return self.config.widths[0]
 
     @property
     def norms(self) -> list[ConditionalBatchNorm]:
@@ -289,9 +249,9 @@ class DiscriminatorBlock(nn.Module):
         self.first, self.halves = first, halves
         self.conv1 = SpectralConv2d(in_channels, out_channels, 3, eps=eps)
         self.conv2 = SpectralConv2d(out_channels, out_channels, 3, eps=eps)
-        if halves or in_channels != out_channels:
-            self.conv_sc = SpectralConv2d(in_channels, out_channels, 1, eps=eps)
         self.has_skip_conv = halves or in_channels != out_channels
+        if self.has_skip_conv:
+            self.conv_sc = SpectralConv2d(in_channels, out_channels, 1, eps=eps)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return maps B x out x H/2 x W/2, or of the same side in the last block."""
@@ -343,13 +303,7 @@ def build(
     of both networks have the side of the attention.
     """
     config = BigGANConfig(
-        size,
-        options.base_width,
-        options.z_dim,
-        num_classes,
-        options.shared_dim,
-        attention=options.attention,
-        d_ch=options.d_width,
+        size, options.base_width, options.z_dim, num_classes, options.shared_dim, attention=options.attention
     )
     chunks, sides = len(config.widths), [2**power for power in range(3, 10) if 2**power < size]
     if options.z_dim < chunks:
@@ -359,7 +313,7 @@ def build(
             f"model.attention {options.attention}: no maps of that side in both networks of {size} px; use one of "
             f"{', '.join(map(str, sides))}, or 0 for none"
         )
-    generator = BigGANGenerator(replace(config, z_dim=options.z_dim // chunks * chunks))
+    generator = BigGANGenerator(replace(config, z_dim=options.z_dim // chunks * chunks, d_ch=options.d_width))
     discriminator = BigGANDiscriminator(generator.config)
     for network in (generator, discriminator):
         initialize(network, draws, options.init)

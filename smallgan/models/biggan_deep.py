@@ -16,8 +16,9 @@ Parameters are called as in the released files, but for `weight`, which torch's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -25,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from augment.errors import UsageError
-from smallgan.models.base import Modulate
-from smallgan.models.biggan import BOTTOM
-from smallgan.models.spectral import _Spectral
+from smallgan.models.base import Adaptable, Adjust, ConditionalNorm, Modulate
+from smallgan.models.biggan import BOTTOM, attend
+from smallgan.models.spectral import SpectralConv2d, SpectralLayer, SpectralLinear
 
 Layer = tuple[bool, int, int]
 """(doubles the side, channels in, channels out), channels in units of the width."""
@@ -72,11 +73,6 @@ class BigGANDeepConfig:
         """V, length of the condition."""
         return self.z_dim + self.class_embed_dim
 
-    @property
-    def first_channels(self) -> int:
-        """Channels of the 4 x 4 map."""
-        return self.channel_width * self.layers[0][1]
-
 
 def read_config(settings: Mapping[str, Any], truncation: float) -> BigGANDeepConfig:
     """Return the configuration in a released config.json; keys that say nothing of the network are passed over.
@@ -99,7 +95,7 @@ def read_config(settings: Mapping[str, Any], truncation: float) -> BigGANDeepCon
     return config
 
 
-class _Stored(_Spectral):
+class _Stored(SpectralLayer):
     """Spectral norm of torch's old kind: both singular vectors are stored, and in eval mode taken as they are."""
 
     weight_u: Tensor
@@ -112,56 +108,24 @@ class _Stored(_Spectral):
         self.register_buffer("weight_v", torch.ones(rows.shape[1]))
         self.register_buffer("_fixed", None, persistent=False)
 
-    def normalized_weight(self) -> Tensor:
-        """Return W / (u W v) in the weight's shape; in training one power iteration renews v, then u."""
-        if self._fixed is not None:
-            return self._fixed
-        rows, u, v = self.weight.flatten(1), self.weight_u, self.weight_v
-        with torch.autocast(rows.device.type, enabled=False):
-            if self.training:
-                with torch.no_grad():
-                    v = F.normalize(rows.T @ u, dim=0, eps=self.eps)
-                    u = F.normalize(rows @ v, dim=0, eps=self.eps)
-                    self.weight_u.copy_(u)
-                    self.weight_v.copy_(v)
-            sigma = u @ (rows @ v)
-        return self.weight / sigma
+    def _sigma(self, rows: Tensor) -> Tensor:
+        """Return u W v; in training one power iteration renews v, then u."""
+        u, v = self.weight_u, self.weight_v
+        if self.training:
+            with torch.no_grad():
+                v = F.normalize(rows.T @ u, dim=0, eps=self.eps)
+                u = F.normalize(rows @ v, dim=0, eps=self.eps)
+                self.weight_u.copy_(u)
+                self.weight_v.copy_(v)
+        return u @ (rows @ v)
 
 
-class StoredLinear(nn.Linear, _Stored):
+class StoredLinear(SpectralLinear, _Stored):
     """Fully connected layer."""
 
-    def __init__(self, in_features: int, out_features: int, eps: float, *, bias: bool = True) -> None:
-        super().__init__(in_features, out_features, bias)
-        self._prepare(eps)
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Return B x out for B x in."""
-        return F.linear(vectors, self.normalized_weight(), self.bias)
-
-
-class StoredConv2d(nn.Conv2d, _Stored):
+class StoredConv2d(SpectralConv2d, _Stored):
     """Convolution with stride 1 that keeps the side."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        eps: float,
-        *,
-        bias: bool = True,
-        used: int | None = None,
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
-        self.used = used
-        """How many of the output channels are made; None: all."""
-        self._prepare(eps)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Return maps B x out x H x W for maps B x in x H x W."""
-        bias = None if self.bias is None else self.bias[: self.used]
-        return F.conv2d(hidden, self.normalized_weight()[: self.used], bias, padding=self.padding)
 
 
 class RowsBatchNorm(nn.Module):
@@ -190,24 +154,16 @@ class RowsBatchNorm(nn.Module):
         return F.batch_norm(hidden, mean, variance, None, None, False, 0.0, self.eps)
 
 
-class DeepConditionalNorm(RowsBatchNorm):
+class DeepConditionalNorm(RowsBatchNorm, ConditionalNorm):
     """x_hat (1 + scale(condition)) + offset(condition)."""
+
+    layer_names = ("scale", "offset")
 
     def __init__(self, channels: int, config: BigGANDeepConfig) -> None:
         super().__init__(channels, config)
         self.condition = config.condition
-        self.scale = StoredLinear(config.condition, channels, config.eps, bias=False)
-        self.offset = StoredLinear(config.condition, channels, config.eps, bias=False)
-
-    def modulation(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gains 1 + scale(condition) and biases, B x C x 1 x 1 each, for conditions B x V."""
-        gain, bias = 1 + self.scale(condition), self.offset(condition)
-        return gain[:, :, None, None], bias[:, :, None, None]
-
-    def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:
-        """Return modulated maps B x C x H x W for a condition B x V."""
-        gain, bias = self.modulation(condition)
-        return self.normalize(hidden) * gain + bias
+        self.scale = StoredLinear(config.condition, channels, bias=False, eps=config.eps)
+        self.offset = StoredLinear(config.condition, channels, bias=False, eps=config.eps)
 
 
 class DeepOutputNorm(RowsBatchNorm):
@@ -215,8 +171,7 @@ class DeepOutputNorm(RowsBatchNorm):
 
     def __init__(self, channels: int, config: BigGANDeepConfig) -> None:
         super().__init__(channels, config)
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return maps B x C x H x W."""
@@ -228,19 +183,15 @@ class DeepSelfAttention(nn.Module):
 
     def __init__(self, channels: int, eps: float) -> None:
         super().__init__()
-        self.snconv1x1_theta = StoredConv2d(channels, channels // 8, 1, eps, bias=False)
-        self.snconv1x1_phi = StoredConv2d(channels, channels // 8, 1, eps, bias=False)
-        self.snconv1x1_g = StoredConv2d(channels, channels // 2, 1, eps, bias=False)
-        self.snconv1x1_o_conv = StoredConv2d(channels // 2, channels, 1, eps, bias=False)
+        self.snconv1x1_theta = StoredConv2d(channels, channels // 8, 1, bias=False, eps=eps)
+        self.snconv1x1_phi = StoredConv2d(channels, channels // 8, 1, bias=False, eps=eps)
+        self.snconv1x1_g = StoredConv2d(channels, channels // 2, 1, bias=False, eps=eps)
+        self.snconv1x1_o_conv = StoredConv2d(channels // 2, channels, 1, bias=False, eps=eps)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return maps B x C x H x W."""
-        query = self.snconv1x1_theta(hidden).flatten(2)
-        key = F.max_pool2d(self.snconv1x1_phi(hidden), 2).flatten(2)
-        value = F.max_pool2d(self.snconv1x1_g(hidden), 2).flatten(2)
-        weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
-        found = (value @ weights.transpose(1, 2)).unflatten(2, hidden.shape[2:])
+        found = attend(hidden, self.snconv1x1_theta, self.snconv1x1_phi, self.snconv1x1_g)
         return cast(Tensor, hidden + self.gamma * self.snconv1x1_o_conv(found))
 
 
@@ -250,34 +201,25 @@ class DeepBlock(nn.Module):
     def __init__(self, up: bool, in_channels: int, out_channels: int, config: BigGANDeepConfig) -> None:
         super().__init__()
         self.up, self.out_channels, middle = up, out_channels, in_channels // 4
-        self.bn_0, self.conv_0 = _pair(in_channels, middle, 1, config)
-        self.bn_1, self.conv_1 = _pair(middle, middle, 3, config)
-        self.bn_2, self.conv_2 = _pair(middle, middle, 3, config)
-        self.bn_3, self.conv_3 = _pair(middle, out_channels, 1, config)
+        widths = (in_channels, middle, middle, middle, out_channels)
+        for index, ((wide, narrow), kernel) in enumerate(zip(pairwise(widths), (1, 3, 3, 1), strict=True)):
+            self.add_module(f"bn_{index}", DeepConditionalNorm(wide, config))
+            self.add_module(f"conv_{index}", StoredConv2d(wide, narrow, kernel, eps=config.eps))
 
     @property
-    def norms(self) -> tuple[DeepConditionalNorm, ...]:
+    def norms(self) -> list[DeepConditionalNorm]:
         """The four batch norms."""
-        return self.bn_0, self.bn_1, self.bn_2, self.bn_3
+        return [cast(DeepConditionalNorm, self.get_submodule(f"bn_{index}")) for index in range(4)]
 
     def forward(self, hidden: Tensor, condition: Tensor, modulate: Modulate | None, number: int) -> Tensor:
         """Return maps B x out x H' x W'; `number` is that of this block's first batch norm."""
         skip = hidden[:, : self.out_channels]
-        convolutions = (self.conv_0, self.conv_1, self.conv_2, self.conv_3)
-        for index, (norm, convolve) in enumerate(zip(self.norms, convolutions, strict=True)):
-            if modulate is None:
-                hidden = norm(hidden, condition)
-            else:
-                hidden = modulate(number + index, norm.normalize(hidden), condition)
-            hidden = F.relu(hidden)
+        for index, norm in enumerate(self.norms):
+            hidden = F.relu(norm(hidden, condition, modulate, number + index))
             if self.up and index == 1:
                 hidden = F.interpolate(hidden, scale_factor=2.0)
-            hidden = convolve(hidden)
+            hidden = self.get_submodule(f"conv_{index}")(hidden)
         return hidden + (F.interpolate(skip, scale_factor=2.0) if self.up else skip)
-
-
-def _pair(wide: int, narrow: int, kernel: int, config: BigGANDeepConfig) -> tuple[DeepConditionalNorm, StoredConv2d]:
-    return DeepConditionalNorm(wide, config), StoredConv2d(wide, narrow, kernel, config.eps)
 
 
 class _Trunk(nn.Module):
@@ -286,18 +228,18 @@ class _Trunk(nn.Module):
     def __init__(self, config: BigGANDeepConfig) -> None:
         super().__init__()
         width, eps = config.channel_width, config.eps
-        self.gen_z = StoredLinear(config.condition, BOTTOM**2 * config.first_channels, eps)
+        self.gen_z = StoredLinear(config.condition, BOTTOM**2 * width * config.layers[0][1], eps=eps)
         self.layers = nn.ModuleList()
         for number, (up, wide, narrow) in enumerate(config.layers):
             if number == config.attention_layer_position:
                 self.layers.append(DeepSelfAttention(width * wide, eps))
             self.layers.append(DeepBlock(up, width * wide, width * narrow, config))
         self.bn = DeepOutputNorm(width, config)
-        self.conv_to_rgb = StoredConv2d(width, width, 3, eps, used=3)
+        self.conv_to_rgb = StoredConv2d(width, width, 3, eps=eps)
 
 
-class BigGANDeepGenerator(nn.Module):
-    """(z, class) -> 4 x 4 -> ... -> S x S; what an adapter needs is called as in biggan.py."""
+class BigGANDeepGenerator(Adaptable):
+    """(z, class) -> 4 x 4 -> ... -> S x S."""
 
     def __init__(self, config: BigGANDeepConfig) -> None:
         super().__init__()
@@ -305,27 +247,18 @@ class BigGANDeepGenerator(nn.Module):
             raise UsageError(f"truncation {config.truncation}: BigGAN-deep has moments for above 0 up to 1")
         self.config = config
         self.size, self.z_dim, self.num_classes = config.size, config.z_dim, config.num_classes
+        self.class_dim, self.first_channels = config.class_embed_dim, config.channel_width * config.layers[0][1]
         self.embeddings = nn.Linear(config.num_classes, config.class_embed_dim, bias=False)
         self.generator = _Trunk(config)
-
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (int64; None: all of class 0)."""
-        if labels is None:
-            labels = torch.zeros(len(z), dtype=torch.int64, device=z.device)
-        return self.synthesize(z, self.class_vectors(labels))
 
     def class_vectors(self, labels: Tensor) -> Tensor:
         """Return the class vectors B x class_dim of labels B."""
         return F.embedding(labels, self.embeddings.weight.T)
 
     def synthesize(
-        self,
-        z: Tensor,
-        class_vectors: Tensor,
-        modulate: Modulate | None = None,
-        adjust: Callable[[Tensor], Tensor] | None = None,
+        self, z: Tensor, class_vectors: Tensor, modulate: Modulate | None = None, adjust: Adjust | None = None
     ) -> Tensor:
-        """Return images for latents B x Z and class vectors B x class_dim; see biggan.py for what adapters hand in."""
+        """Return images for latents B x Z and class vectors B x class_dim."""
         trunk = self.generator
         condition = torch.cat([z, class_vectors], dim=1)
         hidden = trunk.gen_z(condition).view(len(z), BOTTOM, BOTTOM, -1).permute(0, 3, 1, 2)
@@ -338,22 +271,14 @@ class BigGANDeepGenerator(nn.Module):
                 number += len(layer.norms)
             else:
                 hidden = layer(hidden)
-        return torch.tanh(trunk.conv_to_rgb(F.relu(trunk.bn(hidden))).float())
-
-    @property
-    def class_dim(self) -> int:
-        """Length of a class vector."""
-        return self.config.class_embed_dim
+        to_rgb = trunk.conv_to_rgb  # only three of its outputs are in use
+        weight, bias = to_rgb.normalized_weight()[:3], cast(Tensor, to_rgb.bias)[:3]
+        return torch.tanh(F.conv2d(F.relu(trunk.bn(hidden)), weight, bias, padding=1).float())
 
     @property
     def first_layer(self) -> nn.Linear:
         """The layer that makes the 4 x 4 map, its outputs in the order height, width, channel."""
         return self.generator.gen_z
-
-    @property
-    def first_channels(self) -> int:
-        """Channels of the 4 x 4 map."""
-        return self.config.first_channels
 
     @property
     def norms(self) -> list[DeepConditionalNorm]:

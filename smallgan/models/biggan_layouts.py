@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from augment.errors import InputError
 from smallgan.models.biggan import BOTTOM, BigGANConfig
 from smallgan.models.biggan_deep import BigGANDeepConfig
-from smallgan.models.weight_files import WANTED
+from smallgan.models.weight_files import refusal
 from smallgan.tables.models import MODELS
 
 MARK = "blocks.0.0.bn1.gain.weight"
@@ -42,7 +43,7 @@ def detect(tensors: Mapping[str, Tensor], path: Path) -> str:
         return "hugging-face deep"
     if MARK in tensors and "blocks.0.0.bn4.gain.weight" not in tensors:
         return "official" if any(name.endswith(".sv0") for name in tensors) else "tf-hub"
-    raise InputError(f"{path}: this is {_what(tensors)}; {WANTED}")
+    raise refusal(path, f"this is {_what(tensors)}")
 
 
 def _what(tensors: Mapping[str, Tensor]) -> str:
@@ -93,15 +94,13 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
     sizes = {size: size.bit_length() - BOTTOM.bit_length() for size in MODELS["biggan"].sizes}
     size = next((size for size, count in sizes.items() if count == blocks), None)
     if size is None:
-        raise InputError(
-            f"{path}: a generator of {blocks} blocks; needed 3 to 7 (for {', '.join(map(str, sizes))} px); {WANTED}"
-        )
+        raise refusal(path, f"a generator of {blocks} blocks; needed 3 to 7 (for {', '.join(map(str, sizes))} px)")
     unit = BigGANConfig(size, 1, 1, 1).widths[-1]
     width = _shape(tensors, "output_layer.0.gain", 1, path)[0]
     chunk = _shape(tensors, "linear.weight", 2, path)[1]
     rows, columns = _shape(tensors, MARK, 2, path)
     eps = _TF_HUB_EPS if tf_hub else _OFFICIAL_EPS
-    sides = _attention_sides(tensors, "blocks", BOTTOM, 2)
+    sides = _attention_sides(tensors, BOTTOM, 2)
     if len(sides) > 1:
         raise InputError(
             f"{path}: self-attention at {' and '.join(map(str, sides))} px; a generator with one at most can be read"
@@ -110,23 +109,21 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
     if MARK.replace("weight", "u0") not in tensors:
         # Tables of gains, one a class: no shared class vector
         return BigGANConfig(size, width // unit, chunk, rows, 0, False, attention, *eps)
-    shared = tensors.get("shared.weight")
     # Without `shared`, a condition longer than the chunk is [class vector, chunk]; the official default for models
     # without chunks is a class vector as long as z.
-    shared_dim = shared.shape[1] if shared is not None else (columns - chunk if columns > chunk else columns)
+    guess = columns - chunk if columns > chunk else columns
+    num_classes, shared_dim = tensors["shared.weight"].shape if "shared.weight" in tensors else (0, guess)
     hierarchical = columns != shared_dim
     z_dim = chunk * (blocks + 1) if hierarchical else chunk
-    num_classes = len(shared) if shared is not None else 0
     return BigGANConfig(size, width // unit, z_dim, num_classes, shared_dim, hierarchical, attention, *eps)
 
 
 def infer_discriminator(tensors: Mapping[str, Tensor], config: BigGANConfig, path: Path) -> BigGANConfig:
     """Return `config` with the discriminator's own width and attention. Raises InputError."""
     width = _shape(tensors, "blocks.0.0.conv1.weight", 4, path)[0]
-    sides = _attention_sides(tensors, "blocks", config.size, 0.5)
+    sides = _attention_sides(tensors, config.size, 0.5)
     unit = 4 if config.size == 32 else 1
-    fields = vars(config) | {"d_ch": width // unit, "attention": sides[0] if sides else 0}
-    return BigGANConfig(**fields)
+    return replace(config, d_ch=width // unit, attention=sides[0] if sides else 0)
 
 
 def describe(config: BigGANConfig | BigGANDeepConfig) -> str:
@@ -145,13 +142,13 @@ def describe(config: BigGANConfig | BigGANDeepConfig) -> str:
 
 def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, path: Path) -> tuple[int, ...]:
     if name not in tensors:
-        raise InputError(f"{path}: {name} is missing; the file is cut short or of another network; {WANTED}")
+        raise refusal(path, f"{name} is missing; the file is cut short or of another network")
     if tensors[name].ndim != dimensions:
         raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, needed {dimensions} dimensions")
     return tuple(tensors[name].shape)
 
 
-def _attention_sides(names: Iterable[str], root: str, side: int, factor: float) -> list[int]:
+def _attention_sides(names: Iterable[str], side: int, factor: float) -> list[int]:
     """Return the sides of the maps after which self-attention stands, `side` times `factor` being that of block 0."""
-    found = (re.fullmatch(rf"{root}\.(\d+)\.1\.gamma", name) for name in names)
+    found = (re.fullmatch(r"blocks\.(\d+)\.1\.gamma", name) for name in names)
     return sorted(int(side * factor ** (int(match[1]) + 1)) for match in found if match)

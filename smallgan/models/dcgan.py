@@ -38,11 +38,7 @@ class DCGANGenerator(nn.Module):
         self.project = nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)
         self.project_norm = nn.BatchNorm2d(widths[0])
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                DoublingConv2d(narrow, wide),
-                nn.BatchNorm2d(wide),
-                nn.ReLU(inplace=True),
-            )
+            nn.Sequential(DoublingConv2d(narrow, wide), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
             for narrow, wide in pairwise(widths)
         )
         self.to_rgb = nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1)

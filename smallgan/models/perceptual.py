@@ -63,10 +63,6 @@ class Perceptual(nn.Module):
             layers.append(_unit_length(hidden) if self.unit else hidden)
         return layers
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return `features`."""
-        return self.features(images)
-
 
 def vgg16(tensors: Mapping[str, Tensor]) -> Perceptual:
     """Return the ten layers conv1_1 to conv4_3 of torchvision's VGG16, each behind its ReLU, from its state dict.

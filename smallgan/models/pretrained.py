@@ -25,7 +25,7 @@ from augment.core.files import sha256_file, write_bytes
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import STATE, TENSORS, read_state
 from smallgan.core.run_dir import RunDir
-from smallgan.models.base import Adaptable, Modulate
+from smallgan.models.base import Adaptable, Adjust, Modulate
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
 from smallgan.models.biggan_deep import (
     RELEASED_LAYERS,
@@ -35,7 +35,7 @@ from smallgan.models.biggan_deep import (
     released_names,
 )
 from smallgan.models.biggan_layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
-from smallgan.models.weight_files import WANTED, Contents, read_contents, read_json
+from smallgan.models.weight_files import WANTED, Contents, read_contents, read_json, refusal
 
 _OFFICIAL_FILE = re.compile(r"G(_ema)?(_best\d*|_copy\d*)?\.(pth|pt|safetensors)")
 _WEIGHTS = (".pth", ".pt", ".bin", ".safetensors")
@@ -81,8 +81,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
         tensors = official_names(checkpoint or contents.tensors)
         config = _written_config(contents, file) or infer_config(tensors, file)
         generator = _filled(_class_for(config, tensors), config, tensors, file)
-        critic = _part(contents.tensors, "d.")
-        if critic:
+        if critic := _part(contents.tensors, "d."):
             discriminator = _discriminator(lambda: critic, config, file, notes)
     else:
         kind = detect(contents.tensors, file)
@@ -119,30 +118,25 @@ def _generator_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise InputError(f"{path}: no such file or folder; {WANTED}")
+        raise refusal(path, "no such file or folder")
     run = RunDir(path)
     if run.exists():
         if not run.checkpoint_steps():
-            raise InputError(f"{path}: this run has no checkpoint yet; {WANTED}")
+            raise refusal(path, "this run has no checkpoint yet")
         return run.checkpoint(run.best_step() or run.last_step()) / TENSORS
     files = sorted(file for file in path.iterdir() if file.suffix in _WEIGHTS and file.is_file())
     deep = [path / name for name in _DEEP_FILES if (path / name).is_file()]
     if deep and (path / _DEEP_CONFIG).is_file():
         return deep[0]
-    official = sorted((file for file in files if _OFFICIAL_FILE.fullmatch(file.name)), key=_preference)
-    if official:
-        return official[0]
+    if official := [file for file in files if _OFFICIAL_FILE.fullmatch(file.name)]:
+        # averaged weights before plain ones, the newest state before the best before copies
+        return min(official, key=lambda file: ("_ema" not in file.name, "_copy" in file.name, file.name))
     generators = [file for file in files if not re.match(r"(D|state_dict|G_optim)(_|\.)", file.name)]
     if len(generators) == 1:
         return generators[0]
     found = ", ".join(file.name for file in files[:6]) or "no file of weights"
     remedy = "name one of its files" if generators else WANTED
     raise InputError(f"{path}: found {found} in this folder; {remedy}")
-
-
-def _preference(file: Path) -> tuple[bool, bool, str]:
-    """Sort averaged weights before plain ones, the newest state before the best before copies."""
-    return "_ema" not in file.name, "_copy" in file.name, file.name
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -212,9 +206,8 @@ def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, not
         )
         return _filled(BigGANGenerator, config, named, file)
     notes.append(f"already adapted by the public BSA code, to {images} images; their codes are left out")
-    for name in ("bsa_linear_scale", "bsa_linear_bias"):
-        if name in tensors:
-            named[name] = tensors[name].float().contiguous()
+    first_map = ("bsa_linear_scale", "bsa_linear_bias")
+    named |= {name: tensors[name].float().contiguous() for name in first_map if name in tensors}
     return _filled(_class_for(config, named), config, named, file)
 
 
@@ -253,24 +246,22 @@ def _filled(
     """
     with torch.device("meta"):  # no memory, and no draws from the global generator, for weights that are replaced
         network = build(config)
-    given, fitted = dict(tensors), {}
-    names, inferred = released_names(network), describe(config)
+    given, fitted, wrong = dict(tensors), {}, []
+    names = released_names(network)
     for own, place in network.state_dict().items():
         name = names[own]
         tensor = given.pop(name, torch.ones(1) if name.endswith(".sv0") else None)
         if tensor is None or tensor.shape != place.shape:
             found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
-            _mismatch(file, f"found {found} for {name}, needed {tuple(place.shape)}", inferred)
-        # A copy of its own: a file's memory is aligned otherwise, and then the last bits of products may differ.
-        fitted[own] = tensor.to(place.dtype, copy=True)
-    for name, tensor in given.items():
-        _mismatch(file, f"found {name} {tuple(tensor.shape)}, for which there is no place", inferred)
+            wrong.append(f"found {found} for {name}, needed {tuple(place.shape)}")
+        else:
+            # A copy of its own: a file's memory is aligned otherwise, and then the last bits of products may differ.
+            fitted[own] = tensor.to(place.dtype, copy=True)
+    wrong += [f"found {name} {tuple(tensor.shape)}, for which there is no place" for name, tensor in given.items()]
+    if wrong:
+        raise refusal(file, f"{wrong[0]} (its other shapes tell {describe(config)}); damaged, or another network")
     network.load_state_dict(fitted, assign=True)
     return network.eval()
-
-
-def _mismatch(file: Path, what: str, inferred: str) -> NoReturn:
-    raise InputError(f"{file}: {what} (its other shapes tell {inferred}); damaged, or another network; {WANTED}")
 
 
 class _NoEmbedding(nn.Module):
@@ -301,11 +292,7 @@ class _ScaledFirstMap(BigGANGenerator):
         self.bsa_linear_bias = nn.Parameter(torch.zeros(config.widths[0]))
 
     def synthesize(
-        self,
-        z: Tensor,
-        class_vectors: Tensor,
-        modulate: Modulate | None = None,
-        adjust: Callable[[Tensor], Tensor] | None = None,
+        self, z: Tensor, class_vectors: Tensor, modulate: Modulate | None = None, adjust: Adjust | None = None
     ) -> Tensor:
         """Return images as any generator does; `adjust` sees the first map after its scale and bias."""
 

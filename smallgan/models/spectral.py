@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class _Spectral(nn.Module):
+class SpectralLayer(nn.Module):
     """What the layers share; `weight` comes from the torch layer beside it."""
 
     weight: Tensor
@@ -33,17 +33,19 @@ class _Spectral(nn.Module):
         if self._fixed is not None:
             return self._fixed
         rows = self.weight.flatten(1)
-        with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
+        with torch.autocast(rows.device.type, enabled=False):
+            return self.weight / self._sigma(rows)
+
+    def _sigma(self, rows: Tensor) -> Tensor:
+        with torch.no_grad():
             v = F.normalize(self.u0 @ rows, eps=self.eps)
             u = F.normalize(v @ rows.T, eps=self.eps)
-            if self.training:
-                self.u0.copy_(u)
-        with torch.autocast(rows.device.type, enabled=False):
-            sigma = (F.linear(v, rows) * u).sum()
+        sigma = (F.linear(v, rows) * u).sum()
         if self.training:
             with torch.no_grad():
+                self.u0.copy_(u)
                 self.sv0.copy_(sigma)
-        return self.weight / sigma
+        return sigma
 
     def fix(self, fixed: bool) -> None:
         """Keep the present W / sigma (True), as a frozen layer may, or compute it in every pass again (False)."""
@@ -52,7 +54,7 @@ class _Spectral(nn.Module):
             self._fixed = self.normalized_weight().detach()
 
 
-class SpectralConv2d(nn.Conv2d, _Spectral):
+class SpectralConv2d(nn.Conv2d, SpectralLayer):
     """Convolution with stride 1 that keeps the side."""
 
     def __init__(
@@ -66,7 +68,7 @@ class SpectralConv2d(nn.Conv2d, _Spectral):
         return F.conv2d(hidden, self.normalized_weight(), self.bias, padding=self.padding)
 
 
-class SpectralLinear(nn.Linear, _Spectral):
+class SpectralLinear(nn.Linear, SpectralLayer):
     """Fully connected layer."""
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True, eps: float = 1e-6) -> None:
@@ -78,7 +80,7 @@ class SpectralLinear(nn.Linear, _Spectral):
         return F.linear(vectors, self.normalized_weight(), self.bias)
 
 
-class SpectralEmbedding(nn.Embedding, _Spectral):
+class SpectralEmbedding(nn.Embedding, SpectralLayer):
     """Table of vectors, one a class."""
 
     def __init__(self, num_classes: int, width: int, *, eps: float = 1e-6) -> None:
@@ -107,5 +109,5 @@ def thaw(network: nn.Module) -> None:
 
 def _fix(network: nn.Module, fixed: bool) -> None:
     for module in network.modules():
-        if isinstance(module, _Spectral):
+        if isinstance(module, SpectralLayer):
             module.fix(fixed)

@@ -12,7 +12,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,13 @@ class Contents:
     """What a file of weights holds."""
 
     tensors: dict[str, Tensor]
-    wrapper: str | None = None
-    """Key of the file's top level below which the tensors lay; None: they were the top level."""
-    metadata: dict[str, str] = field(default_factory=dict)
-    """The header of a safetensors file."""
+    metadata: dict[str, str]
+    """The header of a safetensors file; else {}."""
+
+
+def refusal(path: Path, what: str) -> InputError:
+    """Return the error that says what a file is, and what is needed instead."""
+    return InputError(f"{path}: {what}; {WANTED}")
 
 
 def read_contents(path: Path) -> Contents:
@@ -50,26 +53,24 @@ def read_contents(path: Path) -> Contents:
     try:
         with path.open("rb") as file:
             head = file.read(4096)
-        if _is_safetensors(path, head):
-            return _read_safetensors(path)
-        _refuse_other_kinds(path, head)
-        value = _unpickle(path)
+        # safetensors begins with the length of a JSON header in 8 bytes, then its brace
+        if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:
+            tensors, metadata = _read_safetensors(path)
+        else:
+            _refuse_other_kinds(path, head)
+            tensors, metadata = _state_dict(path, _unpickle(path)), {}
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {WANTED}") from error
-    return _state_dict(path, value)
+        raise refusal(path, f"cannot be read ({error.strerror or error})") from error
+    if all(name.startswith("module.") for name in tensors):  # torch's DataParallel puts it before every name
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return Contents(tensors, metadata)
 
 
-def _is_safetensors(path: Path, head: bytes) -> bool:
-    """Tell by the start: the length of a JSON header in 8 bytes, then its brace."""
-    length = int.from_bytes(head[:8], "little")
-    return len(head) > 8 and head[8:9] == b"{" and length < 100_000_000 and path.stat().st_size > 8
-
-
-def _read_safetensors(path: Path) -> Contents:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-            return Contents(_without_module(tensors), None, dict(file.metadata() or {}))
+            return tensors, dict(file.metadata() or {})
     except (SafetensorError, *_DAMAGE) as error:
         raise _damaged(path, error) from error
 
@@ -77,7 +78,7 @@ def _read_safetensors(path: Path) -> Contents:
 def _refuse_other_kinds(path: Path, head: bytes) -> None:
     """Raise InputError for what is plainly no file of torch's."""
     if not head:
-        raise InputError(f"{path}: the file is empty; get it again; {WANTED}")
+        raise refusal(path, "the file is empty; get it again")
     what = None
     if head.startswith(b"PK"):
         what = _what_zip(path)
@@ -90,7 +91,7 @@ def _refuse_other_kinds(path: Path, head: bytes) -> None:
     elif not head.startswith(b"\x80"):
         what = "a text file" if _is_text(head) else "no file of weights (neither torch's nor safetensors)"
     if what:
-        raise InputError(f"{path}: this is {what}; {WANTED}")
+        raise refusal(path, f"this is {what}")
 
 
 def _what_zip(path: Path) -> str | None:
@@ -132,18 +133,18 @@ def _refused(path: Path, message: str) -> InputError:
     """Say why torch would not read a pickle: which code it asks for."""
     named = re.search(r"GLOBAL ([\w.]+)", message)
     if named and named[1].startswith("torch.nn.modules.activation"):
-        return InputError(
-            f"{path}: this is the training state of the official code (its state_dict.pth: counters and settings, with "
-            f"{named[1]}, no weights); give the G_ema.pth beside it; {WANTED}"
+        what = (
+            "this is the training state of the official code (its state_dict.pth: counters and settings, with "
+            f"{named[1]}, no weights); give the G_ema.pth beside it"
         )
-    if named:
-        return InputError(
-            f"{path}: holds more than tensors: reading it would run {named[1]}, so it was not read; "
-            f"get the file from its publisher again, or save the network's state_dict() alone; {WANTED}"
+    elif named:
+        what = (
+            f"holds more than tensors: reading it would run {named[1]}, so it was not read; "
+            "get the file from its publisher again, or save the network's state_dict() alone"
         )
-    return InputError(
-        f"{path}: damaged, or a pickle of something else than tensors, so it was not read; get it again; {WANTED}"
-    )
+    else:
+        what = "damaged, or a pickle of something else than tensors, so it was not read; get it again"
+    return refusal(path, what)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -151,37 +152,22 @@ def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: damaged or cut short ({reason}); get it again")
 
 
-def _state_dict(path: Path, value: Any) -> Contents:
+def _state_dict(path: Path, value: Any) -> dict[str, Tensor]:
     """Find the tensors in what a torch file holds. Raises InputError."""
-    if isinstance(value, Mapping):
-        if "param_groups" in value:
-            raise InputError(
-                f"{path}: this is the state of an optimiser (as G_optim.pth and D_optim.pth are); {WANTED}"
-            )
-        if _is_state_dict(value):
-            return Contents(_without_module(value))
-        for key in _WRAPPERS:
-            if _is_state_dict(value.get(key)):
-                return Contents(_without_module(value[key]), key)
-        if {"itr", "epoch"} <= set(value):
-            raise InputError(
-                f"{path}: this is the training state of the official code (counters, no weights); {WANTED}"
-            )
-        held = f"a dictionary of {', '.join(map(str, list(value)[:4])) or 'nothing'}"
+    if not isinstance(value, Mapping):
+        what = f"holds no state dict (names with tensors) but a {type(value).__name__}"
+    elif "param_groups" in value:
+        what = "this is the state of an optimiser (as G_optim.pth and D_optim.pth are)"
     else:
-        held = f"a {type(value).__name__}"
-    raise InputError(f"{path}: holds no state dict (names with tensors) but {held}; {WANTED}")
-
-
-def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
-
-
-def _without_module(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the `module.` that torch's DataParallel puts before every name."""
-    if tensors and all(name.startswith("module.") for name in tensors):
-        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    return dict(tensors)
+        for found in (value, *(value.get(key) for key in _WRAPPERS)):
+            if isinstance(found, Mapping) and found and all(isinstance(each, Tensor) for each in found.values()):
+                return dict(found)
+        if {"itr", "epoch"} <= set(value):
+            what = "this is the training state of the official code (counters, no weights)"
+        else:
+            held = ", ".join(map(str, list(value)[:4])) or "nothing"
+            what = f"holds no state dict (names with tensors) but a dictionary of {held}"
+    raise refusal(path, what)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -115,26 +115,17 @@ def _row(chart: BarChart, bar: Bar, y: float, to_x: Scale) -> Markup:
     parts = [Markup('<text class="y" x="{}" y="{}">{}</text>').format(_LEFT - 10, y, _short(bar.name))]
     x, half = to_x(bar.value), 7
     if chart.from_zero:
-        parts.append(
-            Markup('<path class="bar-fill" d="M{} {}H{}V{}H{}Z"/>').format(to_x(0), y - half, x, y + half, to_x(0))
-        )
+        fill = Markup('<path class="bar-fill" d="M{} {}H{}V{}H{}Z"/>')
+        parts.append(fill.format(to_x(0), y - half, x, y + half, to_x(0)))
     if bar.interval:
         low, high = (to_x(bound) for bound in bar.interval)
         ends = Markup("M{} {}v8M{} {}v8").format(low, y - 4, high, y - 4)
         parts.append(Markup('<path class="line" d="M{} {}H{}{}"/>').format(low, y, high, ends))
-    parts += [
-        Markup('<circle class="seed" cx="{}" cy="{}" r="2"><title>seed {}: {}</title></circle>').format(
-            to_x(value), y + (0 if chart.from_zero else 9), seed, number(value)
-        )
-        for seed, value in bar.seeds
-    ]
+    dot, below = Markup('<circle class="seed" cx="{}" cy="{}" r="2"><title>seed {}: {}</title></circle>'), y + 9
+    parts += [dot.format(to_x(one), y if chart.from_zero else below, seed, number(one)) for seed, one in bar.seeds]
     if not chart.from_zero:
-        hollow = "" if bar.is_significant else " hollow"
-        parts.append(
-            Markup(
-                '<path class="mark{}" transform="translate({} {}) scale(1.25)" d="{}"><title>{}</title></path>'
-            ).format(hollow, x, y, mark(bar.number), bar.description)
-        )
+        shape = Markup('<path class="mark{}" transform="translate({} {}) scale(1.25)" d="{}"><title>{}</title></path>')
+        parts.append(shape.format("" if bar.is_significant else " hollow", x, y, mark(bar.number), bar.description))
     return Markup('<g class="c{}">{}</g>').format(bar.number % NUM_COLOURS, Markup("").join(parts))
 
 
@@ -164,11 +155,10 @@ def all_bar_charts(report: Report) -> tuple[list[BarChart], list[BarChart]]:
     """Return the charts of differences of the headline metric, and the means of every metric."""
     if not report.is_replicated:
         return [], []
-    return _charts(report, report.headline, difference_chart), _charts(report, report.rankings, mean_chart)
+    differences = (difference_chart(report, ranking) for ranking in report.headline)
+    means = (mean_chart(report, ranking) for ranking in report.rankings)
+    return _drawable(differences), _drawable(means)
 
 
-def _charts(
-    report: Report, rankings: Sequence[MetricRanking], make: Callable[[Report, MetricRanking], BarChart | None]
-) -> list[BarChart]:
-    charts = [chart for ranking in rankings if (chart := make(report, ranking))]
-    return [chart for chart in charts if math.isfinite(sum(bar.value for bar in chart.bars))]
+def _drawable(charts: Iterable[BarChart | None]) -> list[BarChart]:
+    return [chart for chart in charts if chart and math.isfinite(sum(bar.value for bar in chart.bars))]

@@ -25,6 +25,8 @@ _MARKS = ("M0-4A4 4 0 1 1 0 4A4 4 0 1 1 0-4Z", "M-3.6-3.6H3.6V3.6H-3.6Z", "M0-5L
 """Circle, square, diamond, triangle about the origin: colour is never the only difference."""
 
 Point = tuple[float, float]
+Bounds = tuple[float, float, float]
+"""x, low and high."""
 Scale = Callable[[float], float]
 """From a value to its position in the drawing."""
 
@@ -37,8 +39,8 @@ class Line:
     number: int
     """Of its run or policy, which decides colour and marker."""
     points: tuple[Point, ...]
-    band: tuple[tuple[float, float, float], ...] = ()
-    """(x, low, high) of the range or uncertainty around the line; empty where there is none."""
+    band: tuple[Bounds, ...] = ()
+    """The range or uncertainty around the line; empty where there is none."""
     dashed: bool = False
 
 
@@ -188,12 +190,12 @@ def _placed_ticks(low: float, high: float, to_position: Scale, count: int = 5) -
         yield to_position(value), f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _band(line: Line, bounds: Sequence[tuple[float, float, float]]) -> Markup:
+def _band(line: Line, bounds: Sequence[Bounds]) -> Markup:
     outline = [(x, high) for x, _, high in bounds] + [(x, low) for x, low, _ in reversed(bounds)]
     return Markup('<path class="band c{}" d="M{}Z"/>').format(line.number % NUM_COLOURS, _path(outline))
 
 
-def _whiskers(line: Line, bounds: Sequence[tuple[float, float, float]], index: int, count: int) -> Markup:
+def _whiskers(line: Line, bounds: Sequence[Bounds], index: int, count: int) -> Markup:
     """Draw the band as upright strokes beside those of the other lines."""
     shift = 2 * (index - count / 2)
     path = "".join(f"M{round(x + shift, 1)} {low}V{high}" for x, low, high in bounds)
@@ -201,18 +203,13 @@ def _whiskers(line: Line, bounds: Sequence[tuple[float, float, float]], index: i
 
 
 def _line(line: Line, x_name: str, to_x: Scale, to_y: Scale) -> Markup:
-    marks = [
-        Markup('<path class="mark" transform="translate({} {})" d="{}"><title>{}, {} {:,g}: {}</title></path>').format(
-            to_x(x), to_y(y), mark(line.number), line.label, x_name, x, number(y)
-        )
-        for x, y in line.points
-        if len(line.points) <= _MAX_MARKED
-    ]
+    shape = Markup('<path class="mark" transform="translate({} {})" d="{}"><title>{}, {} {:,g}: {}</title></path>')
+    marked = line.points if len(line.points) <= _MAX_MARKED else ()
+    marks = [shape.format(to_x(x), to_y(y), mark(line.number), line.label, x_name, x, number(y)) for x, y in marked]
     dash = " dashed" if line.dashed else ""
-    path = _path([(to_x(x), to_y(y)) for x, y in line.points])
-    return Markup('<g class="c{}"><path class="line{}" d="M{}"/>{}</g>').format(
-        line.number % NUM_COLOURS, dash, path, Markup("").join(marks)
-    )
+    colour, path = line.number % NUM_COLOURS, _path([(to_x(x), to_y(y)) for x, y in line.points])
+    whole = Markup('<g class="c{}"><path class="line{}" d="M{}"/>{}</g>')
+    return whole.format(colour, dash, path, Markup("").join(marks))
 
 
 def _path(points: Sequence[Point]) -> str:

@@ -13,34 +13,30 @@ from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.score import Score
 from smallgan.report.columns import Column
 from smallgan.report.datasets import datasets_of
-from smallgan.report.groups import Group, group_runs, started_runs, study_at
+from smallgan.report.groups import Grouping, group_runs, started_runs
 from smallgan.report.pictures import sizes_for
-from smallgan.report.ranking import MetricRanking, headline, rank_metrics
-from smallgan.report.runs import MAX_SNAPSHOTS, Run, finite, read_run, readable, unique_names
+from smallgan.report.ranking import MetricRanking, headline, rank_metric
+from smallgan.report.runs import MAX_SNAPSHOTS, Run, read_run, readable, unique_names
 from smallgan.tables.metrics import METRICS
+
+_OF_SCORE = ("value", "std", "interval", "baseline", "baseline_counts", "needed", "parts", "step", "notes")
+"""What the JSON of a report says of a score."""
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Grouping):
     """All that a page shows."""
 
     runs: tuple[Run, ...]
     columns: tuple[Column, ...]
     differences: Mapping[str, tuple[Any, ...]]
     """Recipe keys whose values differ, with the value in each run (None where the key is absent)."""
-    left_out: tuple[tuple[str, str], ...]
-    """Runs that could not be read at all, and trials of a study that are no finished run: label and reason."""
     folders: tuple[Path, ...]
     """Where each run lies."""
-    groups: tuple[Group, ...]
-    """The policies: runs with equal recipes but for the seed."""
-    is_replicated: bool
-    """Whether runs are grouped by policy or variant; else each run is a group."""
     rankings: tuple[MetricRanking, ...]
     """Of the policies, one for each column."""
     headline: tuple[MetricRanking, ...]
     """Those of the headline metric."""
-    studies: tuple[StudyDir, ...]
     datasets: tuple[str, ...]
     """For each run the name of its set of originals; "" for all where there is one only."""
 
@@ -125,20 +121,17 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
         known = ", ".join(dict.fromkeys(column.metric for column in columns)) or "none at all"
         raise InputError(f"--metric {metric}: no run has such a score; there are {known}")
     grouping = group_runs(runs, read_from, reference=reference)
-    rankings = rank_metrics(runs, columns, grouping.groups)
+    rankings = tuple(rank_metric(runs, column, index, grouping.groups) for index, column in enumerate(columns))
     return Report(
+        grouping.groups,
+        grouping.studies,
+        (*left_out, *grouping.left_out),
         runs=tuple(runs),
         columns=columns,
-        differences=_differences(
-            runs, [study.name for study in grouping.studies], without_seeds=grouping.is_replicated
-        ),
-        left_out=(*left_out, *grouping.problems),
+        differences=_differences(runs, grouping),
         folders=tuple(read_from),
-        groups=grouping.groups,
-        is_replicated=grouping.is_replicated,
         rankings=rankings,
         headline=headline(rankings, metric),
-        studies=grouping.studies,
         datasets=tuple(datasets),
     )
 
@@ -148,19 +141,19 @@ def _read_all(folders: Sequence[Path]) -> tuple[list[Run], list[tuple[str, str]]
 
     Pictures are read at sizes that should fit the page, and once more, smaller, where they do not.
     """
+    labels = unique_names([folder.resolve().parts for folder in folders])
     num_grids = [len(RunDir(folder).grids()) for folder in folders]
     sizes = sizes_for(4 * len(folders), sum(min(count, MAX_SNAPSHOTS) for count in num_grids))
     while True:
         runs, left_out, read_from = [], [], []
-        for folder, label in zip(folders, _labels(folders), strict=True):
+        for folder, label in zip(folders, labels, strict=True):
             try:
                 runs.append(read_run(RunDir(folder), label, sizes))
                 read_from.append(folder)
             except InputError as error:
                 left_out.append((label, f"left out: {error}"))
         num_bytes = sum(len(data) for data in {picture.data for run in runs for picture in run.pictures})
-        smaller = sizes.smaller(num_bytes)
-        if smaller is None:
+        if (smaller := sizes.smaller(num_bytes)) is None:
             return runs, left_out, read_from
         sizes = smaller
 
@@ -169,8 +162,7 @@ def _runs_at(path: Path) -> list[Path]:
     advice = "name a run folder or a folder of runs, or make a run with: smallgan train"
     if not path.is_dir():
         raise InputError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}; {advice}")
-    study = study_at(path)
-    if study:
+    if (study := StudyDir(path)).exists():
         return started_runs(study)
     run = RunDir(path)
     if any(file.is_file() for file in (run.recipe, run.stats, run.scores, run.environment)):
@@ -179,11 +171,6 @@ def _runs_at(path: Path) -> list[Path]:
     if not runs:
         raise InputError(f"{path}: neither a run (it has no {run.recipe.name}) nor a folder of runs; {advice}")
     return runs
-
-
-def _labels(folders: Sequence[Path]) -> list[str]:
-    """Return the names of the folders; where several share one, as much of their paths as tells them apart."""
-    return unique_names([folder.resolve().parts for folder in folders])
 
 
 def _columns(runs: Sequence[Run], datasets: Sequence[str]) -> tuple[Column, ...]:
@@ -207,47 +194,28 @@ def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]], dataset:
     return Column(example.metric, label, dataset, example.identity, ascending, bests)
 
 
-def _differences(runs: Sequence[Run], studies: Sequence[str], *, without_seeds: bool) -> dict[str, tuple[Any, ...]]:
-    without = ("name", "seeds") if without_seeds else ("name",)
+def _differences(runs: Sequence[Run], grouping: Grouping) -> dict[str, tuple[Any, ...]]:
+    without, studies = ("name", "seeds") if grouping.is_replicated else ("name",), grouping.studies
     keys = dict.fromkeys(key for run in runs for key in run.recipe if key not in without)
     values = {key: tuple(_within(run.recipe.get(key), studies) for run in runs) for key in keys}
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 
-def _within(value: Any, studies: Sequence[str]) -> Any:
+def _within(value: Any, studies: Sequence[StudyDir]) -> Any:
     """Return a value of a recipe, and of the path of a run in one of the studies the part below the study.
 
     That part is the same wherever the study lies: runs/00-none-seed0.
     """
     for study in studies if isinstance(value, str) else ():
-        _, found, below = f"/{value}".rpartition(f"/{study}/")
+        _, found, below = f"/{value}".rpartition(f"/{study.name}/")
         if found and below.startswith(("runs/", "shared/")):
             return below
     return value
 
 
 def _both(column: Column, number: int) -> dict[str, Any]:
-    last, best = column.lasts[number], column.bests[number]
-    return {
-        "metric": column.metric,
-        "label": column.label,
-        "identity": dict(column.identity),
-        "last": _numbers(last),
-        "best": _numbers(best),
-    }
-
-
-def _numbers(score: Score | None) -> dict[str, Any] | None:
-    if score is None:
-        return None
-    return {
-        "value": finite(score.value),
-        "std": finite(score.std),
-        "interval": score.interval and [finite(bound) for bound in score.interval],
-        "baseline": finite(score.baseline),
-        "baseline_counts": score.baseline_counts and list(score.baseline_counts),
-        "needed": score.needed,
-        "parts": {name: finite(value) for name, value in score.parts.items()},
-        "step": score.step,
-        "notes": list(score.notes),
-    }
+    shown: dict[str, Any] = {"metric": column.metric, "label": column.label, "identity": dict(column.identity)}
+    for name, score in (("last", column.lasts[number]), ("best", column.bests[number])):
+        record = score.to_json() if score else None
+        shown[name] = record and {key: record[key] for key in _OF_SCORE}
+    return shown

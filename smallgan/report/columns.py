@@ -32,13 +32,3 @@ class Column:
     def needed(self) -> int | None:
         """Images per set that the metric needs, where a newest score has fewer."""
         return max((score.needed for score in self.lasts if score and score.needed), default=None)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes of the scores in the column, each once."""
-        return tuple(dict.fromkeys(note for curve in self.curves for score in curve for note in score.notes))
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the numbers that the newest scores are made of, each once."""
-        return tuple(dict.fromkeys(name for score in self.lasts if score for name in score.parts))

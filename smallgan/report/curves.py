@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from statistics import fmean
 from typing import Any, TypeVar
 
 from smallgan.metrics.score import Score
-from smallgan.report.charts import MAX_BANDS, Chart, Line, Point
+from smallgan.report.charts import MAX_BANDS, Bounds, Chart, Line, Point
 from smallgan.report.collect import Report
 from smallgan.report.columns import Column
 from smallgan.report.groups import Group
@@ -30,9 +30,8 @@ ToX = Callable[[Run, float], float]
 def score_charts(report: Report) -> list[Chart]:
     """Return a chart for each column with several scores of one run."""
     x_name, to_x = _x_axis(report.runs)
-    return _drawn(
-        _score_chart(report, column, f"score-{index}", x_name, to_x) for index, column in enumerate(report.columns)
-    )
+    columns = enumerate(report.columns)
+    return _drawn(_score_chart(report, column, f"score-{index}", x_name, to_x) for index, column in columns)
 
 
 def stats_charts(report: Report) -> list[Chart]:
@@ -76,16 +75,13 @@ def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: T
     lines, kinds = [], set()
     for index, group in enumerate(report.groups):
         if len(group.runs) > 1:
-            line = _over_seeds(report.runs, column, group, index, to_x)
-            kinds |= {"range over seeds around the mean"} if line.band else set()
+            kind, (points, band) = "range over seeds around the mean", _over_seeds(report.runs, column, group, to_x)
         else:
-            line = _of_one_run(report.runs[group.runs[0]], column.curves[group.runs[0]], group.name, index, to_x)
-            if line.band and with_images:
-                kinds.add(_IMAGE_LEVEL)
-            else:
-                line = replace(line, band=())
-        if line.points:
-            lines.append(line)
+            run, curve = report.runs[group.runs[0]], column.curves[group.runs[0]]
+            kind, (points, band) = _IMAGE_LEVEL, _of_one_run(run, curve, to_x, with_images=with_images)
+        kinds |= {kind} if band else set()
+        if points:
+            lines.append(Line(group.name, index, tuple(points), tuple(band)))
     better = METRICS[column.metric].better if column.metric in METRICS else None
     note = f"{better.capitalize()} is better. " if better else ""
     note += f"{column.identity.get('num_fake')} fake images, features of {column.identity.get('features')}."
@@ -95,16 +91,16 @@ def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: T
     return Chart(name, column.label, x_name, note, tuple(lines))
 
 
-def _over_seeds(runs: Sequence[Run], column: Column, group: Group, index: int, to_x: ToX) -> Line:
+def _over_seeds(runs: Sequence[Run], column: Column, group: Group, to_x: ToX) -> tuple[list[Point], list[Bounds]]:
     """Return the mean over the seeds of a policy and their range, at the steps that all of its longest runs have."""
     curves = [[one for one in column.curves[number] if _drawable(one.value)] for number in group.runs]
     tables = [{one.step: one.value for one in curve if one.step is not None} for curve in curves]
     points, band = [], []
     for step, values in _by_step(tables):
         x = to_x(runs[group.runs[0]], step)
-        points.append((x, math.fsum(values) / len(values)))
+        points.append((x, fmean(values)))
         band += [(x, min(values), max(values))] if len(values) > 1 else []
-    return Line(group.name, index, tuple(points), tuple(band))
+    return points, band
 
 
 def _by_step(tables: Sequence[Mapping[_Step, float]]) -> Iterator[tuple[_Step, list[float]]]:
@@ -115,7 +111,7 @@ def _by_step(tables: Sequence[Mapping[_Step, float]]) -> Iterator[tuple[_Step, l
         yield step, [table[step] for table in longest]
 
 
-def _of_one_run(run: Run, curve: Sequence[Score], name: str, index: int, to_x: ToX) -> Line:
+def _of_one_run(run: Run, curve: Sequence[Score], to_x: ToX, *, with_images: bool) -> tuple[list[Point], list[Bounds]]:
     points, band = [], []
     for score in curve:
         if score.step is None or not _drawable(score.value):
@@ -123,9 +119,9 @@ def _of_one_run(run: Run, curve: Sequence[Score], name: str, index: int, to_x: T
         x = to_x(run, score.step)
         points.append((x, score.value))
         bounds = score.interval or (score.std and (score.value - score.std, score.value + score.std))
-        if bounds and all(map(_drawable, bounds)):
+        if with_images and bounds and all(map(_drawable, bounds)):
             band.append((x, *bounds))
-    return Line(name, index, tuple(points), tuple(band))
+    return points, band
 
 
 def _stats_lines(
@@ -143,19 +139,16 @@ def _stats_lines(
     for index, group in enumerate(report.groups):
         for term in terms:
             runs = [report.runs[number] for number in group.runs if terms_of[number].get(term.name) == term]
-            points = _stats_mean(runs, term.name, to_x)
+            tables = [
+                {line["step"]: line[term.name] for line in run.stats if _drawable(line.get(term.name))} for run in runs
+            ]
+            points = [(to_x(runs[0], step), fmean(values)) for step, values in _by_step(tables)]
             chunk = max(1, math.ceil(len(points) / MAX_POINTS))
             longest = max(longest, chunk)
             label = f"{group.name}, {term.label}" if term.label else group.name
             if points:
                 lines.append(Line(label, index, _means(points, chunk), dashed=term is not terms[0]))
     return tuple(lines), longest
-
-
-def _stats_mean(runs: Sequence[Run], name: str, to_x: ToX) -> list[Point]:
-    """Return a statistic along training, the mean over the runs that went furthest."""
-    tables = [{line["step"]: line[name] for line in run.stats if _drawable(line.get(name))} for run in runs]
-    return [(to_x(runs[0], step), math.fsum(values) / len(values)) for step, values in _by_step(tables)]
 
 
 def _drawable(value: Any) -> bool:
@@ -166,4 +159,4 @@ def _drawable(value: Any) -> bool:
 def _means(points: Sequence[Point], chunk: int) -> tuple[Point, ...]:
     """Return the means of each `chunk` neighbours, at the last one's x."""
     chunks = [points[start : start + chunk] for start in range(0, len(points), chunk)]
-    return tuple((part[-1][0], math.fsum(y for _, y in part) / len(part)) for part in chunks)
+    return tuple((part[-1][0], fmean(y for _, y in part)) for part in chunks)

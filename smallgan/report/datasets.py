@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from smallgan.report.runs import Run, unique_names
 
-_SAMPLE_SET = "the sample set"
-
 
 def datasets_of(runs: Sequence[Run]) -> list[str]:
     """Return the name of each run's dataset; "" for all where there is only one.
@@ -19,39 +17,26 @@ def datasets_of(runs: Sequence[Run]) -> list[str]:
     Parts of one folder, and mixed sets with the same originals, are one dataset. A run without a record of its
     images counts to the dataset of the first run.
     """
-    numbers: list[int] = []
+    roots: list[int] = []  # for each run the first run of its dataset
     owner: dict[tuple[str, str], int] = {}
     for number, run in enumerate(runs):
         marks = list(_marks(run))
-        known = {_root(numbers, owner[mark]) for mark in marks if mark in owner}
-        numbers.append(min(known, default=number if marks else 0))
-        for other in known:
-            numbers[other] = numbers[number]
-        for mark in marks:
-            owner[mark] = numbers[number]
-    roots = [_root(numbers, number) for number in range(len(runs))]
+        joined = {owner[mark] for mark in marks if mark in owner}
+        root = min(joined, default=number if marks else 0)
+        roots = [*(root if one in joined else one for one in roots), root]
+        owner |= {mark: root for mark, one in owner.items() if one in joined} | dict.fromkeys(marks, root)
     if len(set(roots)) < 2:
         return [""] * len(runs)
     different = list(dict.fromkeys(roots))
-    names = dict(zip(different, unique_names([_source(runs[root]).split("/") for root in different]), strict=True))
+    names = dict(zip(different, unique_names([runs[root].source.split("/") for root in different]), strict=True))
     return [names[root] for root in roots]
 
 
 def _marks(run: Run) -> Iterator[tuple[str, str]]:
     """Yield what two runs of one dataset share: the source, or the fingerprint of the training or held-out images."""
     if "source" in run.data:
-        yield "source", _source(run)
+        yield "source", run.source
     held = run.data.get("holdout")
     for part in (run.data, held if isinstance(held, dict) else {}):
         if part.get("fingerprint"):
             yield "files", str(part["fingerprint"])
-
-
-def _source(run: Run) -> str:
-    return str(run.data.get("source") or run.recipe.get("data.source") or _SAMPLE_SET).replace("\\", "/").rstrip("/")
-
-
-def _root(numbers: Sequence[int], number: int) -> int:
-    while numbers[number] != number:
-        number = numbers[number]
-    return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -28,30 +27,32 @@ _PAINT = (
 )
 _COLOURS = ("#0b7285", "#c2541b", "#5f3dc4", "#2b8a3e", "#b0276f", "#1864ab", "#7a6200", "#495057")
 """Those of the page in light mode (report.css)."""
-
-
 _TITLE_HEIGHT = 26
 
 
 def export_files(report: Report) -> dict[str, bytes]:
-    """Return all files by name: scores.csv, verdicts.csv, report.json, and figures as SVG."""
-    verdicts = [record for ranking in report.rankings for record in ranking.records(report.groups)]
-    files = {
-        "scores.csv": as_csv(_score_rows(report)),
-        "verdicts.csv": as_csv(verdicts),
-        "report.json": as_json(report),
+    """Return all files by name: the tables, and the figures as SVG."""
+    return tables(report) | {f"{name}.svg": drawing for name, drawing in figures(report).items()}
+
+
+def tables(report: Report) -> dict[str, bytes]:
+    """Return the numbers as scores.csv, verdicts.csv and report.json."""
+    page = report.to_json()
+    text = json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False)
+    return {
+        "scores.csv": _csv(list(_score_rows(report))),
+        "verdicts.csv": _csv(page["verdicts"]),
+        "report.json": text.encode("utf-8", errors="replace"),
     }
-    return files | {f"{name}.svg": drawing for name, drawing in figures(report).items()}
 
 
 def write_export(report: Report, folder: Path) -> list[Path]:
     """Write the files into a folder and return their paths. Raises OutputError."""
     make_folder(folder)
-    paths = []
-    for name, content in export_files(report).items():
-        write_bytes(folder / name, content)
-        paths.append(folder / name)
-    return paths
+    files = {folder / name: content for name, content in export_files(report).items()}
+    for path, content in files.items():
+        write_bytes(path, content)
+    return list(files)
 
 
 def figures(report: Report) -> dict[str, bytes]:
@@ -64,9 +65,8 @@ def figures(report: Report) -> dict[str, bytes]:
     return drawn
 
 
-def as_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
+def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return rows as CSV with the names of the first in a header line; UTF-8, empty where a value is None."""
-    rows = list(rows)
     if not rows:
         return b""
     text = io.StringIO()
@@ -74,16 +74,6 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode("utf-8", errors="replace")
-
-
-def as_json(report: Report) -> bytes:
-    """Return the numbers of the page as JSON."""
-    return json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace")
-
-
-def data_uri(content: bytes, mime: str) -> str:
-    """Return a data: URI, for a link that saves a file out of the page."""
-    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
@@ -120,21 +110,15 @@ def _standalone(drawing: str, title: str, names: Sequence[tuple[int, str]]) -> b
     box, _, body = rest.partition('"')
     width, height = (int(part) for part in box.split()[2:])
     head, _, inner = body.partition(">")
-    rows = [
-        Markup('<g transform="translate(20 {})">{}<text x="32" y="10">{}</text></g>').format(
-            _TITLE_HEIGHT + height + 8 + 18 * index, Markup(key(number)), name
-        )
-        for index, (number, name) in enumerate(names)
-    ]
+    row, legend = Markup('<g transform="translate(20 {})">{}<text x="32" y="10">{}</text></g>'), ""
+    for index, (number, name) in enumerate(names):
+        sample = Markup(str(key(number)).replace("viewBox", 'width="24" height="12" viewBox', 1))
+        legend += row.format(_TITLE_HEIGHT + height + 8 + 18 * index, sample, name)
     heading = Markup('<text x="12" y="18" font-weight="600">{}</text>').format(title)
-    full = _TITLE_HEIGHT + height + 18 * len(rows) + (10 if rows else 0)
-    legend = "".join(
-        str(row).replace('viewBox="0 0 24 12"', 'width="24" height="12" viewBox="0 0 24 12"') for row in rows
-    )
+    full = _TITLE_HEIGHT + height + 18 * len(names) + (10 if names else 0)
     return (
         f'{start}width="{width}" height="{full}" viewBox="0 0 {width} {full}"{head}><style>{_resolved()}</style>'
-        f'<rect width="{width}" height="{full}" fill="#fff"/>'
-        f"{heading}"
+        f'<rect width="{width}" height="{full}" fill="#fff"/>{heading}'
         f'<g transform="translate(0 {_TITLE_HEIGHT})">{inner.removesuffix("</svg>")}</g>{legend}</svg>'
     ).encode("utf-8", errors="replace")
 

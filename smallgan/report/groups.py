@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,15 @@ class Grouping:
     """All runs of a report in groups."""
 
     groups: tuple[Group, ...]
+    """The policies: runs with equal recipes but for the seed."""
     studies: tuple[StudyDir, ...]
-    problems: tuple[tuple[str, str], ...]
-    """Trials that are no finished run, and runs that do not count: label and a sentence."""
+    left_out: tuple[tuple[str, str], ...]
+    """Trials that are no finished run, and runs that do not count or cannot be read: label and a sentence."""
 
     @property
     def is_replicated(self) -> bool:
         """Tell whether runs are grouped by policy or variant; else each run is a group."""
         return bool(self.studies) or any(len(group.runs) > 1 for group in self.groups)
-
-
-def study_at(path: Path) -> StudyDir | None:
-    """Return the study that a folder is, None when it is none."""
-    study = StudyDir(path)
-    return study if study.exists() else None
 
 
 def started_runs(study: StudyDir) -> list[Path]:
@@ -86,7 +82,8 @@ def group_runs(runs: Sequence[Run], folders: Sequence[Path], *, reference: str |
             names[key] = f"{study.path.resolve().name}: {trial.variant}" if len(studies) > 1 else trial.variant
             marked |= {key} if trial.reference else set()
         else:
-            key, seed = ("", _policy_key(run)), _seed(run)
+            kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_POLICY}
+            key, seed = ("", json.dumps(kept, sort_keys=True, default=str)), _seed(run)
         members.setdefault(key, []).append((seed, number))
     names |= _plain_names({key: runs[of[0][1]] for key, of in members.items() if key not in names})
     if not studies and all(len(dict(of)) == 1 for of in members.values()):
@@ -111,12 +108,11 @@ def _trials_of(folders: Sequence[Path]) -> tuple[_Known, list[StudyDir], list[tu
     studies: dict[Path, StudyDir] = {}
     for folder in folders:
         for above in (*list(folder.parents)[:_LEVELS_UP], *list(folder.resolve().parents)[:_LEVELS_UP]):
-            if above.resolve() not in studies and (study := study_at(above)):
+            if above.resolve() not in studies and (study := StudyDir(above)).exists():
                 studies[above.resolve()] = study
     trials: _Known = {}
-    problems = []
     wanted = {folder.resolve() for folder in folders}
-    used = []
+    used, problems = [], []
     for study in studies.values():
         found = {study.run_of(trial).resolve(): (study, trial) for trial in study.trials() if trial.run}
         if not wanted & found.keys():
@@ -126,17 +122,11 @@ def _trials_of(folders: Sequence[Path]) -> tuple[_Known, list[StudyDir], list[tu
         for trial in study.trials():
             label = printable(f"{trial.variant}, seed {trial.seed}")
             if trial.state == "failed":
-                problems.append(
-                    (label, f"failed: {printable(' '.join(str(trial.problem or 'no reason was kept').split()))}")
-                )
+                reason = " ".join(str(trial.problem or "no reason was kept").split())
+                problems.append((label, f"failed: {printable(reason)}"))
             elif study.run_of(trial).resolve() not in wanted:
                 problems.append((label, "not begun" if trial.state == "pending" else "not among the runs shown"))
     return trials, used, problems
-
-
-def _policy_key(run: Run) -> str:
-    kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_POLICY}
-    return json.dumps(kept, sort_keys=True, default=str)
 
 
 def _seed(run: Run) -> int:
@@ -152,10 +142,8 @@ def _plain_names(firsts: Mapping[tuple[str, str], Run]) -> dict[tuple[str, str],
     names = {}
     for key, run in firsts.items():
         parts = [run.policy] if "augment.policy" in telling or not telling else []
-        parts += [
-            f"{other.removesuffix('.name').rpartition('.')[2]} {_text(run.recipe.get(other))}"
-            for other in others[:_MOST_KEYS]
-        ]
+        for other in others[:_MOST_KEYS]:
+            parts.append(f"{other.removesuffix('.name').rpartition('.')[2]} {_text(run.recipe.get(other))}")
         names[key] = ", ".join(parts)[:_NAME_LETTERS]
     return names
 
@@ -166,28 +154,19 @@ def _text(value: Any) -> str:
 
 def _with_unique_names(groups: Sequence[Group], runs: Sequence[Run]) -> list[Group]:
     """Add the label of the first run to names that several groups have."""
-    names = [group.name for group in groups]
-    return [
-        Group(f"{group.name} ({runs[group.runs[0]].label})", group.runs, group.seeds, group.is_reference)
-        if names.count(group.name) > 1
-        else group
-        for group in groups
-    ]
+    counts = Counter(group.name for group in groups)
+    labels = [f" ({runs[group.runs[0]].label})" if counts[group.name] > 1 else "" for group in groups]
+    return [replace(group, name=group.name + label) for group, label in zip(groups, labels, strict=True)]
 
 
 def _with_reference(groups: Sequence[Group], runs: Sequence[Run], name: str | None) -> list[Group]:
     """Mark one group as the reference."""
     if name is not None:
-        chosen = next((index for index, group in enumerate(groups) if _is_called(group, name, runs)), None)
-        if chosen is None:
+        called = [group for group in groups if name in (group.name, *(runs[number].label for number in group.runs))]
+        if not called:
             known = ", ".join(group.name for group in groups)
             raise InputError(f"--reference {name}: no policy here has that name; there are {known}")
     else:
-        marked = [index for index, group in enumerate(groups) if group.is_reference]
-        plain = [index for index, group in enumerate(groups) if runs[group.runs[0]].policy == "none"]
-        chosen = next(iter(marked + plain), 0)
-    return [Group(group.name, group.runs, group.seeds, index == chosen) for index, group in enumerate(groups)]
-
-
-def _is_called(group: Group, name: str, runs: Sequence[Run]) -> bool:
-    return name == group.name or any(name == runs[number].label for number in group.runs)
+        marked = [group for group in groups if group.is_reference]
+        called = [*marked, *(group for group in groups if runs[group.runs[0]].policy == "none"), *groups]
+    return [replace(group, is_reference=group is called[0]) for group in groups]

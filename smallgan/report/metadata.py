@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median_high
 from typing import Any
 
 from smallgan.core.console import duration
@@ -42,10 +43,11 @@ class Row:
 def conditions(columns: Iterable[Column]) -> list[Row]:
     """Return the conditions of the scores, a row for each, a text for each column."""
     identities = [column.identity for column in columns]
-    unknown = dict.fromkeys(key for one in identities for key in one if key not in _CONDITIONS and key != "metric")
-    names = {**_CONDITIONS, **{key: key for key in unknown}}
-    known = [key for key in names if any(one.get(key) is not None for one in identities)]
-    return [Row(str(names[key]), tuple(_condition(key, one.get(key)) for one in identities)) for key in known]
+    keys = dict.fromkeys([*_CONDITIONS, *(key for one in identities for key in one if key != "metric")])
+    known = [key for key in keys if any(one.get(key) is not None for one in identities)]
+    return [
+        Row(_CONDITIONS.get(key, str(key)), tuple(_condition(key, one.get(key)) for one in identities)) for key in known
+    ]
 
 
 def _condition(key: str, value: Any) -> str:
@@ -59,37 +61,26 @@ def notes(columns: Iterable[Column]) -> dict[str, str]:
     """Return each note once, with the labels of the scores that it belongs to."""
     owners: dict[str, dict[str, None]] = {}
     for column in columns:
-        for note in column.notes:
+        for note in (note for curve in column.curves for score in curve for note in score.notes):
             owners.setdefault(note, {})[column.label] = None
     return {note: ", ".join(labels) for note, labels in owners.items()}
 
 
-def machine(runs: Iterable[Run]) -> list[Row]:
+def machine(runs: Sequence[Run]) -> list[Row]:
     """Return time, speed and environment, a row for each, a text for each run."""
-    runs = list(runs)
     rows = [
-        Row("Train", tuple(_time(run, "train_seconds") for run in runs), True),
-        Row("Evaluate and save", tuple(_time(run, "other_seconds") for run in runs), True),
-        Row("Images per second, median", tuple(count(_median(run, "images_per_second")) for run in runs), True),
-        Row("Peak memory", tuple(_megabytes(run) for run in runs), True),
+        _measured("Train", runs, "train_seconds", lambda values: duration(values[-1])),
+        _measured("Evaluate and save", runs, "other_seconds", lambda values: duration(values[-1])),
+        _measured("Images per second, median", runs, "images_per_second", lambda values: count(median_high(values))),
+        _measured("Peak memory", runs, "memory_mb", lambda values: f"{count(max(values))} MB"),
     ]
     names = dict.fromkeys(name for run in runs for name in run.environment if name != "command")
     return rows + [Row(name, tuple(run.environment.get(name, "unknown") for run in runs)) for name in names]
 
 
-def _time(run: Run, key: str) -> str:
-    seconds = next((line[key] for line in reversed(run.stats) if key in line), None)
-    return "unknown" if seconds is None else duration(seconds)
-
-
-def _median(run: Run, key: str) -> float | None:
-    values = sorted(line[key] for line in run.stats if key in line)
-    return values[len(values) // 2] if values else None
-
-
-def _megabytes(run: Run) -> str:
-    values = [line["memory_mb"] for line in run.stats if "memory_mb" in line]
-    return f"{count(max(values))} MB" if values else "unknown"
+def _measured(name: str, runs: Sequence[Run], key: str, text: Callable[[list[float]], str]) -> Row:
+    values = [[line[key] for line in run.stats if key in line] for run in runs]
+    return Row(name, tuple(text(of_run) if of_run else "unknown" for of_run in values), is_measured=True)
 
 
 def count(value: Any) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from smallgan.metrics.memorisation.sheet_facts import SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.charts import number
 from smallgan.report.collect import Report
-from smallgan.report.ranking import MetricRanking, unequal_images
+from smallgan.report.ranking import MetricRanking
 from smallgan.report.verdict import FEW_SEEDS, Difference
+
+_UNEQUAL = 1.01
+"""Training lengths further apart than this factor are said to differ."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def listed(names: Sequence[str], word: str = "and") -> str:
 
 
 def _verdict(report: Report, ranking: MetricRanking) -> Verdict:
-    caveats = (*_missing(report, ranking), *_caveats(report, ranking))
+    caveats = tuple(_caveats(report, ranking))
     if ranking.reference is None:
         return Verdict(f"No conclusion yet: the reference {report.reference} has no final score.", caveats)
     reference = report.groups[ranking.reference].name
@@ -150,28 +153,21 @@ def _details(ranking: MetricRanking, significant: Sequence[Difference], referenc
     return [*sentences, *(f"Not tested: {one.policy}, because {one.why}." for one in untested)]
 
 
-def _missing(report: Report, ranking: MetricRanking) -> tuple[str, ...]:
-    """Name policies with fewer final scores than others: the runs that are left may be a favourable selection."""
-    counts = [len(of_group) for of_group in ranking.scores]
-    lacking = [
-        f"{report.groups[index].name} ({counts[index]} of {max(counts)})"
-        for index in ranking.order
-        if counts[index] < max(counts)
-    ]
-    if not lacking:
-        return ()
-    return (
-        f"Missing seeds: {listed(lacking)}. If a {report.noun} makes runs fail, the remaining runs overstate how well "
-        "it does.",
-    )
-
-
-def _caveats(report: Report, ranking: MetricRanking) -> tuple[str, ...]:
-    unequal = unequal_images(report.runs, [report.groups[index] for index in ranking.order])
-    if unequal is None:
-        return ()
-    low, high = unequal
-    return (f"Training length differs: {low:,} to {high:,} images per run, which by itself changes scores.",)
+def _caveats(report: Report, ranking: MetricRanking) -> Iterator[str]:
+    """Yield what speaks against comparing the policies: fewer final scores than others, or another training length."""
+    counts = [(report.groups[index].name, len(ranking.scores[index])) for index in ranking.order]
+    most = max((count for _, count in counts), default=0)
+    lacking = [f"{name} ({count} of {most})" for name, count in counts if count < most]
+    if lacking:
+        yield (
+            f"Missing seeds: {listed(lacking)}. If a {report.noun} makes runs fail, the remaining runs overstate how "
+            "well it does."
+        )
+    runs = [report.runs[number] for index in ranking.order for number in report.groups[index].runs]
+    images = [run.asked_steps * run.batch_size for run in runs if run.asked_steps and run.batch_size]
+    low, high = min(images, default=0), max(images, default=0)
+    if high > low * _UNEQUAL:
+        yield f"Training length differs: {low:,} to {high:,} images per run, which by itself changes scores."
 
 
 def _sizes(differences: Sequence[Difference]) -> str:
@@ -207,5 +203,4 @@ def _seeds(differences: Sequence[Difference]) -> str:
 def _originals_of(report: Report, ranking: MetricRanking) -> str:
     """Name the originals of a ranking, where one metric has several columns."""
     run = report.runs[report.groups[ranking.order[0]].runs[0]] if ranking.order else report.runs[0]
-    source = str(run.data.get("source") or run.recipe.get("data.source") or "the sample set")
-    return f"{source.replace(chr(92), '/').rstrip('/').rpartition('/')[2]} ({ranking.label})"
+    return f"{run.source.rpartition('/')[2]} ({ranking.label})"

@@ -16,7 +16,7 @@ from augment.errors import InputError
 _KEEP_BYTES = 48 << 10
 """A PNG up to this size is inlined byte for byte; above it WebP is many times smaller."""
 _QUALITY = 82
-_LARGE, _SMALL, _LEAST = 1024, 512, 96
+_LEAST = 96
 BUDGET_BYTES = 13 << 20
 """Of all pictures of a page: base64 makes it 18 MB, and texts, charts and numbers stay below 2."""
 _BYTES_A_PIXEL = 0.3
@@ -27,19 +27,17 @@ _BYTES_A_PIXEL = 0.3
 class Sizes:
     """How large pictures may be, so that all of them fit into one page."""
 
-    large: int = _LARGE
+    large: int = 1024
     """Longest side in pixels of a picture that is looked at closely."""
-    small: int = _SMALL
+    small: int = 512
     """Of one in a strip of many."""
     keep_bytes: int = _KEEP_BYTES
     """A PNG up to this size is kept as it is."""
 
     def shrunk(self, factor: float) -> Sizes:
         """Return sizes for about `factor` times the bytes, 0 to 1; 96 pixels at least."""
-        side = math.sqrt(factor)
-        return Sizes(
-            max(_LEAST, int(self.large * side)), max(_LEAST, int(self.small * side)), int(self.keep_bytes * factor)
-        )
+        large, small = (max(_LEAST, int(side * math.sqrt(factor))) for side in (self.large, self.small))
+        return Sizes(large, small, int(self.keep_bytes * factor))
 
     def smaller(self, num_bytes: int) -> Sizes | None:
         """Return smaller sizes where pictures of these take too many bytes for a page, None where no need or no way."""
@@ -66,7 +64,12 @@ class Picture:
     @property
     def uri(self) -> str:
         """The image as a data: URI."""
-        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
+        return data_uri(self.data, self.mime)
+
+
+def data_uri(content: bytes, mime: str) -> str:
+    """Return a data: URI, for an image in the page or a link that saves a file out of it."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Picture:
@@ -83,15 +86,11 @@ def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Pi
                 image.load()
                 if image.format == "PNG" and len(data) <= keep_bytes and max(image.size) <= max_side:
                     return Picture(data, "image/png", *image.size)
-                return _shrink(image.convert("RGB"), max_side)
+                smaller, buffer = image.convert("RGB"), io.BytesIO()
+        smaller.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+        smaller.save(buffer, "WEBP", quality=_QUALITY, method=4)
+        return Picture(buffer.getvalue(), "image/webp", *smaller.size)
     except OSError as error:
         raise InputError(f"{path}: cannot be shown ({error.strerror or 'not a valid image'})") from error
     except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds on a broken file
         raise InputError(f"{path}: cannot be shown, not a valid image ({error})") from error
-
-
-def _shrink(image: Image.Image, max_side: int) -> Picture:
-    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=_QUALITY, method=4)
-    return Picture(buffer.getvalue(), "image/webp", *image.size)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from smallgan.report.columns import Column
 from smallgan.report.groups import Group
-from smallgan.report.runs import Run, finite
+from smallgan.report.runs import Run
 from smallgan.report.verdict import Difference, Interval, compare_to_reference, mean_interval
 from smallgan.tables.metrics import METRICS, headline_metrics
-
-_UNEQUAL = 1.01
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,7 @@ class MetricRanking:
 
     def mean(self, group: int) -> float | None:
         """Return the mean over seeds, None without a score."""
-        values = self.scores[group].values()
-        return math.fsum(values) / len(values) if values else None
+        return fmean(self.scores[group].values()) if self.scores[group] else None
 
     def interval(self, group: int) -> Interval | None:
         """Return the t interval over seeds, cut to the range of the metric; None for fewer than two seeds."""
@@ -81,11 +79,6 @@ class MetricRanking:
         }
 
 
-def rank_metrics(runs: Sequence[Run], columns: Sequence[Column], groups: Sequence[Group]) -> tuple[MetricRanking, ...]:
-    """Return a ranking of the groups for each column, in the order of the columns."""
-    return tuple(_rank_metric(runs, column, index, groups) for index, column in enumerate(columns))
-
-
 def headline(rankings: Sequence[MetricRanking], metric: str | None = None) -> tuple[MetricRanking, ...]:
     """Return the rankings of the verdict: by `metric`, or by the scored metric with the first headline rank.
 
@@ -97,25 +90,8 @@ def headline(rankings: Sequence[MetricRanking], metric: str | None = None) -> tu
     return tuple(one for one in of_metric if len(one.order) > 1) or of_metric
 
 
-def unequal_images(runs: Sequence[Run], groups: Sequence[Group]) -> tuple[int, int] | None:
-    """Return the fewest and the most training images that finished runs saw, None when they are equal."""
-    counts = [
-        run.asked_steps * run.batch_size
-        for group in groups
-        for run in (runs[number] for number in group.runs)
-        if run.asked_steps and run.batch_size
-    ]
-    if not counts or max(counts) <= min(counts) * _UNEQUAL:
-        return None
-    return min(counts), max(counts)
-
-
-def is_final(run: Run, step: int | None) -> bool:
-    """Tell whether a score at `step` is of the finished run."""
-    return step is None or run.asked_steps is None or step >= run.asked_steps
-
-
-def _rank_metric(runs: Sequence[Run], column: Column, index: int, groups: Sequence[Group]) -> MetricRanking:
+def rank_metric(runs: Sequence[Run], column: Column, index: int, groups: Sequence[Group]) -> MetricRanking:
+    """Return the ranking of the groups by the scores of a column, the one with that index in the report."""
     scores = tuple(_final_scores(runs, column, group) for group in groups)
     with_scores = [number for number, of_group in enumerate(scores) if of_group]
     reference = _reference(runs, groups, with_scores)
@@ -123,7 +99,7 @@ def _rank_metric(runs: Sequence[Run], column: Column, index: int, groups: Sequen
     if reference is not None:
         by_name = {str(number): scores[number] for number in with_scores}
         for one in compare_to_reference(by_name, str(reference)):
-            differences[int(one.policy)] = _renamed(one, groups)
+            differences[int(one.policy)] = replace(one, policy=groups[int(one.policy)].name)
     better = METRICS[column.metric].better if column.metric in METRICS else None
     order = _order(scores, differences, reference, sign=-1 if better == "higher" else 1)
     return MetricRanking(index, column.metric, column.label, better, reference, scores, tuple(differences), order)
@@ -137,26 +113,22 @@ def _order(
     Means over different seeds are not comparable. Groups without a common seed with the reference come last; without
     a reference the means decide.
     """
-    keys: dict[int, tuple[bool, float]] = {}
-    for number, of_group in enumerate(scores):
-        one = differences[number]
-        if not of_group:
-            continue
+
+    def key(number: int) -> tuple[bool, float]:
         if reference is None:
-            keys[number] = (False, sign * math.fsum(of_group.values()) / len(of_group))
-        elif number == reference:
-            keys[number] = (False, 0.0)
-        else:
-            paired = one.mean if one else None
-            keys[number] = (paired is None, sign * (paired or 0.0))
-    return tuple(sorted(keys, key=keys.__getitem__))
+            return False, sign * fmean(scores[number].values())
+        one = differences[number]
+        mean = one.mean if one else 0.0 if number == reference else None
+        return mean is None, sign * (mean or 0.0)
+
+    return tuple(sorted((number for number, of_group in enumerate(scores) if of_group), key=key))
 
 
 def _final_scores(runs: Sequence[Run], column: Column, group: Group) -> dict[int, float]:
     scores = {}
     for number, seed in zip(group.runs, group.seeds, strict=True):
-        score = column.lasts[number]
-        if score and is_final(runs[number], score.step) and finite(score.value) is not None:
+        score, asked = column.lasts[number], runs[number].asked_steps
+        if score and (score.step is None or asked is None or score.step >= asked) and math.isfinite(score.value):
             scores[seed] = score.value
     return scores
 
@@ -166,17 +138,8 @@ def _reference(runs: Sequence[Run], groups: Sequence[Group], with_scores: Sequen
     marked = next((number for number, group in enumerate(groups) if group.is_reference), None)
     if marked in with_scores:
         return marked
-    if marked is None or _originals(runs, groups[marked]) in {
-        _originals(runs, groups[number]) for number in with_scores
-    }:
+    originals = [str(runs[group.runs[0]].data.get("fingerprint")) for group in groups]
+    if marked is None or originals[marked] in [originals[number] for number in with_scores]:
         return None
     plain = (number for number in with_scores if runs[groups[number].runs[0]].policy == "none")
     return next(plain, with_scores[0] if with_scores else None)
-
-
-def _originals(runs: Sequence[Run], group: Group) -> str:
-    return str(runs[group.runs[0]].data.get("fingerprint"))
-
-
-def _renamed(one: Difference, groups: Sequence[Group]) -> Difference:
-    return replace(one, policy=groups[int(one.policy)].name)

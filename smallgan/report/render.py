@@ -6,8 +6,8 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,12 +22,11 @@ from smallgan.core.version import __version__
 from smallgan.report import charts
 from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.collect import Report
-from smallgan.report.columns import Column
 from smallgan.report.curves import score_charts, stats_charts
-from smallgan.report.export import data_uri, export_files, figures
-from smallgan.report.metadata import Row, conditions, count, machine, notes, plain
+from smallgan.report.export import figures, tables
+from smallgan.report.metadata import conditions, count, machine, notes, plain
 from smallgan.report.phrases import baseline_phrase, conclusion_phrase, listed, sheet_phrase, verdicts
-from smallgan.report.pictures import Picture
+from smallgan.report.pictures import Picture, data_uri
 from smallgan.report.ranking import MetricRanking
 from smallgan.report.runs import Run
 from smallgan.tables.methods import METHODS
@@ -35,6 +34,7 @@ from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 
 _FOLDER = Path(__file__).parent
+_TABLES = {".csv": "text/csv", ".json": "application/json"}
 _SHEETS = (
     ("Reconstructions", "Training images, each above the image that its latent code generates.", "reconstructions"),
     ("Latent interpolations", "Smooth transitions speak against memorisation.", "strip"),
@@ -60,7 +60,13 @@ def render(report: Report, page_folder: Path | None = None) -> str:
     environment.filters.update(
         number=charts.number, count=count, plain=plain, change=_change, p_value=_p_value, run_at=report.runs.__getitem__
     )
+    pretty = partial(json.dumps, indent=2, ensure_ascii=False, default=str)
     rows = machine(report.runs)
+    others = [one for one in report.rankings if one not in report.headline and one.order]
+
+    def dataset_of(ranking: MetricRanking) -> str:
+        return report.columns[ranking.column].dataset
+
     return environment.get_template("report.html.j2").render(
         report=report,
         title=title(report),
@@ -72,56 +78,31 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         key=charts.key,
         metric_rows=[row for row in METRICS if row.name in {column.metric for column in report.columns}],
         has_baselines=any(baseline_phrase(column.lasts) for column in report.columns),
-        other_metrics=[one for one in report.rankings if one not in report.headline and one.order],
-        beside=lambda ranking: _beside(report, ranking),
+        other_metrics=others,
+        beside=lambda ranking: [one for one in others if dataset_of(one) == dataset_of(ranking)],
         score_tables=_score_tables(report),
         notes=notes(report.columns),
-        identities=[(column, _pretty(column.identity)) for column in report.columns],
-        part_name=_part_name,
+        identities=[(column, pretty(dict(column.identity))) for column in report.columns],
+        part_name=lambda metric, part: METRICS[metric].parts.get(part, part) if metric in METRICS else part,
         shared=[row for row in rows if not row.differs] if len(report.runs) > 1 else [],
         machine=[row for row in rows if row.differs or len(report.runs) == 1],
         commands=_commands(report.runs),
         study_recipes=[(study.name, text) for study in report.studies if (text := _recipe_of(study))],
-        downloads=_downloads(report),
+        downloads={name: data_uri(content, _TABLES[Path(name).suffix]) for name, content in tables(report).items()},
         style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
         version=__version__,
         **_script(),
     )
 
 
-@dataclass(frozen=True)
-class ScoreTable:
-    """The scores of the runs of one dataset."""
-
-    dataset: str
-    runs: tuple[int, ...]
-    columns: tuple[Column, ...]
-    conditions: tuple[Row, ...]
-
-
-def _part_name(metric: str, part: str) -> str:
-    return METRICS[metric].parts.get(part, part) if metric in METRICS else part
-
-
-def _score_tables(report: Report) -> list[ScoreTable]:
-    """Return a table for each dataset that has scores."""
+def _score_tables(report: Report) -> list[dict[str, Any]]:
+    """Return a table for each dataset that has scores: its runs, the columns and their conditions."""
     tables = []
     for dataset in dict.fromkeys(report.datasets):
-        columns = tuple(column for column in report.columns if column.dataset == dataset)
-        numbers = tuple(number for number, of_run in enumerate(report.datasets) if of_run == dataset)
-        if columns:
-            tables.append(ScoreTable(dataset, numbers, columns, tuple(conditions(columns))))
+        runs = [number for number, of_run in enumerate(report.datasets) if of_run == dataset]
+        if columns := [column for column in report.columns if column.dataset == dataset]:
+            tables.append({"dataset": dataset, "runs": runs, "columns": columns, "conditions": conditions(columns)})
     return tables
-
-
-def _beside(report: Report, ranking: MetricRanking) -> list[MetricRanking]:
-    """Return the other rankings of a dataset, whose means stand beside those of a headline ranking."""
-    dataset = report.columns[ranking.column].dataset
-    return [
-        one
-        for one in report.rankings
-        if one not in report.headline and one.order and report.columns[one.column].dataset == dataset
-    ]
 
 
 def write_report(report: Report, folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -168,43 +149,34 @@ def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
     """Return what the sections with pictures need: steps of the slider, owners, links, and sheets that some run has."""
     owners: dict[Picture, dict[str, None]] = {}
     for group in report.groups:
-        picture = report.runs[group.runs[0]].reals
-        if picture:
-            name = report.datasets[group.runs[0]] or group.name
-            owners.setdefault(picture, {})[name] = None
+        if picture := report.runs[group.runs[0]].reals:
+            owners.setdefault(picture, {})[report.datasets[group.runs[0]] or group.name] = None
     group_of = {number: index for index, group in enumerate(report.groups) for number in group.runs}
     seed_of = {number: seed for group in report.groups for number, seed in zip(group.runs, group.seeds, strict=True)}
     shown = [report.runs[number] for number in seed_of]
+    paths = [_relative_path(folder, page_folder) for folder in report.folders]
+
+    def links(number: int) -> list[tuple[int, str]]:
+        """Return step and relative link of each grid of a run."""
+        steps = report.runs[number].grid_steps if paths[number] is not None else ()
+        return [(step, quote(f"{paths[number]}/{RunDir(report.folders[number]).fakes(step).name}")) for step in steps]
+
+    def sheet_links(numbers: Sequence[int], name: str) -> list[tuple[int, str]]:
+        """Return the number of each of these runs that has a sheet, and the relative link to it."""
+        files = [(number, report.runs[number].sheet_files.get(name)) for number in numbers]
+        return [(one, quote(f"{paths[one]}/{file}")) for one, file in files if file and paths[one] is not None]
+
     return {
         "reals": [(picture, listed(list(names))) for picture, names in owners.items()],
         "group_of": group_of,
         "seed_of": seed_of,
         "steps": sorted({snapshot.step for run in shown for snapshot in run.snapshots}),
         "sheets": [sheet for sheet in _SHEETS if any(getattr(run, sheet[2]) for run in shown)],
-        "links": lambda number: _links(report, number, page_folder),
-        "sheet_links": lambda numbers, name: _sheet_links(report, numbers, name, page_folder),
+        "links": links,
+        "sheet_links": sheet_links,
         "sheet_phrase": sheet_phrase,
         "baseline_phrase": baseline_phrase,
     }
-
-
-def _links(report: Report, number: int, page_folder: Path | None) -> list[tuple[int, str]]:
-    """Return step and relative link of each grid of a run."""
-    between = _relative_path(report.folders[number], page_folder)
-    if between is None:
-        return []
-    run = RunDir(report.folders[number])
-    return [(step, quote(f"{between}/{run.fakes(step).name}")) for step in report.runs[number].grid_steps]
-
-
-def _sheet_links(report: Report, numbers: Sequence[int], name: str, page_folder: Path | None) -> list[tuple[int, str]]:
-    """Return the number of each of these runs that has a sheet, and the relative link to it."""
-    links = []
-    for number in numbers:
-        between, file = _relative_path(report.folders[number], page_folder), report.runs[number].sheet_files.get(name)
-        if between is not None and file is not None:
-            links.append((number, quote(f"{between}/{file}")))
-    return links
 
 
 def _relative_path(folder: Path, page_folder: Path | None) -> str | None:
@@ -215,12 +187,6 @@ def _relative_path(folder: Path, page_folder: Path | None) -> str | None:
         return Path(os.path.relpath(folder.resolve(), page_folder.resolve())).as_posix()
     except ValueError:
         return None
-
-
-def _downloads(report: Report) -> dict[str, str]:
-    kinds = {".csv": "text/csv", ".json": "application/json"}
-    files = export_files(report).items()
-    return {name: data_uri(content, kinds[Path(name).suffix]) for name, content in files if Path(name).suffix in kinds}
 
 
 def _commands(runs: Iterable[Run]) -> dict[str, list[int]]:
@@ -240,8 +206,7 @@ def _recipe_of(study: StudyDir) -> str:
 
 def _change(value: float) -> str:
     """Return a difference with its sign."""
-    text = charts.number(abs(value))
-    return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}" if value < 0 else text
+    return f"+{charts.number(value)}" if value > 0 else charts.number(value)
 
 
 def _p_value(p: float) -> str:
@@ -262,18 +227,19 @@ def summary(report: Report) -> str:
     first = report.runs[0]
     if len(report.runs) == 1:
         model, size = _model(first), first.recipe.get("data.size", "?")
-        return f"{model} at {size} px, {_steps(first)}, trained on {_images(first)}."
+        asked = "" if first.asked_steps in (None, first.last_step) else f" of {count(first.asked_steps)}"
+        return f"{model} at {size} px, {count(first.last_step)}{asked} steps, trained on {_images(first)}."
     names = list(report.differences)
     differ = f"Their recipes differ in {len(names)} keys, listed below."
     if len(names) <= 4:
         differ = f"They differ in {listed(names)}." if names else "Their recipes are equal."
+    what = f"{len(report.runs)} runs{_originals(report)}"
     if report.is_replicated:
         counts = sorted({len(group.runs) for group in report.groups})
         seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        what = f"{len(report.groups)} {report.nouns} under {seeds} seed{'s' if seeds != '1' else ''} each"
-        differ = f"They differ in {listed(names)}." if 0 < len(names) <= 4 else "Recipe differences are listed below."
-        return f"{what}, {len(report.runs)} runs{_originals(report)}. {differ}"
-    return f"{len(report.runs)} runs{_originals(report)}. {differ}"
+        what = f"{len(report.groups)} {report.nouns} under {seeds} seed{'s' if seeds != '1' else ''} each, {what}"
+        differ = differ if 0 < len(names) <= 4 else "Recipe differences are listed below."
+    return f"{what}. {differ}"
 
 
 def _model(run: Run) -> str:
@@ -290,16 +256,9 @@ def _originals(report: Report) -> str:
     if "None" in prints:
         return ""
     if any(report.datasets):
-        names = list(dict.fromkeys(report.datasets))
-        return f", on {listed(names)}, compared separately"
+        return f", on {listed(list(dict.fromkeys(report.datasets)))}, compared separately"
     same = f", all on the same {count(report.runs[0].data.get('num_real'))} original images"
     return same if len(prints) == 1 else f", on {len(prints)} different sets of original images"
-
-
-def _steps(run: Run) -> str:
-    if run.asked_steps is None or run.asked_steps == run.last_step:
-        return f"{count(run.last_step)} steps"
-    return f"{count(run.last_step)} of {count(run.asked_steps)} steps"
 
 
 def _images(run: Run) -> str:
@@ -307,7 +266,3 @@ def _images(run: Run) -> str:
     kinds = [f"{count(number)} {origin}" for origin, number in run.origins.items()]
     policy = f" ({run.policy})" if len(kinds) > 1 else ""
     return f"{listed(kinds)} images{policy}" if kinds else "images that were not recorded"
-
-
-def _pretty(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), indent=2, ensure_ascii=False, default=str)

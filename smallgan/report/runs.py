@@ -25,9 +25,7 @@ from smallgan.metrics.score import Score
 from smallgan.report.pictures import Picture, Sizes, read_picture
 
 MAX_SNAPSHOTS = 8
-_SIZES = Sizes()
 _T = TypeVar("_T")
-_Reader = Callable[[Path], Picture]
 
 
 @dataclass(frozen=True)
@@ -101,6 +99,12 @@ class Run:
         return str(self.data.get("policy") or self.recipe.get("augment.policy") or "none")
 
     @property
+    def source(self) -> str:
+        """Folder of the originals, with '/'."""
+        source = str(self.data.get("source") or self.recipe.get("data.source") or "the sample set")
+        return source.replace("\\", "/").rstrip("/")
+
+    @property
     def origins(self) -> dict[str, int]:
         """Number of training images of each origin: original, augmented, synthetic."""
         origins = self.data.get("origins")
@@ -119,7 +123,7 @@ class Run:
         return [str(name) for name in skipped] if isinstance(skipped, list) else []
 
 
-def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
+def read_run(folder: RunDir, label: str, sizes: Sizes) -> Run:
     """Read one run, its pictures no larger than `sizes`.
 
     Raises InputError when its recipe cannot be read; of the rest, what cannot be read becomes a problem.
@@ -133,31 +137,41 @@ def read_run(folder: RunDir, label: str, sizes: Sizes = _SIZES) -> Run:
     stats = parts.read(folder.stats, _read_stats, ())
     last_step = max([*(int(line["step"]) for line in stats), *grids, last_checkpoint])
     environment = parts.read(folder.environment, _read_mapping, {})
+    shown = spread(list(grids), MAX_SNAPSHOTS)
     best = parts.read(folder.best, _read_mapping, {})
     meaning = best.get("meaning")
     files = _sheet_files(folder)
-    worst = files.get("worst")
+    worst, asked = files.get("worst"), whole(recipe.get("train.steps"))
+    facts = worst and worst.with_name(FACTS)
+    unfinished = [f"unfinished: {last_step:,} of {asked:,} steps"] if asked is not None and last_step < asked else []
     return Run(
         label=label,
         recipe=recipe,
         recipe_text=recipe_text,
         data=parts.read(folder.data, _read_mapping, {}),
-        environment={printable(str(key)): _line(value) for key, value in environment.items()},
+        environment={
+            printable(str(key)): shlex.join(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in environment.items()
+        },
         stats=stats,
         scores=parts.read(folder.scores, _read_scores, ()),
         last_step=last_step,
         best_step=whole(best.get("step")),
         best_meaning=meaning if isinstance(meaning, str) else None,
-        snapshots=_snapshots(parts, grids, large, small),
+        snapshots=tuple(
+            Snapshot(step, picture)
+            for step in shown
+            if (picture := parts.read(grids[step], large if step == shown[-1] else small, None))
+        ),
         grid_steps=tuple(grids),
-        reconstructions=_sheet(parts, files.get("reconstructions"), large),
+        reconstructions=parts.read(files.get("reconstructions"), large, None),
         reals=parts.read(folder.reals, large, None),
         mix=parts.read(folder.mix, large, None),
-        strip=_sheet(parts, files.get("strip"), large),
-        worst=_sheet(parts, worst, large),
-        nearest=parts.read(worst.with_name(FACTS), _read_nearest, None) if worst else None,
+        strip=parts.read(files.get("strip"), large, None),
+        worst=parts.read(worst, large, None),
+        nearest=parts.read(facts, lambda path: SheetFacts.from_json(path.read_text(encoding="utf-8")), None),
         sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
-        problems=(*_progress(last_step, whole(recipe.get("train.steps"))), *parts.problems),
+        problems=(*unfinished, *parts.problems),
     )
 
 
@@ -210,7 +224,9 @@ class _Parts:
         self.problems: list[str] = []
         self._prefix = f"{folder.path}{os.sep}"
 
-    def read(self, path: Path, reader: Callable[[Path], Any], default: Any) -> Any:
+    def read(self, path: Path | None, reader: Callable[[Path], Any], default: Any) -> Any:
+        if path is None:
+            return default
         try:
             with readable(path):
                 return reader(path) if path.exists() else default
@@ -246,22 +262,6 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
         return text, recipe
 
 
-def _progress(last_step: int, asked: int | None) -> list[str]:
-    if asked is None or last_step >= asked:
-        return []
-    return [f"unfinished: {last_step:,} of {asked:,} steps"]
-
-
-def _snapshots(parts: _Parts, grids: Mapping[int, Path], large: _Reader, small: _Reader) -> tuple[Snapshot, ...]:
-    shown = spread(list(grids), MAX_SNAPSHOTS)
-    snapshots = []
-    for step in shown:
-        picture = parts.read(grids[step], large if step == shown[-1] else small, None)
-        if picture:
-            snapshots.append(Snapshot(step, picture))
-    return tuple(snapshots)
-
-
 def _sheet_files(folder: RunDir) -> dict[str, Path]:
     """Return the newest file of each kind of sheet that there is."""
     candidates = {
@@ -270,15 +270,6 @@ def _sheet_files(folder: RunDir) -> dict[str, Path]:
         "worst": sorted(folder.samples.glob("**/worst*.png")),
     }
     return {name: files[-1] for name, files in candidates.items() if files}
-
-
-def _sheet(parts: _Parts, file: Path | None, reader: _Reader) -> Picture | None:
-    picture: Picture | None = parts.read(file, reader, None) if file else None
-    return picture
-
-
-def _read_nearest(path: Path) -> SheetFacts:
-    return SheetFacts.from_json(path.read_text(encoding="utf-8"))
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -305,19 +296,18 @@ def _checked(score: Score) -> Score:
         raise ValueError("a field of a score has the wrong type")
     if score.step is not None and whole(score.step) is None:
         raise ValueError(f"step {score.step!r} of a score is no number")
-    low, high = map(finite, score.interval or (None, None))
+    value, low, high = map(finite, (score.value, *(score.interval or (None, None))))
+    parts = {str(name): finite(part) for name, part in _mapping(score.parts).items()}
     return replace(
         score,
-        value=math.nan if (value := finite(score.value)) is None else value,
+        value=math.nan if value is None else value,
         identity=_mapping(score.identity),
         std=finite(score.std),
         baseline=finite(score.baseline),
         baseline_counts=_counts(score.baseline_counts),
         needed=whole(score.needed),
         interval=None if low is None or high is None else (low, high),
-        parts={
-            str(name): number for name, part in _mapping(score.parts).items() if (number := finite(part)) is not None
-        },
+        parts={name: number for name, number in parts.items() if number is not None},
         step=whole(score.step),
     )
 
@@ -340,8 +330,3 @@ def _flat(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _line(value: Any) -> str:
-    """Return a value of environment.json as text; a command given as a list becomes a line for a shell."""
-    return shlex.join(str(word) for word in value) if isinstance(value, list) else str(value)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal
 
 from scipy.special import stdtr, stdtrit
@@ -95,9 +96,8 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     """
     if len(values) < 2:
         return None
-    mean = math.fsum(values) / len(values)
     half = float(stdtrit(len(values) - 1, 1 - ALPHA / 2)) * _std(values) / math.sqrt(len(values))
-    return mean - half, mean + half
+    return fmean(values) - half, fmean(values) + half
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -132,20 +132,17 @@ def _compare(policy: str, scores: Mapping[int, float], base: Mapping[int, float]
     if not seeds:
         return Difference(policy, seeds, None, why="it shares no scored seed with the reference")
     differences = [scores[seed] - base[seed] for seed in seeds]
-    mean = math.fsum(differences) / len(differences)
+    mean = fmean(differences)
     if len(seeds) == 1:
         return Difference(policy, seeds, mean, why="with one seed the variance cannot be estimated")
     spread = _std(differences)
     if spread <= _ROUNDING * max(abs(value) for seed in seeds for value in (scores[seed], base[seed])):
         why = "the differences are the same under every seed, so the variance cannot be estimated"
         return Difference(policy, seeds, mean, why=why)
-    t = mean / (spread / math.sqrt(len(seeds)))
-    return Difference(
-        policy, seeds, mean, interval=mean_interval(differences), p=2 * float(stdtr(len(seeds) - 1, -abs(t)))
-    )
+    p = 2 * float(stdtr(len(seeds) - 1, -abs(mean) / (spread / math.sqrt(len(seeds)))))
+    return Difference(policy, seeds, mean, interval=mean_interval(differences), p=p)
 
 
 def _std(values: Sequence[float]) -> float:
     """Return the standard deviation with n - 1 in the denominator."""
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return math.dist(values, [fmean(values)] * len(values)) / math.sqrt(len(values) - 1)

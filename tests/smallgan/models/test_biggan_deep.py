@@ -102,7 +102,7 @@ def test_a_truncation_without_moments_is_refused(truncation):
 def test_weights_are_divided_by_the_stored_vectors():
     # Vectors that no power iteration would leave as they are: what counts is the file's.
     draws = torch.Generator().manual_seed(0)
-    for layer in (StoredLinear(5, 4, 1e-4), StoredConv2d(3, 4, 3, 1e-4)):
+    for layer in (StoredLinear(5, 4, eps=1e-4), StoredConv2d(3, 4, 3, eps=1e-4)):
         layer = layer.double().eval()
         layer.weight_u.normal_(generator=draws)
         layer.weight_v.normal_(generator=draws)
@@ -114,7 +114,7 @@ def test_weights_are_divided_by_the_stored_vectors():
 
 
 def test_training_renews_the_vectors_until_sigma_is_the_largest_singular_value():
-    layer = StoredConv2d(3, 4, 3, 1e-4).double()
+    layer = StoredConv2d(3, 4, 3, eps=1e-4).double()
     for _ in range(200):
         weight = layer.normalized_weight()
     assert float(torch.linalg.matrix_norm(weight.flatten(1).detach(), 2)) == pytest.approx(1)

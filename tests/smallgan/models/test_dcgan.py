@@ -7,7 +7,8 @@ import torch
 from augment.errors import UsageError
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Batch
-from smallgan.models import DCGANDiscriminator, DCGANGenerator, Discriminator, Generator
+from smallgan.models.base import Discriminator, Generator
+from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
 from smallgan.training import adversarial

@@ -14,9 +14,9 @@ from tiny_networks import TINY_DEEP, shaken
 from torch import nn
 
 from augment.errors import InputError
-from smallgan.models import DCGANGenerator
 from smallgan.models.biggan import BigGANDiscriminator, BigGANGenerator
 from smallgan.models.biggan_deep import BigGANDeepGenerator
+from smallgan.models.dcgan import DCGANGenerator
 from smallgan.models.pretrained import load_pretrained, save_generator
 
 
