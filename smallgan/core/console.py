@@ -1,7 +1,5 @@
 """Status and progress of a command on stderr; stdout is for the result alone."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import time

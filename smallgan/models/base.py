@@ -1,7 +1,5 @@
 """What a trainer and a sampler may expect of a network."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable

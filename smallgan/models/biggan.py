@@ -12,8 +12,6 @@ Where we differ from the released code, in speed and not in value: the 1 x 1 con
 before the nearest-neighbour doubling, not after it (a quarter of the work; the two commute).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise

@@ -14,8 +14,6 @@ Parameters are called as in the released files, but for `weight`, which torch's 
 `released_names` translates.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise

@@ -3,8 +3,6 @@
 The official code is ajbrock/BigGAN-PyTorch; the shapes are listed in biggan.py. Nothing is guessed from a file's name.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

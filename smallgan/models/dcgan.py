@@ -12,8 +12,6 @@ Where we differ:
 - the discriminator returns the raw score; the sigmoid is in the loss.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from itertools import pairwise

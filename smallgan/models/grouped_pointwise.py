@@ -1,7 +1,5 @@
 """The grouped 1 x 1 convolution of APGC, whose weights differ from sample to sample, as one batched matrix product."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

@@ -4,8 +4,6 @@ Each is cut into stages; the output of every stage is a layer to compare. They a
 tensors come from is not their affair.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast

@@ -8,8 +8,6 @@ pytorch-bsa         a generator already adapted by apple2373/pytorch-small-datas
 apgc-code           the generator in a checkpoint of tkd26/Adaptive_Pointwise_Grouped_Convolutions, not adapted
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

@@ -5,8 +5,6 @@ product (measured: a third to a half of it). There it is taken as that product: 
 rows, times the smaller map. Equal but for rounding; everything else, and every GPU, runs torch's own convolutions.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ shortcuts). tools/train_features.py trains it; its card in weights.yaml says on 
 scores (metrics) and the perceptual loss (models), which know nothing of each other, both use it.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

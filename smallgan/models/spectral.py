@@ -6,8 +6,6 @@ In training u' replaces `u0`; in eval mode it does not, but the iteration is sti
 on its `u0`. `sv0` only records sigma, as released checkpoints hold it.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -4,8 +4,6 @@ What a file is, is told by its first bytes and by its contents, never by its nam
 files are read with `weights_only=True`.
 """
 
-from __future__ import annotations
-
 import json
 import pickle
 import re

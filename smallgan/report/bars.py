@@ -1,7 +1,5 @@
 """Charts with a row for each policy: differences to the reference with their intervals, and means as bars. SVG text."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Drawn by hand rather than by matplotlib: text stays text, the colours come from 
 from one drawing), a chart is a few kilobytes, and a report starts at once.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

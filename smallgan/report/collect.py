@@ -1,7 +1,5 @@
 """Run folders -> Report: runs and policies, scores by identity, rankings, differing recipe keys. No HTML, no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A column of scores: all scores of one identity."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

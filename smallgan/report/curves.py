@@ -1,7 +1,5 @@
 """The line charts of a report: scores and logged losses during training."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean

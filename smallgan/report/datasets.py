@@ -4,8 +4,6 @@ Scores of different datasets are never compared, not even those without real ima
 Inception Score.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from smallgan.report.runs import Run, unique_names

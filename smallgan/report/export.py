@@ -1,7 +1,5 @@
 """The numbers and figures of a page as files of their own: CSV, JSON and SVG."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

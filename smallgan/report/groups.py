@@ -1,7 +1,5 @@
 """Which runs are one policy under several seeds: the trials of a study, or runs with equal recipes but for the seed."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence

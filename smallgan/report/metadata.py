@@ -1,7 +1,5 @@
 """Metadata of runs and scores as rows of text: conditions of scores, times, speed and machine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median_high

@@ -1,7 +1,5 @@
 """Rankings -> sentences: which differences are significant, how large they are, and what the study could detect."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

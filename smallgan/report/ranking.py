@@ -1,7 +1,5 @@
 """The policies ranked by each metric: final scores by seed, differences to the reference and their order."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Report -> one self-contained HTML page: no network, same input, same bytes, readable without its script."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

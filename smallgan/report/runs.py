@@ -3,8 +3,6 @@
 A part that is absent or broken is left out and named in `Run.problems`, never guessed.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

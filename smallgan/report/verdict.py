@@ -9,8 +9,6 @@ Sources: Student 1908 (Biometrika 6); Holm 1979 (Scandinavian Journal of Statist
 19) for the minimal detectable difference.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
