@@ -26,10 +26,7 @@ def score(
         Path | None,
         typer.Option(help="Real images to compare with; default: the originals of the run or mixed dataset."),
     ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(help=metrics_help()),
-    ] = None,
+    metrics: Annotated[str | None, typer.Option(help=metrics_help())] = None,
     features: Annotated[
         str | None,
         typer.Option(

@@ -102,7 +102,7 @@ def _evaluate_one(
     used = reals if "real" in metric.needs else None
     identity: Identity = {
         "metric": name,
-        "estimator": measured.estimator or metric.estimator,
+        "estimator": measured.estimator,
         "features": net.name,
         "weights_sha256": net.sha256,
         "resize": f"{prepared}, then {net.resize}" if used and prepared else net.resize,

@@ -83,7 +83,7 @@ def classes_of_reals(logits: NDArray[np.floating]) -> tuple[int, ...]:
 
 
 def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `target`. Raises UsageError where neither a class nor reals to take it from are given."""
+    """Share of fakes whose most probable class is the target or a neighbour (`--target 207,208`)."""
     classes = options.target
     if not classes:
         if inputs.real is None:
@@ -95,9 +95,9 @@ def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
         parts["of_reals"] = target_share(inputs.real.logits, classes).share
     return MetricResult(
         found.share,
+        f"share with the top class among {', '.join(map(str, found.classes))}",
         parts=parts,
         interval=wilson(found.share, len(inputs.fake)) if options.intervals else None,
-        estimator=f"share with the top class among {', '.join(map(str, found.classes))}",
     )
 
 
