@@ -83,10 +83,6 @@ class RunScorer:
         count = num_fake or default_num_fake(len(reals[0]))
         return cls(net, metrics, *sets, prepared(reals[0].shape[1], resize_mode), count, seed, {"splits": splits})
 
-    def samples(self, model: Model) -> Pixels:
-        """Return the samples that are scored, N x S x S x 3."""
-        return sample_pixels(model, self.num_fake, self.seed)
-
     def evaluate(self, fake: Features, *, baselines: bool = False) -> list[Score]:
         """Return the scores of features of fakes, in the order of `metrics`; `baselines` also scores reals."""
         return evaluate(
@@ -105,11 +101,10 @@ class RunScorer:
     def score(self, model: Model, fake: Features | None = None, *, baselines: bool = False) -> list[Score]:
         """Return the scores of a checkpoint and add them to its run's scores.jsonl. Raises the errors of `evaluate`.
 
-        `fake` are the features of `samples(model)`, where they are known already.
+        `fake` are the features of its `num_fake` samples, where they are known already.
         """
-        fake = fake if fake is not None else extract(self.samples(model), self.net)
-        run = model.run
-        scores = self.evaluate(fake, baselines=baselines)
+        fake = fake or extract(sample_pixels(model, self.num_fake, self.seed), self.net)
+        run, scores = model.run, self.evaluate(fake, baselines=baselines)
         scores = [replace(score, step=model.step, run=run.name if run else None) for score in scores]
         if run:
             for score in scores:

@@ -55,11 +55,10 @@ def set_features(
     Raises:
         InputError: files that cannot be read (all named at once, before the work), or another fingerprint.
     """
-    found = _looked_up(images, net, what, resize, expected) if not skip_bad else None
-    if found is not None:
-        return found
-    images = readable(images, skip_bad=skip_bad)
-    found = _looked_up(images, net, what, resize, expected) if skip_bad else None
+    found = None if skip_bad else _looked_up(images, net, what, resize, expected)
+    if found is None:
+        images = readable(images, skip_bad=skip_bad)
+        found = _looked_up(images, net, what, resize, expected) if skip_bad else None
     if found is not None:
         return found
     facts = [images.info(index) for index in range(len(images))]
