@@ -16,6 +16,7 @@ from smallgan.metrics.score import Score
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
 from smallgan.tables.metrics import METRICS
+from smallgan.tables.recipe_schema import ScoreSection
 
 FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
 
@@ -52,36 +53,32 @@ class RunScorer:
     def of_pixels(
         cls,
         net: FeatureNet,
-        metrics: tuple[str, ...],
+        settings: ScoreSection,
         reals: tuple[Pixels, str],
         originals: tuple[Pixels, str],
-        *,
         resize_mode: str,
-        num_fake: int | None,
         seed: int,
-        splits: int | None,
     ) -> RunScorer:
         """Return the scorer of a run whose images are in memory; features that no metric asks for are not extracted.
 
         Args:
             net: from `feature_net`.
-            metrics: names from METRICS that need no augmented images.
+            settings: of the recipe; its metrics need no augmented images, and `num_fake` None means as many samples as
+                `reals`, within 100 to 1,000.
             reals: the originals held out, or those trained on where none is, R x S x S x 3, and their fingerprint.
             originals: those trained on, N x S x S x 3, and their fingerprint.
             resize_mode: how all of them became squares.
-            num_fake: samples scored; None: as many as `reals`, within 100 to 1,000.
             seed: of the samples.
-            splits: of the Inception Score; None for the default.
         """
 
         def extracted(images: tuple[Pixels, str], *, of_copies: bool) -> RealSet | None:
-            if all(METRICS[name].compares_with_training_set != of_copies for name in metrics):
+            if all(METRICS[name].compares_with_training_set != of_copies for name in settings.metrics):
                 return None
             return RealSet(sample_features(images[0], net, "features of reals"), images[1])
 
         sets = extracted(reals, of_copies=False), extracted(originals, of_copies=True)
-        count = num_fake or default_num_fake(len(reals[0]))
-        return cls(net, metrics, *sets, prepared(reals[0].shape[1], resize_mode), count, seed, {"splits": splits})
+        how, count = prepared(reals[0].shape[1], resize_mode), settings.num_fake or default_num_fake(len(reals[0]))
+        return cls(net, settings.metrics, *sets, how, count, seed, {"splits": settings.splits})
 
     def evaluate(self, fake: Features, *, baselines: bool = False) -> list[Score]:
         """Return the scores of features of fakes, in the order of `metrics`; `baselines` also scores reals."""

@@ -36,7 +36,9 @@ def score_text(
     else:
         found = score_paths.versus(fake, other, real, options)
         scores = [*found.one, *found.other]
-        text = versus_json(found) if as_json else versus_table(found, fake, other)
+        one, two = ([each.to_json() for each in scores] for scores in (found.one, found.other))
+        record = {"one": one, "other": two, "differences": found.differences, "test": asdict(found.test)}
+        text = json.dumps(record, indent=2, ensure_ascii=False) if as_json else versus_table(found, fake, other)
     if out is not None:
         write_text(out, "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in scores))
     return text
@@ -64,17 +66,6 @@ def versus_table(found: Versus, one: Path, other: Path) -> str:
     ]
     notes = _notes([*found.one, *found.other])
     return "\n".join([f"A  {one}", f"B  {other}", *lines, found.test.sentence(), *notes])
-
-
-def versus_json(found: Versus) -> str:
-    """Return the same for a machine."""
-    record = {
-        "one": [each.to_json() for each in found.one],
-        "other": [each.to_json() for each in found.other],
-        "differences": found.differences,
-        "test": asdict(found.test),
-    }
-    return json.dumps(record, indent=2, ensure_ascii=False)
 
 
 def _conditions(score: Score) -> list[str]:

@@ -59,8 +59,11 @@ def pixels_content(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> s
     return digest.hexdigest()
 
 
-def find(name: str) -> Kept | None:
-    """Return the entry called `name`, None where there is none or it is damaged: then it is deleted, and said."""
+def find(name: str, count: int, what: str) -> Kept | None:
+    """Return the entry called `name` of `count` images, and say that `what` is from the cache.
+
+    None where there is none or it is damaged: then it is deleted, and said.
+    """
     path = folder() / f"{name}{_SUFFIX}"
     try:
         data = path.read_bytes()
@@ -71,12 +74,16 @@ def find(name: str) -> Kept | None:
         if sha256_bytes(body).encode() != data[:_DIGEST_BYTES]:
             raise ValueError("another hash")
         arrays = load(body)
-        return Kept(Features(arrays["features"], arrays["logits"]), int(arrays["side"]) or None)
+        kept = Kept(Features(arrays["features"], arrays["logits"]), int(arrays["side"]) or None)
     except (ValueError, KeyError, TypeError, SafetensorError):
         say(f"{path}: damaged features in the cache; they are made again")
         with suppress(OSError):
             path.unlink()
         return None
+    if len(kept.features) != count:
+        return None
+    say(f"{what}: {count} from the cache")
+    return kept
 
 
 def store(name: str, kept: Kept) -> None:

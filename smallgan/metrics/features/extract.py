@@ -133,7 +133,10 @@ def extract(
     features: dict[int, NDArray[np.float32]] = {}
     logits: dict[int, NDArray[np.float32]] = {}
     for rows, batch in _batches(pixels, batch_size):
-        for row, feature, logit in zip(rows, *_forward(net, batch), strict=True):
+        # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
+        with torch.inference_mode(), float32_math("fp32"):
+            found = net.forward(torch.from_numpy(batch).to(net.device))
+        for row, feature, logit in zip(rows, *(each.float().cpu().numpy() for each in found), strict=True):
             features[row], logits[row] = feature, logit
         if progress:
             progress(len(features))
@@ -152,7 +155,6 @@ def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:
     from smallgan.metrics.features.onnx_net import OnnxNet
 
     own = OnnxNet(path, device)
-    assert own.card is not None
     if own.card.name in weights.cards():
         raise InputError(
             f"{path}: its card calls it {own.card.name}, which is another network; give it a name of its own"
@@ -182,10 +184,3 @@ def _batches(pixels: Iterable[Pixels], batch_size: int) -> Iterator[tuple[list[i
 
 def _stacked(bucket: list[tuple[int, Pixels]]) -> tuple[list[int], Pixels]:
     return [row for row, _ in bucket], np.stack([image for _, image in bucket])
-
-
-def _forward(net: FeatureNet, batch: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
-    with torch.inference_mode(), float32_math("fp32"):
-        features, logits = net.forward(torch.from_numpy(batch).to(net.device))
-    return features.float().cpu().numpy(), logits.float().cpu().numpy()

@@ -75,9 +75,7 @@ def set_features(
 def sample_features(pixels: Pixels, net: FeatureNet, what: str) -> Features:
     """Return the features of images in memory, N x S x S x 3, from the cache where they are."""
     name = cache.key(cache.pixels_content(pixels), net)
-    kept = cache.find(name)
-    if kept is not None and len(kept.features) == len(pixels):
-        say(f"{what}: {len(pixels)} from the cache")
+    if kept := cache.find(name, len(pixels), what):
         return kept.features
     with progress(what, len(pixels)) as advance:
         features = extract(pixels, net, progress=advance)
@@ -112,11 +110,8 @@ def _looked_up(
             f"{images.path}: the images are not those that the run was trained on (fingerprint then "
             f"{expected[:16]}, now {known[:16]}); put them back, or name reals with --real"
         )
-    kept = cache.find(_name(images, net, known, resize))
-    if kept is None or len(kept.features) != len(images):
-        return None
-    say(f"{what}: {len(images)} from the cache")
-    return Extracted(kept.features, known, kept.side)
+    kept = cache.find(_name(images, net, known, resize), len(images), what)
+    return Extracted(kept.features, known, kept.side) if kept else None
 
 
 def _name(images: ImageSet, net: FeatureNet, known: str, resize: Resize | None) -> str:

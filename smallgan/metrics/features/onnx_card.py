@@ -7,16 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
 
 from augment.core.suggest import nearest
 from augment.errors import InputError
@@ -37,11 +28,7 @@ def _different(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Outputs(_Part):
+class Outputs(BaseModel, extra="forbid", frozen=True):
     """Which outputs of the network are what."""
 
     features: str
@@ -50,7 +37,7 @@ class Outputs(_Part):
     """N x K before the softmax; None where the network has no classes: then there is no Inception Score."""
 
 
-class OnnxCard(_Part):
+class OnnxCard(BaseModel, extra="forbid", frozen=True):
     """What has to be known to use somebody's ONNX file as a feature network.
 
     A pixel p of 0 to 255 becomes ((low + (high - low) p / 255) - mean) / std, in that order, after the resize.

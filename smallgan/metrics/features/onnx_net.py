@@ -36,11 +36,11 @@ class OnnxNet:
         found, looked = find_card(path)
         if found is None and path.suffix.lower() in CARD_SUFFIXES:
             raise InputError(f"{path}: no such card; name the card of an ONNX file, or the file with a card beside it")
-        self.card = read_card(found) if found else None
-        named = named_file(self.card, found) if self.card and found else path
+        card = read_card(found) if found else None
+        named = named_file(card, found) if card and found else path
         self.path = named if found == path else path
-        if self.card and self.card.file and named.resolve() != self.path.resolve():
-            raise InputError(f"{found}: its `file` is {self.card.file}, but it stands beside {path.name}; correct it")
+        if card and card.file and named.resolve() != self.path.resolve():
+            raise InputError(f"{found}: its `file` is {card.file}, but it stands beside {path.name}; correct it")
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such ONNX file; name it in {found or path} under `file`")
         self.sha256 = _hash(self.path)
@@ -48,7 +48,7 @@ class OnnxNet:
         self.device = torch.device("cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu")
         self.inputs = [(each.name, list(each.shape)) for each in self._session.get_inputs()]
         self.outputs = [(each.name, list(each.shape)) for each in self._session.get_outputs()]
-        if self.card is None:
+        if card is None:
             raise MissingError(
                 f"{path}: no card beside it (looked for {', '.join(each.name for each in looked)}), and an ONNX file "
                 f"does not say how images reach it. Save this as {looked[0].name} and correct it (kept elsewhere, with "
@@ -56,8 +56,8 @@ class OnnxNet:
                 f"{starting_card(self.path.name, self.inputs, self.outputs)}"
             )
         self._element = _ELEMENTS.get(self._session.get_inputs()[0].type)
-        self._batch = self._check(self.card, found or path)
-        features, logits = self(torch.zeros((1, *self.card.size, 3), dtype=torch.uint8))
+        self.card, self._batch = card, self._check(card, found or path)
+        features, logits = self(torch.zeros((1, *card.size, 3), dtype=torch.uint8))
         self.num_features, self.num_logits = features.shape[1], logits.shape[1]
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,6 @@ class OnnxNet:
 
         Raises InputError for images of another size under `resize: none`, FailedError when the network fails.
         """
-        assert self.card is not None
         images = _prepared(pixels.cpu(), self.card)
         if self._element is np.uint8:
             images = images.round().clamp(0, 255)
@@ -76,7 +75,6 @@ class OnnxNet:
         return torch.from_numpy(features), torch.from_numpy(logits)
 
     def _run(self, fed: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        assert self.card is not None
         count = len(fed)
         if self._batch and count < self._batch:  # the network takes whole batches only: repeat the last image
             fed = np.concatenate([fed, np.repeat(fed[-1:], self._batch - count, axis=0)])

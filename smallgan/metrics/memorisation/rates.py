@@ -99,7 +99,7 @@ def leak_rate(fake: Vectors, original: Vectors, augmented: Vectors) -> float:
 
 def measure_copies(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     """Share of fakes that are copies of a real; `expected` for new images; 199 different reals for their 1 % point."""
-    return _rate(copy_rate(*inputs.pair), copy_rate, "real", inputs, options)
+    return _rate(copy_rate(*inputs.pair), near_threshold(inputs.pair[1]), copy_rate, "real", inputs, options)
 
 
 def measure_repeats(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
@@ -108,16 +108,22 @@ def measure_repeats(inputs: MetricInputs, options: MetricOptions) -> MetricResul
     def rate(fake: Vectors, real: Vectors) -> float:
         return repeat_rate(fake, near_threshold(real))
 
-    value = rate(*inputs.pair)
+    threshold = near_threshold(inputs.pair[1])
+    value = repeat_rate(inputs.pair[0], threshold)
     if math.isnan(value):
         raise UsageError("--metrics repeats: one image has no other to repeat; give at least two")
-    return _rate(value, rate, "fake", inputs, options)
+    return _rate(value, threshold, rate, "fake", inputs, options)
 
 
 def _rate(
-    value: float, rate: Callable[..., float], to: str, inputs: MetricInputs, options: MetricOptions
+    value: float,
+    threshold: Threshold,
+    rate: Callable[..., float],
+    to: str,
+    inputs: MetricInputs,
+    options: MetricOptions,
 ) -> MetricResult:
-    threshold, num_real = near_threshold(inputs.pair[1]), len(inputs.pair[1])
+    num_real = len(inputs.pair[1])
     note = (
         f"{num_real} real(s): what counts as a copy is the distance of the two nearest of them, one number; from "
         f"{_REALS_FOR_A_PAIR - 1} reals on it is their 1 % point"
