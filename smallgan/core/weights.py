@@ -150,10 +150,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     if found.shipped or inspect_weights(name).sha256 is not None:
         find(name)
         return path
+    by_hand = f"smallgan weights import {name} FILE"
     if found.url is None:
-        raise UsageError(
-            f"{name} has no public address; with the file {found.file} at hand: smallgan weights import {name} FILE"
-        )
+        raise UsageError(f"{name} has no public address; with the file {found.file} at hand: {by_hand}")
     part = make_folder(path.parent) / f"{path.name}.part"
     try:
         _download(found.url, part, progress)
@@ -161,7 +160,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         reason = getattr(error, "reason", None) or error
         raise FailedError(
             f"{found.url}: cannot be downloaded ({reason}); run the command again to go on, or download it elsewhere "
-            f"and use: smallgan weights import {name} FILE"
+            f"and use: {by_hand}"
         ) from error
     return _admit(found, part, path, origin=found.url)
 
@@ -217,9 +216,9 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to send: what is there is whole, or nonsense, which its hash will show
-            return
-        raise
+        if error.code != 416:
+            raise
+        return  # nothing is left to send: what is there is whole, or nonsense, which its hash will show
     with response:
         there = there if response.status == 206 else 0
         length = response.headers.get("Content-Length")

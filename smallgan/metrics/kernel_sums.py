@@ -178,13 +178,11 @@ def _block(x: Vectors, rows: slice, center: Matrix | None) -> Matrix:
 
 def _members(groups: NDArray[np.intp], rows: slice) -> Matrix:
     """Return G x rows: 1 where the image is of the group."""
-    members: Matrix = (groups[rows] == np.arange(groups.max() + 1)[:, None]).astype(np.float64)
-    return members
+    return np.asarray(groups[rows] == np.arange(groups.max() + 1)[:, None], np.float64)
 
 
 def _mmd2(n: Matrix, m: Matrix, fakes: Matrix, reals: Matrix, between: Matrix, unbiased: bool) -> Matrix:
     """Means of three sums, put together; without pairs of an image with itself there are n (n - 1) of them."""
     less = 1 if unbiased else 0
     with np.errstate(divide="ignore", invalid="ignore"):  # one image less than two is for the caller to refuse
-        value: Matrix = fakes / (n * (n - less)) + reals / (m * (m - less)) - 2 * between / n / m
-    return value
+        return np.asarray(fakes / (n * (n - less)) + reals / (m * (m - less)) - 2 * between / n / m)

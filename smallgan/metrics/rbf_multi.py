@@ -98,8 +98,7 @@ def _widths_without(of_groups: tuple[Matrix, Matrix, Matrix], total: float, coun
     """Return the bandwidth without one group of images each, from `group_spreads` and the sum over both sets."""
     counts, squares, shifts = of_groups
     left = np.maximum(2, count - counts)  # two images have no group to spare, and no interval either
-    widths: Matrix = 2 * (total - squares - shifts / left) / (left - 1)
-    return widths
+    return np.asarray(2 * (total - squares - shifts / left) / (left - 1))
 
 
 def five_gaussians(bandwidth: float) -> Kernel:

@@ -141,10 +141,9 @@ def score_with_features(fake: Path, real: Path | None, options: ScoreOptions) ->
 
 def newest_run(root: Path) -> Path:
     """Return the newest run below `root`. Raises UsageError when there is none."""
-    runs = [run for _, run in numbered_runs(root) if run.exists()]
-    if not runs:
-        raise UsageError(f"FAKE is missing and there is no run in {root}; name a folder of images, a zip or a run")
-    return runs[-1].path
+    if runs := [run for _, run in numbered_runs(root) if run.exists()]:
+        return runs[-1].path
+    raise UsageError(f"FAKE is missing and there is no run in {root}; name a folder of images, a zip or a run")
 
 
 _Originals = tuple[ImageSet, str | None]
@@ -328,15 +327,12 @@ def _named(source: ImageSet, names: list[str], run: RunDir) -> ImageSet:
 
 def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet | None]:
     """Return what to score and what to compare with: of a mixed dataset, its added images and its originals."""
-    source = open_source(path)
-    originals = source.originals()
-    reals = _originals(real) if real else None
+    source, reals = open_source(path), _originals(real) if real else None
+    originals, added = source.originals(), _added(source)
     if len(originals) == len(source):
         return source, reals
-    if reals is None and len(originals):
-        reals = originals
-    added = _added(source)
-    against = f" against {len(reals)} originals" if reals is originals else ""
+    against = f" against {len(originals)} originals" if reals is None and len(originals) else ""
+    reals = reals or (originals if len(originals) else None)
     say(f"{path} is a mixed dataset: its {len(added)} added images are scored{against}")
     return added, reals
 

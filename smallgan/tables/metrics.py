@@ -82,13 +82,7 @@ METRICS: Table[MetricSpec] = Table(
     "metric",
     [
         MetricSpec(
-            "is",
-            "Inception Score",
-            None,
-            (1.0, inf),
-            10,
-            "1,000",
-            f"{_IN}.inception_score:measure",
+            *("is", "Inception Score", None, (1.0, inf), 10, "1,000", f"{_IN}.inception_score:measure"),
             needs=("logits",),
             is_default=True,
             options=("splits",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from augment.checks.inspect import check, valid_subset
@@ -65,8 +64,10 @@ def set_features(
     sizes = {(each.height, each.width) for each in facts}
     height, width = next(iter(sizes))
     side = height if len(sizes) == 1 and height == width else None
+    loaded = (images.load(index).image.pixels for index in range(len(images)))
+    squares = loaded if resize is None else (resize_square(pixels, *resize) for pixels in loaded)
     with progress(what, len(images)) as advance:
-        features = extract(_pixels(images, resize), net, progress=advance)
+        features = extract(squares, net, progress=advance)
     known = fingerprint([each.sha256 for each in facts])
     cache.store(_name(images, net, known, resize), Kept(features, side))
     return Extracted(features, known, side)
@@ -117,9 +118,3 @@ def _looked_up(
 def _name(images: ImageSet, net: FeatureNet, known: str, resize: Resize | None) -> str:
     how = "as they are" if resize is None else f"{resize[1]} to {resize[0]}"
     return cache.key(f"{known}, read by {images.rules}, {how}", net)
-
-
-def _pixels(images: ImageSet, resize: Resize | None) -> Iterator[Pixels]:
-    for index in range(len(images)):
-        pixels = images.load(index).image.pixels
-        yield pixels if resize is None else resize_square(pixels, *resize)

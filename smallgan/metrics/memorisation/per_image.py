@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from smallgan.metrics.features.extract import Features
 
 _MOST_TILES = 40
+Target = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,7 @@ class Row:
 
 
 def rows_of(
-    fake: Features,
-    names: Sequence[str],
-    real: Features | None,
-    real_names: Sequence[str],
-    target: tuple[int, ...] | None,
+    fake: Features, names: Sequence[str], real: Features | None, real_names: Sequence[str], target: Target
 ) -> list[Row]:
     """Return a row for each fake, in order.
 
