@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from smallgan.tables.metrics import metrics_help
 
@@ -17,64 +18,42 @@ def register(app: typer.Typer) -> None:
 
 def score(
     fake: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A folder or zip of images, a mixed dataset, or a run; default: the newest run below runs/."
-        ),
+        Path | None, typer.Argument(help="Images (folder or zip), a mixed dataset, or a run; default: the newest run.")
     ] = None,
-    real: Annotated[
-        Path | None,
-        typer.Option(help="Real images to compare with; default: the originals of the run or mixed dataset."),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(help=metrics_help()),
-    ] = None,
+    real: Annotated[Path | None, Option(help="Reals to compare with; default: originals of a run or dataset.")] = None,
+    metrics: Annotated[str | None, Option(help=metrics_help())] = None,
     features: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="Feature network (smallgan weights list), or your own: an .onnx file with a card, or the card; "
             "default: the published Inception if it is here."
         ),
     ] = None,
     num_fake: Annotated[
-        int | None, typer.Option(help="Images scored; default: all, and of a run as many as reals, 100 to 1000.")
+        int | None, Option(help="Images scored; default: all, and of a run as many as reals, 100 to 1000.")
     ] = None,
-    splits: Annotated[
-        int | None, typer.Option(help="Parts of the Inception Score; default 10, or 1 below 1000 images.")
-    ] = None,
-    resize_mode: Annotated[
-        str, typer.Option(help="How reals of another size become square: crop, pad or stretch.")
-    ] = "crop",
-    checkpoint: Annotated[str, typer.Option(help="Of a run: last, best or a step.")] = "last",
-    versus: Annotated[
-        Path | None, typer.Option(help="A second set, scored alike, and a test whether the two sets differ.")
-    ] = None,
-    augmented: Annotated[Path | None, typer.Option(help="Augmented images, for the metric leak.")] = None,
+    splits: Annotated[int | None, Option(help="Parts of the Inception Score; default 10, 1 below 1000 images.")] = None,
+    resize_mode: Annotated[str, Option(help="How reals of another size become square: crop, pad, stretch.")] = "crop",
+    checkpoint: Annotated[str, Option(help="Of a run: last, best or a step.")] = "last",
+    versus: Annotated[Path | None, Option(help="Second set, scored alike, and a test whether the two differ.")] = None,
+    augmented: Annotated[Path | None, Option(help="Augmented images, for the metric leak.")] = None,
     target: Annotated[
         str | None,
-        typer.Option(help="For the metric target: class and neighbours, as 207,208; default: what most reals get."),
+        Option(help="For the metric target: class and neighbours, 207,208; default: what most reals get."),
     ] = None,
-    per_image: Annotated[
-        Path | None, typer.Option(help="CSV file of each fake: nearest real, distance, copy or not, class.")
-    ] = None,
-    worst: Annotated[
-        Path | None, typer.Option(help="PNG file of the fakes nearest to a real, that real below each.")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="No intervals and no baselines.")] = False,
+    per_image: Annotated[Path | None, Option(help="CSV file of fakes: nearest real, distance, copy, class.")] = None,
+    worst: Annotated[Path | None, Option(help="PNG file of the fakes nearest to a real, that real below each.")] = None,
+    quick: Annotated[bool, Option("--quick", help="No intervals and no baselines.")] = False,
     latent_kmmd: Annotated[
-        int | None,
-        typer.Option(help="Of a bsa or apgc run, instead: the posters' KMMD of its codes in batches of this many."),
+        int | None, Option(help="Of a bsa or apgc run: the posters' KMMD of its codes in batches of this many.")
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Score made-up features whose answers are known, and say pass or fail.")
-    ] = False,
-    precision: Annotated[str, typer.Option(help="Of the feature network: fp32, or bf16, faster and coarser.")] = "fp32",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out, and list them.")] = False,
-    seed: Annotated[int, typer.Option(help="Draws the samples and shuffles the splits.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="Also write the scores to this file, one JSON line each.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the scores as a JSON list.")] = False,
+    check: Annotated[bool, Option("--check", help="Score made-up features of known answers: pass or fail.")] = False,
+    precision: Annotated[str, Option(help="Of the feature network: fp32, or bf16, faster and coarser.")] = "fp32",
+    skip_bad: Annotated[bool, Option("--skip-bad", help="Leave unreadable files out, and list them.")] = False,
+    seed: Annotated[int, Option(help="Draws the samples and shuffles the splits.")] = 0,
+    device: Annotated[str, Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Annotated[Path | None, Option(help="Also write the scores to this file, one JSON line each.")] = None,
+    json_output: Annotated[bool, Option("--json", help="Print the scores as a JSON list.")] = False,
 ) -> None:
     """Score images: Inception Score with its two parts, and KMMD to real images, from one pass of a feature network.
 
@@ -85,7 +64,11 @@ def score(
     Example: smallgan score samples --real photos
     """
     if check:
-        _check(json_output)
+        from smallgan.metrics.self_check import checks_text, refuse_failed, run_checks
+
+        checks = run_checks()
+        typer.echo(checks_text(checks, as_json=json_output))
+        refuse_failed(checks)
         return
     from smallgan.metrics.score_paths import ScoreOptions, newest_run
     from smallgan.metrics.score_text import score_text
@@ -127,12 +110,3 @@ def _classes(target: str | None) -> tuple[int, ...] | None:
         return tuple(int(each) for each in target.split(","))
     except ValueError:
         raise UsageError(f"--target {target}: needed class numbers of the network, as 207 or 207,208") from None
-
-
-def _check(as_json: bool) -> None:
-    """Print each check of the metrics; exit code 1 when one fails."""
-    from smallgan.metrics.self_check import checks_text, refuse_failed, run_checks
-
-    checks = run_checks()
-    typer.echo(checks_text(checks, as_json=as_json))
-    refuse_failed(checks)

@@ -93,7 +93,7 @@ def show_cache(
     from smallgan.core import weights
     from smallgan.metrics.features import cache
 
-    count, num_bytes = cache.clear() if clear else cache.usage()
+    count, num_bytes = cache.usage(clear=clear)
     folder = weights.cache_folder()
     weight_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if as_json:
@@ -113,27 +113,17 @@ def _print_states(names: list[str], *, as_json: bool) -> None:
     states = [weights.inspect_weights(name) for name in names]
     if as_json:
         records = [
-            {
-                "name": state.card.name,
-                "path": str(state.path),
-                "kind": state.card.kind,
-                "present": state.sha256 is not None,
-                "sha256": state.sha256,
-                "problem": state.problem,
-                "licence": state.card.licence,
-                "url": state.card.url,
-            }
+            {key: getattr(state.card, key) for key in ("name", "kind", "licence", "url")}
+            | {"path": str(state.path), "present": state.sha256 is not None}
+            | {"sha256": state.sha256, "problem": state.problem}
             for state in states
         ]
         typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
         return
     for state in states:
-        found = state.problem or ("here" if state.sha256 else "not here")
-        typer.echo(f"{state.card.name}: {found}")
-        typer.echo(f"  {state.card.about}")
-        typer.echo(f"  licence: {state.card.licence}")
-        typer.echo(f"  source: {state.card.source}")
+        card, found = state.card, state.problem or ("here" if state.sha256 else "not here")
+        typer.echo(f"{card.name}: {found}\n  {card.about}\n  licence: {card.licence}\n  source: {card.source}")
         typer.echo(f"  file: {state.path}" + (f", sha256 {state.sha256}" if state.sha256 else ""))
-        if not state.sha256 and not state.card.shipped:
-            how = f"fetch {state.card.name}" if state.card.url else f"import {state.card.name} FILE"
+        if not state.sha256 and not card.shipped:
+            how = f"fetch {card.name}" if card.url else f"import {card.name} FILE"
             typer.echo(f"  get it: smallgan weights {how}")

@@ -84,8 +84,7 @@ def cards() -> dict[str, Card]:
 
 def card(name: str) -> Card:
     """Return the card called `name`. Raises UsageError naming the nearest one."""
-    known = cards()
-    if name not in known:
+    if name not in (known := cards()):
         near = nearest(name, known)
         raise UsageError(f"no weights are called {name!r}; did you mean {near}? (there are {', '.join(known)})")
     return known[name]
@@ -113,7 +112,11 @@ def inspect_weights(name: str) -> State:
         digest = sha256_file(path)
     except OSError as error:
         return State(found, path, None, f"cannot be read ({error.strerror})")
-    return State(found, path, digest, _mismatch(found, digest, _recorded(path)))
+    problem = _mismatch(found, digest)
+    recorded = _record(path).read_text(encoding="utf-8").strip() if _record(path).is_file() else digest
+    if not problem and recorded and recorded != digest:
+        problem = f"changed since it was fetched (sha256 then {recorded[:16]}, now {digest[:16]})"
+    return State(found, path, digest, problem)
 
 
 def find(name: str) -> tuple[Path, str]:
@@ -126,9 +129,15 @@ def find(name: str) -> tuple[Path, str]:
         again = "fetch" if state.card.url else "import"
         remedy = "install smallgan again" if state.card.shipped else f"delete it, then: smallgan weights {again} {name}"
         raise InputError(f"{state.path}: {state.problem}; {remedy}")
-    if state.sha256 is None:
-        raise MissingError(_absent(state))
-    return state.path, state.sha256
+    if state.sha256 is not None:
+        return state.path, state.sha256
+    if state.card.shipped:
+        raise MissingError(f"{state.path}: this installation lacks the weights {name}; install smallgan again")
+    fetched = f"smallgan weights fetch {name}, or offline: " if state.card.url else ""
+    raise MissingError(
+        f"the weights {name} are not here (looked for {state.path}); get them with: {fetched}"
+        f"smallgan weights import {name} FILE"
+    )
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
@@ -141,10 +150,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     if found.shipped or inspect_weights(name).sha256 is not None:
         find(name)
         return path
+    by_hand = f"smallgan weights import {name} FILE"
     if found.url is None:
-        raise UsageError(
-            f"{name} has no public address; with the file {found.file} at hand: smallgan weights import {name} FILE"
-        )
+        raise UsageError(f"{name} has no public address; with the file {found.file} at hand: {by_hand}")
     part = make_folder(path.parent) / f"{path.name}.part"
     try:
         _download(found.url, part, progress)
@@ -152,7 +160,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         reason = getattr(error, "reason", None) or error
         raise FailedError(
             f"{found.url}: cannot be downloaded ({reason}); run the command again to go on, or download it elsewhere "
-            f"and use: smallgan weights import {name} FILE"
+            f"and use: {by_hand}"
         ) from error
     return _admit(found, part, path, origin=found.url)
 
@@ -164,8 +172,7 @@ def import_file(name: str, file: Path) -> Path:
         raise UsageError(f"{name} ships with smallgan; there is nothing to import")
     if not file.is_file():
         raise InputError(f"{file}: no such file; name the downloaded {found.file}")
-    problem = _mismatch(found, sha256_file(file), None)
-    if problem:
+    if problem := _mismatch(found, sha256_file(file)):
         raise InputError(f"{file}: {problem}")
     part = make_folder(path.parent) / f"{path.name}.import"
     with output_errors(path):
@@ -185,9 +192,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # torch warns of old pickle protocols, which it reads all the same
+        # torch warns of old pickle protocols, which it reads all the same
+        with warnings.catch_warnings(action="ignore"):
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -195,7 +201,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             "get the file from its publisher again"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: damaged or cut short ({_first_line(error)}); get it again") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(f"{path}: damaged or cut short ({reason}); get it again") from error
     if not isinstance(tensors, dict) or not all(isinstance(each, torch.Tensor) for each in tensors.values()):
         raise InputError(
             f"{path}: holds no state dict (names with tensors) but a {type(tensors).__name__}; get it again"
@@ -209,12 +216,11 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to send: what is there is whole, or nonsense, which its hash will show
-            return
-        raise
+        if error.code != 416:
+            raise
+        return  # nothing is left to send: what is there is whole, or nonsense, which its hash will show
     with response:
-        if response.status != 206:
-            there = 0
+        there = there if response.status == 206 else 0
         length = response.headers.get("Content-Length")
         total = there + int(length) if length else None
         with output_errors(part), part.open("ab" if there else "wb") as file:
@@ -230,8 +236,7 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
 def _admit(found: Card, part: Path, path: Path, *, origin: str) -> Path:
     """Give a downloaded file its name if it is what the card says, and record its hash beside it."""
     digest = sha256_file(part)
-    problem = _mismatch(found, digest, None)
-    if problem:
+    if problem := _mismatch(found, digest):
         part.unlink()
         raise FailedError(f"{origin}: {problem}; nothing was kept")
     write_text(_record(path), f"{digest}\n")
@@ -244,31 +249,9 @@ def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _recorded(path: Path) -> str | None:
-    record = _record(path)
-    return record.read_text(encoding="utf-8").strip() if record.is_file() else None
-
-
-def _mismatch(found: Card, digest: str, recorded: str | None) -> str | None:
+def _mismatch(found: Card, digest: str) -> str | None:
     """Return why a file of this hash is not the weights of the card, None when it is."""
     for known, what in ((found.sha256, "sha256"), (found.sha256_prefix, "first digits of the sha256")):
         if known and not digest.startswith(known):
             return f"not the weights {found.name}: needed {what} {known}, found {digest[: max(len(known), 8)]}"
-    if recorded and recorded != digest:
-        return f"changed since it was fetched (sha256 then {recorded[:16]}, now {digest[:16]})"
     return None
-
-
-def _absent(state: State) -> str:
-    if state.card.shipped:
-        return f"{state.path}: this installation lacks the weights {state.card.name}; install smallgan again"
-    name = state.card.name
-    fetched = f"smallgan weights fetch {name}, or offline: " if state.card.url else ""
-    return (
-        f"the weights {name} are not here (looked for {state.path}); get them with: {fetched}"
-        f"smallgan weights import {name} FILE"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

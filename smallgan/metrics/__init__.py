@@ -74,22 +74,18 @@ def evaluate(
         metric = METRICS[name]
         against = training_set if training_set is not None and metric.compares_with_training_set else reals
         inputs = MetricInputs(fake, against.features if against else None, augmented)
-        scores.append(_evaluate_one(metric, inputs, options, net, against, reals_prepared, baselines=baselines))
+        used = against if "real" in metric.needs else None
+        resize = f"{reals_prepared}, then {net.resize}" if used and reals_prepared else net.resize
+        score = _evaluate_one(metric, inputs, options, net, used, resize)
+        scores.append(replace(score, **_baseline(metric, inputs, options)) if baselines else score)
     return scores
 
 
 def _evaluate_one(
-    metric: MetricSpec,
-    inputs: MetricInputs,
-    options: MetricOptions,
-    net: FeatureNet,
-    reals: RealSet | None,
-    prepared: str | None,
-    *,
-    baselines: bool,
+    metric: MetricSpec, inputs: MetricInputs, options: MetricOptions, net: FeatureNet, used: RealSet | None, resize: str
 ) -> Score:
     name = metric.name
-    if "real" in metric.needs and reals is None:
+    if "real" in metric.needs and used is None:
         raise UsageError(f"--metrics {name}: needs real images to compare with; name them with --real")
     if "augmented" in metric.needs and inputs.augmented is None:
         raise UsageError(f"--metrics {name}: needs augmented images beside the originals; name them with --augmented")
@@ -99,23 +95,22 @@ def _evaluate_one(
     measured: MetricResult = load(metric.compute)(inputs, options)
     if not math.isfinite(measured.value):
         raise FailedError(f"--metrics {name}: came out as {measured.value}; look for features of {net.name} near 1e100")
-    used = reals if "real" in metric.needs else None
     identity: Identity = {
         "metric": name,
-        "estimator": measured.estimator or metric.estimator,
+        "estimator": measured.estimator,
         "features": net.name,
         "weights_sha256": net.sha256,
-        "resize": f"{prepared}, then {net.resize}" if used and prepared else net.resize,
+        "resize": resize,
         "precision": net.precision,
         "reals": used.fingerprint if used else None,
         "num_real": len(used.features) if used else None,
         "num_fake": len(inputs.fake),
         "splits": measured.splits,
     }
-    baseline = _baseline(metric, inputs, options) if baselines and metric.has_baseline else {}
+    plain = metric.title_elsewhere and net.name == PUBLISHED  # only its Inception Score goes without a network's name
     return Score(
         metric=name,
-        label=_label(metric, net),
+        label=metric.title if plain else f"{metric.title_elsewhere or metric.title} ({net.label})",
         value=measured.value,
         identity=identity,
         std=measured.std,
@@ -126,7 +121,6 @@ def _evaluate_one(
         seed=options.seed,
         seconds=round(time.perf_counter() - began, 3),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        **baseline,
     )
 
 
@@ -135,28 +129,17 @@ def _baseline(metric: MetricSpec, inputs: MetricInputs, options: MetricOptions) 
 
     A metric without reals scores them alone. Empty where the reals are too few for the metric.
     """
-    if inputs.real is None:
+    if inputs.real is None or not metric.has_baseline:
         return {}
     needs_real, num_real = "real" in metric.needs, len(inputs.real)
     count = min(len(inputs.fake), num_real // 2 if needs_real else num_real)
     order = np.random.default_rng(np.random.SeedSequence([abs(options.seed), num_real])).permutation(num_real)
     if not count:
         return {}
-    drawn, rest = _rows(inputs.real, order[:count]), _rows(inputs.real, order[count:])
+    drawn, rest = inputs.real.rows(order[:count]), inputs.real.rows(order[count:])
     quick = replace(options, target=None, intervals=False)
     try:
         value = load(metric.compute)(MetricInputs(drawn, rest if needs_real else None), quick).value
     except (InputError, UsageError):  # one real per set, say
         return {}
     return {"baseline": value, "baseline_counts": (count, num_real - count if needs_real else None)}
-
-
-def _rows(features: Features, rows: np.ndarray[Any, Any]) -> Features:
-    return type(features)(features.features[rows], features.logits[rows])
-
-
-def _label(metric: MetricSpec, net: FeatureNet) -> str:
-    """Name a score; only the published network's Inception Score goes without its network's name."""
-    if metric.title_elsewhere is None:
-        return f"{metric.title} ({net.label})"
-    return metric.title if net.name == PUBLISHED else f"{metric.title_elsewhere} ({net.label})"

@@ -36,5 +36,13 @@ def squares_between(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[n
 
 def mean_vector(x: Vectors) -> NDArray[np.float64]:
     """Return the mean over the rows of n x F, accumulated in float64."""
-    mean: NDArray[np.float64] = np.mean(x, axis=0, dtype=np.float64)
-    return mean
+    return np.asarray(np.mean(x, axis=0, dtype=np.float64))
+
+
+def square_blocks(x: Vectors, y: Vectors) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
+    """Yield blocks of `squares_between` with their rows and columns, row by row; the mean of y is the origin."""
+    center = mean_vector(y)
+    for rows in row_blocks(len(x)):
+        points = np.asarray(x[rows], np.float64) - center
+        for columns in row_blocks(len(y)):
+            yield rows, columns, squares_between(points, np.asarray(y[columns], np.float64) - center)

@@ -12,7 +12,7 @@ FID falls as sets grow (a covariance of F x F numbers needs many images): compar
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,6 @@ _GROUPS = 10
 class Moments:
     """What FID needs of a set, in float64."""
 
-    count: int
     mean: Matrix
     """F."""
     covariance: Matrix | None
@@ -60,21 +59,21 @@ def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> MetricResult:
     of_fake, of_real = moments(fake, "fake"), moments(real, "real")
     value, means = frechet(of_fake, of_real)
     needed, fewest = max(2 * fake.shape[1], 2 * _GROUPS), min(len(fake), len(real))
-    parts = {"means": means, "covariances": value - means}
+    found = MetricResult(value, "Gaussians, sample covariances", parts={"means": means, "covariances": value - means})
     if fewest < needed:
         note = (
             f"TOO FEW IMAGES FOR FID: {fewest} where features of width {fake.shape[1]} need {needed} per set; it is "
             "too high and its order may be chance, so no interval; use KID at this size"
         )
-        return MetricResult(value, parts=parts, notes=(note,), needed=needed)
+        return replace(found, notes=(note,), needed=needed)
     if not interval:
-        return MetricResult(value, parts=parts)
+        return found
     low, high = (_spread(fake, of_fake, of_real, value) + _spread(real, of_real, of_fake, value)).around(value)
-    return MetricResult(value, parts=parts, interval=(max(0.0, low), high))
+    return replace(found, interval=(max(0.0, low), high))
 
 
 def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `fid`."""
+    """Heusel et al. 2017, sample covariances."""
     return fid(*inputs.pair, interval=options.intervals)
 
 
@@ -101,8 +100,7 @@ def checks() -> list[Case]:
 def _with_covariance(root: Matrix, mean: Matrix) -> Matrix:
     """Return 2 F images of exactly that mean, whose sample covariance is exactly root times its transpose."""
     axes = np.concatenate([np.eye(len(root)), -np.eye(len(root))]) * math.sqrt((2 * len(root) - 1) / 2)
-    rows: Matrix = axes @ root.T + mean
-    return rows
+    return np.asarray(axes @ root.T + mean)
 
 
 def moments(x: Vectors, what: str = "") -> Moments:
@@ -112,20 +110,15 @@ def moments(x: Vectors, what: str = "") -> Moments:
     mean = mean_vector(x)
     if len(x) <= x.shape[1]:
         factor = (np.asarray(x, np.float64) - mean) / np.sqrt(len(x) - 1)
-        return Moments(len(x), mean, None, factor, float(np.square(factor).sum()))
+        return Moments(mean, None, factor, float(np.square(factor).sum()))
     covariance = np.zeros((x.shape[1], x.shape[1]))
     for rows in row_blocks(len(x)):
         block = np.asarray(x[rows], np.float64) - mean
         covariance += block.T @ block
     covariance /= len(x) - 1
-    return Moments(len(x), mean, covariance, symmetric_root(covariance), float(np.trace(covariance)))
-
-
-def symmetric_root(covariance: Matrix) -> Matrix:
-    """Return the root of a symmetric matrix without negative eigenvalues; what rounding left of such becomes 0."""
     values, vectors = np.linalg.eigh(covariance)
-    root: Matrix = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    return root
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # what rounding left below 0 becomes 0
+    return Moments(mean, covariance, root, float(np.trace(covariance)))
 
 
 def frechet(one: Moments, other: Moments) -> tuple[float, float]:
@@ -150,9 +143,9 @@ def _without(x: Vectors, left_out: NDArray[np.bool_], whole: Moments, other: Mom
         block = np.asarray(x[rows][left_out[rows]], np.float64) - whole.mean
         shift += block.sum(axis=0)
         scatter += block.T @ block
-    rest = whole.count - int(left_out.sum())
+    rest = len(x) - int(left_out.sum())
     mean = whole.mean - shift / rest
-    covariance = (whole.covariance * (whole.count - 1) - scatter - np.outer(shift, shift) / rest) / (rest - 1)
+    covariance = (whole.covariance * (len(x) - 1) - scatter - np.outer(shift, shift) / rest) / (rest - 1)
     squares = np.linalg.eigvalsh(other.factor @ covariance @ other.factor.T)
     root_trace = float(np.sqrt(np.maximum(squares, 0)).sum())
     means = float(np.square(mean - other.mean).sum())

@@ -56,6 +56,7 @@ def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None
     mean = float(np.mean(scores))
     return MetricResult(
         mean,
+        "exp(H(y) - H(y|x)), mean over splits",
         float(np.std(scores)) if splits > 1 else None,
         splits,
         {"h_y": float(entr(whole[1] / num_images).sum()), "h_y_given_x": float(whole[2] / num_images)},
@@ -64,7 +65,7 @@ def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None
 
 
 def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `is`: ten splits from 1,000 images on, else one, unless the options say."""
+    """Inception Score, above; ten splits from 1,000 images on, else one, unless `--splits` says."""
     count = len(inputs.fake)
     few = count < MANY_IMAGES
     splits = options.splits if options.splits is not None else 1 if few else 10
@@ -104,8 +105,7 @@ def _sums(logits: Logits, cells: NDArray[np.intp], splits: int, num_groups: int)
 
 def _scores(counts: Matrix, predictions: Matrix, entropies: Matrix) -> Matrix:
     """Return exp(H(y) - H(y|x)) from numbers of images S, sums of predictions S x K and of entropies S."""
-    scores: Matrix = np.exp(entr(predictions / counts[:, None]).sum(axis=1) - entropies / counts)
-    return scores
+    return np.asarray(np.exp(entr(predictions / counts[:, None]).sum(axis=1) - entropies / counts))
 
 
 def _interval(value: float, sums: tuple[Matrix, Matrix, Matrix]) -> tuple[float, float] | None:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 Matrix = NDArray[np.float64]
-Rows = NDArray[np.intp]
+Interval = tuple[float, float]
+"""Its ends."""
 MOST_GROUPS = 50
 """Groups of a jackknife: sets of up to that many images leave out one at a time."""
 LEAST_IMAGES = 5
@@ -86,7 +87,7 @@ def jackknife(value: float, without: Matrix, num_images: Matrix) -> Spread:
 
 
 def subsampled(
-    statistic: Callable[[Sequence[Rows]], float], counts: Sequence[int], seed: int, least: int = 2
+    statistic: Callable[..., float], sets: Sequence[NDArray[np.floating]], seed: int, least: int = 2
 ) -> Spread | None:
     """Return the spread of a statistic of several sets from its values on halves of them, drawn without replacement.
 
@@ -94,21 +95,22 @@ def subsampled(
     variance over draws times b / (n - b) is that of the statistic of n.
 
     Args:
-        statistic: called with the rows drawn of each set.
-        counts: images in each set.
+        statistic: called with as many sets of features.
+        sets: n x F features each.
         seed: of the draws.
         least: images of a set without which the statistic has no value.
 
     Returns:
         None where half of a set is fewer than `least`.
     """
+    counts = [len(each) for each in sets]
     share = min(0.5, _LARGEST_SUBSAMPLE / max(counts))
     drawn = [max(int(share * count), min(count // 2, least)) for count in counts]
     if min(drawn) < least or min(counts) < LEAST_IMAGES:
         return None
     rng = np.random.default_rng(np.random.SeedSequence([abs(seed), *counts]))
     values = [
-        statistic([rng.permutation(count)[:size] for count, size in zip(counts, drawn, strict=True)])
+        statistic(*(each[rng.permutation(len(each))[:size]] for each, size in zip(sets, drawn, strict=True)))
         for _ in range(_SUBSAMPLES)
     ]
     correction = max(size / (count - size) for count, size in zip(counts, drawn, strict=True))

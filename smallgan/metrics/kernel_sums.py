@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
-from smallgan.metrics.intervals import LEAST_IMAGES, Matrix, group_labels, jackknife
+from smallgan.metrics.intervals import LEAST_IMAGES, Interval, Matrix, group_labels, jackknife
 
 Kernel = Callable[[Matrix, Matrix], Matrix]
 """n x F and m x F in float64 to the n x m values of a kernel, which the caller may overwrite."""
-
+LEAST_SPREAD = 1e-10
+"""Mean squared distance over mean squared length below which images count as one: float32 noise is near 1e-13."""
 _SLOPE_IMAGES = 300
 _STEP = 0.01
 
@@ -36,8 +37,7 @@ class SetSums:
 
     def total(self, *, unbiased: bool) -> Matrix:
         """Return the sum over all pairs; unbiased leaves out those of an image with itself."""
-        total: Matrix = self.pairs.sum() - (self.itself.sum() if unbiased else 0)
-        return total
+        return np.asarray(self.pairs.sum() - (self.itself.sum() if unbiased else 0))
 
 
 @dataclass(frozen=True)
@@ -87,32 +87,42 @@ def pair_sums(fake: Vectors, real: Vectors, kernel: Kernel, center: Matrix | Non
     return PairSums(fakes, reals, between)
 
 
-def mmd2_interval(
-    sums: PairSums,
-    value: float,
+def mmd2_with_interval(
+    fake: Vectors,
+    real: Vectors,
+    kernel_of: Callable[[float], Kernel],
+    width: float,
+    center: Matrix | None = None,
+    widths_without: tuple[Matrix | float, Matrix | float] | None = None,
     *,
     unbiased: bool,
-    drift: tuple[Matrix | float, Matrix | float] = (0.0, 0.0),
-) -> tuple[float, float] | None:
-    """Return the block jackknife's interval of a squared discrepancy: both sides leave out their groups in turn.
+) -> tuple[float, Interval | None]:
+    """Return a squared discrepancy and the block jackknife's interval, for which both sides leave out their groups.
 
-    `drift` is what leaving out a group of fakes, and of reals, changes besides: by moving the kernel's width.
+    Args:
+        fake, real, center: as of `pair_sums`.
+        kernel_of: gives the kernel of a width.
+        width: of the kernel.
+        widths_without: the width without one group of fakes each, and of reals; None where images do not move it.
+        unbiased: leave out the pairs of an image with itself.
     """
-    counts = sums.fakes.counts, sums.reals.counts
-    if min(counts[0].sum(), counts[1].sum()) < LEAST_IMAGES:
-        return None
-    spread = jackknife(value, sums.without_fakes(unbiased=unbiased) + drift[0], counts[0])
-    spread += jackknife(value, sums.without_reals(unbiased=unbiased) + drift[1], counts[1])
-    return spread.around(value)
+    sums = pair_sums(fake, real, kernel_of(width), center)
+    value = sums.mmd2(unbiased=unbiased)
+    if min(len(fake), len(real)) < LEAST_IMAGES:
+        return value, None
+    without = sums.without_fakes(unbiased=unbiased), sums.without_reals(unbiased=unbiased)
+    if widths_without:
+        slope = _slope_of_width(fake, real, kernel_of, width)
+        without = without[0] + slope * (widths_without[0] - width), without[1] + slope * (widths_without[1] - width)
+    spread = jackknife(value, without[0], sums.fakes.counts) + jackknife(value, without[1], sums.reals.counts)
+    return value, spread.around(value)
 
 
-def slope_of_width(fake: Vectors, real: Vectors, kernel_of: Callable[[float], Kernel], width: float) -> float:
+def _slope_of_width(fake: Vectors, real: Vectors, kernel_of: Callable[[float], Kernel], width: float) -> float:
     """Return how fast the squared discrepancy changes with the kernel's width, from at most 300 images per set.
 
     It only serves the interval, so a difference quotient over some images is near enough.
     """
-    if min(len(fake), len(real)) < 2:
-        return 0.0
     some_fake, some_real = (side[group_labels(len(side), len(side)) < _SLOPE_IMAGES] for side in (fake, real))
     center = mean_vector(some_real)
     wide, narrow = (
@@ -134,12 +144,12 @@ def group_spreads(x: Vectors, center: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     return np.bincount(groups).astype(np.float64), squares, np.square(shifts).sum(axis=1)
 
 
-def gaussian(scale: float) -> Kernel:
-    """Return k(x, y) = exp(-scale |x - y|^2)."""
+def gaussian(width: float) -> Kernel:
+    """Return k(x, y) = exp(-|x - y|^2 / (2 width))."""
 
     def kernel(x: Matrix, y: Matrix) -> Matrix:
         squares = squares_between(x, y)
-        squares *= -scale
+        squares *= -1 / (2 * width)
         return np.exp(squares, out=squares)
 
     return kernel
@@ -168,13 +178,11 @@ def _block(x: Vectors, rows: slice, center: Matrix | None) -> Matrix:
 
 def _members(groups: NDArray[np.intp], rows: slice) -> Matrix:
     """Return G x rows: 1 where the image is of the group."""
-    members: Matrix = (groups[rows] == np.arange(groups.max() + 1)[:, None]).astype(np.float64)
-    return members
+    return np.asarray(groups[rows] == np.arange(groups.max() + 1)[:, None], np.float64)
 
 
 def _mmd2(n: Matrix, m: Matrix, fakes: Matrix, reals: Matrix, between: Matrix, unbiased: bool) -> Matrix:
     """Means of three sums, put together; without pairs of an image with itself there are n (n - 1) of them."""
     less = 1 if unbiased else 0
     with np.errstate(divide="ignore", invalid="ignore"):  # one image less than two is for the caller to refuse
-        value: Matrix = fakes / (n * (n - less)) + reals / (m * (m - less)) - 2 * between / n / m
-    return value
+        return np.asarray(fakes / (n * (n - less)) + reals / (m * (m - less)) - 2 * between / n / m)

@@ -15,7 +15,7 @@ import numpy as np
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors
 from smallgan.metrics.intervals import Matrix
-from smallgan.metrics.kernel_sums import Kernel, mmd2_interval, pair_sums
+from smallgan.metrics.kernel_sums import Kernel, mmd2_with_interval
 from smallgan.metrics.measure import CHECK_WIDTH, Case, MetricInputs, MetricOptions, MetricResult, two_places
 
 
@@ -38,28 +38,26 @@ def kid(fake: Vectors, real: Vectors) -> MetricResult:
     for what, count in (("fake", len(fake)), ("real", len(real))):
         if count < 2:
             raise InputError(f"KID needs at least two {what} images to have a pair of them, and found {count}")
-    sums = pair_sums(fake, real, cubic(fake.shape[1]))
-    value = sums.mmd2(unbiased=True)
-    return MetricResult(value, interval=mmd2_interval(sums, value, unbiased=True))
+    value, interval = mmd2_with_interval(fake, real, cubic, fake.shape[1], unbiased=True)
+    return MetricResult(value, "cubic kernel, unbiased, all pairs", interval=interval)
 
 
 def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
-    """Return the metric `kid`."""
+    """Binkowski et al. 2018: k = (x.y / F + 1)^3, unbiased, all pairs; around 0 for equal sources."""
     return kid(*inputs.pair)
 
 
 def checks() -> list[Case]:
     """Return two cases: k(there, there) + k(here, here) - 2 k(here, there), and one below 0."""
     here, there = two_places()
-    expected = (4 / CHECK_WIDTH + 1) ** 3 + 1 - 2
     plus_minus = np.array([[1.0], [-1.0]])
     return [
-        Case("two places", expected, lambda: kid(here, there).value),
+        Case("two places", (4 / CHECK_WIDTH + 1) ** 3 + 1 - 2, lambda: kid(here, there).value),
         Case("fakes at 1 and -1, reals at 0", -1.0, lambda: kid(plus_minus, np.zeros((2, 1))).value),
     ]
 
 
-def cubic(width: int) -> Kernel:
+def cubic(width: float) -> Kernel:
     """Return k(x, y) = (x.y / width + 1)^3."""
 
     def kernel(x: Matrix, y: Matrix) -> Matrix:

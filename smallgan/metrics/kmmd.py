@@ -15,7 +15,7 @@ import numpy as np
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector
-from smallgan.metrics.kernel_sums import Kernel, gaussian, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.kernel_sums import LEAST_SPREAD, gaussian, group_spreads, mmd2_with_interval
 from smallgan.metrics.measure import (
     CHECK_IMAGES,
     Case,
@@ -26,12 +26,9 @@ from smallgan.metrics.measure import (
     two_places,
 )
 
-_LEAST_SPREAD = 1e-10
-"""Mean squared distance over mean squared length below which reals count as one image: float32 noise is near 1e-13."""
 
-
-def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> MetricResult:
-    """Return sqrt(max(0, mean k(R, R) + mean k(F, F) - 2 mean k(R, F))), k = exp(-D2 / (2 sigma^2 m)).
+def kmmd(fake: Vectors, real: Vectors) -> MetricResult:
+    """Return sqrt(max(0, mean k(R, R) + mean k(F, F) - 2 mean k(R, F))), k = exp(-D2 / (2 m)).
 
     D2 is the squared Euclidean distance and m its mean over all pairs of reals. All means, m too, run over the full
     matrices with their diagonals: a V-statistic, biased upwards for small sets. Compare at equal counts only. It lies
@@ -40,7 +37,6 @@ def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> MetricResult:
     Args:
         fake: n x F features.
         real: N x F features; m comes from them alone.
-        sigma: the kernel's width in units of sqrt(m).
 
     Raises:
         InputError: the reals do not differ, which leaves the kernel without a width.
@@ -50,7 +46,7 @@ def kmmd(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> MetricResult:
         >>> round(kmmd(np.array([[0.0]]), np.array([[0.0], [2.0]])).value, 6) == round((0.5 - 0.5 / np.e) ** 0.5, 6)
         True
     """
-    squared = _mmd2(fake, real, sigma, unbiased=False)
+    squared = _mmd2(fake, real, "A: Gaussian, biased, root; width from reals", unbiased=False)
     interval = squared.interval and (_root(squared.interval[0]), _root(squared.interval[1]))
     return replace(squared, value=_root(squared.value), interval=interval)
 
@@ -59,12 +55,12 @@ def _root(value: float) -> float:
     return math.sqrt(max(0.0, value))
 
 
-def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> MetricResult:
+def mmd2_rbf_unbiased(fake: Vectors, real: Vectors) -> MetricResult:
     """Return the square of `kmmd` without the pairs of an image with itself, and without the root: 0 on average for
     sets of one source, whatever their size, and below 0 by chance.
 
     Args:
-        fake, real, sigma: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images per set at least.
+        fake, real: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images per set at least.
 
     Raises:
         InputError: the reals do not differ, or there is one fake.
@@ -76,57 +72,48 @@ def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, *, sigma: float = 1.0) -> Me
     """
     if len(fake) < 2:
         raise InputError(f"the unbiased MMD needs at least two fake images to have a pair of them, found {len(fake)}")
-    return _mmd2(fake, real, sigma, unbiased=True)
+    return _mmd2(fake, real, "A unbiased, no root; width from reals", unbiased=True)
 
 
-def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
-    """Return the metric `kmmd`."""
-    return note_bias(kmmd(*inputs.pair), inputs, "KMMD")
-
-
-def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
-    """Return the metric `kmmd_u`."""
-    return mmd2_rbf_unbiased(*inputs.pair)
-
-
-_CHECK = "fakes at one place, reals half there"
-
-
-def checks() -> list[Case]:
-    """Return a case with m = 4 / 2 and k(here, there) = 1 / e."""
-    here, there = two_places()
-    split = np.concatenate([here, there])
-    return [Case(_CHECK, math.sqrt(0.5 - 0.5 / math.e), lambda: kmmd(here, split).value)]
-
-
-def checks_unbiased() -> list[Case]:
-    """Return the same case for `kmmd_u`."""
-    here, there = two_places()
-    split = np.concatenate([here, there])
-    pairs_here = (CHECK_IMAGES - 1) / (2 * CHECK_IMAGES - 1)  # of the pairs of different reals, those at one place
-    expected = 1 + pairs_here + (1 - pairs_here) / math.e - (1 + 1 / math.e)
-    return [Case(_CHECK, expected, lambda: mmd2_rbf_unbiased(here, split).value)]
-
-
-def _mmd2(fake: Vectors, real: Vectors, sigma: float, *, unbiased: bool) -> MetricResult:
+def _mmd2(fake: Vectors, real: Vectors, estimator: str, *, unbiased: bool) -> MetricResult:
     """Return the squared discrepancy, with m and its interval."""
     center = mean_vector(real)
     # The mean over all pairs of |x - y|^2 is twice the mean of |x - mean|^2: no pair needs to be looked at.
     counts, squares, shifts = group_spreads(real, center)
     bandwidth = 2 * float(squares.sum()) / len(real)
-    if bandwidth <= _LEAST_SPREAD * (float(center @ center) + bandwidth):
+    if bandwidth <= LEAST_SPREAD * (float(center @ center) + bandwidth):
         raise InputError(
             f"KMMD needs at least two different real images: the features of the {len(real)} given do not differ, so "
             "the kernel has no width; give more reals with --real"
         )
-
-    def kernel_of(width: float) -> Kernel:
-        return gaussian(1 / (2 * sigma**2 * width))
-
-    sums = pair_sums(fake, real, kernel_of(bandwidth), center)
-    squared = sums.mmd2(unbiased=unbiased)
     left, rest = len(real) - counts, squares.sum() - squares
-    widths = 2 * (rest / left - shifts / left**2)  # without one group each
-    drift = slope_of_width(fake, real, kernel_of, bandwidth) * (widths - bandwidth)
-    interval = mmd2_interval(sums, squared, unbiased=unbiased, drift=(0.0, drift))
-    return MetricResult(squared, parts={"bandwidth": bandwidth, "sigma": sigma}, interval=interval)
+    widths = bandwidth, 2 * (rest / left - shifts / left**2)
+    value, interval = mmd2_with_interval(fake, real, gaussian, bandwidth, center, widths, unbiased=unbiased)
+    return MetricResult(value, estimator, parts={"bandwidth": bandwidth, "sigma": 1.0}, interval=interval)
+
+
+def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """KMMD, above (definition "A"); biased upwards for few images; at most 1.414."""
+    return note_bias(kmmd(*inputs.pair), inputs, "KMMD")
+
+
+def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """KMMD squared, without pairs of an image with itself, no root; around 0 for equal sources."""
+    return mmd2_rbf_unbiased(*inputs.pair)
+
+
+_HERE, _THERE = two_places()
+_SPLIT = np.concatenate([_HERE, _THERE])
+_CHECK = "fakes at one place, reals half there"
+
+
+def checks() -> list[Case]:
+    """Return a case with m = 4 / 2 and k(here, there) = 1 / e."""
+    return [Case(_CHECK, math.sqrt(0.5 - 0.5 / math.e), lambda: kmmd(_HERE, _SPLIT).value)]
+
+
+def checks_unbiased() -> list[Case]:
+    """Return the same case for `kmmd_u`."""
+    pairs_here = (CHECK_IMAGES - 1) / (2 * CHECK_IMAGES - 1)  # of the pairs of different reals, those at one place
+    expected = 1 + pairs_here + (1 - pairs_here) / math.e - (1 + 1 / math.e)
+    return [Case(_CHECK, expected, lambda: mmd2_rbf_unbiased(_HERE, _SPLIT).value)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smallgan.metrics.distances import BLOCK, Vectors
-from smallgan.metrics.intervals import Matrix, Rows, subsampled, wilson
+from smallgan.metrics.intervals import Interval, Matrix, subsampled, wilson
 
 if TYPE_CHECKING:
     from smallgan.metrics.features.extract import Features
@@ -18,7 +18,6 @@ MANY_IMAGES = 1000
 """From here on the Inception Score is split in ten as published, and few-image notes fall silent."""
 CHECK_IMAGES, CHECK_WIDTH = BLOCK + 6, 8
 """Size of the sets of a self-check: they reach over the border of a block, so that sums over blocks are checked too."""
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class MetricResult:
     """What a metric found, before its conditions are written beside it."""
 
     value: float
+    estimator: str
+    """Names the definition, and what of the images or the options has a say in it."""
     std: float | None = None
     splits: int | None = None
     parts: dict[str, float] = field(default_factory=dict)
@@ -34,8 +35,6 @@ class MetricResult:
     """95 %."""
     needed: int | None = None
     """Images per set that are enough, where there are too few for this metric."""
-    estimator: str | None = None
-    """Names the definition where the images or the options had a say in it; None leaves it to the table."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,13 @@ class Case:
 
 def two_places() -> tuple[Matrix, Matrix]:
     """Return two sets of CHECK_IMAGES equal vectors each, at distance 2: few different kernel values."""
-    here, there = np.zeros((CHECK_IMAGES, CHECK_WIDTH)), np.zeros((CHECK_IMAGES, CHECK_WIDTH))
+    here, there = np.zeros((2, CHECK_IMAGES, CHECK_WIDTH))
     there[:, 0] = 2
     return here, there
 
 
 def note_bias(measured: MetricResult, inputs: MetricInputs, name: str) -> MetricResult:
-    """Return what was measured, with a note where a biased MMD has too few images."""
+    """Return what was measured, with a note where few images make it too high."""
     fake, real = inputs.pair
     if min(len(fake), len(real)) >= MANY_IMAGES:
         return measured
@@ -106,18 +105,10 @@ def subsample_interval(
 
     Args:
         value: of the whole sets.
-        statistic: called with as many sets of features.
-        sets: n x F features each.
+        statistic, sets, least: as of `subsampled`.
         options: seed of the halves, and whether intervals are asked for.
-        least: images of a set without which the statistic has no value.
     """
-    if not options.intervals:
-        return None
-
-    def of_rows(rows: Sequence[Rows]) -> float:
-        return statistic(*(each[drawn] for each, drawn in zip(sets, rows, strict=True)))
-
-    spread = subsampled(of_rows, [len(each) for each in sets], options.seed, least)
+    spread = subsampled(statistic, sets, options.seed, least) if options.intervals else None
     return spread.around(value) if spread else None
 
 

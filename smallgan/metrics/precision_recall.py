@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from augment.errors import InputError
-from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
-from smallgan.metrics.measure import MANY_IMAGES, Case, MetricInputs, MetricOptions, MetricResult, share_interval
+from smallgan.metrics.distances import Vectors, square_blocks
+from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult, note_bias, share_interval
 from smallgan.metrics.memorisation.nearest import kth_square_within
 
 NEIGHBOURS = 3
@@ -42,34 +42,25 @@ def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> 
             f"more in each set, found {len(real)}; give more images"
         )
     radii = kth_square_within(real, neighbours)
-    center = mean_vector(real)
     inside = np.zeros(len(fake), np.bool_)
-    for rows in row_blocks(len(fake)):
-        points = np.asarray(fake[rows], np.float64) - center
-        for columns in row_blocks(len(real)):
-            squares = squares_between(points, np.asarray(real[columns], np.float64) - center)
-            inside[rows] |= (squares <= radii[columns]).any(axis=1)
+    for rows, columns, squares in square_blocks(fake, real):
+        inside[rows] |= (squares <= radii[columns]).any(axis=1)
     return float(inside.mean())
 
 
 def measure_precision(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `precision`."""
-    return _measure("precision", *inputs.pair, options)
+    """Kynkaanniemi et al. 2019, k = 3: share of fakes that lie among the reals; 1,000 images to mean much."""
+    value = precision(*inputs.pair)
+    interval = share_interval(value, precision, inputs.pair, options, NEIGHBOURS + 1)
+    return note_bias(MetricResult(value, "k = 3 nearest reals", interval=interval), inputs, "precision")
 
 
 def measure_recall(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `recall`."""
-    fake, real = inputs.pair
-    return _measure("recall", real, fake, options)
-
-
-def _measure(what: str, points: Vectors, covering: Vectors, options: MetricOptions) -> MetricResult:
-    value = precision(points, covering)
-    fewest = min(len(points), len(covering))
-    few = fewest < MANY_IMAGES
-    note = f"{fewest} image(s) in a set: {what} of few images is too high; compare at equal numbers only"
-    interval = share_interval(value, precision, (points, covering), options, NEIGHBOURS + 1)
-    return MetricResult(value, notes=(note,) if few else (), interval=interval, needed=MANY_IMAGES if few else None)
+    """Share of reals that lie among the fakes, likewise; 1,000 images to mean much."""
+    swapped = inputs.pair[::-1]
+    value = precision(*swapped)
+    interval = share_interval(value, precision, swapped, options, NEIGHBOURS + 1)
+    return note_bias(MetricResult(value, "k = 3 nearest fakes", interval=interval), inputs, "recall")
 
 
 def checks_precision() -> list[Case]:

@@ -14,7 +14,7 @@ import numpy as np
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, squares_between
 from smallgan.metrics.intervals import Matrix
-from smallgan.metrics.kernel_sums import Kernel, group_spreads, mmd2_interval, pair_sums, slope_of_width
+from smallgan.metrics.kernel_sums import LEAST_SPREAD, Kernel, group_spreads, mmd2_with_interval
 from smallgan.metrics.measure import (
     CHECK_IMAGES,
     Case,
@@ -24,9 +24,6 @@ from smallgan.metrics.measure import (
     note_bias,
     two_places,
 )
-
-_LEAST_SPREAD = 1e-10
-"""As of `smallgan.metrics.kmmd`, of both sets together."""
 
 
 def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> MetricResult:
@@ -59,29 +56,28 @@ def mmd2_rbf_multi(fake: Vectors, real: Vectors, *, unbiased: bool = False) -> M
     of_fake, of_real = group_spreads(fake, center), group_spreads(real, center)
     total = float(of_fake[1].sum() + of_real[1].sum())
     bandwidth = 2 * total / (count - 1)
-    if bandwidth <= _LEAST_SPREAD * (float(center @ center) + bandwidth):
+    if bandwidth <= LEAST_SPREAD * (float(center @ center) + bandwidth):
         raise InputError(
             f"the features of all {count} images, fake and real, do not differ, so the kernels have no width; "
             "score a set with at least two different images"
         )
-    sums = pair_sums(fake, real, five_gaussians(bandwidth), center)
-    value = sums.mmd2(unbiased=unbiased)
-    slope = slope_of_width(fake, real, five_gaussians, bandwidth)
-    drift = (
-        slope * (_widths_without(of_fake, total, count) - bandwidth),
-        slope * (_widths_without(of_real, total, count) - bandwidth),
+    widths = _widths_without(of_fake, total, count), _widths_without(of_real, total, count)
+    value, interval = mmd2_with_interval(fake, real, five_gaussians, bandwidth, center, widths, unbiased=unbiased)
+    estimator = (
+        f"D{' unbiased' if unbiased else ''}: 5 Gaussians{'' if unbiased else ', biased'}; widths from both sets"
     )
-    interval = mmd2_interval(sums, value, unbiased=unbiased, drift=drift)
-    return MetricResult(value, parts={"bandwidth": bandwidth}, interval=interval)
+    return MetricResult(value, estimator, parts={"bandwidth": bandwidth}, interval=interval)
 
 
 def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
-    """Return the metric `mmd2_rbf_multi`."""
+    """Sum of five Gaussians exp(-d^2 / (w s)), s = 1/4 to 4, w the mean squared distance of the pooled images; no root
+    (definition "D" of the domain-adaptation codes); biased upwards for few images; at most 10.
+    """
     return note_bias(mmd2_rbf_multi(*inputs.pair), inputs, "a biased MMD")
 
 
 def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
-    """Return the metric `mmd2_rbf_multi_u`."""
+    """The same five Gaussians, unbiased; around 0 for equal sources."""
     return mmd2_rbf_multi(*inputs.pair, unbiased=True)
 
 
@@ -102,8 +98,7 @@ def _widths_without(of_groups: tuple[Matrix, Matrix, Matrix], total: float, coun
     """Return the bandwidth without one group of images each, from `group_spreads` and the sum over both sets."""
     counts, squares, shifts = of_groups
     left = np.maximum(2, count - counts)  # two images have no group to spare, and no interval either
-    widths: Matrix = 2 * (total - squares - shifts / left) / (left - 1)
-    return widths
+    return np.asarray(2 * (total - squares - shifts / left) / (left - 1))
 
 
 def five_gaussians(bandwidth: float) -> Kernel:

@@ -16,6 +16,7 @@ from smallgan.metrics.score import Score
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
 from smallgan.tables.metrics import METRICS
+from smallgan.tables.recipe_schema import ScoreSection
 
 FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
 
@@ -52,40 +53,32 @@ class RunScorer:
     def of_pixels(
         cls,
         net: FeatureNet,
-        metrics: tuple[str, ...],
+        settings: ScoreSection,
         reals: tuple[Pixels, str],
         originals: tuple[Pixels, str],
-        *,
         resize_mode: str,
-        num_fake: int | None,
         seed: int,
-        splits: int | None,
     ) -> RunScorer:
         """Return the scorer of a run whose images are in memory; features that no metric asks for are not extracted.
 
         Args:
             net: from `feature_net`.
-            metrics: names from METRICS that need no augmented images.
+            settings: of the recipe; its metrics need no augmented images, and `num_fake` None means as many samples as
+                `reals`, within 100 to 1,000.
             reals: the originals held out, or those trained on where none is, R x S x S x 3, and their fingerprint.
             originals: those trained on, N x S x S x 3, and their fingerprint.
             resize_mode: how all of them became squares.
-            num_fake: samples scored; None: as many as `reals`, within 100 to 1,000.
             seed: of the samples.
-            splits: of the Inception Score; None for the default.
         """
 
         def extracted(images: tuple[Pixels, str], *, of_copies: bool) -> RealSet | None:
-            if all(METRICS[name].compares_with_training_set != of_copies for name in metrics):
+            if all(METRICS[name].compares_with_training_set != of_copies for name in settings.metrics):
                 return None
             return RealSet(sample_features(images[0], net, "features of reals"), images[1])
 
         sets = extracted(reals, of_copies=False), extracted(originals, of_copies=True)
-        count = num_fake or default_num_fake(len(reals[0]))
-        return cls(net, metrics, *sets, prepared(reals[0].shape[1], resize_mode), count, seed, {"splits": splits})
-
-    def samples(self, model: Model) -> Pixels:
-        """Return the samples that are scored, N x S x S x 3."""
-        return sample_pixels(model, self.num_fake, self.seed)
+        how, count = prepared(reals[0].shape[1], resize_mode), settings.num_fake or default_num_fake(len(reals[0]))
+        return cls(net, settings.metrics, *sets, how, count, seed, {"splits": settings.splits})
 
     def evaluate(self, fake: Features, *, baselines: bool = False) -> list[Score]:
         """Return the scores of features of fakes, in the order of `metrics`; `baselines` also scores reals."""
@@ -105,11 +98,10 @@ class RunScorer:
     def score(self, model: Model, fake: Features | None = None, *, baselines: bool = False) -> list[Score]:
         """Return the scores of a checkpoint and add them to its run's scores.jsonl. Raises the errors of `evaluate`.
 
-        `fake` are the features of `samples(model)`, where they are known already.
+        `fake` are the features of its `num_fake` samples, where they are known already.
         """
-        fake = fake if fake is not None else extract(self.samples(model), self.net)
-        run = model.run
-        scores = self.evaluate(fake, baselines=baselines)
+        fake = fake or extract(sample_pixels(model, self.num_fake, self.seed), self.net)
+        run, scores = model.run, self.evaluate(fake, baselines=baselines)
         scores = [replace(score, step=model.step, run=run.name if run else None) for score in scores]
         if run:
             for score in scores:

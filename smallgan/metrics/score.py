@@ -49,22 +49,13 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Return the line of scores.jsonl as a dict; a value that is not finite becomes None, as JSON has no NaN."""
-        record = asdict(self)
-        if not math.isfinite(self.value):
-            record["value"] = None
-        return record
+        return asdict(self) | {"value": self.value if math.isfinite(self.value) else None}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Score:
         """Return the score of a line of scores.jsonl. Raises KeyError or TypeError for a foreign record."""
-        fields = dict(record)
-        if fields["value"] is None:
-            fields["value"] = math.nan
-        fields["notes"] = tuple(fields.get("notes", ()))
-        for name in ("interval", "baseline_counts"):
-            if fields.get(name) is not None:
-                fields[name] = tuple(fields[name])
-        return cls(**fields)
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        return cls(**fields | {"value": math.nan if fields["value"] is None else fields["value"]})
 
 
 def differing_keys(one: Score, other: Score) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from augment.core.files import write_bytes, write_text
 from augment.errors import InputError, UsageError
-from augment.imaging.codec import Pixels, encode_png
+from augment.imaging.codec import encode_png
 from augment.imaging.geometry import RESIZE_MODES
 from augment.sources.image_set import ImageSet
 from augment.sources.readers import open_source
@@ -27,6 +29,7 @@ from smallgan.metrics.memorisation.per_image import Pictures, as_csv, rows_of, w
 from smallgan.metrics.permutation import SetsTest, sets_differ
 from smallgan.metrics.run_scorer import MOST_SAMPLES, RunScorer, default_num_fake, prepared
 from smallgan.metrics.score import Score, compare
+from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model, load_model
 from smallgan.tables.metrics import METRICS, Need, check_metrics, default_metrics, readers_of
 
@@ -131,64 +134,183 @@ def score_with_features(fake: Path, real: Path | None, options: ScoreOptions) ->
     net, why = feature_net(options.features, choose_device(options.device), options.precision)
     if why and net.note is None:
         say(why)
-    if RunDir(fake).exists() or (fake / STATE).is_file():
-        return _score_run(fake, real, options, net)
-    return _score_images(fake, real, options, net)
+    is_run = RunDir(fake).exists() or (fake / STATE).is_file()
+    scoring = _Scoring(options, net)
+    return scoring.of_run(fake, real) if is_run else scoring.of_images(fake, real)
 
 
 def newest_run(root: Path) -> Path:
     """Return the newest run below `root`. Raises UsageError when there is none."""
-    runs = [run for _, run in numbered_runs(root) if run.exists()]
-    if not runs:
-        raise UsageError(f"FAKE is missing and there is no run in {root}; name a folder of images, a zip or a run")
-    return runs[-1].path
+    if runs := [run for _, run in numbered_runs(root) if run.exists()]:
+        return runs[-1].path
+    raise UsageError(f"FAKE is missing and there is no run in {root}; name a folder of images, a zip or a run")
+
+
+_Originals = tuple[ImageSet, str | None]
+"""Real images that fakes are compared with, and the fingerprint that they must have; None: any will do."""
 
 
 @dataclass(frozen=True)
-class _ComparisonSet:
-    """Real images that fakes are compared with."""
+class _RealSets:
+    """Features of real images, as far as something asks for them."""
 
-    images: ImageSet
-    fingerprint: str | None = None
-    """What they must have; None: any will do."""
+    reals: RealSet | None = None
+    training_set: RealSet | None = None
+    """Where it is another than `reals`."""
+    pictures: Pictures | None = None
+    """Of the training set, else of the reals, where details are asked for."""
 
 
-def _score_run(path: Path, real: Path | None, options: ScoreOptions, net: FeatureNet) -> tuple[list[Score], Features]:
-    model = load_model(path, choose_device(options.device), options.checkpoint)
-    for note in model.notes:
-        say(note)
-    reals, trained_on, resize_mode = _reals_of_run(model, real, options)
-    num_fake = options.num_fake or default_num_fake(len(reals.images) if reals else MOST_SAMPLES)
-    what = "originals that were held out" if trained_on else "reals"
-    against = f", against {len(reals.images)} {what}" if reals else ""
-    say(f"{path}: {num_fake} samples of step {model.step}, seed {options.seed}{against}")
-    metrics = _metrics(options, net, has_real=reals is not None)
-    resize = (model.size, resize_mode)
-    sets = _extract_reals(reals, trained_on, metrics, resize, options, net)
-    scorer = _scorer(net, metrics, sets, resize, num_fake, options)
-    samples = scorer.samples(model)
-    fake = sample_features(samples, net, "features of samples")
-    scores = scorer.score(model, fake, baselines=options.baselines)
-    _write_details(options, fake, Pictures([f"sample {k}" for k in range(num_fake)], lambda k: samples[k]), sets)
-    return scores, fake
+@dataclass(frozen=True)
+class _Scoring:
+    """One feature network, and how to score with it."""
+
+    options: ScoreOptions
+    net: FeatureNet
+
+    def of_run(self, path: Path, real: Path | None) -> tuple[list[Score], Features]:
+        """Return the scores of samples of a run or checkpoint, and their features."""
+        model = load_model(path, choose_device(self.options.device), self.options.checkpoint)
+        for note in model.notes:
+            say(note)
+        reals, trained_on, resize_mode = _reals_of_run(model, real, self.options)
+        num_fake = self.options.num_fake or default_num_fake(len(reals[0]) if reals else MOST_SAMPLES)
+        what = "originals that were held out" if trained_on else "reals"
+        against = f", against {len(reals[0])} {what}" if reals else ""
+        say(f"{path}: {num_fake} samples of step {model.step}, seed {self.options.seed}{against}")
+        metrics, resize = self.metrics(has_real=reals is not None), (model.size, resize_mode)
+        sets = self.extract_reals(reals, trained_on, metrics, resize)
+        samples = sample_pixels(model, num_fake, self.options.seed)
+        fake = sample_features(samples, self.net, "features of samples")
+        shown = Pictures([f"sample {k}" for k in range(num_fake)], lambda k: samples[k])
+        return self.scores(fake, shown, sets, metrics, resize, model), fake
+
+    def of_images(self, path: Path, real: Path | None) -> tuple[list[Score], Features]:
+        """Return the scores of images, or of the added images of a mixed dataset, and their features."""
+        options = self.options
+        fakes, reals = _fakes_and_reals(path, real)
+        if options.skip_bad and (options.num_fake is not None or options.wants_details):
+            # else the draw would fall short of the number, and rows would not be those of the names
+            fakes = readable(fakes, skip_bad=True)
+        if options.num_fake is not None:
+            fakes = fakes.subset(_drawn(len(fakes), options, fakes.path))
+        found = set_features(fakes, self.net, "features of fakes", skip_bad=options.skip_bad)
+        resize = None if found.side is None else (found.side, options.resize_mode)
+        metrics = self.metrics(has_real=reals is not None)
+        sets = self.extract_reals((reals, None) if reals else None, None, metrics, resize)
+        return self.scores(found.features, _pictures(fakes), sets, metrics, resize), found.features
+
+    def metrics(self, *, has_real: bool) -> tuple[str, ...]:
+        """Return the metrics asked for, or those of the defaults that can be had, and say which cannot."""
+        if self.options.metrics is not None:
+            return self.options.metrics
+        lacking: dict[Need, str] = {}
+        if not has_real:
+            lacking["real"] = "no reals to compare with, so no {}; name some with --real"
+        if not self.net.num_logits:
+            lacking["logits"] = f"{self.net.name} has no class predictions, so no {{}}"
+        for need, sentence in lacking.items():
+            titles = [METRICS[name].title for name in default_metrics() if need in METRICS[name].needs]
+            say(sentence.format(" and no ".join(titles)))
+        chosen = tuple(name for name in default_metrics() if not set(METRICS[name].needs) & set(lacking))
+        if not chosen:
+            lack = f"{self.net.name} has no class predictions and there are no reals"
+            raise UsageError(f"{lack}: nothing to score; name --real")
+        return chosen
+
+    def extract_reals(
+        self, reals: _Originals | None, trained_on: _Originals | None, metrics: Sequence[str], resize: Resize | None
+    ) -> _RealSets:
+        """Return the features of reals, brought to the fakes' size where that is one square (`resize`)."""
+        options, specs = self.options, [METRICS[name] for name in metrics]
+        of_copies = options.wants_details or any(spec.compares_with_training_set for spec in specs)
+        others = any(not spec.compares_with_training_set and (options.baselines or spec.uses_real) for spec in specs)
+
+        def extracted(chosen: _Originals | None, *, wanted: bool) -> tuple[RealSet | None, ImageSet | None]:
+            if chosen is None or not wanted:
+                return None, None
+            images, expected = chosen
+            if options.skip_bad and options.wants_details:
+                images = readable(images, skip_bad=True)
+            found = set_features(
+                images, self.net, "features of reals", resize=resize, expected=expected, skip_bad=options.skip_bad
+            )
+            return RealSet(found.features, found.fingerprint), images
+
+        real_set, images = extracted(reals, wanted=others or (of_copies and trained_on is None))
+        training_set, trained_images = extracted(trained_on, wanted=of_copies)
+        images = trained_images or images
+        return _RealSets(real_set, training_set, _pictures(images) if images else None)
+
+    def scores(
+        self,
+        fake: Features,
+        fakes: Pictures,
+        sets: _RealSets,
+        metrics: tuple[str, ...],
+        resize: Resize | None,
+        model: Model | None = None,
+    ) -> list[Score]:
+        """Return the scores, and write the table of all fakes and the picture of those nearest to a real, if wanted."""
+        options = self.options
+        further: dict[str, Any] = {name: getattr(options, name) for name in ("splits", "target", "intervals")}
+        if options.augmented is not None:
+            images, what = _added(open_source(options.augmented)), "features of augmented images"
+            found = set_features(images, self.net, what, resize=resize, skip_bad=options.skip_bad)
+            further["augmented"] = found.features
+        how = prepared(*resize) if resize else None
+        scorer = RunScorer(self.net, metrics, sets.reals, sets.training_set, how, len(fake), options.seed, further)
+        score = partial(scorer.score, model) if model else scorer.evaluate
+        scores = score(fake, baselines=options.baselines)
+        reals = sets.training_set or sets.reals
+        real = reals.features if reals else None
+        if options.worst is not None:
+            write_bytes(options.worst, encode_png(worst_sheet(fake, fakes, real, sets.pictures)))
+        if options.per_image is not None:
+            names = sets.pictures.names if sets.pictures else ()
+            write_text(options.per_image, as_csv(rows_of(fake, fakes.names, real, names, options.target)))
+        return scores
+
+
+def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> tuple[list[Score], Features]:
+    """Score precomputed features against others."""
+    for option, why in (
+        ("features", "features already; leave the option out"),
+        ("augmented", "features, and has no network for images"),
+        ("worst", "features, and no images to show"),
+    ):
+        if getattr(options, option) is not None:
+            raise UsageError(f"--{option} {getattr(options, option)}: {path} holds {why}")
+    if real is not None and not is_precomputed(real):
+        raise UsageError(f"--real {real}: {path} holds features, so the reals must be features too (.npz)")
+    fakes, reals = read_precomputed(path), read_precomputed(real) if real else None
+    scoring, features = _Scoring(options, precomputed_net(fakes, reals)), fakes.features
+    if options.num_fake is not None:
+        features = features.rows(_drawn(len(features), options, path))
+    sets = (
+        _RealSets(RealSet(reals.features, reals.fingerprint), None, _numbered(reals.features)) if reals else _RealSets()
+    )
+    metrics = scoring.metrics(has_real=reals is not None)
+    return scoring.scores(features, _numbered(features), sets, metrics, None), features
+
+
+def _numbered(features: Features) -> Pictures:
+    return Pictures([f"row {row}" for row in range(len(features))], None)
 
 
 def _reals_of_run(
     model: Model, real: Path | None, options: ScoreOptions
-) -> tuple[_ComparisonSet | None, _ComparisonSet | None, str]:
+) -> tuple[_Originals | None, _Originals | None, str]:
     """Return what a run is compared with, the originals trained on where those are others, and their resize mode."""
     if real is not None:
-        return _ComparisonSet(_originals(real)), None, options.resize_mode
+        return (_originals(real), None), None, options.resize_mode
     summary = read_summary(model.run) if model.run else None
     if model.run is None or summary is None:
         return None, None, options.resize_mode
-    source = open_run_source(model.run, summary)
-    trained_on = _ComparisonSet(_named(source, summary["names"], model.run), summary["fingerprint"])
-    held = summary.get("holdout")
-    if not held:
-        return trained_on, None, summary["resize_mode"]
-    held_out = _ComparisonSet(_named(source, held["names"], model.run), held["fingerprint"])
-    return held_out, trained_on, summary["resize_mode"]
+    source, held = open_run_source(model.run, summary), summary.get("holdout")
+    trained_on = _named(source, summary["names"], model.run), summary["fingerprint"]
+    held_out = (_named(source, held["names"], model.run), held["fingerprint"]) if held else None
+    return held_out or trained_on, trained_on if held_out else None, summary["resize_mode"]
 
 
 def _named(source: ImageSet, names: list[str], run: RunDir) -> ImageSet:
@@ -203,160 +325,20 @@ def _named(source: ImageSet, names: list[str], run: RunDir) -> ImageSet:
     return source.subset([places[name] for name in names])
 
 
-def _score_images(
-    path: Path, real: Path | None, options: ScoreOptions, net: FeatureNet
-) -> tuple[list[Score], Features]:
-    fakes, reals = _fakes_and_reals(path, real)
-    if options.skip_bad and (options.num_fake is not None or options.wants_details):
-        # else the draw would fall short of the number, and rows would not be those of the names
-        fakes = readable(fakes, skip_bad=True)
-    if options.num_fake is not None:
-        fakes = fakes.subset(_drawn(len(fakes), options, fakes.path))
-    found = set_features(fakes, net, "features of fakes", skip_bad=options.skip_bad)
-    resize = None if found.side is None else (found.side, options.resize_mode)
-    metrics = _metrics(options, net, has_real=reals is not None)
-    sets = _extract_reals(_ComparisonSet(reals) if reals else None, None, metrics, resize, options, net)
-    scorer = _scorer(net, metrics, sets, resize, len(fakes), options)
-    scores = scorer.evaluate(found.features, baselines=options.baselines)
-    _write_details(options, found.features, _pictures(fakes), sets)
-    return scores, found.features
-
-
-def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> tuple[list[Score], Features]:
-    """Score precomputed features against others."""
-    if options.features is not None:
-        raise UsageError(f"--features {options.features}: {path} holds features already; leave the option out")
-    if options.augmented is not None:
-        raise UsageError(f"--augmented {options.augmented}: {path} holds features, and has no network for images")
-    if options.worst is not None:
-        raise UsageError(f"--worst {options.worst}: {path} holds features, and no images to show")
-    if real is not None and not is_precomputed(real):
-        raise UsageError(f"--real {real}: {path} holds features, so the reals must be features too (.npz)")
-    fakes, reals = read_precomputed(path), read_precomputed(real) if real else None
-    net, features = precomputed_net(fakes, reals), fakes.features
-    if options.num_fake is not None:
-        rows = _drawn(len(features), options, path)
-        features = Features(features.features[rows], features.logits[rows])
-    real_set = RealSet(reals.features, reals.fingerprint) if reals else None
-    sets = _RealSets(real_set, None, _numbered(reals.features if reals else None))
-    metrics = _metrics(options, net, has_real=reals is not None)
-    scores = _scorer(net, metrics, sets, None, len(features), options).evaluate(features, baselines=options.baselines)
-    _write_details(options, features, _numbered(features), sets)
-    return scores, features
-
-
-def _numbered(features: Features | None) -> Pictures:
-    """Return names for features without images. Its pixels are never asked for, as --worst was refused."""
-
-    def none(_index: int) -> Pixels:
-        raise UsageError("features have no images to show")
-
-    return Pictures([f"row {row}" for row in range(len(features) if features else 0)], none)
-
-
 def _fakes_and_reals(path: Path, real: Path | None) -> tuple[ImageSet, ImageSet | None]:
     """Return what to score and what to compare with: of a mixed dataset, its added images and its originals."""
-    source = open_source(path)
-    originals = source.originals()
-    reals = _originals(real) if real else None
+    source, reals = open_source(path), _originals(real) if real else None
+    originals, added = source.originals(), _added(source)
     if len(originals) == len(source):
         return source, reals
-    if reals is None and len(originals):
-        reals = originals
-    added = _added(source)
-    against = f" against {len(reals)} originals" if reals is originals else ""
+    against = f" against {len(originals)} originals" if reals is None and len(originals) else ""
+    reals = reals or (originals if len(originals) else None)
     say(f"{path} is a mixed dataset: its {len(added)} added images are scored{against}")
     return added, reals
 
 
-@dataclass(frozen=True)
-class _RealSets:
-    """Features of real images, as far as something asks for them."""
-
-    reals: RealSet | None
-    training_set: RealSet | None
-    """Where it is another than `reals`."""
-    pictures: Pictures | None
-    """Of the training set, else of the reals, where details are asked for."""
-
-
-def _extract_reals(
-    reals: _ComparisonSet | None,
-    trained_on: _ComparisonSet | None,
-    metrics: tuple[str, ...],
-    resize: Resize | None,
-    options: ScoreOptions,
-    net: FeatureNet,
-) -> _RealSets:
-    """Return the features of reals, brought to the fakes' size where that is one square (`resize`)."""
-    specs = [METRICS[name] for name in metrics]
-    of_copies = options.wants_details or any(spec.compares_with_training_set for spec in specs)
-    others = any(not spec.compares_with_training_set and (options.baselines or spec.uses_real) for spec in specs)
-
-    def extracted(chosen: _ComparisonSet | None, *, wanted: bool) -> tuple[RealSet | None, ImageSet | None]:
-        if chosen is None or not wanted:
-            return None, None
-        images = chosen.images
-        if options.skip_bad and options.wants_details:
-            images = readable(images, skip_bad=True)
-        found = set_features(
-            images, net, "features of reals", resize=resize, expected=chosen.fingerprint, skip_bad=options.skip_bad
-        )
-        return RealSet(found.features, found.fingerprint), images
-
-    real_set, images = extracted(reals, wanted=others or (of_copies and trained_on is None))
-    training_set, trained_images = extracted(trained_on, wanted=of_copies)
-    images = trained_images or images
-    return _RealSets(real_set, training_set, _pictures(images) if images else None)
-
-
-def _write_details(options: ScoreOptions, fake: Features, fakes: Pictures, sets: _RealSets) -> None:
-    """Write the table of all fakes and the picture of those nearest to a real, where they are asked for."""
-    reals = sets.training_set or sets.reals
-    real = reals.features if reals else None
-    if options.worst is not None:
-        write_bytes(options.worst, encode_png(worst_sheet(fake, fakes, real, sets.pictures)))
-    if options.per_image is not None:
-        names = sets.pictures.names if sets.pictures else ()
-        write_text(options.per_image, as_csv(rows_of(fake, fakes.names, real, names, options.target)))
-
-
 def _pictures(images: ImageSet) -> Pictures:
     return Pictures([image.name for image in images.images], lambda index: images.load(index).image.pixels)
-
-
-def _metrics(options: ScoreOptions, net: FeatureNet, *, has_real: bool) -> tuple[str, ...]:
-    """Return the metrics asked for, or those of the defaults that can be had, and say which cannot."""
-    if options.metrics is not None:
-        return options.metrics
-    lacking: dict[Need, str] = {}
-    if not has_real:
-        lacking["real"] = "no reals to compare with, so no {}; name some with --real"
-    if not net.num_logits:
-        lacking["logits"] = f"{net.name} has no class predictions, so no {{}}"
-    for need, sentence in lacking.items():
-        titles = [METRICS[name].title for name in default_metrics() if need in METRICS[name].needs]
-        say(sentence.format(" and no ".join(titles)))
-    chosen = tuple(name for name in default_metrics() if not set(METRICS[name].needs) & set(lacking))
-    if not chosen:
-        raise UsageError(f"{net.name} has no class predictions and there are no reals: nothing to score; name --real")
-    return chosen
-
-
-def _scorer(
-    net: FeatureNet,
-    metrics: tuple[str, ...],
-    sets: _RealSets,
-    resize: Resize | None,
-    num_fake: int,
-    options: ScoreOptions,
-) -> RunScorer:
-    further: dict[str, Any] = {name: getattr(options, name) for name in ("splits", "target", "intervals")}
-    if options.augmented is not None:
-        images, what = _added(open_source(options.augmented)), "features of augmented images"
-        further["augmented"] = set_features(images, net, what, resize=resize, skip_bad=options.skip_bad).features
-    how = prepared(*resize) if resize else None
-    return RunScorer(net, metrics, sets.reals, sets.training_set, how, num_fake, options.seed, further)
 
 
 def _added(source: ImageSet) -> ImageSet:

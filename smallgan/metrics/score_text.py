@@ -29,15 +29,16 @@ def score_text(
     """
     if other is None:
         scores = score_paths.score(fake, real, options)
-        text = (
-            json.dumps([each.to_json() for each in scores], indent=2, ensure_ascii=False) if as_json else table(scores)
-        )
+        records = [each.to_json() for each in scores]
+        text = json.dumps(records, indent=2, ensure_ascii=False) if as_json else table(scores)
     elif options.wants_details:
         raise UsageError("--per-image and --worst look at one set; leave out --versus")
     else:
         found = score_paths.versus(fake, other, real, options)
         scores = [*found.one, *found.other]
-        text = versus_json(found) if as_json else versus_table(found, fake, other)
+        one, two = ([each.to_json() for each in scores] for scores in (found.one, found.other))
+        record = {"one": one, "other": two, "differences": found.differences, "test": asdict(found.test)}
+        text = json.dumps(record, indent=2, ensure_ascii=False) if as_json else versus_table(found, fake, other)
     if out is not None:
         write_text(out, "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in scores))
     return text
@@ -58,24 +59,13 @@ def table(scores: Sequence[Score]) -> str:
 def versus_table(found: Versus, one: Path, other: Path) -> str:
     """Return two sets' scores side by side, and the result of the permutation test in words."""
     width = max(len(score.label) for score in found.one)
-    lines = [f"A  {one}", f"B  {other}"]
-    for a, b in zip(found.one, found.other, strict=True):
-        lines.append(
-            f"{a.label:{width}}  A {a.value:.4f}{_interval(a)}  B {b.value:.4f}{_interval(b)}  "
-            f"B - A {found.differences[a.metric]:+.4f}"
-        )
-    return "\n".join([*lines, found.test.sentence(), *_notes([*found.one, *found.other])])
-
-
-def versus_json(found: Versus) -> str:
-    """Return the same for a machine."""
-    record = {
-        "one": [each.to_json() for each in found.one],
-        "other": [each.to_json() for each in found.other],
-        "differences": found.differences,
-        "test": asdict(found.test),
-    }
-    return json.dumps(record, indent=2, ensure_ascii=False)
+    lines = [
+        f"{a.label:{width}}  A {a.value:.4f}{_interval(a)}  B {b.value:.4f}{_interval(b)}  "
+        f"B - A {found.differences[a.metric]:+.4f}"
+        for a, b in zip(found.one, found.other, strict=True)
+    ]
+    notes = _notes([*found.one, *found.other])
+    return "\n".join([f"A  {one}", f"B  {other}", *lines, found.test.sentence(), *notes])
 
 
 def _conditions(score: Score) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from augment.errors import FailedError
@@ -40,12 +40,14 @@ class Check:
 
 def run_checks() -> list[Check]:
     """Return all checks, in the order of the table of metrics. A case that raises counts as NaN."""
-    return [
-        Check(metric.name, case.text, case.expected, _value(case.compute), 1e-9 * max(1.0, abs(case.expected)))
-        for metric in METRICS
-        if metric.checks
-        for case in load(metric.checks)()
-    ]
+    checks = []
+    for name, case in ((row.name, case) for row in METRICS for case in load(row.checks)()):
+        try:
+            found = float(case.compute())
+        except Exception:  # whatever a broken library raises, the check has failed and the others still matter
+            found = math.nan
+        checks.append(Check(name, case.text, case.expected, found, 1e-9 * max(1.0, abs(case.expected))))
+    return checks
 
 
 def checks_text(checks: Sequence[Check], *, as_json: bool) -> str:
@@ -64,10 +66,3 @@ def refuse_failed(checks: Sequence[Check]) -> None:
             f"{len(failed)} of {len(checks)} checks failed ({', '.join(dict.fromkeys(failed))}): do not trust scores "
             "from this installation; reinstall numpy and scipy"
         )
-
-
-def _value(compute: Callable[[], float]) -> float:
-    try:
-        return float(compute())
-    except Exception:  # whatever a broken library raises, the check has failed and the others still matter
-        return math.nan

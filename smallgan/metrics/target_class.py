@@ -52,21 +52,15 @@ def target_share(logits: NDArray[np.floating], classes: tuple[int, ...]) -> Targ
     >>> round(target_share(np.array([[0.0, 5.0], [0.0, 5.0], [5.0, 0.0]]), (1,)).share, 3)
     0.667
     """
-    num_classes = logits.shape[1]
-    wrong = [each for each in classes if not 0 <= each < num_classes]
+    last = logits.shape[1] - 1
+    wrong = [each for each in classes if not 0 <= each <= last]
     if wrong or not classes:
         found = ", ".join(map(str, wrong)) or "none"
-        raise UsageError(f"target class: found {found}, needed some from 0 to {num_classes - 1}, the network's classes")
+        raise UsageError(f"target class: found {found}, needed some from 0 to {last}, the network's classes")
     log_p = log_softmax(np.asarray(logits, np.float64), axis=1)
-    top = log_p.argmax(axis=1)
-    each_once = tuple(dict.fromkeys(classes))
-    return TargetShare(
-        float(np.isin(top, each_once).mean()),
-        each_once,
-        top,
-        np.exp(log_p.max(axis=1)),
-        np.minimum(1, np.exp(log_p[:, each_once]).sum(axis=1)),
-    )
+    top, each_once = log_p.argmax(axis=1), tuple(dict.fromkeys(classes))
+    probability = np.minimum(1, np.exp(log_p[:, each_once]).sum(axis=1))
+    return TargetShare(float(np.isin(top, each_once).mean()), each_once, top, np.exp(log_p.max(axis=1)), probability)
 
 
 def classes_of_reals(logits: NDArray[np.floating]) -> tuple[int, ...]:
@@ -83,21 +77,19 @@ def classes_of_reals(logits: NDArray[np.floating]) -> tuple[int, ...]:
 
 
 def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `target`. Raises UsageError where neither a class nor reals to take it from are given."""
-    classes = options.target
+    """Share of fakes whose most probable class is the target or a neighbour (`--target 207,208`)."""
+    classes = options.target or (classes_of_reals(inputs.real.logits) if inputs.real else None)
     if not classes:
-        if inputs.real is None:
-            raise UsageError("--metrics target: needs --target CLASS, or reals (--real) to take the class from")
-        classes = classes_of_reals(inputs.real.logits)
+        raise UsageError("--metrics target: needs --target CLASS, or reals (--real) to take the class from")
     found = target_share(inputs.fake.logits, classes)
     parts = {"mean_probability": float(found.probability.mean())}
     if inputs.real is not None:
         parts["of_reals"] = target_share(inputs.real.logits, classes).share
     return MetricResult(
         found.share,
+        f"share with the top class among {', '.join(map(str, found.classes))}",
         parts=parts,
         interval=wilson(found.share, len(inputs.fake)) if options.intervals else None,
-        estimator=f"share with the top class among {', '.join(map(str, found.classes))}",
     )
 
 

@@ -30,24 +30,20 @@ class FeatureNetworkSpec:
 
 PUBLISHED = "inception-v3-tf2015"
 """The network whose Inception Score may be called that without a further word."""
-_BILINEAR = "bilinear with antialias"
 _NETS = "smallgan.metrics.features"
+_TORCHVISION = f"{_NETS}.torchvision_nets"
+_TF1 = "bilinear as TensorFlow 1, 299 px"
+_299, _224, _64 = (f"bilinear with antialias, {size} px" for size in (299, 224, 64))
 FEATURE_NETWORKS: Table[FeatureNetworkSpec] = Table(
     "feature network",
     [
-        FeatureNetworkSpec(
-            PUBLISHED, "bilinear as TensorFlow 1, 299 px", 2048, 1008, f"{_NETS}.inception:TF2015Inception"
-        ),
-        FeatureNetworkSpec(
-            "inception-v3", f"{_BILINEAR}, 299 px", 2048, 1000, f"{_NETS}.inception:TorchvisionInception"
-        ),
-        FeatureNetworkSpec("resnet50", f"{_BILINEAR}, 224 px", 2048, 1000, f"{_NETS}.torchvision_nets:ResNet50"),
-        FeatureNetworkSpec("mobilenet_v2", f"{_BILINEAR}, 224 px", 1280, 1000, f"{_NETS}.torchvision_nets:MobileNetV2"),
-        FeatureNetworkSpec("squeezenet1_1", f"{_BILINEAR}, 224 px", 512, 1000, f"{_NETS}.torchvision_nets:SqueezeNet"),
-        FeatureNetworkSpec(
-            "squeezenet1_1-features", f"{_BILINEAR}, 224 px", 512, 0, f"{_NETS}.torchvision_nets:SqueezeNet"
-        ),
-        FeatureNetworkSpec("smallgan-small64-v1", f"{_BILINEAR}, 64 px", 256, 129, f"{_NETS}.small:SmallFeatures"),
+        FeatureNetworkSpec(PUBLISHED, _TF1, 2048, 1008, f"{_NETS}.inception:TF2015Inception"),
+        FeatureNetworkSpec("inception-v3", _299, 2048, 1000, f"{_TORCHVISION}:TorchvisionInception"),
+        FeatureNetworkSpec("resnet50", _224, 2048, 1000, f"{_TORCHVISION}:ResNet50"),
+        FeatureNetworkSpec("mobilenet_v2", _224, 1280, 1000, f"{_TORCHVISION}:MobileNetV2"),
+        FeatureNetworkSpec("squeezenet1_1", _224, 512, 1000, f"{_TORCHVISION}:SqueezeNet"),
+        FeatureNetworkSpec("squeezenet1_1-features", _224, 512, 0, f"{_TORCHVISION}:SqueezeNet"),
+        FeatureNetworkSpec("smallgan-small64-v1", _64, 256, 129, f"{_NETS}.small:SmallFeatures"),
     ],
 )
 

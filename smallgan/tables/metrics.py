@@ -12,6 +12,7 @@ from typing import Literal
 
 from augment.core.table import Table
 from augment.errors import UsageError
+from smallgan.tables.dotted import load
 
 Need = Literal["real", "augmented", "logits"]
 
@@ -24,25 +25,21 @@ class MetricSpec:
     """As in `--metrics`."""
     title: str
     """As in the label of a score."""
-    estimator: str
-    """Names the definition in a score's identity."""
-    about: str
-    """What it is, for the table in docs/scores.md."""
-    num_images: str
-    """How many images it needs, for the same table."""
     better: Literal["lower", "higher"] | None
     """None: that depends on the question."""
-    compute: str
-    """Dotted path of the function from MetricInputs and MetricOptions to MetricResult (`smallgan.metrics.measure`)."""
-    checks: str | None = None
-    """Dotted path of the function that returns its cases for `smallgan score --check`."""
-    range: tuple[float, float] = (-inf, inf)
+    range: tuple[float, float]
     """Lowest and highest value that the definition allows."""
+    headline_rank: int | None
+    """The verdict of a report is by the metric with the lowest rank among those scored."""
+    num_images: str
+    """How many images per set it needs, for the table in docs/scores.md."""
+    compute: str
+    """Dotted path of the function from MetricInputs and MetricOptions to MetricResult (`smallgan.metrics.measure`).
+
+    Its docstring says in docs/scores.md what the metric is; `checks_x` beside `measure_x` returns its self-checks."""
     needs: tuple[Need, ...] = ("real",)
     can_use_real: bool = False
     """Whether it looks at real images where there are any, though it does without."""
-    headline_rank: int | None = None
-    """The verdict of a report is by the metric with the lowest rank among those scored."""
     is_default: bool = False
     """Whether `smallgan score` computes it unasked, where what it needs is there."""
     selects_checkpoint: bool = False
@@ -61,6 +58,11 @@ class MetricSpec:
     """How to read it, below a table of scores."""
 
     @property
+    def checks(self) -> str:
+        """Dotted path of the function that returns its self-checks."""
+        return self.compute.replace(":measure", ":checks")
+
+    @property
     def uses_real(self) -> bool:
         """Whether features of real images must be extracted for it."""
         return "real" in self.needs or self.can_use_real
@@ -73,97 +75,63 @@ class MetricSpec:
         return f"{where}, {self.better} is better" if self.better else where
 
 
-_SHARE = (0.0, 1.0)
+_SHARE, _POSITIVE, _ANY = (0.0, 1.0), (0.0, inf), (-inf, inf)
 _IN = "smallgan.metrics"
-# fmt: off
-METRICS: Table[MetricSpec] = Table("metric", [
-    MetricSpec(
-        "is", "Inception Score", "exp(H(y) - H(y|x)), mean over splits",
-        "Inception Score, above", "1,000; below, compare at equal numbers", None,
-        f"{_IN}.inception_score:measure", f"{_IN}.inception_score:checks",
-        range=(1.0, inf), needs=("logits",), headline_rank=10, is_default=True, options=("splits",),
-        parts={"h_y": "H(y)", "h_y_given_x": "H(y|x)"}, title_elsewhere="IS",
-        note="Inception Score: standard, higher is better; single class (the augmentation study's), lower is better. "
-        "H(y|x) is the conditional entropy (lower = more confident)",
-    ),
-    MetricSpec(
-        "kmmd", "KMMD", "A: Gaussian, biased, root; width from reals",
-        'KMMD, above (definition "A"); at most 1.414', "1,000; biased upwards below, compare at equal numbers", "lower",
-        f"{_IN}.kmmd:measure", f"{_IN}.kmmd:checks",
-        range=(0.0, inf), headline_rank=1, is_default=True, selects_checkpoint=True,
-    ),
-    MetricSpec(
-        "kmmd_u", "KMMD squared, unbiased", "A unbiased, no root; width from reals",
-        "its square without pairs of an image with itself, no root; around 0 for equal sources",
-        "2 per set; its mean does not depend on the number", "lower",
-        f"{_IN}.kmmd:measure_unbiased", f"{_IN}.kmmd:checks_unbiased", headline_rank=3,
-    ),
-    MetricSpec(
-        "mmd2_rbf_multi", "MMD2 (5 kernels)", "D: 5 Gaussians, biased; widths from both sets",
-        "sum of five Gaussians exp(-d^2 / (w s)), s = 1/4 to 4, w the mean squared distance of the pooled images; no "
-        'root (definition "D" of the domain-adaptation codes); at most 10', "1,000; biased upwards below", "lower",
-        f"{_IN}.rbf_multi:measure", f"{_IN}.rbf_multi:checks", range=(0.0, inf), headline_rank=5,
-    ),
-    MetricSpec(
-        "mmd2_rbf_multi_u", "MMD2 (5 kernels), unbiased", "D unbiased: 5 Gaussians; widths from both sets",
-        "the same, unbiased; around 0 for equal sources", "2 per set", "lower",
-        f"{_IN}.rbf_multi:measure_unbiased", f"{_IN}.rbf_multi:checks_unbiased", headline_rank=4,
-    ),
-    MetricSpec(
-        "kid", "KID", "cubic kernel, unbiased, all pairs",
-        "Binkowski et al. 2018: k = (x.y / F + 1)^3, unbiased, all pairs; around 0 for equal sources",
-        "2 per set: the first choice for small sets", "lower",
-        f"{_IN}.kid:measure", f"{_IN}.kid:checks", headline_rank=2,
-    ),
-    MetricSpec(
-        "fid", "FID", "Gaussians, sample covariances", "Heusel et al. 2017, sample covariances",
-        "twice the width of the features: 4,096 for Inception, 512 for the shipped network", "lower",
-        f"{_IN}.fid:measure", f"{_IN}.fid:checks", range=(0.0, inf), headline_rank=6,
-    ),
-    MetricSpec(
-        "precision", "precision", "k = 3 nearest reals",
-        "Kynkaanniemi et al. 2019, k = 3: share of fakes that lie among the reals",
-        "4 per set; 1,000 to mean much", "higher", f"{_IN}.precision_recall:measure_precision",
-        f"{_IN}.precision_recall:checks_precision", range=_SHARE, headline_rank=8,
-    ),
-    MetricSpec(
-        "recall", "recall", "k = 3 nearest fakes", "likewise: share of reals that lie among the fakes",
-        "4 per set; 1,000 to mean much", "higher", f"{_IN}.precision_recall:measure_recall",
-        f"{_IN}.precision_recall:checks_recall", range=_SHARE, headline_rank=7,
-    ),
-    MetricSpec(
-        "nn", "nearest-real distance", "mean Euclidean distance to the nearest real",
-        "mean distance to the nearest real", "1", None,
-        f"{_IN}.memorisation.nearest:measure", f"{_IN}.memorisation.nearest:checks",
-        range=(0.0, inf), compares_with_training_set=True,
-    ),
-    MetricSpec(
-        "copies", "copy rate", "nearer to a real than 1 % of reals are to each other",
-        "share of fakes that are copies of a real; `expected` for new images",
-        "3 different reals; 199 for their 1 % point", "lower", f"{_IN}.memorisation.rates:measure_copies",
-        f"{_IN}.memorisation.rates:checks_copies", range=_SHARE, compares_with_training_set=True,
-    ),
-    MetricSpec(
-        "repeats", "repeat rate", "nearer to a fake than 1 % of reals are to each other",
-        "share of fakes that repeat another fake; `expected` for new images",
-        "3 different reals; 199 for their 1 % point", "lower", f"{_IN}.memorisation.rates:measure_repeats",
-        f"{_IN}.memorisation.rates:checks_repeats", range=_SHARE, compares_with_training_set=True,
-    ),
-    MetricSpec(
-        "leak", "leak rate", "nearer to an augmented image than to any original",
-        "share of fakes nearer to an augmented than to any original image (`--augmented SET`)",
-        "equal numbers of both", "lower", f"{_IN}.memorisation.rates:measure_leak",
-        f"{_IN}.memorisation.rates:checks_leak",
-        range=_SHARE, needs=("real", "augmented"), has_baseline=False, options=("augmented",),
-    ),
-    MetricSpec(
-        "target", "target-class share", "top class",
-        "share of fakes whose most probable class is the target or a neighbour (`--target 207,208`)", "1", "higher",
-        f"{_IN}.target_class:measure", f"{_IN}.target_class:checks", range=_SHARE, needs=("logits",),
-        can_use_real=True, headline_rank=9, has_baseline=False, options=("target",),
-    ),
-])
-# fmt: on
+_RATES = f"{_IN}.memorisation.rates"
+METRICS: Table[MetricSpec] = Table(
+    "metric",
+    [
+        MetricSpec(
+            *("is", "Inception Score", None, (1.0, inf), 10, "1,000", f"{_IN}.inception_score:measure"),
+            needs=("logits",),
+            is_default=True,
+            options=("splits",),
+            parts={"h_y": "H(y)", "h_y_given_x": "H(y|x)"},
+            title_elsewhere="IS",
+            note="Inception Score: standard, higher is better; single class (the augmentation study's), lower is "
+            "better. H(y|x) is the conditional entropy (lower = more confident)",
+        ),
+        MetricSpec(
+            *("kmmd", "KMMD", "lower", _POSITIVE, 1, "1,000", f"{_IN}.kmmd:measure"),
+            is_default=True,
+            selects_checkpoint=True,
+        ),
+        MetricSpec("kmmd_u", "KMMD squared, unbiased", "lower", _ANY, 3, "2", f"{_IN}.kmmd:measure_unbiased"),
+        MetricSpec("mmd2_rbf_multi", "MMD2 (5 kernels)", "lower", _POSITIVE, 5, "1,000", f"{_IN}.rbf_multi:measure"),
+        MetricSpec(
+            "mmd2_rbf_multi_u", "MMD2 (5 kernels), unbiased", "lower", _ANY, 4, "2", f"{_IN}.rbf_multi:measure_unbiased"
+        ),
+        MetricSpec("kid", "KID", "lower", _ANY, 2, "2", f"{_IN}.kid:measure"),
+        MetricSpec("fid", "FID", "lower", _POSITIVE, 6, "twice the features' width", f"{_IN}.fid:measure"),
+        MetricSpec("precision", "precision", "higher", _SHARE, 8, "4", f"{_IN}.precision_recall:measure_precision"),
+        MetricSpec("recall", "recall", "higher", _SHARE, 7, "4", f"{_IN}.precision_recall:measure_recall"),
+        MetricSpec(
+            *("nn", "nearest-real distance", None, _POSITIVE, None, "1", f"{_IN}.memorisation.nearest:measure"),
+            compares_with_training_set=True,
+        ),
+        MetricSpec(
+            *("copies", "copy rate", "lower", _SHARE, None, "3", f"{_RATES}:measure_copies"),
+            compares_with_training_set=True,
+        ),
+        MetricSpec(
+            *("repeats", "repeat rate", "lower", _SHARE, None, "3", f"{_RATES}:measure_repeats"),
+            compares_with_training_set=True,
+        ),
+        MetricSpec(
+            *("leak", "leak rate", "lower", _SHARE, None, "1", f"{_RATES}:measure_leak"),
+            needs=("real", "augmented"),
+            has_baseline=False,
+            options=("augmented",),
+        ),
+        MetricSpec(
+            *("target", "target-class share", "higher", _SHARE, 9, "1", f"{_IN}.target_class:measure"),
+            needs=("logits",),
+            can_use_real=True,
+            has_baseline=False,
+            options=("target",),
+        ),
+    ],
+)
 
 
 def check_metrics(names: Sequence[str]) -> None:
@@ -209,6 +177,8 @@ def metrics_help() -> str:
 
 def metrics_table() -> str:
     """Return the table of docs/scores.md as Markdown."""
-    lines = ["| name | what it is | range | how few images |", "|---|---|---|---|"]
-    lines += [f"| `{metric.name}` | {metric.about} | {metric.range_text} | {metric.num_images} |" for metric in METRICS]
+    lines = ["| name | what it is | range | images per set, from |", "|---|---|---|---|"]
+    for metric in METRICS:
+        about = " ".join(load(metric.compute).__doc__.split())
+        lines.append(f"| `{metric.name}` | {about} | {metric.range_text} | {metric.num_images} |")
     return "\n".join(lines)

@@ -136,13 +136,11 @@ def _evaluator(
         log(note)
     scorer = RunScorer.of_pixels(
         net,
-        settings.metrics,
+        settings,
         (data.reals, data.reals_fingerprint),
         (data.originals, data.summary["fingerprint"]),
-        resize_mode=recipe.data.resize_mode,
-        num_fake=settings.num_fake,
-        seed=recipe.seed,
-        splits=settings.splits,
+        recipe.data.resize_mode,
+        recipe.seed,
     )
 
     def evaluate_step(trainer: Trainer, step: int) -> float | None:

@@ -48,11 +48,8 @@ def key(content: str, net: FeatureNet) -> str:
 
     Versions and the kind of device are part of it: they change features by rounding.
     """
-    parts = [
-        *(str(_FORMAT), __version__, torch.__version__, net.device.type),
-        *(net.name, net.sha256, net.resize, net.precision, content),
-    ]
-    return sha256_bytes(json.dumps(parts).encode())
+    versions = str(_FORMAT), __version__, torch.__version__, net.device.type
+    return sha256_bytes(json.dumps([*versions, net.name, net.sha256, net.resize, net.precision, content]).encode())
 
 
 def pixels_content(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
@@ -62,35 +59,38 @@ def pixels_content(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> s
     return digest.hexdigest()
 
 
-def find(name: str) -> Kept | None:
-    """Return the entry called `name`, None where there is none or it is damaged: then it is deleted, and said."""
+def find(name: str, count: int, what: str) -> Kept | None:
+    """Return the entry called `name` of `count` images, and say that `what` is from the cache.
+
+    None where there is none or it is damaged: then it is deleted, and said.
+    """
     path = folder() / f"{name}{_SUFFIX}"
     try:
         data = path.read_bytes()
     except OSError:
         return None
-    digest, body = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+    body = data[_DIGEST_BYTES:]
     try:
-        if sha256_bytes(body).encode() != digest:
+        if sha256_bytes(body).encode() != data[:_DIGEST_BYTES]:
             raise ValueError("another hash")
         arrays = load(body)
-        side = int(arrays["side"])
-        return Kept(Features(arrays["features"], arrays["logits"]), side or None)
+        kept = Kept(Features(arrays["features"], arrays["logits"]), int(arrays["side"]) or None)
     except (ValueError, KeyError, TypeError, SafetensorError):
         say(f"{path}: damaged features in the cache; they are made again")
         with suppress(OSError):
             path.unlink()
         return None
+    if len(kept.features) != count:
+        return None
+    say(f"{what}: {count} from the cache")
+    return kept
 
 
 def store(name: str, kept: Kept) -> None:
     """Keep an entry. Where it cannot be written that is said and nothing else happens: the scores are there."""
-    arrays = {
-        "features": np.ascontiguousarray(kept.features.features),
-        "logits": np.ascontiguousarray(kept.features.logits),
-        "side": np.array(kept.side or 0),
-    }
-    body = save(arrays)
+    both = {"features": kept.features.features, "logits": kept.features.logits}
+    arrays = {name: np.ascontiguousarray(array) for name, array in both.items()}
+    body = save(arrays | {"side": np.array(kept.side or 0)})
     try:
         path = make_folder(folder()) / f"{name}{_SUFFIX}"
         write_bytes(path, sha256_bytes(body).encode() + body)
@@ -98,19 +98,12 @@ def store(name: str, kept: Kept) -> None:
         say(f"features are not kept for next time: {error}")
 
 
-def usage() -> tuple[int, int]:
-    """Return how many entries there are, and their bytes."""
+def usage(*, clear: bool = False) -> tuple[int, int]:
+    """Return how many entries there are, and their bytes; `clear` deletes them."""
     sizes = []
     for path in folder().glob(f"*{_SUFFIX}"):
         with suppress(OSError):
             sizes.append(path.stat().st_size)
+            if clear:
+                path.unlink()
     return len(sizes), sum(sizes)
-
-
-def clear() -> tuple[int, int]:
-    """Delete all entries and return how many there were, and their bytes."""
-    before = usage()
-    for path in folder().glob(f"*{_SUFFIX}"):
-        with suppress(OSError):
-            path.unlink()
-    return before

@@ -22,6 +22,10 @@ from smallgan.tables.feature_networks import FEATURE_NETWORKS, PUBLISHED
 PRECISIONS = ("fp32", "bf16")
 _PENDING_BYTES = 256 << 20
 """Most memory for images that wait for others of their size."""
+_SHIPPED_NOTE = (
+    f"scored with {weights.SHIPPED_FEATURES}, the small network that ships with smallgan: compare with its scores "
+    f"only; for the published network: smallgan weights fetch {PUBLISHED}"
+)
 Pixels = NDArray[np.uint8]
 
 
@@ -59,6 +63,10 @@ class Features:
         """Return N."""
         return len(self.features)
 
+    def rows(self, rows: NDArray[np.intp] | list[int]) -> Features:
+        """Return those of some images."""
+        return Features(self.features[rows], self.logits[rows])
+
 
 def feature_net(name: str | None, device: torch.device, precision: str = "fp32") -> tuple[FeatureNet, str | None]:
     """Return the network called `name`, and a sentence to tell the user when it is not the one they may expect.
@@ -82,7 +90,7 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
     asked = name is not None
     if name is None:
         name = PUBLISHED if weights.locate(PUBLISHED).is_file() else weights.SHIPPED_FEATURES
-    note = _shipped_note() if name == weights.SHIPPED_FEATURES else None
+    note = _SHIPPED_NOTE if name == weights.SHIPPED_FEATURES else None
     if name not in FEATURE_NETWORKS:
         raise UsageError(f"--features {name}: {FEATURE_NETWORKS.unknown(name)}")
     spec, card = FEATURE_NETWORKS[name], weights.card(name)
@@ -99,18 +107,8 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
     if precision == "bf16":
         to_bfloat16(module)
     module.to(device).to(memory_format=torch.channels_last)
-    net = FeatureNet(
-        name=name,
-        label=card.title,
-        sha256=sha256,
-        resize=spec.resize,
-        precision=precision,
-        num_features=spec.num_features,
-        num_logits=spec.num_logits,
-        forward=module,
-        device=device,
-        note=note,
-    )
+    widths = spec.num_features, spec.num_logits
+    net = FeatureNet(name, card.title, sha256, spec.resize, precision, *widths, module, device, note)
     return net, None if asked else note
 
 
@@ -135,7 +133,10 @@ def extract(
     features: dict[int, NDArray[np.float32]] = {}
     logits: dict[int, NDArray[np.float32]] = {}
     for rows, batch in _batches(pixels, batch_size):
-        for row, feature, logit in zip(rows, *_forward(net, batch), strict=True):
+        # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
+        with torch.inference_mode(), float32_math("fp32"):
+            found = net.forward(torch.from_numpy(batch).to(net.device))
+        for row, feature, logit in zip(rows, *(each.float().cpu().numpy() for each in found), strict=True):
             features[row], logits[row] = feature, logit
         if progress:
             progress(len(features))
@@ -154,24 +155,14 @@ def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:
     from smallgan.metrics.features.onnx_net import OnnxNet
 
     own = OnnxNet(path, device)
-    assert own.card is not None
     if own.card.name in weights.cards():
         raise InputError(
             f"{path}: its card calls it {own.card.name}, which is another network; give it a name of its own"
         )
-    net = FeatureNet(
-        name=own.card.name,
-        label=own.card.name,
-        sha256=own.sha256,
-        resize=own.card.preparation,
-        precision="fp32",
-        num_features=own.num_features,
-        num_logits=own.num_logits,
-        forward=own,
-        device=own.device,
-    )
+    widths, name = (own.num_features, own.num_logits), own.card.name
+    net = FeatureNet(name, name, own.sha256, own.card.preparation, "fp32", *widths, own, own.device)
     slow = device.type == "cuda" and own.device.type == "cpu"
-    return net, f"onnxruntime has no CUDA here, so {own.card.name} runs on the CPU" if slow else None
+    return net, f"onnxruntime has no CUDA here, so {name} runs on the CPU" if slow else None
 
 
 def _batches(pixels: Iterable[Pixels], batch_size: int) -> Iterator[tuple[list[int], Pixels]]:
@@ -193,17 +184,3 @@ def _batches(pixels: Iterable[Pixels], batch_size: int) -> Iterator[tuple[list[i
 
 def _stacked(bucket: list[tuple[int, Pixels]]) -> tuple[list[int], Pixels]:
     return [row for row, _ in bucket], np.stack([image for _, image in bucket])
-
-
-def _forward(net: FeatureNet, batch: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
-    with torch.inference_mode(), float32_math("fp32"):
-        features, logits = net.forward(torch.from_numpy(batch).to(net.device))
-    return features.float().cpu().numpy(), logits.float().cpu().numpy()
-
-
-def _shipped_note() -> str:
-    return (
-        f"scored with {weights.SHIPPED_FEATURES}, the small network that ships with smallgan: compare with its scores "
-        f"only; for the published network: smallgan weights fetch {PUBLISHED}"
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from augment.checks.inspect import check, valid_subset
@@ -55,19 +54,20 @@ def set_features(
     Raises:
         InputError: files that cannot be read (all named at once, before the work), or another fingerprint.
     """
-    found = _looked_up(images, net, what, resize, expected) if not skip_bad else None
-    if found is not None:
-        return found
-    images = readable(images, skip_bad=skip_bad)
-    found = _looked_up(images, net, what, resize, expected) if skip_bad else None
+    found = None if skip_bad else _looked_up(images, net, what, resize, expected)
+    if found is None:
+        images = readable(images, skip_bad=skip_bad)
+        found = _looked_up(images, net, what, resize, expected) if skip_bad else None
     if found is not None:
         return found
     facts = [images.info(index) for index in range(len(images))]
     sizes = {(each.height, each.width) for each in facts}
     height, width = next(iter(sizes))
     side = height if len(sizes) == 1 and height == width else None
+    loaded = (images.load(index).image.pixels for index in range(len(images)))
+    squares = loaded if resize is None else (resize_square(pixels, *resize) for pixels in loaded)
     with progress(what, len(images)) as advance:
-        features = extract(_pixels(images, resize), net, progress=advance)
+        features = extract(squares, net, progress=advance)
     known = fingerprint([each.sha256 for each in facts])
     cache.store(_name(images, net, known, resize), Kept(features, side))
     return Extracted(features, known, side)
@@ -76,9 +76,7 @@ def set_features(
 def sample_features(pixels: Pixels, net: FeatureNet, what: str) -> Features:
     """Return the features of images in memory, N x S x S x 3, from the cache where they are."""
     name = cache.key(cache.pixels_content(pixels), net)
-    kept = cache.find(name)
-    if kept is not None and len(kept.features) == len(pixels):
-        say(f"{what}: {len(pixels)} from the cache")
+    if kept := cache.find(name, len(pixels), what):
         return kept.features
     with progress(what, len(pixels)) as advance:
         features = extract(pixels, net, progress=advance)
@@ -113,19 +111,10 @@ def _looked_up(
             f"{images.path}: the images are not those that the run was trained on (fingerprint then "
             f"{expected[:16]}, now {known[:16]}); put them back, or name reals with --real"
         )
-    kept = cache.find(_name(images, net, known, resize))
-    if kept is None or len(kept.features) != len(images):
-        return None
-    say(f"{what}: {len(images)} from the cache")
-    return Extracted(kept.features, known, kept.side)
+    kept = cache.find(_name(images, net, known, resize), len(images), what)
+    return Extracted(kept.features, known, kept.side) if kept else None
 
 
 def _name(images: ImageSet, net: FeatureNet, known: str, resize: Resize | None) -> str:
     how = "as they are" if resize is None else f"{resize[1]} to {resize[0]}"
     return cache.key(f"{known}, read by {images.rules}, {how}", net)
-
-
-def _pixels(images: ImageSet, resize: Resize | None) -> Iterator[Pixels]:
-    for index in range(len(images)):
-        pixels = images.load(index).image.pixels
-        yield pixels if resize is None else resize_square(pixels, *resize)

@@ -1,4 +1,4 @@
-"""Inception v3: that of the published scores, and torchvision's."""
+"""The Inception v3 of the published scores."""
 
 from __future__ import annotations
 
@@ -7,33 +7,7 @@ import io
 import torch
 from torch import Tensor, nn
 
-from smallgan.data.images import to_images
-from smallgan.metrics.features.inference import Tensors, resized
-
-_SIZE = 299
-
-
-class TorchvisionInception(nn.Module):
-    """torchvision's Inception v3: 2048 average-pooled features, 1000 logits.
-
-    It gets images in [-1, 1]: that is what ImageNet normalisation followed by the network's own `transform_input` comes
-    to.
-    """
-
-    def __init__(self, tensors: Tensors) -> None:
-        super().__init__()
-        from torchvision.models import inception_v3
-
-        with torch.device("meta"):  # no time is spent on first values that are replaced at once
-            self.net = inception_v3(weights=None, aux_logits=True, transform_input=False, init_weights=False)
-        self.net.load_state_dict(tensors, assign=True)
-        self.net.aux_logits, self.net.AuxLogits = False, None
-        self.head, self.net.fc = self.net.fc, nn.Identity()
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Map uint8 B x H x W x 3 to features B x 2048 and logits B x 1000."""
-        features = self.net(resized(to_images(pixels), _SIZE))
-        return features, self.head(features)
+from smallgan.metrics.features.inference import Tensors
 
 
 class TF2015Inception(nn.Module):

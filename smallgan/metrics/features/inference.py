@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,14 +39,10 @@ def to_bfloat16(net: nn.Module) -> None:
     """Let the convolutions of a folded network run in bfloat16, in place; pooled features and logits stay float32."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
-            module.to(torch.bfloat16).register_forward_pre_hook(_as_bfloat16)
+            module.to(torch.bfloat16).register_forward_pre_hook(_cast_to(torch.bfloat16))
         elif isinstance(module, nn.AdaptiveAvgPool2d | nn.Linear):
-            module.register_forward_pre_hook(_as_float32)
+            module.register_forward_pre_hook(_cast_to(torch.float32))
 
 
-def _as_bfloat16(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(each.to(torch.bfloat16) for each in inputs)
-
-
-def _as_float32(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(each.float() for each in inputs)
+def _cast_to(dtype: torch.dtype) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    return lambda _module, inputs: tuple(each.to(dtype) for each in inputs)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
 
 from augment.core.suggest import nearest
 from augment.errors import InputError
@@ -25,12 +17,9 @@ ONNX_SUFFIX = ".onnx"
 Three = tuple[float, float, float]
 
 
-def _pair(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
-
-
-def _three(value: Any) -> Any:
-    return (value, value, value) if isinstance(value, int | float) else value
+def _times(count: int) -> BeforeValidator:
+    """Return what makes `count` numbers of one."""
+    return BeforeValidator(lambda value: (value,) * count if isinstance(value, int | float) else value)
 
 
 def _different(value: tuple[float, float]) -> tuple[float, float]:
@@ -39,11 +28,7 @@ def _different(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Outputs(_Part):
+class Outputs(BaseModel, extra="forbid", frozen=True):
     """Which outputs of the network are what."""
 
     features: str
@@ -52,7 +37,7 @@ class Outputs(_Part):
     """N x K before the softmax; None where the network has no classes: then there is no Inception Score."""
 
 
-class OnnxCard(_Part):
+class OnnxCard(BaseModel, extra="forbid", frozen=True):
     """What has to be known to use somebody's ONNX file as a feature network.
 
     A pixel p of 0 to 255 becomes ((low + (high - low) p / 255) - mean) / std, in that order, after the resize.
@@ -64,12 +49,12 @@ class OnnxCard(_Part):
     """The ONNX file, relative to the card; None: the one that has the card's name."""
     input: str
     """Name of the network's input."""
-    size: Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]
+    size: Annotated[tuple[PositiveInt, PositiveInt], _times(2)]
     """Height and width in pixels, or one number for both."""
     range: Annotated[tuple[float, float], AfterValidator(_different)]
     """What black and white become: [0, 255], [0, 1] or [-1, 1]."""
-    mean: Annotated[Three, BeforeValidator(_three)] = (0.0, 0.0, 0.0)
-    std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], BeforeValidator(_three)] = (1.0, 1.0, 1.0)
+    mean: Annotated[Three, _times(3)] = (0.0, 0.0, 0.0)
+    std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], _times(3)] = (1.0, 1.0, 1.0)
     layout: Literal["nchw", "nhwc"] = "nchw"
     channels: Literal["rgb", "bgr", "gray"] = "rgb"
     """`gray` gives one channel, 0.299 R + 0.587 G + 0.114 B; of mean and std the first number counts."""
@@ -85,10 +70,9 @@ class OnnxCard(_Part):
         low, high = self.range
         text = f"{how}, {height} x {width} px, {self.channels} in [{low:g}, {high:g}]"
         if (self.mean, self.std) != ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)):
-            text += f" less {_numbers(self.mean)} over {_numbers(self.std)}"
-        named = [f"features {self.outputs.features}"]
-        named += [f"logits {self.outputs.logits}"] if self.outputs.logits else []
-        return f"{text}; {', '.join(named)}"
+            mean, std = (", ".join(f"{value:g}" for value in each) for each in (self.mean, self.std))
+            text += f" less ({mean}) over ({std})"
+        return f"{text}; {', '.join(f'{key} {name}' for key, name in self.outputs if name)}"
 
 
 def is_onnx(name: str) -> bool:
@@ -117,7 +101,7 @@ def read_card(path: Path) -> OnnxCard:
     try:
         return OnnxCard.model_validate(values)
     except ValidationError as error:
-        mistakes = [_mistake(item["loc"], item["type"], item["msg"], item.get("input")) for item in error.errors()]
+        mistakes = [_mistake(item) for item in error.errors()]
         lines = "\n  ".join(mistakes)
         raise InputError(f"{path}: {len(mistakes)} mistake(s) in the card of a feature network\n  {lines}") from error
 
@@ -137,9 +121,8 @@ def starting_card(file: str, inputs: list[tuple[str, list[Any]]], outputs: list[
     """
     name, shape = next(iter(inputs), ("input", []))
     nhwc = len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
-    sides = (shape[1:3] if nhwc else shape[2:4]) if len(shape) == 4 else []
-    size = [side if isinstance(side, int) else 224 for side in sides] or [224, 224]
-    gray = len(shape) == 4 and shape[3 if nhwc else 1] == 1
+    channels, *sides = [shape[3], *shape[1:3]] if nhwc else [*shape[1:]] if len(shape) == 4 else [3, 224, 224]
+    size = [side if isinstance(side, int) else 224 for side in sides]
     logits = [found for found, _ in outputs if "logit" in found.lower()]
     rest = [found for found, _ in outputs if found not in logits]
     lines = [
@@ -148,7 +131,7 @@ def starting_card(file: str, inputs: list[tuple[str, list[Any]]], outputs: list[
         f"input: {name}  # the file has {_listed(inputs)}",
         f"size: {size[0] if size[0] == size[1] else size}  # height and width in pixels",
         f"layout: {'nhwc' if nhwc else 'nchw'}",
-        f"channels: {'gray' if gray else 'rgb'}  # rgb, bgr or gray",
+        f"channels: {'gray' if channels == 1 else 'rgb'}  # rgb, bgr or gray",
         "range: [0, 1]  # what black and white become before mean and std: [0, 1], [0, 255] or [-1, 1]",
         "mean: [0.485, 0.456, 0.406]  # torchvision's networks; [0, 0, 0] where nothing is subtracted",
         "std: [0.229, 0.224, 0.225]  # [1, 1, 1] where nothing is divided by",
@@ -165,16 +148,12 @@ def _listed(values: list[tuple[str, list[Any]]]) -> str:
     return ", ".join(f"{name} {' x '.join(str(side) for side in shape) or 'of no shape'}" for name, shape in values)
 
 
-def _mistake(location: tuple[int | str, ...], kind: str, message: str, found: Any) -> str:
-    key = ".".join(str(part) for part in location)
-    if kind == "extra_forbidden":
+def _mistake(item: Mapping[str, Any]) -> str:
+    key = ".".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
         known = [*OnnxCard.model_fields, *(f"outputs.{name}" for name in Outputs.model_fields)]
         return f"{key}: no such key; did you mean {nearest(key, known)!r}? There are {', '.join(known)}"
-    if kind == "missing":
+    if item["type"] == "missing":
         return f"{key}: missing"
-    message = message.removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}, found {found!r}"
-
-
-def _numbers(values: Three) -> str:
-    return f"({', '.join(f'{value:g}' for value in values)})"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}, found {item['input']!r}"

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from augment.core.files import sha256_bytes, sha256_file
 from augment.errors import FailedError, InputError, MissingError
-from smallgan.metrics.features.onnx_card import OnnxCard, find_card, named_file, read_card, starting_card
+from smallgan.metrics.features.onnx_card import CARD_SUFFIXES, OnnxCard, find_card, named_file, read_card, starting_card
 
 _ELEMENTS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _EXTERNAL = re.compile(rb"\n\x08location\x12([\x01-\x7f])")
@@ -34,13 +34,13 @@ class OnnxNet:
         """
         runtime = _onnxruntime()
         found, looked = find_card(path)
-        if found is None and path.suffix.lower() in (".yaml", ".yml"):
+        if found is None and path.suffix.lower() in CARD_SUFFIXES:
             raise InputError(f"{path}: no such card; name the card of an ONNX file, or the file with a card beside it")
-        self.card = read_card(found) if found else None
-        named = named_file(self.card, found) if self.card and found else path
+        card = read_card(found) if found else None
+        named = named_file(card, found) if card and found else path
         self.path = named if found == path else path
-        if self.card and self.card.file and named.resolve() != self.path.resolve():
-            raise InputError(f"{found}: its `file` is {self.card.file}, but it stands beside {path.name}; correct it")
+        if card and card.file and named.resolve() != self.path.resolve():
+            raise InputError(f"{found}: its `file` is {card.file}, but it stands beside {path.name}; correct it")
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such ONNX file; name it in {found or path} under `file`")
         self.sha256 = _hash(self.path)
@@ -48,7 +48,7 @@ class OnnxNet:
         self.device = torch.device("cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu")
         self.inputs = [(each.name, list(each.shape)) for each in self._session.get_inputs()]
         self.outputs = [(each.name, list(each.shape)) for each in self._session.get_outputs()]
-        if self.card is None:
+        if card is None:
             raise MissingError(
                 f"{path}: no card beside it (looked for {', '.join(each.name for each in looked)}), and an ONNX file "
                 f"does not say how images reach it. Save this as {looked[0].name} and correct it (kept elsewhere, with "
@@ -56,8 +56,8 @@ class OnnxNet:
                 f"{starting_card(self.path.name, self.inputs, self.outputs)}"
             )
         self._element = _ELEMENTS.get(self._session.get_inputs()[0].type)
-        self._batch = self._check(self.card, found or path)
-        features, logits = self(torch.zeros((1, *self.card.size, 3), dtype=torch.uint8))
+        self.card, self._batch = card, self._check(card, found or path)
+        features, logits = self(torch.zeros((1, *card.size, 3), dtype=torch.uint8))
         self.num_features, self.num_logits = features.shape[1], logits.shape[1]
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,6 @@ class OnnxNet:
 
         Raises InputError for images of another size under `resize: none`, FailedError when the network fails.
         """
-        assert self.card is not None
         images = _prepared(pixels.cpu(), self.card)
         if self._element is np.uint8:
             images = images.round().clamp(0, 255)
@@ -76,11 +75,10 @@ class OnnxNet:
         return torch.from_numpy(features), torch.from_numpy(logits)
 
     def _run(self, fed: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        assert self.card is not None
         count = len(fed)
         if self._batch and count < self._batch:  # the network takes whole batches only: repeat the last image
             fed = np.concatenate([fed, np.repeat(fed[-1:], self._batch - count, axis=0)])
-        wanted = [name for name in (self.card.outputs.features, self.card.outputs.logits) if name]
+        wanted = [name for _, name in self.card.outputs if name]
         try:
             given = self._session.run(wanted, {self.card.input: fed})
         except Exception as error:  # onnxruntime raises classes of its own, and RuntimeError
@@ -100,18 +98,17 @@ class OnnxNet:
     def _check(self, card: OnnxCard, origin: Path) -> int | None:
         """Return the input's fixed batch size, None where any will do. Raises InputError naming all that is wrong."""
         mistakes = []
-        names = [name for name, _ in self.outputs]
-        for key, name in (("features", card.outputs.features), ("logits", card.outputs.logits)):
+        names, shapes = [name for name, _ in self.outputs], dict(self.inputs)
+        for key, name in card.outputs:
             if name and name not in names:
                 mistakes.append(f"outputs.{key}: the file has no output {name!r}, but {', '.join(names)}")
-        shapes = dict(self.inputs)
         if card.input not in shapes:
             mistakes.append(f"input: the file has no input {card.input!r}, but {', '.join(shapes)}")
         elif len(shapes) > 1:
             mistakes.append(f"input: the file has {len(shapes)} inputs ({', '.join(shapes)}), needed images alone")
         shape = shapes.get(card.input, [])
-        kind = self._session.get_inputs()[0].type
         if self._element is None:
+            kind = self._session.get_inputs()[0].type
             mistakes.append(f"input: the file takes {kind}, needed one of {', '.join(_ELEMENTS)}")
         if self._element is np.uint8 and (card.range, card.mean, card.std) != ((0, 255), (0, 0, 0), (1, 1, 1)):
             mistakes.append("range: the file takes uint8, so needed range [0, 255] without mean and std")
@@ -135,10 +132,9 @@ def _prepared(pixels: Tensor, card: OnnxCard) -> Tensor:
     images = pixels.permute(0, 3, 1, 2).to(torch.float32)
     if images.shape[-2:] != (height, width):
         if card.resize == "none":
-            found = " x ".join(str(side) for side in images.shape[-2:])
             raise InputError(
-                f"an image of {found} pixels, but the card of {card.name} says `resize: none` and {height} x {width}; "
-                "resize the images, or let the card name a resize"
+                f"an image of {_by(images.shape[-2:])} pixels, but the card of {card.name} says `resize: none` and "
+                f"{height} x {width}; resize the images, or let the card name a resize"
             )
         images = F.interpolate(images, (height, width), mode=card.resize, align_corners=False, antialias=True)
         images = images.clamp_(0, 255)  # bicubic overshoots
@@ -154,24 +150,23 @@ def _prepared(pixels: Tensor, card: OnnxCard) -> Tensor:
 
 def _onnxruntime() -> Any:
     try:
-        import onnxruntime
+        import onnxruntime as runtime
     except ImportError as error:
         raise MissingError(
             "an ONNX file needs onnxruntime, which is not installed; install it with: pip install 'smallgan[onnx]'"
         ) from error
-    onnxruntime.disable_telemetry_events()  # its Windows builds report to their maker unless told not to
-    return onnxruntime
+    runtime.disable_telemetry_events()  # its Windows builds report to their maker unless told not to
+    return runtime
 
 
 def _open(runtime: Any, path: Path, device: torch.device) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-    providers = [each for each in wanted if each in runtime.get_available_providers()]
+    options.inter_op_num_threads, options.log_severity_level = 1, 3
+    wanted = {"CPUExecutionProvider"} | ({"CUDAExecutionProvider"} if device.type == "cuda" else set())
+    providers = [each for each in runtime.get_available_providers() if each in wanted]  # the fastest first
     try:
-        return runtime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])
+        return runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises classes of its own
         raise InputError(f"{path}: onnxruntime cannot open it ({_first(error)}); export it again") from error
 
@@ -182,9 +177,8 @@ def _hash(path: Path) -> str:
     Raises InputError for a file that is not there or not in the ONNX file's folder.
     """
     data = path.read_bytes()
-    beside = set()
-    for match in _EXTERNAL.finditer(data):
-        beside.add(data[match.end() : match.end() + match[1][0]].decode("utf-8", "replace"))
+    ends = [(match.end(), match[1][0]) for match in _EXTERNAL.finditer(data)]
+    beside = {data[end : end + length].decode("utf-8", "replace") for end, length in ends}
     digests = [sha256_bytes(data)]
     for name in sorted(beside):
         file = path.parent / name

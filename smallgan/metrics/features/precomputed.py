@@ -83,18 +83,8 @@ def precomputed_net(fake: Precomputed, real: Precomputed | None) -> FeatureNet:
     else:
         name, sha256 = f"{fake.network} (precomputed)", fake.weights_sha256 or "not known"
         note = f"precomputed features of {fake.path.name}: that {fake.network} made them is what the file says"
-    return FeatureNet(
-        name=name,
-        label=name,
-        sha256=sha256,
-        resize="not known",
-        precision="not known",
-        num_features=width,
-        num_logits=num_logits,
-        forward=_refuse,
-        device=torch.device("cpu"),
-        note=note,
-    )
+    unknown, cpu = "not known", torch.device("cpu")
+    return FeatureNet(name, name, sha256, unknown, unknown, width, num_logits, _refuse, cpu, note)
 
 
 def _matrix(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -1,6 +1,9 @@
-"""torchvision's ImageNet classifiers for 224 px."""
+"""torchvision's ImageNet classifiers."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +11,35 @@ from torch import Tensor, nn
 from smallgan.data.images import to_images
 from smallgan.metrics.features.inference import Tensors, resized
 
-_SIZE = 224
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _empty(make: Callable[..., nn.Module], **options: object) -> Any:
+    """Return a network of torchvision's; no time is spent on first values that are replaced at once."""
+    with torch.device("meta"):
+        return make(weights=None, **options)
+
+
+class TorchvisionInception(nn.Module):
+    """torchvision's Inception v3: 2048 average-pooled features, 1000 logits.
+
+    It gets images in [-1, 1]: that is what ImageNet normalisation followed by the network's own `transform_input` comes
+    to.
+    """
+
+    def __init__(self, tensors: Tensors) -> None:
+        super().__init__()
+        from torchvision.models import inception_v3
+
+        self.net = _empty(inception_v3, aux_logits=True, transform_input=False, init_weights=False)
+        self.net.load_state_dict(tensors, assign=True)
+        self.net.aux_logits, self.net.AuxLogits = False, None
+        self.head, self.net.fc = self.net.fc, nn.Identity()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Map uint8 B x H x W x 3 to features B x 2048 and logits B x 1000."""
+        features = self.net(resized(to_images(pixels), 299))
+        return features, self.head(features)
 
 
 class _ImageNet(nn.Module):
@@ -26,7 +56,7 @@ class _ImageNet(nn.Module):
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """Map uint8 B x H x W x 3 to what the network was trained on, B x 3 x 224 x 224."""
-        return resized(to_images(pixels), _SIZE) * self.scale + self.shift
+        return resized(to_images(pixels), 224) * self.scale + self.shift
 
 
 class ResNet50(_ImageNet):
@@ -36,8 +66,7 @@ class ResNet50(_ImageNet):
         super().__init__()
         from torchvision.models import resnet50
 
-        with torch.device("meta"):
-            self.net = resnet50(weights=None)
+        self.net = _empty(resnet50)
         self.net.load_state_dict(tensors, assign=True)
         self.head, self.net.fc = self.net.fc, nn.Identity()
 
@@ -54,8 +83,7 @@ class MobileNetV2(_ImageNet):
         super().__init__()
         from torchvision.models import mobilenet_v2
 
-        with torch.device("meta"):
-            net = mobilenet_v2(weights=None)
+        net = _empty(mobilenet_v2)
         net.load_state_dict(tensors, assign=True)
         self.body, self.head = net.features, net.classifier[1]
 
@@ -76,8 +104,7 @@ class SqueezeNet(_ImageNet):
         super().__init__()
         from torchvision.models import squeezenet1_1
 
-        with torch.device("meta"):
-            net = squeezenet1_1(weights=None)
+        net = _empty(squeezenet1_1)
         whole = any(name.startswith("classifier.") for name in tensors)
         (net if whole else net.features).load_state_dict(tensors, assign=True)
         self.body, self.head = net.features, net.classifier[1] if whole else None

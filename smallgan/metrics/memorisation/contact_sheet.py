@@ -7,7 +7,7 @@ one that is nearer still, above that one too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -59,19 +59,13 @@ def most_alike(fake: Vectors, original: Vectors, added: Vectors | None, most: in
     >>> [(one.fake, one.original, round(one.distance, 6), one.added, round(one.least, 6)) for one in found]
     [(1, 1, 4.5, 0, 0.5), (0, 1, 1.0, None, 1.0)]
     """
-    distances, rows = nearest(fake, original)
-    least, nearer = distances, np.zeros(len(distances), bool)
+    columns = [np.arange(len(fake)), *nearest(fake, original)[::-1]]
+    found = [Near(*values) for values in zip(*(each.tolist() for each in columns), strict=True)]
     if added is not None and len(added):
-        added_distances, added_rows = nearest(fake, added)
-        nearer = added_distances < distances
-        least = np.minimum(distances, added_distances)
-    found = []
-    for number in np.argsort(least, kind="stable")[:most]:
-        one = Near(int(number), int(rows[number]), float(distances[number]))
-        if nearer[number]:
-            one = Near(one.fake, one.original, one.distance, int(added_rows[number]), float(added_distances[number]))
-        found.append(one)
-    return found
+        for one, distance, row in zip(found, *(each.tolist() for each in nearest(fake, added)), strict=True):
+            if distance < one.distance:
+                found[one.fake] = replace(one, added=row, added_distance=distance)
+    return sorted(found, key=lambda one: one.least)[:most]
 
 
 def draw_sheet(
@@ -90,11 +84,8 @@ def draw_sheet(
         names.pop()
     blocks = [found[first : first + columns] for first in range(0, len(found), columns)]
     height = len(names) * (TILE + _GAP) + _LINE
-    canvas = Image.new(
-        "RGB",
-        (_NAMES_WIDTH + columns * (TILE + _GAP), len(blocks) * (height + _BLOCK_GAP) - _BLOCK_GAP),
-        (255, 255, 255),
-    )
+    size = _NAMES_WIDTH + columns * (TILE + _GAP), len(blocks) * (height + _BLOCK_GAP) - _BLOCK_GAP
+    canvas = Image.new("RGB", size, (255, 255, 255))
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT)
     for number, block in enumerate(blocks):
         top = number * (height + _BLOCK_GAP)

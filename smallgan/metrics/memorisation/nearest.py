@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import InputError
-from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
+from smallgan.metrics.distances import Vectors, square_blocks
 from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult, subsample_interval
 
 
@@ -27,18 +27,13 @@ def nearest(fake: Vectors, real: Vectors) -> tuple[NDArray[np.float64], NDArray[
         >>> distances.round(6).tolist(), rows.tolist()
         ([5.0, 1.0], [1, 1])
     """
-    center = mean_vector(real)
-    least = np.full(len(fake), np.inf)
-    which = np.zeros(len(fake), np.intp)
-    for rows in row_blocks(len(fake)):
-        points = np.asarray(fake[rows], np.float64) - center
-        for columns in row_blocks(len(real)):
-            squares = squares_between(points, np.asarray(real[columns], np.float64) - center)
-            column = squares.argmin(axis=1)
-            found = squares[np.arange(len(squares)), column]
-            is_less = found < least[rows]
-            least[rows][is_less] = found[is_less]
-            which[rows][is_less] = columns.start + column[is_less]
+    least, which = np.full(len(fake), np.inf), np.zeros(len(fake), np.intp)
+    for rows, columns, squares in square_blocks(fake, real):
+        column = squares.argmin(axis=1)
+        found = squares[np.arange(len(squares)), column]
+        is_less = found < least[rows]
+        least[rows][is_less] = found[is_less]
+        which[rows][is_less] = columns.start + column[is_less]
     return np.sqrt(least), which
 
 
@@ -53,8 +48,7 @@ def nearest_within(x: Vectors) -> NDArray[np.float64]:
     >>> nearest_within(np.array([[0.0], [1.0], [5.0]])).tolist()
     [1.0, 1.0, 4.0]
     """
-    distances: NDArray[np.float64] = np.sqrt(kth_square_within(x, 1))
-    return distances
+    return np.asarray(np.sqrt(kth_square_within(x, 1)))
 
 
 def kth_square_within(x: Vectors, k: int) -> NDArray[np.float64]:
@@ -69,30 +63,23 @@ def kth_square_within(x: Vectors, k: int) -> NDArray[np.float64]:
     """
     if len(x) <= k:
         raise InputError(f"a {k}-th nearest other image needs {k + 1} images, found {len(x)}; give more images")
-    center = mean_vector(x)
-    result = np.empty(len(x))
-    for rows in row_blocks(len(x)):
-        points = np.asarray(x[rows], np.float64) - center
-        least = np.full((len(points), k), np.inf)
-        for columns in row_blocks(len(x)):
-            squares = squares_between(points, np.asarray(x[columns], np.float64) - center)
-            if columns == rows:
-                np.fill_diagonal(squares, np.inf)
-            candidates = np.concatenate([least, squares], axis=1)
-            least = np.partition(candidates, k - 1, axis=1)[:, :k]
-        result[rows] = least.max(axis=1)
-    return result
+    least = np.full((len(x), k), np.inf)
+    for rows, columns, squares in square_blocks(x, x):
+        if columns == rows:
+            np.fill_diagonal(squares, np.inf)
+        candidates = np.concatenate([least[rows], squares], axis=1)
+        least[rows] = np.partition(candidates, k - 1, axis=1)[:, :k]
+    return np.asarray(least.max(axis=1))
 
 
 def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `nn`: the mean distance of fakes to their nearest reals."""
+    """Mean distance to the nearest real."""
     distances = nearest_distance(*inputs.pair)
     parts = {"median": float(np.median(distances)), "smallest": float(distances.min())}
     value = float(distances.mean())
-    interval = subsample_interval(
-        value, lambda fake, real: float(nearest_distance(fake, real).mean()), inputs.pair, options, 1
-    )
-    return MetricResult(value, parts=parts, interval=interval and (max(0.0, interval[0]), interval[1]))
+    interval = subsample_interval(value, lambda *pair: float(nearest_distance(*pair).mean()), inputs.pair, options, 1)
+    interval = interval and (max(0.0, interval[0]), interval[1])
+    return MetricResult(value, "mean Euclidean distance to the nearest real", parts=parts, interval=interval)
 
 
 def checks() -> list[Case]:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from augment.errors import InputError, UsageError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from smallgan.metrics.features.extract import Features
 
 _MOST_TILES = 40
+Target = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Pictures:
     """The images behind features, in their order."""
 
     names: Sequence[str]
-    pixels_of: Callable[[int], Pixels]
+    pixels_of: Callable[[int], Pixels] | None
+    """None where there are features alone."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,7 @@ class Row:
 
 
 def rows_of(
-    fake: Features,
-    names: Sequence[str],
-    real: Features | None,
-    real_names: Sequence[str],
-    target: tuple[int, ...] | None,
+    fake: Features, names: Sequence[str], real: Features | None, real_names: Sequence[str], target: Target
 ) -> list[Row]:
     """Return a row for each fake, in order.
 
@@ -81,11 +79,9 @@ def as_csv(rows: Sequence[Row]) -> str:
     """Return the rows as CSV with a header; what is not known is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    header = list(Row.__dataclass_fields__)
-    writer.writerow(header)
-    for row in rows:
-        cells = [getattr(row, name) for name in header]
-        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else "" if cell is None else cell for cell in cells])
+    writer.writerow(Row.__dataclass_fields__)
+    for row in rows:  # csv writes None as an empty cell
+        writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in astuple(row)])
     return text.getvalue()
 
 
@@ -94,7 +90,7 @@ def worst_sheet(fake: Features, fakes: Pictures, real: Features | None, reals: P
 
     Raises UsageError when there are no reals.
     """
-    if real is None or reals is None:
+    if real is None or reals is None or not fakes.pixels_of or not reals.pixels_of:
         raise UsageError("--worst: shows fakes beside their nearest reals, and there are none; name some with --real")
     found = most_alike(fake.features, real.features, None, _MOST_TILES)
     return draw_sheet(found, fakes.pixels_of, reals.pixels_of, reals.pixels_of)

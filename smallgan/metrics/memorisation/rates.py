@@ -98,24 +98,28 @@ def leak_rate(fake: Vectors, original: Vectors, augmented: Vectors) -> float:
 
 
 def measure_copies(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `copies`."""
-    threshold = near_threshold(inputs.pair[1])
-    return _rate(copy_rate(*inputs.pair), threshold, copy_rate, inputs, options)
+    """Share of fakes that are copies of a real; `expected` for new images; 199 different reals for their 1 % point."""
+    return _rate(copy_rate(*inputs.pair), near_threshold(inputs.pair[1]), copy_rate, "real", inputs, options)
 
 
 def measure_repeats(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `repeats`. Raises UsageError for a single fake."""
+    """Share of fakes that repeat another fake; `expected` for new images; 199 different reals for their 1 % point."""
+
+    def rate(fake: Vectors, real: Vectors) -> float:
+        return repeat_rate(fake, near_threshold(real))
+
     threshold = near_threshold(inputs.pair[1])
     value = repeat_rate(inputs.pair[0], threshold)
     if math.isnan(value):
         raise UsageError("--metrics repeats: one image has no other to repeat; give at least two")
-    return _rate(value, threshold, lambda fake, real: repeat_rate(fake, near_threshold(real)), inputs, options)
+    return _rate(value, threshold, rate, "fake", inputs, options)
 
 
 def _rate(
     value: float,
     threshold: Threshold,
-    rate: Callable[[Vectors, Vectors], float],
+    rate: Callable[..., float],
+    to: str,
     inputs: MetricInputs,
     options: MetricOptions,
 ) -> MetricResult:
@@ -126,6 +130,7 @@ def _rate(
     )
     return MetricResult(
         value,
+        f"nearer to a {to} than 1 % of reals are to each other",
         parts={"expected": threshold.expected, "threshold": threshold.distance},
         notes=(note,) if num_real < _REALS_FOR_A_PAIR - 1 else (),
         interval=share_interval(value, rate, inputs.pair, options, 6),
@@ -133,7 +138,7 @@ def _rate(
 
 
 def measure_leak(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Return the metric `leak`."""
+    """Share of fakes nearer to an augmented than to any original image (`--augmented SET`)."""
     assert inputs.augmented is not None
     fake, real = inputs.pair
     augmented = inputs.augmented.features
@@ -146,10 +151,10 @@ def measure_leak(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     )
     return MetricResult(
         value,
+        f"nearer to one of {len(augmented)} augmented images ({digest}) than to any original",
         parts={"num_augmented": float(len(augmented))},
         notes=(note,) if len(augmented) != len(real) else (),
         interval=share_interval(value, leak_rate, (fake, real, augmented), options, 1),
-        estimator=f"nearer to one of {len(augmented)} augmented images ({digest}) than to any original",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from augment.core.files import make_folder, write_bytes, write_json
 from augment.errors import InputError
 from augment.imaging.codec import Pixels, encode_png
 from smallgan.core.run_dir import RunDir
-from smallgan.metrics.distances import Vectors
 from smallgan.metrics.features.extract import FeatureNet, extract
 from smallgan.metrics.features.image_sets import sample_features
 from smallgan.metrics.memorisation.contact_sheet import Near, draw_sheet, most_alike
@@ -62,9 +62,11 @@ def write_nearest(
     originals = sample_features(trained_on.originals, net, "features of originals").features
     added = extract(trained_on.added, net).features if len(trained_on.added) else None
     found = most_alike(extract(samples, net).features, originals, added, _SHOWN)
-    picture = draw_sheet(
-        found, samples.__getitem__, trained_on.originals.__getitem__, trained_on.added.__getitem__, _COLUMNS
-    )
+    originals_of, added_of = trained_on.originals.__getitem__, trained_on.added.__getitem__
+    picture = draw_sheet(found, samples.__getitem__, originals_of, added_of, _COLUMNS)
+    copy_distance = None
+    with suppress(InputError):  # too few originals to say what a copy is
+        copy_distance = _short(near_threshold(originals).distance)
     facts = SheetFacts(
         step=model.step,
         seed=seed,
@@ -73,7 +75,7 @@ def write_nearest(
         num_fake=num_fake,
         num_originals=len(trained_on.originals),
         num_added=len(trained_on.added),
-        copy_distance=_copy_distance(originals),
+        copy_distance=copy_distance,
         nearest=tuple(_row(one, trained_on) for one in found),
     )
     path = sheet_of(run, model.step, seed)
@@ -81,14 +83,6 @@ def write_nearest(
     write_json(path.with_name(FACTS), facts.model_dump(by_alias=True))
     write_bytes(path, encode_png(picture))
     return path
-
-
-def _copy_distance(originals: Vectors) -> float | None:
-    """Return the distance below which the metric "copies" counts a fake as one, None with too few originals."""
-    try:
-        return _short(near_threshold(originals).distance)
-    except InputError:
-        return None
 
 
 def _row(one: Near, trained_on: TrainingImages) -> Neighbour:

@@ -5,17 +5,13 @@ Torch- and numpy-free.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 PICTURE, FACTS = "worst.png", "worst.json"
 """The sheet, and the file beside it."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Neighbour(_Part):
+class Neighbour(BaseModel, frozen=True):
     """A fake and the training image nearest to it."""
 
     sample: int
@@ -33,7 +29,7 @@ class Neighbour(_Part):
         return self.distance if self.added_distance is None else self.added_distance
 
 
-class SheetFacts(_Part):
+class SheetFacts(BaseModel, frozen=True):
     """The sheet of a run in numbers."""
 
     step: int

@@ -41,23 +41,23 @@ def test_groups_are_the_same_each_time_shuffled_and_of_one_size():
 def test_halves_give_the_variance_of_a_mean_too():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=200), rng.normal(size=100)
-    found = subsampled(lambda rows: x[rows[0]].mean() - y[rows[1]].mean(), [200, 100], 0)
+    found = subsampled(lambda some, other: some.mean() - other.mean(), [x, y], 0)
     assert found.variance == pytest.approx(1 / 200 + 1 / 100, rel=0.6)
     large = rng.normal(size=20_000)
-    found = subsampled(lambda rows: large[rows[0]].mean(), [20_000], 0)
+    found = subsampled(np.mean, [large], 0)
     assert found.variance == pytest.approx(1 / 20_000, rel=0.6)
 
 
 def test_no_image_is_drawn_twice():
     seen = []
-    subsampled(lambda rows: seen.append(len(set(rows[0])) == len(rows[0]) == 20) or 0.0, [41], 0)
+    subsampled(lambda rows: seen.append(len(set(rows)) == len(rows) == 20) or 0.0, [np.arange(41.0)], 0)
     assert len(seen) > 30
     assert all(seen)
 
 
 def test_halves_that_are_too_few_have_no_spread():
-    assert subsampled(lambda _rows: 0.0, [7, 100], 0, least=4) is None
-    assert subsampled(lambda _rows: 0.0, [4, 100], 0, least=1) is None
+    assert subsampled(lambda *_sets: 0.0, [np.zeros(7), np.zeros(100)], 0, least=4) is None
+    assert subsampled(lambda *_sets: 0.0, [np.zeros(4), np.zeros(100)], 0, least=1) is None
 
 
 def test_spreads_add_with_welchs_degrees_of_freedom():

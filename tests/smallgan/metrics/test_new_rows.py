@@ -18,13 +18,13 @@ from smallgan.tables.feature_networks import FEATURE_NETWORKS, FeatureNetworkSpe
 from smallgan.tables.metrics import METRICS, MetricSpec, headline_metrics, metrics_help, metrics_table, selection_metric
 
 
-def gap(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
-    """Return the distance of the means."""
+def measure_gap(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
+    """Distance of the means."""
     fake, real = inputs.pair
-    return MetricResult(float(np.linalg.norm(fake.mean(axis=0) - real.mean(axis=0))), parts={"num": 2.0})
+    return MetricResult(float(np.linalg.norm(fake.mean(axis=0) - real.mean(axis=0))), "Euclidean", parts={"num": 2.0})
 
 
-def gap_checks() -> list[Case]:
+def checks_gap() -> list[Case]:
     """Return one case that is right and one that is wrong."""
     return [Case("right", 1.0, lambda: 1.0), Case("wrong", 1.0, lambda: 2.0)]
 
@@ -48,16 +48,13 @@ def toy_metric():
         MetricSpec(
             name="gap",
             title="mean gap",
-            estimator="Euclidean",
-            about="distance of the means",
             num_images="1",
             better="lower",
             range=(0.0, 100.0),
             headline_rank=0,
             parts={"num": "number"},
             note="read it so",
-            compute=f"{__name__}:gap",
-            checks=f"{__name__}:gap_checks",
+            compute=f"{__name__}:measure_gap",
         )
     )
     yield
@@ -99,7 +96,7 @@ def test_a_new_metric_is_scored_shown_checked_and_listed(tmp_path):
     assert [check.passed for check in run_checks() if check.metric == "gap"] == [True, False]
     assert run("--check").exit_code == 1
     assert "gap" in metrics_help()
-    assert "| `gap` | distance of the means | 0 to 100, lower is better | 1 |" in metrics_table()
+    assert "| `gap` | Distance of the means. | 0 to 100, lower is better | 1 |" in metrics_table()
     assert headline_metrics()[:2] == ("gap", "kmmd")
 
 
@@ -115,5 +112,5 @@ def test_a_new_feature_network_scores_images(tiny_set):
 
 def test_one_metric_selects_the_checkpoint_and_every_function_is_there():
     assert selection_metric().name == "kmmd"
-    assert all(callable(load(path)) for row in METRICS for path in (row.compute, row.checks) if path)
+    assert all(callable(load(path)) for row in METRICS for path in (row.compute, row.checks))
     assert all(callable(load(row.build)) for row in FEATURE_NETWORKS)

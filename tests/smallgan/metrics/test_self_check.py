@@ -17,8 +17,8 @@ def test_every_metric_is_checked_and_right():
 
 
 def test_a_wrong_metric_and_one_that_raises_are_told(monkeypatch):
-    right = kid.pair_sums
-    monkeypatch.setattr(kid, "pair_sums", lambda fake, real, kernel: right(fake, real * 1.001, kernel))
+    right = kid.cubic
+    monkeypatch.setattr(kid, "cubic", lambda width: right(width * 1.001))
     assert {check.metric for check in self_check.run_checks() if not check.passed} == {"kid"}
 
     def broken(*_args, **_kwargs):
@@ -42,7 +42,7 @@ def test_check_prints_a_verdict_for_each_and_ends_with_1_when_one_fails(monkeypa
     assert good.stdout.count("pass  ") == len(self_check.run_checks())
     assert "checks passed" in good.stdout
     assert all(each["passed"] for each in json.loads(run("--check", "--json").stdout))
-    monkeypatch.setattr(kid, "pair_sums", lambda *_args: 1 / 0)
+    monkeypatch.setattr(kid, "cubic", lambda _width: 1 / 0)
     bad = run("--check")
     assert bad.exit_code != 0
     assert "FAIL  kid" in bad.stdout
