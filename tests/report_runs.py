@@ -18,6 +18,9 @@ from smallgan.cli.report import register
 FEATURES = "smallgan-features"
 
 
+NOT_HELD_OUT = " Nothing is held out, so copies of the training images would score as well."
+
+
 def make_run(
     folder: Path,
     policy: str = "hflip",

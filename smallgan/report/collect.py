@@ -13,7 +13,7 @@ from smallgan.report.columns import Column
 from smallgan.report.datasets import datasets_of
 from smallgan.report.groups import Grouping, group_runs, started_runs
 from smallgan.report.pictures import sizes_for
-from smallgan.report.ranking import MetricRanking, headline, rank_metric
+from smallgan.report.ranking import MetricRanking, headline, rank_metric, with_copies
 from smallgan.report.runs import MAX_SNAPSHOTS, Run, read_run, readable, unique_names
 from smallgan.tables.metrics import METRICS
 
@@ -119,7 +119,8 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
         known = ", ".join(dict.fromkeys(column.metric for column in columns)) or "none at all"
         raise InputError(f"--metric {metric}: no run has such a score; there are {known}")
     grouping = group_runs(runs, read_from, reference=reference)
-    rankings = tuple(rank_metric(runs, column, index, grouping.groups) for index, column in enumerate(columns))
+    ranked = [rank_metric(runs, column, index, grouping.groups) for index, column in enumerate(columns)]
+    rankings = with_copies(ranked, columns)
     return Report(
         grouping.groups,
         grouping.studies,

@@ -1,5 +1,6 @@
 """Rankings -> sentences: which differences are significant, how large they are, and what the study could detect."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ def conclusion_phrase(ranking: MetricRanking, one: Difference | None) -> str:
     if not one.is_significant:
         return "not significant"
     word = one.conclusion if ranking.better is None else "better" if one.conclusion == ranking.better else "worse"
+    if word == "better" and one.copies_rise:
+        return f"{one.conclusion}, but it copies more"
     return f"{word} (few seeds)" if one.has_few_seeds else word
 
 
@@ -93,6 +96,9 @@ def _verdict(report: Report, ranking: MetricRanking) -> Verdict:
     significant = [one for one in ranking.tested if one.is_significant]
     seeds = _seeds(significant or ranking.tested)
     sentence = _sentence(ranking, significant, reference, report.nouns, seeds)
+    runs = [report.runs[number] for group in report.groups for number in group.runs]
+    if not any(run.data.get("holdout") for run in runs):
+        sentence += " Nothing is held out, so copies of the training images would score as well."
     return Verdict(sentence, (*_details(ranking, significant, reference), *caveats))
 
 
@@ -121,10 +127,14 @@ def _sentence(ranking: MetricRanking, significant: Sequence[Difference], referen
         which = f"{policies[0]} and" if len(policies) == 1 else f"any of the {len(policies)} {nouns} and"
         return f"No significant difference in {ranking.label} between {which} the reference {reference} ({seeds})."
     parts: list[str] = []
-    for direction, verb in (("lower", "lower"), ("higher", "raise")):
-        same = [one for one in significant if one.conclusion == direction]
+    for (direction, verb), copying in itertools.product((("lower", "lower"), ("higher", "raise")), (False, True)):
+        is_better = direction == ranking.better
+        same = [
+            one for one in significant if one.conclusion == direction and (one.copies_rise and is_better) == copying
+        ]
         if same:
-            effect = "" if ranking.better is None else " (better)" if direction == ranking.better else " (worse)"
+            effect = "" if ranking.better is None else " (better)" if is_better else " (worse)"
+            effect = " (not called better, as copies of training images rise)" if copying else effect
             verb = f"{verb}s" if len(same) == 1 else verb
             parts.append(f"{_names(same)} {verb} {'it' if parts else ranking.label} by {_sizes(same)}{effect}")
     start = "Preliminary: " if any(one.has_few_seeds for one in significant) else ""

@@ -12,6 +12,9 @@ from smallgan.report.runs import Run
 from smallgan.report.verdict import Difference, Interval, compare_to_reference, mean_interval
 from smallgan.tables.metrics import METRICS, headline_metrics
 
+COPIES = "copies"
+"""The metric that tells whether a lower distance was bought by copying."""
+
 
 @dataclass(frozen=True)
 class MetricRanking:
@@ -74,6 +77,7 @@ class MetricRanking:
             "min_detectable_difference": one and one.min_detectable,
             "conclusion": one.conclusion if one else "reference",
             "has_few_seeds": one and one.has_few_seeds,
+            "copies_rise": one and one.copies_rise,
         }
 
 
@@ -86,6 +90,28 @@ def headline(rankings: Sequence[MetricRanking], metric: str | None = None) -> tu
     chosen = metric or next((name for name in (*headline_metrics(), *scored) if name in scored), None)
     of_metric = tuple(one for one in rankings if one.metric == chosen)
     return tuple(one for one in of_metric if len(one.order) > 1) or of_metric
+
+
+def with_copies(rankings: Sequence[MetricRanking], columns: Sequence[Column]) -> tuple[MetricRanking, ...]:
+    """Return the rankings with the policies marked that raise the copy rate of the same dataset.
+
+    A rise counts when it is significant, or when it cannot be tested, as with one seed.
+    """
+    marked = []
+    for ranking in rankings:
+        dataset = columns[ranking.column].dataset
+        rising = {
+            index
+            for other in rankings
+            if other.metric == COPIES != ranking.metric and columns[other.column].dataset == dataset
+            for index, one in enumerate(other.differences)
+            if one and (one.conclusion == "higher" or (one.conclusion == "not tested" and (one.mean or 0.0) > 0))
+        }
+        differences = (
+            one and replace(one, copies_rise=index in rising) for index, one in enumerate(ranking.differences)
+        )
+        marked.append(replace(ranking, differences=tuple(differences)))
+    return tuple(marked)
 
 
 def rank_metric(runs: Sequence[Run], column: Column, index: int, groups: Sequence[Group]) -> MetricRanking:

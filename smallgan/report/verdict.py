@@ -49,6 +49,8 @@ class Difference:
     conclusion: Conclusion = "not tested"
     why: str = ""
     """Why it was not tested, as a clause."""
+    copies_rise: bool = False
+    """Whether copies of training images rise with the policy: then it is never called better."""
 
     @property
     def has_few_seeds(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import report_runs as made
 from html_page import Page
+from report_runs import NOT_HELD_OUT
 
 from smallgan.report import collect, find_runs, render
 from smallgan.report.datasets import datasets_of
@@ -58,7 +59,7 @@ def test_each_dataset_has_its_own_reference_and_verdict(study):
     assert faces.sentence.startswith("Preliminary: faces APGC lowers KMMD (smallgan-features) on faces by")
     assert cats.sentence == (
         "No significant difference in KMMD (smallgan-features) on cats between cats APGC and the reference cats BSA "
-        "(3 seeds)."
+        f"(3 seeds).{NOT_HELD_OUT}"
     )
 
 
