@@ -1,7 +1,5 @@
 """`smallgan weights`: list, fetch, verify and import pretrained weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

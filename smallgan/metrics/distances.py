@@ -1,7 +1,5 @@
 """Squared Euclidean distances between two sets of feature vectors, in float64 and block by block."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -9,8 +9,6 @@ centred features themselves where there are fewer images than features, else the
 FID falls as sets grow (a covariance of F x F numbers needs many images): compare at equal numbers only.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

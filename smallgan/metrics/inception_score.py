@@ -1,7 +1,5 @@
 """Inception Score (Salimans et al. 2016, arXiv:1606.03498, section 4), and the two entropies that it is made of."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -5,8 +5,6 @@ al. 2012, JMLR 13, equations 3 and 5). Kept apart by groups of images, the same 
 one group too, and so the block jackknife of `smallgan.metrics.intervals` for nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

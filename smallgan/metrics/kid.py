@@ -8,8 +8,6 @@ Its mean does not depend on the number of images, which makes it the first choic
 chance when both sets are from one source.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from augment.errors import InputError

@@ -6,8 +6,6 @@ the code published with it; the estimators are those of Gretton et al. 2012 (JML
 two of them, and never share a column with this one.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -5,8 +5,6 @@ image enters: shrinking the codes, or scaling codes and the layers that read the
 picture, and it falls as the batch grows. It is here to be compared with the posters' tables, always with its batch.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

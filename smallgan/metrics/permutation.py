@@ -9,8 +9,6 @@ with other seeds are two different sources: with enough images the test finds th
 several runs of each.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import comb
 

@@ -7,8 +7,6 @@ fakes'.
 The steps are 1 / n, and balls grow as sets shrink: few images give high values. Repeated images have balls of radius 0.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from augment.errors import InputError

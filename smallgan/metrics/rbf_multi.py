@@ -5,8 +5,6 @@ distance is that of the widely copied transfer-learning codes, and of the adapta
 is not that of `kmmd`: no root, five kernels, and a bandwidth that the fakes move too.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A folder, a mixed dataset or a run against real images: from paths to scores."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Scores as `smallgan score` prints them: a table, two sets side by side, or JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict

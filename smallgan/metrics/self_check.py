@@ -4,8 +4,6 @@ The cases stand beside each metric. No expected answer was computed by the code 
 borders of blocks, so that sums over blocks are checked too.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

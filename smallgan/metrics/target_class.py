@@ -6,8 +6,6 @@ named, the one that the network gives most reals. Classes that it confuses with 
 gives to at least 5 % of the reals, or the ones that are named.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

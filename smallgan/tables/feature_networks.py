@@ -4,8 +4,6 @@ The card holds title, origin and hash. To add a network, write its module in `sm
 row here. Torch-free.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from augment.core.table import Table

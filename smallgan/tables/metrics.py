@@ -3,8 +3,6 @@
 To add a metric, write its file in `smallgan.metrics` and a row here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf

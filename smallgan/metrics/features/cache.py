@@ -3,8 +3,6 @@
 An entry is a file of safetensors behind the sha256 of its bytes. What does not match its hash is made again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from contextlib import suppress

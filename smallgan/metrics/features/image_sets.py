@@ -1,7 +1,5 @@
 """From a set of images on disk to its features: hashed, looked up in the cache, else checked, extracted and kept."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from augment.checks.inspect import check, valid_subset

@@ -1,7 +1,5 @@
 """The Inception v3 of the published scores."""
 
-from __future__ import annotations
-
 import io
 
 import torch

@@ -1,7 +1,5 @@
 """What all feature networks share: resize, folded batch norms, bfloat16."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """The card beside an ONNX file: what the file cannot say about how images reach the network. Torch-free."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal

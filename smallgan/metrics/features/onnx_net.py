@@ -1,7 +1,5 @@
 """The user's own feature network: any ONNX file with a card (`onnx_card`), run by onnxruntime."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

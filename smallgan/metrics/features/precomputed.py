@@ -4,8 +4,6 @@ Optional are `network` and `weights_sha256`, texts that say what made them: only
 network can be compared. Where `network` is missing, scores say that it is not known, and compare with nothing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import zipfile
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The feature network that ships with smallgan."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from smallgan.data.images import to_images

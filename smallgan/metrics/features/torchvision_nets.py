@@ -1,7 +1,5 @@
 """torchvision's ImageNet classifiers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -4,8 +4,6 @@ Each fake stands above the original nearest to it in a network's features and, w
 one that is nearer still, above that one too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 

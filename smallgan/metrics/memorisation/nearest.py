@@ -3,8 +3,6 @@
 Distances come from blocks, so memory does not grow with the product of the numbers of images.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

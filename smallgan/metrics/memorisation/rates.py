@@ -14,8 +14,6 @@ of such distances; a share and its worst images say more to somebody with fifty 
 A network that ignores mirroring calls mirrored copies copies too, and one that ignores colour recoloured ones.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The memorisation sheet of a run: its fakes nearest to the images it was trained on, beside them, as a file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
