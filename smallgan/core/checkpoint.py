@@ -77,10 +77,10 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Return the JSON part of a checkpoint. Raises InputError."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+            raise ValueError("it is not the state of a checkpoint")
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder / STATE, str(error)) from error
-    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
-        raise _damaged(folder / STATE, "it is not the state of a checkpoint")
     return state
 
 

@@ -13,8 +13,8 @@ from augment.core.files import make_folder, output_errors
 from augment.errors import InputError, UsageError
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
-from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs
-from smallgan.core.study_dir import StudyDir, claim_study
+from smallgan.core.run_dir import RunDir, check_out, claim_run, next_run, numbered_runs
+from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.features.extract import extract, feature_net
 from smallgan.metrics.run_scorer import default_num_fake
 from smallgan.sampling.latents import sample_pixels
@@ -56,7 +56,7 @@ def open_study(
     with output_errors(root), lock:  # the tasks of a SLURM array start at once, and share one study
         study = find_study(recipe, out=out, new=new, root=root)
         if out is None and not study.exists():
-            study = claim_study(root, recipe.name)
+            study = StudyDir(claim_run(root, recipe.name).path)
         jobs = planned(recipe, study, smoke=smoke)
         for job in jobs:
             if job.needs is None or RunDir(job.needs).exists():

@@ -15,7 +15,7 @@ from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, default_precision, describe_device, float32_math
 from smallgan.core.run_dir import RunDir, claim_run
-from smallgan.core.run_log import TensorBoard, logged, write_environment
+from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
 from smallgan.metrics.features.extract import feature_net
 from smallgan.metrics.run_scorer import RunScorer
@@ -76,7 +76,7 @@ def train(
         write_bytes(run.mix, encode_png(data.preview))
         for line in said:
             log(line)
-        with TensorBoard(run) as record:
+        with tensorboard(run) as record:
             evaluator = _evaluator(recipe, run, data, chosen, log)
             hooks = Hooks(log, evaluator, stop_requested, record, advance)
             with float32_math(str(recipe.train.precision)):
