@@ -59,34 +59,14 @@ def sample(
 
     Example: smallgan sample runs/00000-train --seeds 0-35
     """
+    options = dict(locals())  # but for --json they are the fields of a Request
+    del options["json_output"]
     import json
 
     from smallgan.sampling.sample import Request
     from smallgan.sampling.sample import sample as carry_out
 
-    result = carry_out(
-        Request(
-            model=model,
-            count=count,
-            seed=seed,
-            seeds=seeds,
-            label=label,
-            truncation=truncation,
-            around_codes=around_codes,
-            prior=prior,
-            latents=latents,
-            labels=labels,
-            raw=raw,
-            interpolate=interpolate,
-            codes=codes,
-            frames=frames,
-            reconstruct=reconstruct,
-            out=out,
-            grid_only=grid_only,
-            checkpoint=checkpoint,
-            device=device,
-        )
-    )
+    result = carry_out(Request(**options))
     if json_output:
         typer.echo(json.dumps(result, indent=2))
         return

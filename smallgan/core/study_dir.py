@@ -90,8 +90,8 @@ class StudyDir:
             found = error.errors()[0]
             reason = ": ".join([*map(str, found["loc"]), found["msg"]])
             raise InputError(
-                f"{self.trials_file}: not the trials of a study ({reason}); the same `smallgan run` command writes them "
-                "again"
+                f"{self.trials_file}: not the trials of a study ({reason}); the same `smallgan run` command writes "
+                "them again"
             ) from error
         return sorted(trials, key=lambda trial: trial.index)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -81,7 +80,9 @@ def load_model(
     folder, run, notes = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
     try:
-        generator = _architecture(state)
+        name = str(state["model"])
+        builder = MODELS[name].load if name in MODELS else METHODS[name].load
+        generator = load(str(builder))(state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))
         step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
         around_codes = state.get("around_codes")
@@ -99,13 +100,6 @@ def load_codes(model: Model) -> NDArray[np.float32]:
     if "weight" not in codes:
         raise UsageError(f"{model.path}: no codes of training images in it; BSA and APGC runs have some")
     return codes["weight"].numpy()
-
-
-def _architecture(state: Mapping[str, Any]) -> nn.Module:
-    name = str(state["model"])
-    builder = MODELS[name].load if name in MODELS else METHODS[name].load
-    network: nn.Module = load(str(builder))(state)
-    return network
 
 
 def _ready(generator: object, device: torch.device) -> Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +22,7 @@ GRID_LIMIT = 100
 STRIP_TILES = 8
 PAIR_GAP = 8
 """Pixels between two pairs of original and reconstruction; within a pair there are none."""
-_GIF_SECONDS_PER_FRAME = 0.05
+_GIF_MILLISECONDS_PER_FRAME = 50
 
 Advance = Callable[[int], None]
 
@@ -41,14 +41,9 @@ def write_samples(
     Raises OutputError.
     """
     make_folder(folder)
-    files: list[Path] = []
-    tiles: list[Pixels] = []
-    for number, pixels in enumerate(generate(model, inputs)):
-        if singles:
-            files.append(_write(folder / names[number], pixels))
-        if len(tiles) < GRID_LIMIT:
-            tiles.append(pixels)
-        advance(number + 1)
+    files = [folder / name for name in names] if singles else []
+    written = _written(model, inputs, files, advance)
+    tiles = [pixels for number, pixels in enumerate(written) if number < GRID_LIMIT]
     return [_write(folder / "grid.png", grid(tiles)), *files]
 
 
@@ -75,7 +70,10 @@ def write_interpolation(
     strip = _write(folder / "strip.png", grid(rows, columns=STRIP_TILES))
     way = interpolate(np.concatenate([ends.z, ends.z[:1]]), frames, straight=straight)[:-1]
     movie = folder / "loop.gif"
-    write_bytes(movie, _gif(list(generate(model, _along(way, ends, truncation)))))
+    first, *others = map(Image.fromarray, generate(model, _along(way, ends, truncation)))
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=_GIF_MILLISECONDS_PER_FRAME, loop=0)
+    write_bytes(movie, buffer.getvalue())
     advance(len(ends.z))
     return [strip, movie]
 
@@ -96,18 +94,18 @@ def write_reconstructions(
     there is none. Raises OutputError.
     """
     make_folder(folder)
-    files: list[Path] = []
+    count = len(codes.z)
+    files = [folder / f"code-{number:05d}.png" for number in range(count)] if singles else []
     tiles: list[Pixels] = []
     differences: list[float | None] = []
-    for number, pixels in enumerate(generate(model, codes)):
+    for number, pixels in enumerate(_written(model, codes, files, advance)):
         original = originals.pixels.get(number)
-        differences.append(None if original is None else _difference(original, pixels))
+        differences.append(None if original is None else float(np.abs(original.astype(np.int16) - pixels).mean()))
         above = np.full_like(pixels, 255) if original is None else original
         tiles.append(np.concatenate([above, pixels]) if originals.pixels else pixels)
-        if singles:
-            files.append(_write(folder / f"code-{number:05d}.png", pixels))
-        advance(number + 1)
-    sheet = grid(tiles, columns=_columns(len(tiles)), gap=PAIR_GAP if originals.pixels else 2)
+    # Pairs in a row: five of a small set, else ten or what makes the sheet square
+    columns = min(count, 5) if count <= 25 else max(10, round((2 * count) ** 0.5))
+    sheet = grid(tiles, columns=columns, gap=PAIR_GAP if originals.pixels else 2)
     return [_write(folder / "grid.png", sheet), *files], differences
 
 
@@ -117,24 +115,15 @@ def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> 
     return Inputs(z, None if ends.labels is None else np.full(len(z), ends.labels[0], np.int64))
 
 
-def _difference(one: Pixels, other: Pixels) -> float:
-    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
-
-
-def _columns(count: int) -> int:
-    """Return how many pairs stand in a row: five of a small set, else ten or what makes the sheet square."""
-    return min(count, 5) if count <= 25 else max(10, round((2 * count) ** 0.5))
+def _written(model: Model, inputs: Inputs, files: Sequence[Path], advance: Advance) -> Iterator[Pixels]:
+    """Yield the images, each written to its place in `files`, if there are any."""
+    for number, pixels in enumerate(generate(model, inputs)):
+        if files:
+            _write(files[number], pixels)
+        yield pixels
+        advance(number + 1)
 
 
 def _write(path: Path, pixels: Pixels) -> Path:
     write_bytes(path, encode_png(pixels))
     return path
-
-
-def _gif(frames: Sequence[Pixels]) -> bytes:
-    pictures = [Image.fromarray(frame) for frame in frames]
-    buffer = io.BytesIO()
-    pictures[0].save(
-        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=int(1000 * _GIF_SECONDS_PER_FRAME), loop=0
-    )
-    return buffer.getvalue()

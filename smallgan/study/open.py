@@ -30,6 +30,8 @@ from smallgan.training.timing import seconds_per_step
 ROOT = Path("studies")
 _FREE = ("grid", "seeds", "sample.", "report.", "train.steps")
 """Keys of a study that may change: variants and seeds come and go, steps may be raised, the rest is done again."""
+_COST = {"data", "model", "method", "loss", "regularizers", "train", "score"}
+"""Sections that decide the time of a step and of a score."""
 _NUM_TIMED = 32
 
 
@@ -51,9 +53,11 @@ def open_study(
     """
     recipe = named(recipe, smoke=smoke)
     plan_jobs(recipe, StudyDir(root), smoke=smoke)  # fails before a folder is made
-    make_folder(root if out is None else out.parent)
-    lock = FileLock((root if out is None else out.parent) / ".studies.lock")
-    with output_errors(root), lock:  # the tasks of a SLURM array start at once, and share one study
+    place = make_folder(root if out is None else out.parent)
+    with (
+        output_errors(place),
+        FileLock(place / ".studies.lock"),
+    ):  # the tasks of a SLURM array start at once, and share one study
         study = find_study(recipe, out=out, new=new, root=root)
         if out is None and not study.exists():
             study = StudyDir(claim_run(root, recipe.name).path)
@@ -132,7 +136,7 @@ def estimate(
     rows: list[dict[str, Any]] = []
     for job in jobs:
         settings, run, trial = job.recipe, RunDir(job.run), job.trial
-        key = _cost_key(settings)
+        key = settings.model_dump_json(include=_COST, exclude={"train": {"steps", "report_every", "snapshot_every"}})
         if key not in timed:
             log(f"timing steps of {job.label}")
             timed[key] = _timed(settings, device)
@@ -175,16 +179,6 @@ def _changes(recipe: Recipe, study: StudyDir) -> dict[str, tuple[Any, Any]]:
     except (InputError, UsageError) as error:
         raise UsageError(f"{study.path}: its recipe cannot be read, so it cannot go on: {error}") from error
     return {path: values for path, values in found.items() if not path.startswith(_FREE)}
-
-
-def _cost_key(recipe: Recipe) -> str:
-    """Return what decides the time of a step and of a score."""
-    values = recipe.model_dump(
-        include={"data", "model", "method", "loss", "regularizers", "train", "score"}, mode="json"
-    )
-    for key in ("steps", "report_every", "snapshot_every"):
-        del values["train"][key]
-    return str(values)
 
 
 def _timed(recipe: Recipe, device: str) -> tuple[float, float]:
