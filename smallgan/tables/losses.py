@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from augment.core.table import Table
-from smallgan.tables.options import Options, only_named
+from smallgan.tables.options import Options
+
+
+class NonsaturatingOptions(Options):
+    """Cross-entropy whose generator's gradient does not vanish (Goodfellow et al. 2014)."""
+
+    name: Literal["nonsaturating"] = "nonsaturating"
+
+
+class HingeOptions(Options):
+    """Hinge (Lim and Ye 2017; Miyato et al. 2018)."""
+
+    name: Literal["hinge"] = "hinge"
+
+
+class LSGANOptions(Options):
+    """Least squares (Mao et al. 2017)."""
+
+    name: Literal["lsgan"] = "lsgan"
+
+
+class RelativisticOptions(Options):
+    """Relativistic paired loss (Jolicoeur-Martineau 2019)."""
+
+    name: Literal["relativistic"] = "relativistic"
 
 
 @dataclass(frozen=True)
@@ -14,9 +39,9 @@ class LossRow:
 
     name: str
     title: str
+    options: type[Options]
     build: str
     """(options) -> an AdversarialLoss of `smallgan.training.step`."""
-    options: type[Options]
     generator_needs_reals: bool = False
     """Whether the generator's step scores the real batch too."""
 
@@ -28,17 +53,11 @@ LOSSES: Table[LossRow] = Table(
         LossRow(
             "nonsaturating",
             "non-saturating cross-entropy",
+            NonsaturatingOptions,
             f"{_IN}.nonsaturating:Nonsaturating",
-            only_named("nonsaturating", "Its generator's gradient does not vanish (Goodfellow et al. 2014)."),
         ),
-        LossRow("hinge", "hinge", f"{_IN}.hinge:Hinge", only_named("hinge", "Lim and Ye 2017; Miyato et al. 2018.")),
-        LossRow("lsgan", "least squares", f"{_IN}.lsgan:LSGAN", only_named("lsgan", "Mao et al. 2017.")),
-        LossRow(
-            "relativistic",
-            "relativistic, paired",
-            f"{_IN}.relativistic:Relativistic",
-            only_named("relativistic", "Real k is compared with fake k (Jolicoeur-Martineau 2019)."),
-            generator_needs_reals=True,
-        ),
+        LossRow("hinge", "hinge", HingeOptions, f"{_IN}.hinge:Hinge"),
+        LossRow("lsgan", "least squares", LSGANOptions, f"{_IN}.lsgan:LSGAN"),
+        LossRow("relativistic", "relativistic, paired", RelativisticOptions, f"{_IN}.relativistic:Relativistic", True),
     ],
 )

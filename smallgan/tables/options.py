@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from augment.core.table import Table
@@ -21,12 +21,6 @@ class Options(Section):
     """The options of one row of a table. A row's own class gives `name` the row's name as its only value."""
 
     name: str
-
-
-def only_named(name: str, about: str) -> type[Options]:
-    """Return the options class of a row that has none of its own; `about` is its description."""
-    fields: Any = {"name": (Literal[name], name)}
-    return create_model(f"{name.capitalize()}Options", __base__=Options, __doc__=about, **fields)
 
 
 class Choice:

@@ -23,6 +23,10 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
+MAX_KEYS = 20_000
+"""Keys and list entries of a file, aliases followed: a few aliases of aliases stand for billions."""
+
+
 @dataclass(frozen=True)
 class Source:
     """What a recipe was read from."""
@@ -60,7 +64,9 @@ def read(path: Path) -> Source:
         raise InputError(f"{path}: a recipe is a mapping of sections, found a {type(values).__name__}")
     lines: dict[str, int] = {}
     twice: dict[str, str] = {}
-    for key, line in _keys(node, "", ()):
+    for number, (key, line) in enumerate(_keys(node, "", ())):
+        if number == MAX_KEYS:
+            raise InputError(f"{path}: more than {MAX_KEYS:,} keys once its aliases are followed; write a smaller file")
         if key in lines and not any(key.startswith(f"{other}.") for other in twice):
             twice[key] = f"line {line}, {key}: this key stands on line {lines[key]} too; write it once"
         lines[key] = line

@@ -15,17 +15,17 @@ from augment.errors import UsageError
 
 def parse_diffaugment(text: str) -> tuple[str, ...]:
     """Return ("translation", "cutout") for "translation,cutout", () for "none". Raises UsageError."""
-    kinds = tuple(part.strip() for part in text.split(",") if part.strip() not in ("", "none"))
-    unknown = [kind for kind in kinds if kind not in _OPERATIONS]
+    names = tuple(part.strip() for part in text.split(",") if part.strip() not in ("", "none"))
+    unknown = [name for name in names if name not in _OPERATIONS]
     if unknown:
         raise UsageError(f"diffaugment: found {unknown[0]!r}, needed some of {', '.join(_OPERATIONS)}, or none")
-    return kinds
+    return names
 
 
-def diffaugment(images: Tensor, kinds: tuple[str, ...], draws: np.random.Generator) -> Tensor:
+def diffaugment(images: Tensor, names: tuple[str, ...], draws: np.random.Generator) -> Tensor:
     """Return augmented images of the same shape; `draws` gives the numbers, the same on every device."""
-    for kind in kinds:
-        images = _OPERATIONS[kind](images, draws)
+    for name in names:
+        images = _OPERATIONS[name](images, draws)
     return images
 
 

@@ -98,6 +98,7 @@ def refusal(data, name):
     return None
 
 
+@pytest.mark.slow
 def test_two_thousand_mutated_files_are_used_or_refused_by_name(tmp_path):
     slowest = 0.0
     for name, data in mutants():

@@ -52,6 +52,7 @@ def test_imagefolder_splits_are_no_classes_and_captions_leave_the_folders(tmp_pa
     assert source.notes[1] == "2 of 3 images are not in train/metadata.csv"
 
 
+@pytest.mark.slow
 def test_imagefolder_written_by_datasets_itself(tmp_path):
     datasets = pytest.importorskip("datasets", reason="needs Hugging Face's datasets")
     fill(tmp_path / "set" / "train", ["cats/1.png", "dogs/2.png"])

@@ -14,6 +14,7 @@ COUNT = 4000
 FULL_MATRIX = COUNT * COUNT * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [kid, kmmd, mmd2_rbf_multi, precision, copy_rate])
 def test_memory_does_not_grow_with_the_pairs(metric):
     rng = np.random.default_rng(0)

@@ -28,6 +28,7 @@ def deep():
     return shaken(BigGANDeepGenerator(replace(TINY_DEEP, truncation=1.0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize(
     ("config", "keys", "parameters"),
@@ -66,6 +67,7 @@ def whole_network():
     return make
 
 
+@pytest.mark.slow
 def test_a_deep_checkpoint_of_the_released_size(tmp_path):
     with torch.device("meta"):
         network = BigGANDeepGenerator(BigGANDeepConfig())

@@ -242,6 +242,7 @@ def test_a_diverged_run_still_gives_a_page(tmp_path):
 # What is broken is named
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file", ["stats.jsonl", "scores.jsonl", "environment.json", "data.json", "checkpoints/best.json"]
 )
@@ -300,6 +301,7 @@ def test_a_line_cut_short_by_a_kill_is_no_problem(tmp_path):
     assert report.columns[0].lasts[0].step == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", [None, b"\xff", b"[1]", b"a: [", b"a: &a [*a]", b"a: &a {b: *a}", b"? [1]\n: 2\n? {}\n: 3"]
 )

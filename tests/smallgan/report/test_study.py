@@ -303,6 +303,7 @@ def test_without_baselines_the_page_names_none(study):
     assert "oo few images" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken", [{"baseline": "low"}, {"baseline_counts": 7}, {"baseline_counts": [1, 2, 3]}, {"needed": "x"}]
 )
@@ -338,6 +339,7 @@ def test_the_command_writes_into_the_study_and_exports(study, tmp_path, monkeypa
 # Pictures
 
 
+@pytest.mark.slow
 def test_thumbnails_shrink_until_the_page_fits(tmp_path, monkeypatch):
     monkeypatch.setattr("smallgan.report.pictures.BUDGET_BYTES", 60_000)
     run = made.make_run(tmp_path / "a", steps=1000)
@@ -405,6 +407,7 @@ def test_the_sheet_of_the_first_seed_is_shown_and_the_others_are_linked(study):
     assert all((study / file).is_file() for file in sheets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[", "[]", '{"nearest": []}', '{"nearest": [{"sample": 1}]}'])
 def test_a_sheet_whose_numbers_are_broken_is_shown_without_them_and_named(study, text):
     sheet_of(study / "runs" / "00005-hflip-s0", 0, [0.25]).write_text(text, encoding="utf-8")

@@ -77,6 +77,7 @@ def test_the_last_scores_say_what_reals_would_read(tiny_set, tmp_path):
     assert told == {(4, "is"): [8, None], (4, "kmmd"): [6, 6]}
 
 
+@pytest.mark.slow
 def test_what_is_unchanged_is_not_done_again(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     before = {path: path.stat().st_mtime_ns for path in study.runs.rglob("*") if path.is_file()}
@@ -85,6 +86,7 @@ def test_what_is_unchanged_is_not_done_again(tiny_set, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in study.runs.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_each_trial_shows_its_fakes_beside_the_nearest_training_images(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     facts = {}
@@ -105,6 +107,7 @@ def test_each_trial_shows_its_fakes_beside_the_nearest_training_images(tiny_set,
     assert all("gan" in row["added"] for row in facts["gan"]["nearest"])
 
 
+@pytest.mark.slow
 def test_a_sheet_that_is_missing_is_made_again_and_nothing_else(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in study.runs.rglob("*") if path.is_file()}
@@ -124,12 +127,14 @@ def test_a_sheet_that_is_missing_is_made_again_and_nothing_else(tiny_set, tmp_pa
     assert json.loads(stages.read_text(encoding="utf-8")) == done
 
 
+@pytest.mark.slow
 def test_a_study_that_scores_nothing_compares_nothing(tiny_set, tmp_path):
     study, outcome, _ = run(tiny(tiny_set, **{"score.metrics": []}), tmp_path / "study")
     assert len(outcome.done) == 3
     assert not list(study.path.rglob("worst.*"))
 
 
+@pytest.mark.slow
 def test_other_samples_are_drawn_without_training_again(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     weights = {path: path.stat().st_mtime_ns for path in study.runs.rglob("*.safetensors")}
@@ -138,6 +143,7 @@ def test_other_samples_are_drawn_without_training_again(tiny_set, tmp_path):
     assert (study.path / "runs/00-none-seed0/samples/step-000004-images-seed0-x5/sample-00004.png").is_file()
 
 
+@pytest.mark.slow
 def test_new_variants_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_path):
     two = {"augment.policy": ["none", "hflip"]}
     study, _, _ = run(tiny(tiny_set, two), tmp_path / "study")
@@ -150,6 +156,7 @@ def test_new_variants_seeds_and_steps_go_on_with_what_is_there(tiny_set, tmp_pat
     assert [line["step"] for line in read_jsonl(first.stats)] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_more_steps_are_refused_where_gan_images_were_made_of_fewer(tiny_set, tmp_path):
     run(tiny(tiny_set), tmp_path / "study")
     with pytest.raises(UsageError, match="other variants already use images sampled from this run at step 4"):
@@ -158,6 +165,7 @@ def test_more_steps_are_refused_where_gan_images_were_made_of_fewer(tiny_set, tm
         run(tiny(tiny_set, **{"train.steps": 2}), tmp_path / "study")
 
 
+@pytest.mark.slow
 def test_another_recipe_and_other_images_are_refused_with_what_changed(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     with pytest.raises(UsageError, match=r"method\.lr_d is 0\.0002 there, 0\.001 now"):
@@ -188,6 +196,7 @@ def test_what_cannot_be_run_leaves_no_folder_behind(tiny_set, tmp_path):
     assert not (tmp_path / "studies").exists()
 
 
+@pytest.mark.slow
 def test_a_failing_trial_is_told_and_the_others_finish(tiny_set, tmp_path):
     grid = [
         {"name": "none"},
@@ -202,6 +211,7 @@ def test_a_failing_trial_is_told_and_the_others_finish(tiny_set, tmp_path):
     assert any("wild, seed 0: " in line for line in as_text(rows(study)))
 
 
+@pytest.mark.slow
 def test_an_unforeseen_fault_of_a_trial_is_kept_to_it(tiny_set, tmp_path, monkeypatch):
     import smallgan.study.stages as stages
 
@@ -228,6 +238,7 @@ def test_trials_whose_gan_images_cannot_be_made_fail_with_the_reason(tiny_set, t
     assert "the run that makes its gan images failed" in study.trials()[1].problem
 
 
+@pytest.mark.slow
 def test_a_stop_leaves_the_study_to_go_on_from(tiny_set, tmp_path):
     asked = iter([False] * 5 + [True] * 100)
     study, outcome, _ = run(tiny(tiny_set), tmp_path / "study", stop_requested=lambda: next(asked))
@@ -305,6 +316,7 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tiny_set, tmp_
     victim.communicate(timeout=60)  # the pipe closes once the last process that holds it has ended
 
 
+@pytest.mark.slow
 def test_one_trial_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
     wanted = jobs_of_trial(jobs, 2)

@@ -24,6 +24,7 @@ def test_the_studies_are_shipped():
     assert {"da-study-celeba", "da-study-pomeranian", "which-augmentation", *TRANSFERS} == STUDIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(STUDIES))
 def test_a_shipped_study_runs_as_smoke(name, tmp_path, tiny_set):
     words = ["--set", f"data.source={tiny_set}"]

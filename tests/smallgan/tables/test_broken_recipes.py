@@ -21,7 +21,10 @@ BROKEN = {
     "a negative rate": ("method: {lr_g: -1}", ["line 1, method.lr_g", "greater than 0", "found -1"]),
     "two amounts": ("augment: {ratio: '1:1', count: 5}", ["augment", "give ratio or count, not both"]),
     "a section without keys": ("train: 3", ["train", "found 3"]),
-    "an unknown metric": ("score: {metrics: [fidd]}", ["score.metrics.0", "'kid'", "found 'fidd'"]),
+    "an unknown metric": (
+        "score: {metrics: [fidd]}",
+        ["score.metrics.0: unknown metric 'fidd'", "did you mean 'fid'?"],
+    ),
     "a seed twice": ("seeds: [1, 2, 1]", ["line 1, seeds: [1, 2, 1] names one twice"]),
     "no seed": ("seeds: []", ["seeds", "at least 1 item", "found []"]),
     "an unknown budget": ("budget: hours", ["budget", "'steps' or 'epochs'", "found 'hours'"]),

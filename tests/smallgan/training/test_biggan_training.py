@@ -382,6 +382,7 @@ def test_networks_that_were_given_are_gone_on_with():
     assert one.discriminator.embed.weight.shape == (3, 32)
 
 
+@pytest.mark.slow
 def test_a_short_training_separates_the_classes():
     """Two classes, one black and one white: the generator learns which is which."""
     settings = recipe(method__lr_g=1e-3, method__lr_d=2e-3, train__batch_size=4, regularizers__orthogonal__weight=0.0)

@@ -73,6 +73,7 @@ def test_a_checkpoint_of_noise_is_named_and_the_one_before_it_sampled(run):
         load_model(run.path, torch.device("cpu"), "6")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [noise, not_a_number], ids=["noise", "NaN"])
 def test_a_damaged_last_checkpoint_is_not_resumed_from_and_the_end_is_the_same(run, tiny_set, tmp_path, change):
     whole = start(tiny_set, tmp_path / "other", **{"train.steps": 9})
@@ -115,6 +116,7 @@ def test_weights_that_diverged_in_the_last_update_are_not_saved(tiny_set, tmp_pa
     assert all(np.isfinite(tensor).all() for tensor in weights(run, 6).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[1]", "7", '{"step": "six"}'])
 @pytest.mark.parametrize("name", ["data.json", "best.json", "state.json", "environment.json"])
 def test_an_empty_or_cut_file_is_told_in_one_line(run, tiny_set, tmp_path, name, content):

@@ -221,7 +221,10 @@ TRAINERS = {
 }
 
 
-@pytest.mark.parametrize("name", TRAINERS)
+ONE_FAST = [pytest.param(name, marks=[] if name == "relativistic" else pytest.mark.slow) for name in TRAINERS]
+
+
+@pytest.mark.parametrize("name", ONE_FAST)
 def test_every_trainer_killed_and_resumed_equals_uninterrupted(tiny_set, tmp_path, monkeypatch, name):
     settings, kind = TRAINERS[name]
     monkeypatch.setattr("smallgan.training.adversarial.STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time

@@ -224,6 +224,7 @@ def test_a_perceptual_weight_of_0_takes_no_network():
     assert trainer(settings, perceptual=small_perceptual()).perceptual is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["bsa", "apgc"])
 def test_training_brings_each_reconstruction_nearest_to_its_own_image(method):
     settings = recipe(method, train__batch_size=7, method__latent_weight=0, method__lr_adapter=0.005)

@@ -145,6 +145,7 @@ def test_pixels_reach_the_small_network_as_images():
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_cache")
 def test_tf2015_equals_torch_fidelity(monkeypatch):
     torch.manual_seed(0)
@@ -162,6 +163,7 @@ def test_tf2015_equals_torch_fidelity(monkeypatch):
     np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-4 * float(logits.std()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_cache")
 def test_torchvision_equals_its_own_pipeline(monkeypatch):
     torch.manual_seed(0)
@@ -185,6 +187,7 @@ CLASSIFIERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.usefixtures("empty_cache")
 def test_classifiers_equal_torchvisions_pipeline(monkeypatch, name):
@@ -227,6 +230,7 @@ def test_every_feature_card_has_a_row():
     assert set(FEATURE_NETWORKS.names) == {name for name, card in weights.cards().items() if card.kind == "features"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["inception-v3-tf2015", "mobilenet_v2", "squeezenet1_1"])
 @pytest.mark.usefixtures("empty_cache")
 def test_bfloat16_is_near_and_is_stated(monkeypatch, name):
