@@ -23,7 +23,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="The seed that images, latents and classes are drawn from.")] = 0,
     seeds: Annotated[str | None, typer.Option(help="One image for each of these seeds, such as 0-35 or 1,4-6.")] = None,
     label: Annotated[
-        str | None, typer.Option(help="One class for all, by name or number; default: drawn for each image.")
+        str | None, typer.Option(help="One class for all, by name or number; default: drawn for each.")
     ] = None,
     truncation: Annotated[
         float | None, typer.Option(help="Truncation threshold: resample components with abs(z) > T; default: none.")

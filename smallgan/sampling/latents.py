@@ -14,7 +14,7 @@ from torch import Tensor
 
 from augment.core.suggest import did_you_mean
 from augment.errors import FailedError, UsageError
-from smallgan.core.device import autocast, describe_device, float32_math
+from smallgan.core.device import describe_device, float32_math
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels, to_pixels
 from smallgan.sampling.loading import Model
@@ -168,17 +168,15 @@ def interpolate(ends: NDArray[np.float32], steps: int, *, straight: bool = False
     spherical interpolation (White 2016, arXiv:1609.04468) keeps it, where the straight line passes through short ones
     that the generator never saw. The codes of training images are joined by `straight` lines, as published.
     """
-    path: list[NDArray[np.float32]] = []
+    path, fractions = [], np.arange(steps)[:, None] / steps
     for start, end in pairwise(ends):
         lengths = float(np.linalg.norm(start) * np.linalg.norm(end))
         angle = 0.0 if straight or not lengths else float(np.arccos(np.clip(np.dot(start, end) / lengths, -1, 1)))
-        for fraction in np.arange(steps) / steps:
-            if not 1e-4 < angle < math.pi - 1e-4:  # opposite ends have no shortest way on a circle
-                path.append((1 - fraction) * start + fraction * end)
-            else:
-                path.append((np.sin((1 - fraction) * angle) * start + np.sin(fraction * angle) * end) / np.sin(angle))
-    path.append(ends[-1])
-    return np.stack(path).astype(np.float32)
+        if 1e-4 < angle < math.pi - 1e-4:
+            path.append((np.sin((1 - fractions) * angle) * start + np.sin(fractions * angle) * end) / np.sin(angle))
+        else:  # opposite ends have no shortest way on a circle
+            path.append((1 - fractions) * start + fractions * end)
+    return np.concatenate([*path, ends[-1:]]).astype(np.float32)
 
 
 class GeneratorSource:
@@ -194,7 +192,7 @@ class GeneratorSource:
             "checkpoint_sha256": self.model.sha256,
             "step": self.model.step,
             "device": describe_device(self.model.device),
-            "precision": self.model.precision,
+            "precision": "fp32",
             "layout": "channels_last",
             "batch_size": BATCH_SIZE,
             **self.model.prior.describe(),
@@ -218,5 +216,5 @@ def addresses(count: int | None, seed: int, seeds: Iterable[int] | None) -> list
 
 def _forward(model: Model, z: Tensor, labels: Tensor) -> Tensor:
     inputs = (z.to(model.device), labels.to(model.device)) if model.generator.num_classes else (z.to(model.device),)
-    with torch.inference_mode(), float32_math(model.precision), autocast(model.device, model.precision):
+    with torch.inference_mode(), float32_math("fp32"):
         return model.generator(*inputs)

@@ -54,10 +54,8 @@ def open_study(
     recipe = named(recipe, smoke=smoke)
     plan_jobs(recipe, StudyDir(root), smoke=smoke)  # fails before a folder is made
     place = make_folder(root if out is None else out.parent)
-    with (
-        output_errors(place),
-        FileLock(place / ".studies.lock"),
-    ):  # the tasks of a SLURM array start at once, and share one study
+    # The tasks of a SLURM array start at once, and share one study
+    with output_errors(place), FileLock(place / ".studies.lock"):
         study = find_study(recipe, out=out, new=new, root=root)
         if out is None and not study.exists():
             study = StudyDir(claim_run(root, recipe.name).path)
@@ -193,7 +191,7 @@ def _timed(recipe: Recipe, device: str) -> tuple[float, float]:
     trainer.recalibrate_batchnorm()
     net, _ = feature_net(plain.score.features, chosen)
     generator: Any = trainer.generator_ema
-    model = Model(generator, chosen, "fp32", Path("timed"), None, 0, sha256="")
+    model = Model(generator, chosen, Path("timed"), None, 0, sha256="")
     started = time.perf_counter()
     extract(sample_pixels(model, _NUM_TIMED, plain.seed), net)
     return step_seconds, (time.perf_counter() - started) / _NUM_TIMED

@@ -149,7 +149,7 @@ def _evaluator(
 
     def evaluate_step(trainer: Trainer, step: int) -> float | None:
         generator = cast(Generator, trainer.generator_ema)
-        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
+        model = Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
         try:  # the baseline is the same at every step: the last one tells it
             scores = scorer.score(model, baselines=step >= recipe.train.steps)
         except InputError as error:  # one real, for example: no reason not to train
