@@ -155,7 +155,7 @@ class ToyLoss:
         return -self.scale * fake.mean()
 
 
-LOSS = LossRow("toy-loss", "toy loss", "toy_rows:ToyLoss", ToyLossOptions)
+LOSS = LossRow("toy-loss", "toy loss", ToyLossOptions, "toy_rows:ToyLoss")
 
 
 class ToyPenaltyOptions(RegularizerOptions):

@@ -8,7 +8,7 @@ al. 2014; for the averaged generator Brock et al. 2019).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
-from smallgan.data.images import Batch, ImageBatches, Pixels
-from smallgan.sampling.prior import NORMAL, Prior
+from smallgan.data.images import Batch, ImageBatches
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
@@ -31,6 +30,7 @@ from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
 from smallgan.training.data import TrainingData
 from smallgan.training.diffaugment import diffaugment, parse_diffaugment
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
+from smallgan.training.loop import Trainer
 from smallgan.training.step import AdversarialLoss, Penalty, StepContext
 
 
@@ -44,7 +44,7 @@ class _Regularizer:
     penalty: Penalty
 
 
-class AdversarialTrainer:
+class AdversarialTrainer(Trainer):
     """Generator, discriminator, their optimisers and the averaged generator.
 
     Args:
@@ -78,19 +78,15 @@ class AdversarialTrainer:
         self._one_pass = not any(isinstance(each, nn.BatchNorm2d) for each in self.discriminator.modules())
         self._has_classes = bool(self.generator.num_classes)
         self.regularizers = [self._regularizer(*each) for each in recipe.regularizers.chosen().items()]
-        self.description: Mapping[str, Any] = {**self.generator.description, "classes": list(classes)}
+        self.description = {**self.generator.description, "classes": list(classes)}
+        # A regularizer with a state of its own is a network of the checkpoint.
+        states = {each.name: each.penalty for each in self.regularizers if isinstance(each.penalty, nn.Module)}
+        self.networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
         betas = (options.beta1, options.beta2)
         self.optimizers = {
             "g": torch.optim.Adam(self.generator.parameters(), options.lr_g, betas, fused=True),
             "d": torch.optim.Adam(self.discriminator.parameters(), options.lr_d, betas, fused=True),
         }
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """The networks that a checkpoint holds, by name, and the regularizers that keep a state."""
-        penalties: list[tuple[str, Any]] = [(each.name, each.penalty) for each in self.regularizers]
-        states: dict[str, nn.Module] = {name: each for name, each in penalties if isinstance(each, nn.Module)}
-        return {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` (from 0): `d_steps` discriminator steps on as many parts of the batch, one generator step.
@@ -127,20 +123,6 @@ class AdversarialTrainer:
                 for at in range(STATISTICS_BATCHES)
             ),
         )
-
-    @property
-    def prior(self) -> Prior:
-        """How it is sampled: from a standard normal."""
-        return NORMAL
-
-    def preview(self) -> Pixels | None:
-        """Return what to show beside samples: nothing."""
-        return None
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """What a dry run tells of it beside the numbers of parameters: nothing."""
-        return {}
 
     def _discriminator_step(
         self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import platform
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,47 +17,49 @@ from torch import Tensor, nn
 from augment.core.files import write_bytes, write_json
 from augment.errors import FailedError
 from augment.imaging.codec import encode_png
-from smallgan.core.checkpoint import Checkpointed, last_whole, load_checkpoint, not_finite, save_checkpoint
+from smallgan.core.checkpoint import last_whole, load_checkpoint, not_finite, save_checkpoint
 from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
 from smallgan.core.rng import Stream, normal
 from smallgan.core.run_dir import RunDir, append_jsonl
 from smallgan.data.images import Batch, ImageBatches, Pixels, grid, to_pixels
-from smallgan.sampling.prior import Prior
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.recipe import Recipe
 
 GRID_IMAGES = 36
 
 
-class Trainer(Checkpointed, Protocol):
-    """One step. It prints nothing and writes nothing."""
+class Trainer(ABC):
+    """One step of a method, and what a checkpoint holds (`Checkpointed`). It prints nothing and writes nothing."""
 
     device: torch.device
+    networks: Mapping[str, nn.Module]
+    optimizers: dict[str, torch.optim.Adam]
+    description: Mapping[str, Any]
+    """What the generator is built from again: `model`, and what that model needs; JSON values."""
+    generator_ema: Any
+    """The averaged generator, in eval mode."""
 
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """What the generator is built from again: `model`, and what that model needs; JSON values."""
-
-    @property
-    def generator_ema(self) -> nn.Module:
-        """The averaged generator, in eval mode."""
-
+    @abstractmethod
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
-        """Take step `number` on a batch of real images; return scalars on the device, loss_g among them."""
+        """Take step `number` (from 0) on real images; return scalars on the device, unread, loss_g among them."""
 
     @property
     def prior(self) -> Prior:
         """Where latents of samples are drawn from."""
+        return NORMAL
 
     @property
-    def details(self) -> Mapping[str, Any]:
+    def details(self) -> dict[str, Any]:
         """What a dry run tells of it beside the numbers of parameters; JSON values."""
+        return {}
+
+    def recalibrate_batchnorm(self) -> None:  # noqa: B027 - most methods need not do anything
+        """Make the averaged generator ready to be used; must not change what the next step does."""
 
     def preview(self) -> Pixels | None:
         """Return what to show beside samples, H x W x 3; None for nothing."""
-
-    def recalibrate_batchnorm(self) -> None:
-        """Make the averaged generator ready to be used; must not change what the next step does."""
+        return None
 
 
 @dataclass

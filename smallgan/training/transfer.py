@@ -25,6 +25,7 @@ from smallgan.tables.dotted import load
 from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
+from smallgan.training.loop import Trainer
 from smallgan.training.reconstruction import PERCEPTUAL_WEIGHT, latent_distance, load_perceptual, reconstruction
 
 TARGETS_A_CODE = 10
@@ -48,7 +49,7 @@ class Codes(nn.Module):
         return nn.functional.embedding(indices, self.weight)
 
 
-class TransferTrainer:
+class TransferTrainer(Trainer):
     """Adapter, codes and their optimisers; the pretrained generator is frozen and no part of a checkpoint.
 
     Args:
@@ -93,11 +94,13 @@ class TransferTrainer:
             "g_ema": [settings.lr_class, settings.lr_first, settings.lr_adapter],
             "codes": [settings.lr_codes],
         }
+        self.generator_ema = self.generator.eval()  # nothing is averaged
+        self.networks = {"g_ema": self.generator, "codes": self.codes}
         self.optimizers = {
             "g_ema": torch.optim.Adam(self._groups(), settings.lr_adapter, betas, fused=True),
             "codes": torch.optim.Adam(self.codes.parameters(), settings.lr_codes, betas, fused=True),
         }
-        self.description: dict[str, Any] = {
+        self.description = {
             "model": settings.name,
             "size": adapter.size,
             "z_dim": adapter.z_dim,
@@ -105,16 +108,6 @@ class TransferTrainer:
             "around_codes": settings.around_codes,
             "pretrained": dict(origin or {}),
         }
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds: the adapter's own tensors, as the generator of samples, and the codes."""
-        return {"g_ema": self.generator, "codes": self.codes}
-
-    @property
-    def generator_ema(self) -> AdaptedGenerator:
-        """The adapted generator itself, in eval mode: nothing is averaged."""
-        return self.generator.eval()
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` (from 0) on training images and their places in the set.
@@ -138,6 +131,7 @@ class TransferTrainer:
         loss.backward()
         for optimizer in self.optimizers.values():
             optimizer.step()
+        self.generator.eval()
         return {
             "loss_g": loss.detach(),
             "pixel": terms.pixel,
@@ -145,9 +139,6 @@ class TransferTrainer:
             "latent": latent.detach(),
             "class_vector": class_vector.detach(),
         }
-
-    def recalibrate_batchnorm(self) -> None:
-        """Do nothing: moments are the pretrained generator's, and nothing is averaged."""
 
     @property
     def prior(self) -> Prior:
