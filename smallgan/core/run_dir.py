@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from augment.core.files import make_folder, output_errors, write_text
 from augment.errors import InputError, UsageError
 
-_NUMBERED = re.compile(r"(\d{5})-.+")
+_NUMBERED = re.compile(r"\d{5}-.+")
 _OF_STEP = re.compile(r"step-(\d{6,})|(?:fakes|reconstructions)-(\d{6,})\.png")
 
 
@@ -143,7 +143,8 @@ def try_lock(path: Path) -> Iterator[bool]:
 
 def next_run(root: Path, name: str) -> RunDir:
     """Return the next numbered run folder below `root`, not yet made: 00012-<name>."""
-    return RunDir(root / f"{max((number for number, _ in numbered_runs(root)), default=-1) + 1:05d}-{name}")
+    number = max((int(run.name[:5]) + 1 for run in numbered_runs(root)), default=0)
+    return RunDir(root / f"{number:05d}-{name}")
 
 
 def claim_run(root: Path, name: str) -> RunDir:
@@ -183,16 +184,15 @@ def check_out(
         )
 
 
-def numbered_runs(root: Path) -> list[tuple[int, RunDir]]:
+def numbered_runs(root: Path) -> list[RunDir]:
     """Return the numbered runs below `root`, ascending, [] when the folder is absent."""
-    found = ((_NUMBERED.fullmatch(path.name), path) for path in root.glob("*") if path.is_dir())
-    return sorted(((int(match[1]), RunDir(path)) for match, path in found if match), key=lambda pair: pair[0])
+    return [RunDir(path) for path in sorted(root.glob("*")) if path.is_dir() and _NUMBERED.fullmatch(path.name)]
 
 
 def runs_below(root: Path) -> list[RunDir]:
     """Return the runs in the folder `root`: the numbered ones ascending, then those with names of their own (--out)."""
     others = (RunDir(path) for path in sorted(root.glob("*")) if not _NUMBERED.fullmatch(path.name))
-    return [*(run for _, run in numbered_runs(root)), *(run for run in others if run.exists())]
+    return numbered_runs(root) + [run for run in others if run.exists()]
 
 
 def append_jsonl(path: Path, record: Mapping[str, Any]) -> None:

@@ -138,7 +138,7 @@ def score_with_features(fake: Path, real: Path | None, options: ScoreOptions) ->
 
 def newest_run(root: Path) -> Path:
     """Return the newest run below `root`. Raises UsageError when there is none."""
-    runs = [run for _, run in numbered_runs(root) if run.exists()]
+    runs = [run for run in numbered_runs(root) if run.exists()]
     if not runs:
         raise UsageError(f"FAKE is missing and there is no run in {root}; name a folder of images, a zip or a run")
     return runs[-1].path

@@ -101,7 +101,7 @@ def find_study(recipe: Recipe, *, out: Path | None, new: bool, root: Path = ROOT
         ours, changes = (".trials.lock", "stages"), lambda: _changes(recipe, study)
         check_out(out, "study", exists=study.exists(), new=new, ours=ours, changes=changes)
         return study
-    for _, run in [] if new else reversed(numbered_runs(root)):
+    for run in [] if new else reversed(numbered_runs(root)):
         study = StudyDir(run.path)
         if study.exists() and not _changes(recipe, study):
             return study
