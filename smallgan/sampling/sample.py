@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from augment.errors import UsageError
-from smallgan.core.console import progress, say
+from smallgan.core.console import say
 from smallgan.core.device import choose_device
-from smallgan.sampling.arrays import read_labels, read_latents, write_images
+from smallgan.sampling.arrays import read_labels, read_latents
 from smallgan.sampling.latents import (
     Inputs,
     addresses,
@@ -21,14 +21,13 @@ from smallgan.sampling.latents import (
     draw_inputs,
     draw_labels,
     find_class,
-    generate_images,
     parse_numbers,
     parse_seeds,
 )
 from smallgan.sampling.loading import Model, load_codes, load_model
 from smallgan.sampling.prior import NORMAL, Address, Prior, check_around_codes
 from smallgan.sampling.reconstructions import find_originals
-from smallgan.sampling.writers import write_interpolation, write_reconstructions, write_samples
+from smallgan.sampling.writers import write_images, write_interpolation, write_reconstructions, write_samples
 
 DEFAULT_COUNT, DEFAULT_ENDS = 36, 5
 
@@ -141,15 +140,12 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
         around = model.prior.around_codes if request.truncation is None else None
         kind = "images" if around is None else f"around-codes{around:g}"
         kind = f"{kind}-{_which(drawn)}"
-    with progress("sampling", len(inputs.z)) as advance:
-        if request.raw:
-            shape = (len(inputs.z), 3, model.size, model.size)
-            write_images(request.raw, generate_images(model, inputs), shape, advance)
-            return _made(inputs, request, [request.raw])
-        one_seed = len({seed for seed, _ in drawn}) == 1
-        names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
-        folder = _folder(request, model, kind)
-        files = write_samples(model, inputs, names, folder, singles=not request.grid_only, advance=advance)
+    if request.raw:
+        write_images(model, inputs, request.raw)
+        return _made(inputs, request, [request.raw])
+    one_seed = len({seed for seed, _ in drawn}) == 1
+    names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
+    files = write_samples(model, inputs, names, _folder(request, model, kind), singles=not request.grid_only)
     return _made(inputs, request, files)
 
 
@@ -182,10 +178,7 @@ def _interpolation(request: Request, model: Model) -> dict[str, Any]:
             "--interpolate: needed at least two latents; give --count 2 or more, two --seeds or two --codes"
         )
     folder, straight = _folder(request, model, kind), request.codes is not None
-    with progress("sampling", len(ends.z)) as advance:
-        files = write_interpolation(
-            model, ends, folder, request.frames, straight=straight, truncation=request.truncation, advance=advance
-        )
+    files = write_interpolation(model, ends, folder, request.frames, straight=straight, truncation=request.truncation)
     first = Inputs(ends.z, None if ends.labels is None else np.repeat(ends.labels[:1], len(ends.z)))
     return _made(first, request, files)
 
@@ -196,10 +189,7 @@ def _reconstructions(request: Request, model: Model) -> dict[str, Any]:
     for note in originals.notes:
         say(note)
     folder = _folder(request, model, "reconstructions")
-    with progress("sampling", len(codes.z)) as advance:
-        files, found = write_reconstructions(
-            model, codes, originals, folder, singles=not request.grid_only, advance=advance
-        )
+    files, found = write_reconstructions(model, codes, originals, folder, singles=not request.grid_only)
     measured = {code: error for code, error in enumerate(found) if error is not None}
     rounded = {code: round(error, 4) for code, error in measured.items()}
     images = [
