@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from augment.core.files import make_folder, sha256_bytes, sha256_file, write_json
 from augment.errors import UsageError
@@ -82,8 +81,17 @@ def carry_out(
 
 
 def refuse_other_inputs(job: Job, study: StudyDir) -> str:
-    """Return the hash of a run's inputs. Raises UsageError when the run was begun from others."""
-    inputs, before = training_inputs(job), (read_record(study.stage_file(job.run)) or {}).get("train")
+    """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images.
+
+    Raises UsageError when the run was begun from others.
+    """
+    values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
+    del values["train"]["steps"]  # a larger number continues the run
+    if job.recipe.augment.generator is not None:
+        values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
+    source = {"recipe": values, "images": job.data.fingerprint}
+    inputs = sha256_bytes(json.dumps(source, sort_keys=True).encode())
+    before = (read_record(study.stage_file(job.run)) or {}).get("train")
     if before is not None and before != inputs and RunDir(job.run).exists():
         raise UsageError(
             f"{job.run}: begun with other images, another recipe or another generator (inputs were {before[:12]}, are "
@@ -95,16 +103,6 @@ def refuse_other_inputs(job: Job, study: StudyDir) -> str:
 def is_trained(job: Job) -> bool:
     """Tell whether a run has reached its last step, its last snapshot included."""
     return RunDir(job.run).reached(job.recipe.train.steps)
-
-
-def training_inputs(job: Job) -> str:
-    """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images."""
-    values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
-    del values["train"]["steps"]  # a larger number continues the run
-    source: dict[str, Any] = {"recipe": values, "images": job.data.fingerprint}
-    if job.recipe.augment.generator is not None:
-        values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
-    return sha256_bytes(json.dumps(source, sort_keys=True).encode())
 
 
 def _digest(generator: Path) -> str:
