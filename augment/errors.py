@@ -10,8 +10,6 @@
 Every message says what was found, what was needed and what to do.
 """
 
-from __future__ import annotations
-
 
 class SmallganError(Exception):
     """A mistake that the user can fix. `exit_code` is what the command line returns."""

@@ -16,29 +16,14 @@ from numpy.typing import NDArray
 from augment.build.plan import Plan
 from augment.build.preview import contact_sheet
 from augment.build.progress_log import PROGRESS_LOG
-from augment.build.worker import (
-    BuildWorker,
-    apply_operations,
-    batches,
-    generated,
-    generator_positions,
-    parents_of,
-    with_parents,
-)
-from augment.core.files import make_folder, output_errors, write_bytes, write_json
+from augment.build.worker import BuildWorker, apply_operations, batches, generated, with_parents
+from augment.core.files import make_folder, output_errors, renamed, write_bytes, write_json
 from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import Pixels, decode, encode_png
-from augment.sources.dataset_format import METADATA, PLAN
+from augment.sources.dataset_format import METADATA, PLAN, holds_plan, read_plan
 from augment.sources.image_set import ImageSet, ImageSource, SourceImage
-from augment.sources.mixed_dataset import PREVIEW, MixedDataset, write_metadata
-
-
-@dataclass(frozen=True)
-class MixedImage(SourceImage):
-    """One row of a mixture; `name` is what the file is called when the plan is carried out on disk."""
-
-    parent: str | None = None
+from augment.sources.mixed_dataset import PREVIEW, MixedDataset
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,8 @@ class InMemoryDataset:
 
     pixels: NDArray[np.uint8]
     """N x S x S x 3, in the order of the plan; equal to the pixels of the written PNG set."""
-    images: tuple[MixedImage, ...]
+    images: tuple[SourceImage, ...]
+    """Each `name` is what the file is called when the plan is carried out on disk."""
     plan: Plan
 
     def preview(self) -> Pixels:
@@ -75,9 +61,8 @@ def build(
     if (finished := _finished(plan, out)) is not None:
         return finished
     if source.is_mixed:
-        raise InputError(
-            f"{source.path}: a mixed dataset; only its originals can be augmented again (source.originals())"
-        )
+        needed = "only its originals can be augmented again (source.originals())"
+        raise InputError(f"{source.path}: a mixed dataset; {needed}")
     for folder in sorted({entry.file_name.rpartition("/")[0] for entry in plan.entries}):
         make_folder(out / folder)
     write_json(out / PLAN, plan.settings)
@@ -91,7 +76,8 @@ def build(
         names = [entry.file_name for entry in plan.entries]
         sheet = contact_sheet(plan, lambda at: decode((out / names[at]).read_bytes(), names[at]))
         write_bytes(out / PREVIEW, encode_png(sheet))
-        write_metadata(out, worker.log.records())
+        with renamed(out / METADATA) as temporary, temporary.open("wb") as file:
+            file.writelines(worker.log.records())
     worker.log.remove()
     dataset = MixedDataset(out, num_images=len(plan.entries))
     dataset.num_kept = worker.log.num_kept
@@ -106,22 +92,20 @@ def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, w
     if plan.size is None:
         raise UsageError("images can only be mixed in memory at one size; give the plan a size")
     size = plan.size
+    number = len(plan.entries)
     try:
-        pixels = np.empty((len(plan.entries), size, size, 3), np.uint8)
+        pixels = np.empty((number, size, size, 3), np.uint8)
     except MemoryError as error:
-        raise UsageError(
-            f"{len(plan.entries):,} images of {size} px do not fit in memory; ask for fewer or smaller"
-        ) from error
+        raise UsageError(f"{number:,} images of {size} px do not fit in memory; ask for fewer or smaller") from error
 
     def fill(batch: Sequence[int]) -> None:
         for at, parent, operations in with_parents(plan, source, batch):
             pixels[at] = apply_operations(plan, parent.resized, operations)
 
     parallel_map(fill, batches(plan), workers)
-    for at, drawn, _ in generated(plan, generator, generator_positions(plan)):
+    for at, drawn, _ in generated(plan, generator, plan.generator_positions):
         pixels[at] = drawn
-    parents = parents_of(plan)
-    images = (MixedImage(e.file_name, e.label, e.origin, parent=parents[at]) for at, e in enumerate(plan.entries))
+    images = [SourceImage(entry.file_name, entry.label, entry.origin) for entry in plan.entries]
     return InMemoryDataset(pixels, tuple(images), plan)
 
 
@@ -131,22 +115,17 @@ def _finished(plan: Plan, out: Path) -> MixedDataset | None:
         there = sorted(p.name for p in out.iterdir() if not p.name.endswith(".tmp")) if out.exists() else []
     if not there:
         return None
-    try:
-        settings = json.loads((out / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        settings = None
-    if not isinstance(settings, dict) or settings.get("format") != plan.settings["format"]:
-        raise UsageError(
-            f"{out}: holds other files ({', '.join(there[:3])} ...); name a new or an empty folder with --out"
-        )
+    if not holds_plan(out):
+        held = ", ".join(there[:3])
+        raise UsageError(f"{out}: holds other files ({held} ...); name a new or an empty folder with --out")
     whole = (out / METADATA).is_file()
-    changed = {
-        key: values
-        for key, values in _differences(settings, json.loads(json.dumps(plan.settings))).items()
+    changed = [
+        f"{key} is {old!r} there, {new!r} now"
+        for key, (old, new) in _differences(read_plan(out), json.loads(json.dumps(plan.settings))).items()
         if not (whole and key.startswith("versions."))
-    }
+    ]
     if changed:
-        listed = "; ".join(f"{key} is {old!r} there, {new!r} now" for key, (old, new) in changed.items())
+        listed = "; ".join(changed)
         raise UsageError(f"{out}: a dataset of another plan stands there: {listed}. Name another folder with --out")
     if not whole:
         return None

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from posixpath import splitext
 
-from augment.core.files import make_folder, output_errors
+from augment.core.files import renamed, renamed_folder
 from augment.errors import InputError, UsageError
 from augment.sources.dataset_format import METADATA, PLAN
 from augment.sources.label_tables import CLASS_NAMES, DATASET_JSON
-from augment.sources.mixed_dataset import MixedDataset, Record
+from augment.sources.mixed_dataset import MixedDataset
 
 CONTAINERS = ("folder", "stylegan-zip", "webdataset")
 SHARD_IMAGES = 1000
@@ -59,31 +57,24 @@ def pack(dataset: MixedDataset, container: str) -> tuple[Path, list[str]]:
     if container == "folder":
         return path, []
     classes = sorted({record.label for record in dataset.records if record.label is not None})
-    with_labels = bool(classes) and all(record.label is not None for record in dataset.records)
-    notes = []
-    if classes and not with_labels:
-        number = sum(record.label is None for record in dataset.records)
-        lost = "StyleGAN takes labels of all or of none, so none are written"
-        lost = lost if container == "stylegan-zip" else "they have no .cls entry"
-        notes.append(f"{number:,} of {len(dataset):,} images have no class: {lost}")
+    num_without = sum(record.label is None for record in dataset.records)
     if container == "stylegan-zip":
-        _check_squares(dataset.records)
-        with _renamed(path) as temporary:
-            _write_zip(dataset, temporary, classes if with_labels else [])
+        lost = "StyleGAN takes labels of all or of none, so none are written"
+        shapes = {(record.width, record.height) for record in dataset.records}
+        side = min(shapes)[0]
+        if shapes != {(side, side)} or side & (side - 1):
+            listed = ", ".join(f"{width}x{height}" for width, height in sorted(shapes)[:3])
+            raise UsageError(
+                f"StyleGAN needs squares of one size whose side is a power of 2, found {listed}"
+                f"{' ...' * (len(shapes) > 3)}; build with --size 64, 128 or 256"
+            )
+        with renamed(path) as temporary:
+            _write_zip(dataset, temporary, [] if num_without else classes)
     else:
+        lost = "they have no .cls entry"
         _write_shards(dataset, path, classes)
-    return path, notes
-
-
-def _check_squares(records: Sequence[Record]) -> None:
-    shapes = {(record.width, record.height) for record in records}
-    side = min(shapes)[0]
-    if shapes != {(side, side)} or side & (side - 1):
-        listed = ", ".join(f"{width}x{height}" for width, height in sorted(shapes)[:3])
-        raise UsageError(
-            f"StyleGAN needs squares of one size whose side is a power of 2, found {listed}"
-            f"{' ...' * (len(shapes) > 3)}; build with --size 64, 128 or 256"
-        )
+    has_gaps = classes and num_without
+    return path, [f"{num_without:,} of {len(dataset):,} images have no class: {lost}"] if has_gaps else []
 
 
 def _write_zip(dataset: MixedDataset, path: Path, classes: Sequence[str]) -> None:
@@ -104,36 +95,24 @@ def _write_shards(dataset: MixedDataset, path: Path, classes: Sequence[str]) -> 
     if path.exists() and not (path / PLAN).is_file():
         raise UsageError(f"{path}: stands where the shards belong, and is none of ours; move it, or name another --out")
     numbers = {name: number for number, name in enumerate(classes)}
-    temporary = path.with_name(f".{path.name}.tmp")
-    with output_errors(path):
-        shutil.rmtree(temporary, ignore_errors=True)
-        make_folder(temporary)
+    with renamed_folder(path) as temporary:
         for first in range(0, len(dataset.records), SHARD_IMAGES):
             shard = temporary / f"shard-{first // SHARD_IMAGES:06d}.tar"
             with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as archive:
                 for at, record in enumerate(dataset.records[first : first + SHARD_IMAGES], first):
-                    _add_record(archive, f"{at:08d}", dataset, record, numbers)
+                    parts = {splitext(record.file_name)[1].lower(): _bytes_of(dataset, record.file_name)}
+                    if record.label is not None:
+                        parts[".cls"] = str(numbers[record.label]).encode()
+                    parts[".json"] = json.dumps(vars(record), ensure_ascii=False).encode()
+                    for suffix, data in parts.items():
+                        entry = tarfile.TarInfo(f"{at:08d}{suffix}")
+                        entry.size = len(data)
+                        archive.addfile(entry, io.BytesIO(data))
         (temporary / CLASSES).write_bytes((json.dumps(list(classes), ensure_ascii=False) + "\n").encode())
         for name in (METADATA, PLAN):
             (temporary / name).write_bytes(_bytes_of(dataset, name))
         if path.exists():
             shutil.rmtree(path)
-        temporary.replace(path)
-
-
-def _add_record(
-    archive: tarfile.TarFile, key: str, dataset: MixedDataset, record: Record, numbers: Mapping[str, int]
-) -> None:
-    _add(archive, f"{key}{splitext(record.file_name)[1].lower()}", _bytes_of(dataset, record.file_name))
-    if record.label is not None:
-        _add(archive, f"{key}.cls", str(numbers[record.label]).encode())
-    _add(archive, f"{key}.json", json.dumps(vars(record), ensure_ascii=False).encode())
-
-
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    archive.addfile(entry, io.BytesIO(data))
 
 
 def _bytes_of(dataset: MixedDataset, name: str) -> bytes:
@@ -141,15 +120,3 @@ def _bytes_of(dataset: MixedDataset, name: str) -> bytes:
         return (dataset.path / name).read_bytes()
     except OSError as error:
         raise InputError(f"{dataset.path / name}: cannot be read: {error.strerror}; build the dataset again") from error
-
-
-@contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, which becomes `path` when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with output_errors(path):
-            yield temporary
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from augment.build.build import build
 from augment.build.export import check_container, pack
-from augment.build.plan import DEFAULT_RATIO, Plan, make_plan, num_added
+from augment.build.plan import DEFAULT_RATIO, Plan, PlanOptions, make_plan, num_added
 from augment.build.warnings import advice, advice_on_result
-from augment.checks.open_checked import open_all
+from augment.checks.open_checked import open_checked
 from augment.core.file_names import safe
 from augment.core.parallel import ProgressBar, default_workers
 from augment.errors import MissingError, UsageError
@@ -20,7 +20,6 @@ from augment.policy.expression import Policy
 from augment.policy.policy_file import load_policy
 from augment.sources.classes import TOP_UP, parse_per_class
 from augment.sources.concat import ExtraSource
-from augment.sources.image_set import ImageSource
 from augment.sources.mixed_dataset import MixedDataset
 
 
@@ -30,22 +29,14 @@ def make_dataset(
     *,
     log: Callable[[str], None] = lambda _line: None,
     progress: ProgressBar | None = None,
-    ratio: str | None = None,
-    count: int | None = None,
-    per_class: str | None = None,
-    balance: str | None = None,
     extra: Sequence[ExtraSource] = (),
     out: Path | None = None,
-    size: int | None = None,
-    resize_mode: str = "crop",
     background: str = "white",
     mode: str = "rgb",
-    image_format: str = "png",
     container: str = "folder",
-    generator: ImageSource | None = None,
-    seed: int = 0,
     workers: int | None = None,
     skip_bad: bool = False,
+    **options: Unpack[PlanOptions],
 ) -> dict[str, Any]:
     """Check the source, plan and build, and return what was made, ready for JSON.
 
@@ -54,22 +45,14 @@ def make_dataset(
         policy: what is added: a policy, an expression or the path of a policy file.
         log: gets a line for each thing that the user should know.
         progress: shows how far the build is.
-        ratio: originals to added images, A:B; 1:1 where no other amount is given.
-        count: number of added images.
-        per_class: images in each class, as `augment.sources.classes.parse_per_class` reads them.
-        balance: "top-up", or None.
         extra: sources beside the first.
         out: folder to write; None: `default_folder`.
-        size: side of the squares that all images become, in pixels; None: as they are.
-        resize_mode: crop, pad or stretch.
         background: colour below transparent parts and around padded images, or refuse.
         mode: rgb or gray.
-        image_format: png or jpeg, of the images made.
         container: folder, stylegan-zip or webdataset.
-        generator: makes the images of the transform gan.
-        seed: of the order of parents and of all draws, 0 or more.
         workers: threads; None: one a core, at most 8.
         skip_bad: leave unreadable files out and list them.
+        options: what is made, and how much of it: the keywords of `augment.build.plan.make_plan`.
 
     Raises:
         UsageError: an option is wrong.
@@ -78,10 +61,11 @@ def make_dataset(
         OutputError: the folder cannot be written.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
-    num_added(1, ratio, count)  # what is wrong is told before a long check
+    ratio, per_class, generator = options.get("ratio"), options.get("per_class"), options.get("generator")
+    num_added(1, ratio, options.get("count"))  # what is wrong is told before a long check
     if per_class:
         parse_per_class(per_class)
-    check_container(container, size)
+    check_container(container, options.get("size"))
     rules = Rules(parse_background(background), parse_mode(mode))
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: needed at least 1")
@@ -91,25 +75,16 @@ def make_dataset(
             "then name its run here with --generator runs/00000-..."
         )
     workers = workers or default_workers()
-    checked = open_all(source_path, extra, exclude=out, rules=rules, skip_bad=skip_bad, workers=workers, seed=seed)
+    seed = options.get("seed", 0)
+    checked = open_checked(
+        source_path, extra, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers, seed=seed
+    )
     for problem in checked.left_out:
         log(f"left out: {problem}")
-    plan = make_plan(
-        checked.source,
-        policy,
-        ratio=ratio,
-        count=count,
-        size=size,
-        resize_mode=resize_mode,
-        format=image_format,
-        seed=seed,
-        generator=generator,
-        per_class=per_class,
-        balance=balance,
-    )
+    plan = make_plan(checked.source, policy, **options)
     if plan.settings["ratio"] and ratio is None and policy.components:
         log(f"no --ratio or --count given: 1:1, {plan.settings['num_added']} added to {plan.settings['num_original']}")
-    is_balanced = bool(per_class or balance)  # then it is no news that it could be
+    is_balanced = bool(per_class or options.get("balance"))  # then it is no news that it could be
     warnings = [note for note in checked.notes if not (is_balanced and TOP_UP in note)]
     warnings += [*policy.notes, *advice(plan), *checked.against_symmetry(policy)]
     for warning in warnings:

@@ -6,12 +6,12 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.metadata import version
 from posixpath import basename, splitext
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ from augment.imaging.geometry import RESIZE_MODES
 from augment.policy.dry_run import dry_run
 from augment.policy.expression import MixtureComponent, Policy
 from augment.policy.policy_file import load_policy
-from augment.policy.transforms import GAN, Transform
+from augment.policy.transforms import GAN
 from augment.sources.classes import ClassTarget, class_targets
 from augment.sources.dataset_format import PLAN_FORMAT, Origin
 from augment.sources.image_set import ImageInfo, ImageSet, ImageSource
@@ -50,23 +50,6 @@ class Operation:
         return {"name": self.name, "params": json.dumps(self.params)}
 
 
-@dataclass(frozen=True)
-class OperationSampler:
-    """How the operations of a component's images are drawn: when asked for, as 100,000 of them would fill memory."""
-
-    component: MixtureComponent
-    seed: int
-
-    def operations(self, generator: np.random.Generator) -> tuple[Operation, ...]:
-        """Return what is done for an added image, by its own generator."""
-        sampled = [Operation(GAN)] if self.component.is_synthetic else []
-        return (*sampled, *(Operation(transform.name, transform.draw(generator)) for transform in self._transforms))
-
-    @cached_property
-    def _transforms(self) -> tuple[Transform, ...]:
-        return self.component.transforms
-
-
 @dataclass(frozen=True, slots=True)
 class PlanEntry:
     """One image of the mixed set."""
@@ -78,22 +61,10 @@ class PlanEntry:
     """Index of the source image it is, or is made from; None: a generator makes it."""
     k: int | None = None
     """Its number among the added images: what its draws depend on, beside the seed."""
-    sampler: OperationSampler | None = None
+    component: MixtureComponent | None = None
+    """How it is made, where it is added."""
     copied: bool = False
     """An original whose bytes are taken as they are."""
-
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """What is done to make it, in order; drawn anew, and the same, each time."""
-        return operations_of([self])[0]
-
-
-def operations_of(entries: Sequence[PlanEntry]) -> list[tuple[Operation, ...]]:
-    """Return what is done to make each of some images of one plan: drawing for many together is faster."""
-    samplers = [entry.sampler for entry in entries]
-    seed = next((sampler.seed for sampler in samplers if sampler), 0)
-    generators = image_generators(seed, [entry.k or 0 for entry in entries if entry.sampler])
-    return [sampler.operations(next(generators)) if sampler else () for sampler in samplers]
 
 
 @dataclass(frozen=True)
@@ -119,6 +90,38 @@ class Plan:
         """Number of images by what they are: originals, then each component of the policy."""
         counts = {component["pipeline"]: component["num"] for component in self.settings["components"]}
         return {"original": self.settings["num_original"], **counts}
+
+    @property
+    def generator_positions(self) -> list[int]:
+        """Positions of what a generator makes."""
+        return [at for at, entry in enumerate(self.entries) if entry.source is None]
+
+    def operations(self, entries: Sequence[PlanEntry]) -> list[tuple[Operation, ...]]:
+        """Return what is done, in order, to make each of some images; to an original nothing.
+
+        It is drawn anew, and the same, each time, as 100,000 of them would fill memory; for many together it is faster.
+        """
+        generators = image_generators(self.seed, [entry.k or 0 for entry in entries if entry.component])
+        return [_operations(entry.component, next(generators)) if entry.component else () for entry in entries]
+
+
+class LookOptions(TypedDict, total=False):
+    """The keywords of `make_plan` that say what its images look like."""
+
+    size: int | None
+    resize_mode: str
+    seed: int
+    generator: ImageSource | None
+
+
+class PlanOptions(LookOptions, total=False):
+    """The keywords of `make_plan`."""
+
+    ratio: str | None
+    count: int | None
+    format: str
+    per_class: str | None
+    balance: str | None
 
 
 def make_plan(
@@ -162,25 +165,30 @@ def make_plan(
     _check_settings(size, resize_mode, format, seed)
     image_infos = tuple(source.info(index) for index in range(len(source)))
     targets = _targets(source, policy, ratio, count, per_class, balance, seed)
-    amounts = [list(zip(policy.components, policy.counts(target.num_added), strict=True)) for target in targets]
+    amounts = [policy.counts(target.num_added) for target in targets]
     policy.check_generator(generator)
-    for target, components in zip(targets, amounts, strict=True):
-        _check_components(policy, components, target)
+    for target, numbers in zip(targets, amounts, strict=True):
+        _check_components(policy, numbers, target)
     dry_run(policy, [(size, size)] if size else [(info.width, info.height) for info in image_infos])
     namer = Namer()
     taken = sorted(index for target in targets for index in target.taken)
     entries = [_taken_over(source, index, image_infos[index], size, format, namer) for index in taken]
     num_original = sum(entry.origin == "original" for entry in entries)
     entries += _added(source, policy, targets, seed, FORMATS[format], namer)
+    names = zip(entries, [source.images[index].name for index in taken], strict=False)  # the originals come first
     custom, background = policy.custom_transforms, source.rules.background
-    totals = [sum(components[number][1] for components in amounts) for number in range(len(policy.components))]
+    totals = [sum(numbers) for numbers in zip(*amounts, strict=True)]
+    by_class = {
+        str(target.label): {"taken": len(target.taken), "added": target.num_added, "left_out": target.num_left_out}
+        for target in targets
+    }
     settings = {
         "format": PLAN_FORMAT,
         "sources": source.describe(image_infos),
         "policy": str(policy),
         **({"custom_transforms": custom} if custom else {}),
         "ratio": None if count is not None or per_class or balance else (ratio or DEFAULT_RATIO).strip(),
-        **_class_settings(targets, per_class, balance),
+        **({"per_class": per_class, "balance": balance, "classes": by_class} if per_class or balance else {}),
         "num_original": num_original,
         "num_added": sum(totals),
         "components": [{"pipeline": c.name, "num": n} for c, n in zip(policy.components, totals, strict=True)],
@@ -191,16 +199,22 @@ def make_plan(
         "image_format": format,
         "seed": seed,
         "generator": {"name": generator.name, **generator.describe()} if generator and policy.needs_generator else None,
-        "renamed": _renamed(source, entries),
-        "versions": {
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "pillow": PIL.__version__,
-            "simplejpeg": simplejpeg.__version__,
-            **({"albumentations": version("albumentations")} if custom else {}),
-        },
+        "renamed": {e.file_name: name for e, name in names if _stem(e.file_name) != _stem(name)},
+        "versions": {name: now for name, now in versions().items() if custom or name != "albumentations"},
     }
     return Plan(tuple(entries), image_infos, policy, size, resize_mode, format, seed, settings, source.rules)
+
+
+def _operations(component: MixtureComponent, generator: np.random.Generator) -> tuple[Operation, ...]:
+    sampled = [Operation(GAN)] if component.is_synthetic else []
+    return (*sampled, *(Operation(transform.name, transform.draw(generator)) for transform in component.transforms))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that pixels depend on, by the names that plan.json has for them."""
+    ours = {"numpy": np, "opencv": cv2, "pillow": PIL, "simplejpeg": simplejpeg}
+    known = {name: str(package.__version__) for name, package in ours.items()}
+    return {**known, "albumentations": version("albumentations")}
 
 
 def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
@@ -214,9 +228,8 @@ def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
     if count is None:
         match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", (DEFAULT_RATIO if ratio is None else ratio).strip())
         if not match or int(match[1]) < 1:
-            raise UsageError(
-                f"--ratio {ratio!r}: needed originals:added as whole numbers, the first at least 1, such as 1:1"
-            )
+            needed = "originals:added as whole numbers, the first at least 1, such as 1:1"
+            raise UsageError(f"--ratio {ratio!r}: needed {needed}")
         count = num_originals * int(match[2]) // int(match[1])
     if not 0 <= count <= MAX_ADDED:
         raise UsageError(f"{count} images to add; needed a number from 0 to {MAX_ADDED:,}")
@@ -268,30 +281,15 @@ def _targets(
     return targets
 
 
-def _class_settings(targets: Sequence[ClassTarget], per_class: str | None, balance: str | None) -> dict[str, Any]:
-    """The part of plan.json that tells of classes, where they are counted."""
-    if not per_class and not balance:
-        return {}
-    counted = {
-        str(target.label): {"taken": len(target.taken), "added": target.num_added, "left_out": target.num_left_out}
-        for target in targets
-    }
-    return {"per_class": per_class, "balance": balance, "classes": counted}
-
-
-def _check_components(
-    policy: Policy,
-    components: Sequence[tuple[MixtureComponent, int]],
-    target: ClassTarget,
-) -> None:
-    where = "the source" if target.label is None else f"class {target.label!r}"
+def _check_components(policy: Policy, numbers: Sequence[int], target: ClassTarget) -> None:
+    where, of_class, options = "the source", "", "--count or --ratio"
+    if target.label is not None:
+        where, of_class, options = f"class {target.label!r}", f" of class {target.label!r}", "--per-class"
     num_parents = len(target.parents)
-    for component, number in components:
+    for component, number in zip(policy.components, numbers, strict=True):
         if number and not num_parents and not component.is_synthetic:
             raise InputError(f"no original image in {where}, and {component.name!r} has to be made from one")
         if number > num_parents and not component.is_random:
-            of_class = "" if target.label is None else f" of {where}"
-            options = "--count or --ratio" if target.label is None else "--per-class"
             raise UsageError(
                 f"policy {str(policy)!r}: {number} images by {component.name!r} of {num_parents} originals{of_class}, "
                 f"but a second one of the same would be a copy, so at most {num_parents} can be made; ask for fewer "
@@ -313,41 +311,24 @@ def _added(
     source: ImageSet, policy: Policy, targets: Sequence[ClassTarget], seed: int, suffix: str, namer: Namer
 ) -> list[PlanEntry]:
     """Return the added images by component, and in one class after class, each class with its own walk."""
-    walks = [_walk(target.parents, seed) for target in targets]
     amounts = [policy.counts(target.num_added) for target in targets]
+    orders = [[target.parents[at] for at in parent_order(seed, len(target.parents))] for target in targets]
+    walks = [itertools.cycle(order) for order in orders]
     entries: list[PlanEntry] = []
     for place, component in enumerate(policy.components):
-        sampler, called = OperationSampler(component, seed), _short(component.name)
-        for target_number in range(len(targets)):
-            for _ in range(amounts[target_number][place]):
-                k = len(entries)
+        called = component.name if len(component.name) <= 40 else f"{component.name[:39]}~"
+        for walk, numbers in zip(walks, amounts, strict=True):
+            for k in range(len(entries), len(entries) + numbers[place]):
                 if component.is_synthetic:
                     name = namer.name(None, f"{component.name}-{k:05d}", suffix, numbered=True)
-                    entries.append(PlanEntry(name, "synthetic", None, None, k, sampler))
+                    entries.append(PlanEntry(name, "synthetic", None, None, k, component))
                     continue
-                parent = next(walks[target_number])
+                parent = next(walk)
                 image = source.images[parent]
-                # the safe stem is short; the operation comes after it, whole
-                tail = f"__{called}-{k:05d}{suffix}"
+                tail = f"__{called}-{k:05d}{suffix}"  # the safe stem is short; the operation comes after it, whole
                 name = namer.name(image.label, _stem(image.name), tail, numbered=True)
-                entries.append(PlanEntry(name, "augmented", image.label, parent, k, sampler))
+                entries.append(PlanEntry(name, "augmented", image.label, parent, k, component))
     return entries
-
-
-def _walk(parents: Sequence[int], seed: int) -> Iterator[int]:
-    """Yield the parents in their permutation, again and again."""
-    order = parent_order(seed, len(parents))
-    return (parents[at] for at in itertools.cycle(order))
-
-
-def _short(pipeline: str) -> str:
-    return pipeline if len(pipeline) <= 40 else f"{pipeline[:39]}~"
-
-
-def _renamed(source: ImageSet, entries: Sequence[PlanEntry]) -> dict[str, str]:
-    """Originals whose name could not be kept: the new one, and the one in the source."""
-    pairs = [(e, source.images[e.source]) for e in entries if e.k is None and e.source is not None]
-    return {e.file_name: i.name for e, i in pairs if _stem(e.file_name) != _stem(i.name)}
 
 
 @lru_cache(maxsize=4096)

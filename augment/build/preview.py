@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.build.plan import Plan, PlanEntry, parent_order
+from augment.build.plan import LookOptions, Plan, parent_order
 from augment.core.files import make_folder, write_bytes
 from augment.core.rng import image_generators
 from augment.errors import InputError, UsageError
@@ -24,30 +26,38 @@ from augment.sources.concat import ExtraSource, concat
 from augment.sources.image_set import ImageSet, ImageSource
 from augment.sources.readers import open_source
 
-_TILE, _GAP, _MARGIN, _PAIRS = 112, 4, 24, 4
-_PAIR = 2 * _TILE + _GAP
-_BETWEEN = 20
-_SHOWN = 10
+_TILE, _GAP, _MARGIN, _BETWEEN = 112, 4, 24, 20
+_COLUMNS, _SHOWN = 8, 10  # of the sheet of a plan, two for each pair; of the sheet of a policy
 _TITLE, _CAPTION = 44, 30
 _INK, _FAINT, _PAPER = (34, 38, 46), (112, 118, 130), (250, 250, 248)
-_WIDTH = 2 * _MARGIN + _PAIRS * _PAIR + (_PAIRS - 1) * _BETWEEN
+_Bands = Sequence[tuple[str, Iterable[tuple[Pixels, str]]]]
+"""Captions, each with the images below it and what stands above these."""
 
 
 def contact_sheet(plan: Plan, pixels_of: Callable[[int], Pixels]) -> Pixels:
     """Return the sheet of a plan, H x W x 3. `pixels_of` gives the pixels of the entry at a position."""
     original_of = {entry.source: at for at, entry in enumerate(plan.entries) if entry.k is None}
-    bands = _bands(plan)
-    height = _MARGIN + _TITLE + len(bands) * (_CAPTION + _TILE + _BETWEEN) + _MARGIN - _BETWEEN
-    sheet = Image.new("RGB", (_WIDTH, height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    _write_title(pen, plan)
-    top = _MARGIN + _TITLE
-    for caption, positions in bands:
-        pen.text((_MARGIN, top + 4), _fitting(pen, caption, _WIDTH - 2 * _MARGIN, 15), _INK, font=_font(15))
-        tiles = [(at, original_of.get(plan.entries[at].source)) for at in positions]
-        _draw_band(sheet, top + _CAPTION, tiles, pixels_of, plan.entries)
-        top += _CAPTION + _TILE + _BETWEEN
-    return np.asarray(sheet, dtype=np.uint8)
+
+    def tiles(positions: Sequence[int]) -> Iterator[tuple[Pixels, str]]:
+        entries = [plan.entries[at] for at in positions]
+        for at, entry, operations in zip(positions, entries, plan.operations(entries), strict=True):
+            if entry.k is not None and entry.source is not None:
+                yield pixels_of(original_of[entry.source]), ""
+            factors = [f"x{op.params['factor']:.2f}" for op in operations if "factor" in op.params]
+            yield pixels_of(at), " ".join(factors)
+
+    bands: list[tuple[str, Iterator[tuple[Pixels, str]]]] = []
+    added = iter([at for at, entry in enumerate(plan.entries) if entry.k is not None])
+    for component, row in zip(plan.policy.components, plan.settings["components"], strict=True):
+        positions = list(itertools.islice(added, row["num"]))
+        if positions:
+            shown = positions[: _COLUMNS if component.is_synthetic else _COLUMNS // 2]
+            bands.append((f"{row['pipeline']}  ({row['num']:,})", tiles(shown)))
+    bands = bands or [("originals", tiles(range(min(_COLUMNS, len(plan.entries)))))]
+    counts = f"{plan.settings['num_original']:,} originals, {plan.settings['num_added']:,} added"
+    if any(entry.origin == "augmented" for entry in plan.entries):
+        counts += "  ·  each original beside what became of it"
+    return _sheet(f"{plan.settings['sources'][0]['name']}  ·  {plan.policy}", counts, bands, _COLUMNS, _BETWEEN)
 
 
 def policy_sheet(
@@ -61,8 +71,9 @@ def policy_sheet(
 ) -> Pixels:
     """Return what a policy does to ten originals of `source`, H x W x 3: themselves, and a row for each component.
 
-    The ten are the first that a plan with `seed` would use; the draws are examples. Where several
-    sources were joined, a row more for each shows some of its images as they come into the set.
+    The images get `size` pixels a side first (None: as they are) by `resize_mode` (crop, pad or stretch); `generator`
+    makes those of the transform gan. The ten are the first that a plan with `seed` would use; the draws are examples.
+    Where several sources were joined, a row more for each shows some of its images as they come into the set.
     Raises UsageError, and InputError for a file that cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
@@ -71,8 +82,7 @@ def policy_sheet(
     if not originals:
         raise InputError(f"{source.path}: no original image in it, so there is nothing to show a policy on")
     chosen = [originals[at] for at in parent_order(seed, len(originals))[:_SHOWN]]
-    parents = [source.load(index).image.pixels for index in chosen]
-    parents = [resize_by(pixels, size, resize_mode, source.rules) for pixels in parents]
+    parents = [resize_by(source.load(index).image.pixels, size, resize_mode, source.rules) for index in chosen]
     dry_run(policy, [(pixels.shape[1], pixels.shape[0]) for pixels in parents])
     rows = [("originals", parents)]
     for number, component in enumerate(policy.components):
@@ -88,7 +98,8 @@ def policy_sheet(
         made = [apply_drawn(start, transforms, draws) for start, draws in pairs]
         rows.append((caption, [to_gray(pixels) for pixels in made] if source.rules.gray else made))
     rows += _part_rows(source, size, resize_mode, seed)
-    return _grid(f"{source.name}  ·  {policy.title or policy}", rows)
+    bands = [(caption, ((pixels, "") for pixels in tiles)) for caption, tiles in rows]
+    return _sheet(f"{source.name}  ·  {policy.title or policy}", "", bands, _SHOWN, _GAP)
 
 
 def write_preview(
@@ -97,11 +108,8 @@ def write_preview(
     source_path: Path,
     *,
     extra: Sequence[ExtraSource] = (),
-    size: int | None = None,
-    resize_mode: str = "crop",
     rules: Rules = RULES,
-    seed: int = 0,
-    generator: ImageSource | None = None,
+    **look: Unpack[LookOptions],
 ) -> int:
     """Write the sheet of a policy on the images of `source_path` to a PNG file; return the number of originals shown.
 
@@ -110,11 +118,8 @@ def write_preview(
         policy: what is shown.
         source_path: the first source.
         extra: further sources, of which some images are shown as they come into the set.
-        size: side in pixels that images are given first; None: as they are.
-        resize_mode: crop, pad or stretch.
         rules: what becomes of transparent and gray images.
-        seed: of parents and draws.
-        generator: makes the images of the transform gan.
+        look: the keywords of `policy_sheet`.
 
     Raises:
         UsageError: the name is no PNG file's, or the policy cannot be applied.
@@ -126,10 +131,9 @@ def write_preview(
     source = source.originals() if extra else source
     for one in extra:
         images = open_source(one.path, rules=rules)
-        source = concat(source, one, images.originals() if one.origin == "original" else images, seed)
-    sheet = policy_sheet(policy, source, size=size, resize_mode=resize_mode, seed=seed, generator=generator)
+        source = concat(source, one, images.originals() if one.origin == "original" else images, look.get("seed", 0))
     make_folder(file.parent)
-    write_bytes(file, encode_png(sheet))
+    write_bytes(file, encode_png(policy_sheet(policy, source, **look)))
     return min(_SHOWN, len(source.originals()))
 
 
@@ -144,18 +148,22 @@ def _part_rows(source: ImageSet, size: int | None, resize_mode: str, seed: int) 
     return rows
 
 
-def _grid(title: str, rows: Sequence[tuple[str, Sequence[Pixels]]]) -> Pixels:
-    width = 2 * _MARGIN + _SHOWN * (_TILE + _GAP) - _GAP
-    height = 2 * _MARGIN + _TITLE + len(rows) * (_CAPTION + _TILE + _GAP)
-    sheet = Image.new("RGB", (width, height), _PAPER)
+def _sheet(title: str, counts: str, bands: _Bands, num_columns: int, gap: int) -> Pixels:
+    """Draw the bands one below the other; `gap` is what lies between two of them, and between pairs of images."""
+    width = 2 * _MARGIN + num_columns // 2 * (2 * _TILE + _GAP + gap) - gap
+    pitch = _CAPTION + _TILE + gap
+    sheet = Image.new("RGB", (width, 2 * _MARGIN + _TITLE + len(bands) * pitch - gap), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title, width - 2 * _MARGIN), _INK, font=_font(20))
-    top = _MARGIN + _TITLE
-    for caption, tiles in rows:
-        pen.text((_MARGIN, top + 4), _fitting(pen, caption, width - 2 * _MARGIN, 15), _INK, font=_font(15))
-        for column, pixels in enumerate(tiles):
-            _paste(sheet, _MARGIN + column * (_TILE + _GAP), top + _CAPTION, pixels)
-        top += _CAPTION + _TILE + _GAP
+    room = width - 2 * _MARGIN
+    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title, width // 2 if counts else room, 20), _INK, font=_font(20))
+    pen.text((width - _MARGIN, _MARGIN + 2), counts, _FAINT, font=_font(14), anchor="ra")
+    for number, (caption, tiles) in enumerate(bands):
+        top = _MARGIN + _TITLE + number * pitch
+        pen.text((_MARGIN, top + 4), _fitting(pen, caption, room, 15), _INK, font=_font(15))
+        for column, (pixels, note) in enumerate(tiles):
+            left = _MARGIN + column // 2 * (2 * _TILE + _GAP + gap) + column % 2 * (_TILE + _GAP)
+            _paste(sheet, left, top + _CAPTION, pixels)
+            pen.text((left + _TILE, top + _CAPTION - 5), note, _FAINT, font=_font(12), anchor="rs")
     return np.asarray(sheet, dtype=np.uint8)
 
 
@@ -164,58 +172,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _bands(plan: Plan) -> list[tuple[str, list[int]]]:
-    """A caption and positions of entries for each component; the originals alone where nothing is added."""
-    added = [at for at, entry in enumerate(plan.entries) if entry.k is not None]
-    bands = []
-    first = 0
-    for component in plan.settings["components"]:
-        positions = added[first : first + component["num"]]
-        first += component["num"]
-        shown = positions[: _PAIRS if positions and plan.entries[positions[0]].source is not None else 2 * _PAIRS]
-        if shown:
-            bands.append((f"{component['pipeline']}  ({component['num']:,})", shown))
-    return bands or [("originals", list(range(min(2 * _PAIRS, len(plan.entries)))))]
-
-
-def _write_title(pen: ImageDraw.ImageDraw, plan: Plan) -> None:
-    title = f"{plan.settings['sources'][0]['name']}  ·  {plan.policy}"
-    counts = f"{plan.settings['num_original']:,} originals, {plan.settings['num_added']:,} added"
-    if any(entry.origin == "augmented" for entry in plan.entries):
-        counts += "  ·  each original beside what became of it"
-    pen.text((_MARGIN, _MARGIN - 4), _fitting(pen, title, _WIDTH // 2), _INK, font=_font(20))
-    pen.text((_WIDTH - _MARGIN, _MARGIN + 2), counts, _FAINT, font=_font(14), anchor="ra")
-
-
-def _fitting(pen: ImageDraw.ImageDraw, text: str, room: int, size: int = 20) -> str:
+def _fitting(pen: ImageDraw.ImageDraw, text: str, room: int, size: int) -> str:
     font = _font(size)
     if pen.textlength(text, font=font) <= room:
         return text
     while text and pen.textlength(f"{text}...", font=font) > room:
         text = text[:-1]
     return f"{text}..."
-
-
-def _draw_band(
-    sheet: Image.Image,
-    top: int,
-    tiles: Sequence[tuple[int, int | None]],
-    pixels_of: Callable[[int], Pixels],
-    entries: Sequence[PlanEntry],
-) -> None:
-    pen = ImageDraw.Draw(sheet)
-    for number, (at, original) in enumerate(tiles):
-        entry = entries[at]
-        if entry.k is None or original is None:
-            left = _MARGIN + (number // 2) * (_PAIR + _BETWEEN) + (number % 2) * (_TILE + _GAP)
-            _paste(sheet, left, top, pixels_of(at))
-            continue
-        left = _MARGIN + number * (_PAIR + _BETWEEN)
-        _paste(sheet, left, top, pixels_of(original))
-        _paste(sheet, left + _TILE + _GAP, top, pixels_of(at))
-        factors = [f"x{op.params['factor']:.2f}" for op in entry.operations if "factor" in op.params]
-        if factors:
-            pen.text((left + _PAIR, top - 5), " ".join(factors), _FAINT, font=_font(12), anchor="rs")
 
 
 def _paste(sheet: Image.Image, left: int, top: int, pixels: Pixels) -> None:

@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,30 +30,24 @@ _DIGEST_BYTES = 32
 _LINE_PARTS = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WrittenImage:
     """A line: an image whose file was whole when it was logged."""
 
     at: int
-    sha256: str
-    num_bytes: int
-    logged_ns: int
-    near_copy: bool
-    record: bytes
+    sha256: str = ""
+    num_bytes: int = 0
+    logged_ns: int = 0
+    near_copy: bool = False
+    record: bytes = b""
     r"""Its line of metadata.jsonl, ending in \n."""
     kept: bool = False
     """Whether an earlier try wrote the file. The line does not say so."""
 
     def to_line(self) -> bytes:
         """Return the line."""
-        return b"%d %s %d %d %d %s" % (
-            self.at,
-            self.sha256.encode(),
-            self.num_bytes,
-            self.logged_ns,
-            self.near_copy,
-            self.record,
-        )
+        head = f"{self.at} {self.sha256} {self.num_bytes} {self.logged_ns} {self.near_copy:d} "
+        return head.encode() + self.record
 
 
 class ProgressLog:
@@ -95,7 +89,8 @@ class ProgressLog:
         written = _parsed(self._line(at))
         if written is None or status.st_size != written.num_bytes or status.st_mtime_ns > written.logged_ns:
             return None
-        self._set(replace(written, kept=True))
+        written.kept = True
+        self._set(written)
         return written.sha256
 
     def record(self, images: Iterable[WrittenImage]) -> None:
@@ -159,19 +154,16 @@ class ProgressLog:
 
     def _read_earlier(self) -> None:
         """Remember where the lines of an earlier try are, the last of equals. Strange ones are left out."""
-        try:
-            with self._path.open("rb") as file:
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    written = _parsed(line)
-                    if written is None or not 0 <= written.at < len(self._starts):
-                        self._end += len(line)
-                        continue
-                    self._is_earlier[written.at] = True
-                    self._remember(written.at, line)
-        except OSError:
-            return
+        with suppress(OSError), self._path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                written = _parsed(line)
+                if written is None or not 0 <= written.at < len(self._starts):
+                    self._end += len(line)
+                    continue
+                self._is_earlier[written.at] = True
+                self._remember(written.at, line)
 
 
 def _parsed(line: bytes) -> WrittenImage | None:
@@ -180,7 +172,7 @@ def _parsed(line: bytes) -> WrittenImage | None:
     if len(parts) != _LINE_PARTS or len(parts[1]) != 2 * _DIGEST_BYTES or not parts[5].endswith(b"}\n"):
         return None
     try:
-        at, num_bytes, logged_ns, near = int(parts[0]), int(parts[2]), int(parts[3]), int(parts[4])
+        at, num_bytes, logged_ns, near = map(int, (parts[0], *parts[2:5]))
         bytes.fromhex(parts[1].decode())
     except ValueError:
         return None

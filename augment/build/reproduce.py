@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cv2
-
+from augment.build.plan import versions
 from augment.core.files import make_folder, sha256_bytes, write_bytes
 from augment.errors import FailedError, InputError, UsageError
 from augment.imaging.codec import Pixels, Rules, decode, encode_jpeg, encode_png, parse_background, to_gray
 from augment.imaging.geometry import RESIZE_MODES, resize_by
 from augment.policy.apply import apply_operation
 from augment.policy.transforms import GAN
-from augment.sources.dataset_format import METADATA, PLAN
+from augment.sources.dataset_format import METADATA, read_plan
 from augment.sources.image_set import ImageSource
 from augment.sources.mixed_dataset import Record, read_records
 from augment.sources.readers import open_source
@@ -37,10 +35,11 @@ def reproduce(image: Path, *, source: Path | None = None, generator: ImageSource
     dataset, record = _locate(image)
     if record.origin == "original":
         raise UsageError(f"{image}: an original; it was taken over, not made")
-    plan = _plan(dataset)
+    plan = read_plan(dataset)
+    rules = Rules(parse_background(plan.get("background", "white")), plan.get("mode") == "gray")
     tried = False
-    for pixels in _starts(dataset, record, plan, source, generator):
-        data = reproduce_from(record, pixels, gray=rules_of(plan).gray)
+    for pixels in _starts(dataset, record, plan, rules, source, generator):
+        data = reproduce_from(record, pixels, gray=rules.gray)
         if sha256_bytes(data) == record.sha256:
             return data, record
         tried = True
@@ -99,27 +98,18 @@ def _locate(image: Path) -> tuple[Path, Record]:
     raise InputError(f"{image}: lies in no finished mixed dataset; give the path of an image in one")
 
 
-def _plan(dataset: Path) -> dict[str, Any]:
-    try:
-        plan = json.loads((dataset / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{dataset / PLAN}: cannot be read: {error}") from error
-    return plan if isinstance(plan, dict) else {}
-
-
-def rules_of(plan: dict[str, Any]) -> Rules:
-    """Return what a plan.json says of transparency and gray."""
-    return Rules(parse_background(str(plan.get("background", "white"))), plan.get("mode") == "gray")
-
-
 def _starts(
-    dataset: Path, record: Record, plan: dict[str, Any], source: Path | None, generator: ImageSource | None
+    dataset: Path,
+    record: Record,
+    plan: dict[str, Any],
+    rules: Rules,
+    source: Path | None,
+    generator: ImageSource | None,
 ) -> Iterator[Pixels]:
     """Yield what the operations may have started from, the likeliest first."""
-    rules, size, resize_mode = rules_of(plan), plan.get("size"), plan.get("resize_mode") or RESIZE_MODES[0]
 
     def resized(pixels: Pixels) -> Pixels:
-        return resize_by(pixels, size, resize_mode, rules)
+        return resize_by(pixels, plan.get("size"), plan.get("resize_mode") or RESIZE_MODES[0], rules)
 
     if record.parent is None:
         address = json.loads(record.operations[0]["params"])
@@ -139,12 +129,10 @@ def _starts(
 
 
 def _failed(image: Path, record: Record, plan: dict[str, Any], *, tried: bool, has_source: bool) -> Exception:
-    changed = {
-        name: (old, now) for name, old in plan.get("versions", {}).items() if (now := _version(name)) and now != old
-    }
+    then = plan.get("versions", {})
+    changed = [f"{name} {then[name]} then, {now} now" for name, now in versions().items() if then.get(name, now) != now]
     if changed:
-        listed = ", ".join(f"{name} {old} then, {now} now" for name, (old, now) in changed.items())
-        return FailedError(f"{image}: reproduced, its bytes differ; so do the versions: {listed}")
+        return FailedError(f"{image}: reproduced, its bytes differ; so do the versions: {', '.join(changed)}")
     if not has_source and record.parent is not None:
         problem = "its bytes differ" if tried else f"its parent {record.parent} is not there"
         return UsageError(
@@ -152,13 +140,3 @@ def _failed(image: Path, record: Record, plan: dict[str, Any], *, tried: bool, h
             "source that it was built from: smallgan augment SOURCE --reproduce ..."
         )
     return FailedError(f"{image}: reproduced, its bytes differ; is this the source or the run that it was made from?")
-
-
-def _version(name: str) -> str | None:
-    """The installed version of a package under the name that plan.json has for it."""
-    if name == "opencv":  # several packages bring it
-        return str(cv2.__version__)
-    try:
-        return version(name)
-    except ModuleNotFoundError:
-        return None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from augment.build.plan import Operation, Plan, PlanEntry, operations_of
+from augment.build.plan import Operation, Plan, PlanEntry
 from augment.build.progress_log import ProgressLog, WrittenImage
 from augment.build.warnings import is_near_copy
 from augment.core.files import sha256_bytes, write_bytes
@@ -36,15 +36,15 @@ class SourceItem:
 
     def __init__(self, plan: Plan, source: ImageSet, index: int) -> None:
         self._plan, self._source, self._index = plan, source, index
+        self.info = plan.image_infos[index]
 
     @cached_property
     def loaded(self) -> LoadedImage:
         """The file. Raises InputError when it changed since it was checked."""
         loaded = self._source.load(self._index)
-        if loaded.sha256 != self._plan.image_infos[self._index].sha256:
-            raise InputError(
-                f"{self._source.images[self._index].name}: changed since it was checked; run the command again"
-            )
+        if loaded.sha256 != self.info.sha256:
+            name = self._source.images[self._index].name
+            raise InputError(f"{name}: changed since it was checked; run the command again")
         return loaded
 
     @cached_property
@@ -71,7 +71,7 @@ def with_parents(
     plan: Plan, source: ImageSet, positions: Sequence[int]
 ) -> Iterator[tuple[int, SourceItem, tuple[Operation, ...]]]:
     """Yield each position of a batch with its parent and what is done to it, drawn for all before the first."""
-    drawn = zip(positions, operations_of([plan.entries[at] for at in positions]), strict=True)
+    drawn = zip(positions, plan.operations([plan.entries[at] for at in positions]), strict=True)
     for index, same in groupby(drawn, key=lambda pair: plan.entries[pair[0]].source):
         if index is not None:
             parent = SourceItem(plan, source, index)
@@ -86,17 +86,6 @@ def apply_operations(plan: Plan, pixels: Pixels, operations: Sequence[Operation]
     return to_gray(pixels) if plan.rules.gray else pixels
 
 
-def parents_of(plan: Plan) -> list[str | None]:
-    """Return of each entry the file name of the original that it is made from."""
-    original = {entry.source: entry.file_name for entry in plan.entries if entry.k is None}
-    return [original[e.source] if e.k is not None and e.source is not None else None for e in plan.entries]
-
-
-def generator_positions(plan: Plan) -> list[int]:
-    """Return the positions of what a generator makes."""
-    return [at for at, entry in enumerate(plan.entries) if entry.source is None]
-
-
 def generated(
     plan: Plan, generator: ImageSource | None, positions: Sequence[int]
 ) -> Iterator[tuple[int, Pixels, dict[str, Any]]]:
@@ -108,23 +97,17 @@ def generated(
     numbers = [plan.entries[at].k or 0 for at in positions]
     for at, (drawn, params) in zip(positions, generator.draw(numbers, plan.seed), strict=True):
         pixels = resize_by(drawn, plan.size, plan.resize_mode, plan.rules)
-        yield at, apply_operations(plan, pixels, plan.entries[at].operations[1:]), params
+        yield at, apply_operations(plan, pixels, plan.operations([plan.entries[at]])[0][1:]), params
 
 
 @dataclass(slots=True)
-class _BuiltImage:
-    """An image: how it is made and its size in pixels; then what is known of its file."""
+class _BuiltImage(WrittenImage):
+    """An image on its way: its file is written, or found, and logged last."""
 
-    at: int
-    operations: tuple[Operation, ...]
-    width: int
-    height: int
+    operations: tuple[Operation, ...] = ()
+    width: int = 0
+    height: int = 0
     """Of the parent, until its own pixels are known: a transform may exchange the sides."""
-    num_bytes: int = 0
-    sha256: str = ""
-    logged_ns: int = 0
-    near_copy: bool = False
-    kept: bool = False
 
 
 class BuildWorker:
@@ -133,7 +116,7 @@ class BuildWorker:
     def __init__(self, plan: Plan, source: ImageSet, out: Path, there: set[str]) -> None:
         self.plan, self.source, self.out, self.there = plan, source, out, there
         self.log = ProgressLog(out, len(plan.entries))
-        self._parents = parents_of(plan)
+        self._original = {entry.source: entry.file_name for entry in plan.entries if entry.k is None}
 
     def from_source(self, batch: Sequence[int]) -> None:
         """Make a batch of images that come from source images, of which each is decoded once at most."""
@@ -141,7 +124,9 @@ class BuildWorker:
             pictures: list[tuple[_BuiltImage, Pixels]] = []
             for at, parent, operations in with_parents(self.plan, self.source, self._unknown(batch)):
                 entry = self.plan.entries[at]
-                image = _BuiltImage(at, operations, *self._size(entry))
+                info = parent.info
+                size = self.plan.size
+                image = _BuiltImage(at, operations=operations, width=size or info.width, height=size or info.height)
                 if self._is_whole(image):
                     logged.append(image)
                 elif entry.copied:
@@ -161,8 +146,8 @@ class BuildWorker:
 
         A batch is always drawn as a whole: a generator may round differently elsewhere in a batch.
         """
-        positions = generator_positions(self.plan)
-        step = _batch_size(generator)
+        positions = self.plan.generator_positions
+        step = max(1, generator.describe().get("batch_size", 1)) if generator else 1
         for first in range(0, len(positions), step):
             batch = positions[first : first + step]
             missing = set(self._unknown(batch))
@@ -173,8 +158,8 @@ class BuildWorker:
                     if at not in missing:
                         continue
                     height, width = pixels.shape[:2]
-                    operations = (Operation(GAN, params), *self.plan.entries[at].operations[1:])
-                    image = _BuiltImage(at, operations, width, height)
+                    operations = (Operation(GAN, params), *self.plan.operations([self.plan.entries[at]])[0][1:])
+                    image = _BuiltImage(at, operations=operations, width=width, height=height)
                     if not self._is_whole(image):
                         self._write(image, _encoded(self.plan, pixels))
                     logged.append(image)
@@ -190,13 +175,9 @@ class BuildWorker:
         try:
             yield logged
         finally:
-            self.log.record(self._written(image) for image in logged)
-
-    def _written(self, image: _BuiltImage) -> WrittenImage:
-        record = self._record(image)
-        return WrittenImage(
-            image.at, image.sha256, image.num_bytes, image.logged_ns, image.near_copy, record, image.kept
-        )
+            for image in logged:
+                image.record = self._record(image)
+            self.log.record(logged)
 
     def _record(self, image: _BuiltImage) -> bytes:
         """Return the line of metadata.jsonl of an image."""
@@ -205,7 +186,7 @@ class BuildWorker:
         return Record(
             entry.file_name,
             entry.origin,
-            self._parents[image.at],
+            self._original.get(entry.source) if entry.k is not None else None,
             tuple([operation.to_json() for operation in image.operations]),
             entry.label,
             image.width,
@@ -221,10 +202,6 @@ class BuildWorker:
         if size is None or info is None or (info.width, info.height) == (size, size):
             return None
         return _resize_text(info.width, info.height, size, self.plan.resize_mode)
-
-    def _size(self, entry: PlanEntry) -> tuple[int, int]:
-        info = self.plan.image_infos[entry.source or 0]
-        return (self.plan.size or info.width), (self.plan.size or info.height)
 
     def _path(self, at: int) -> str:
         return f"{self.out}/{self.plan.entries[at].file_name}"
@@ -248,17 +225,15 @@ class BuildWorker:
         except OSError as error:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
         sha256 = sha256_bytes(data)
+        size = (image.height, image.width)
         if entry.copied and entry.source is not None:
             image.kept = sha256 == self.plan.image_infos[entry.source].sha256
         else:
-            try:
-                height, width = decode(data, entry.file_name).shape[:2]
-            except InputError:
-                height = width = 0
-            image.kept = sorted((height, width)) == sorted((image.height, image.width))
-            if image.kept:
-                image.height, image.width = height, width
+            with suppress(InputError):
+                size = decode(data, entry.file_name).shape[:2]
+                image.kept = sorted(size) == sorted((image.height, image.width))
         if image.kept:
+            image.height, image.width = size
             image.num_bytes, image.sha256, image.logged_ns = len(data), sha256, logged_ns
         return image.kept
 
@@ -266,11 +241,6 @@ class BuildWorker:
 def _encoded(plan: Plan, pixels: Pixels) -> bytes:
     encode = encode_png if plan.format == "png" else encode_jpeg
     return encode(pixels, gray=plan.rules.gray)
-
-
-def _batch_size(generator: ImageSource | None) -> int:
-    size = generator.describe().get("batch_size", 1) if generator else 1
-    return size if isinstance(size, int) and size > 0 else 1
 
 
 @lru_cache(maxsize=4096)

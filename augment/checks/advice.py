@@ -7,6 +7,7 @@ least that is published. `smallgan score` measures the copies of a run; believe 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -15,6 +16,20 @@ from augment.policy.transforms import with_symmetry
 from augment.sources.classes import imbalance
 
 TOO_FEW, TRANSFER, SCRATCH, MANY = 10, 250, 1000, 5000
+_BY_NUMBER = (
+    (TOO_FEW, f"too few to train on; even transfer will copy them. Collect at least {TOO_FEW}, better 25 to 100"),
+    (TRANSFER, "transfer (smallgan train DATA --transfer apgc); from scratch will likely memorise them"),
+    (
+        SCRATCH,
+        "transfer first; from scratch will memorise some of them, so mix augmented images in and look at the copies "
+        "that smallgan score counts",
+    ),
+    (
+        MANY,
+        "from scratch at 32 or 64 px is possible (smallgan train DATA); compare it with transfer, and watch the copies",
+    ),
+    (math.inf, "enough to train from scratch (smallgan train DATA)"),
+)
 TRAIN_SIZES = (32, 64, 128)
 """Sides that `smallgan train` offers."""
 CUT_SHARE = 0.1
@@ -26,54 +41,30 @@ def advise(summary: Mapping[str, Any]) -> list[str]:
     if not summary["num_usable"]:
         return ["no image can be used; see the problems above"]
     files = [file for file in summary["files"] if not file["problem"]]
+    repeats = sum(len(names) - 1 for names in [*summary["duplicates"], *summary["near_duplicates"]])
+    num_bad = len(summary["problems"])
     return [
-        by_number(num_distinct(summary)),
+        by_number(summary["num_usable"] - repeats),
         *by_class(summary["classes"], summary["num_without_class"]),
         *_by_size(files),
         *_by_channels(files),
         *by_duplicates(summary["duplicates"], summary["near_duplicates"]),
         *_by_symmetry(summary["symmetry"]),
-        *_by_problems(summary["problems"]),
+        *([f"{num_bad} files cannot be used: fix them, or leave them out with --skip-bad"] if num_bad else []),
     ]
-
-
-def num_distinct(summary: Mapping[str, Any]) -> int:
-    """How many images show something of their own: duplicates and near duplicates count once."""
-    repeats = sum(len(names) - 1 for names in [*summary["duplicates"], *summary["near_duplicates"]])
-    return int(summary["num_usable"]) - repeats
 
 
 def by_number(number: int) -> str:
     """Return how a set of `number` distinct images is best used."""
-    if number < TOO_FEW:
-        return (
-            f"{_images(number)}: too few to train on; even transfer will copy them. Collect at least {TOO_FEW}, "
-            "better 25 to 100"
-        )
-    if number < TRANSFER:
-        return (
-            f"{_images(number)}: transfer (smallgan train DATA --transfer apgc); from scratch will likely memorise them"
-        )
-    if number < SCRATCH:
-        return (
-            f"{_images(number)}: transfer first; from scratch will memorise some of them, so mix augmented images in "
-            "and look at the copies that smallgan score counts"
-        )
-    if number < MANY:
-        return (
-            f"{_images(number)}: from scratch at 32 or 64 px is possible (smallgan train DATA); compare it with "
-            "transfer, and watch the copies"
-        )
-    return f"{_images(number)}: enough to train from scratch (smallgan train DATA)"
+    advice = next(advice for bound, advice in _BY_NUMBER if number < bound)
+    return f"{number:,} distinct image{'' if number == 1 else 's'}: {advice}"
 
 
 def by_class(classes: Mapping[str, int], num_without: int) -> list[str]:
     """Return what to know of the classes."""
     if not classes:
         return []
-    lines = []
-    if (unequal := imbalance(dict(classes))) is not None:
-        lines.append(unequal)
+    lines = [unequal] if (unequal := imbalance(dict(classes))) else []
     if num_without:
         lines.append(
             f"{num_without} images stand outside of the class folders; classes can only be counted when each has one"
@@ -132,14 +123,6 @@ def _by_symmetry(symmetries: Sequence[Mapping[str, Any]]) -> list[str]:
             against.append(f"{one['text']}: leave {' and '.join(names)} out")
     allowed = f"{' and '.join(fitting)} may be added, unless there is writing in the images"
     return [allowed, *against] if fitting else against
-
-
-def _by_problems(problems: Sequence[str]) -> list[str]:
-    return [f"{len(problems)} files cannot be used: fix them, or leave them out with --skip-bad"] if problems else []
-
-
-def _images(number: int) -> str:
-    return f"{number:,} distinct image{'' if number == 1 else 's'}"
 
 
 def _shown(groups: Sequence[Sequence[str]]) -> str:

@@ -15,6 +15,7 @@ from augment.imaging.symmetry import MAX_IMAGES, Symmetry, symmetries
 from augment.sources.image_set import ImageSet
 
 _MAX_LISTED = 10
+_SHAPES = {"crop": "its middle square", "pad": "padded to a square", "stretch": "stretched to a square"}
 _FILE_KEYS = ("name", "label", "width", "height", "format", "mode", "orientation", "sha256")
 
 
@@ -50,10 +51,23 @@ def check(
     """
     every = max(1, -(-len(source) // MAX_IMAGES))  # spread over the set, which may be sorted by class
 
-    def signature(index: int) -> ImageRecord:
-        return _inspected(source, index, signatures=signatures, keep_gray=index % every == 0)
+    def inspected(index: int) -> ImageRecord:
+        image = source.images[index]
+        try:
+            loaded = source.load(index)
+        except InputError as error:
+            return ImageRecord(image.name, image.label, problem=str(error))
+        decoded = loaded.image
+        height, width = decoded.pixels.shape[:2]
+        return ImageRecord(
+            *(image.name, image.label, width, height, loaded.sha256, decoded.format, decoded.mode),
+            notes=decoded.notes,
+            orientation=decoded.orientation,
+            plain=decoded.plain,
+            signature=image_signature(decoded.pixels, keep_gray=index % every == 0) if signatures else None,
+        )
 
-    return parallel_map(signature, range(len(source)), workers, progress)
+    return parallel_map(inspected, range(len(source)), workers, progress)
 
 
 def valid_subset(source: ImageSet, records: Sequence[ImageRecord], *, skip_bad: bool) -> ImageSet:
@@ -67,11 +81,9 @@ def valid_subset(source: ImageSet, records: Sequence[ImageRecord], *, skip_bad: 
         return source
     if skip_bad and len(bad) < len(records):
         return source.subset([index for index, record in enumerate(records) if not record.problem])
-    lines = [f"  {problem}" for problem in bad[:_MAX_LISTED]]
-    if len(bad) > _MAX_LISTED:
-        lines.append(f"  and {len(bad) - _MAX_LISTED} more")
+    more = [f"and {len(bad) - _MAX_LISTED} more"] if len(bad) > _MAX_LISTED else []
     advice = "none is left" if skip_bad else "fix them, or leave them out with --skip-bad"
-    listed = "\n".join(lines)
+    listed = "\n".join(f"  {line}" for line in [*bad[:_MAX_LISTED], *more])
     raise InputError(f"{source.path}: {len(bad)} of {len(records)} images cannot be used; {advice}:\n{listed}")
 
 
@@ -110,9 +122,7 @@ def what_is_done(record: ImageRecord, size: int | None = None, resize_mode: str 
     done = ["turned upright"] if record.orientation != 1 else []
     done += [note for note in record.notes if not note.startswith("a ")]
     if size is not None and (width, height) != (size, size):
-        shape = {"crop": "its middle square", "pad": "padded to a square", "stretch": "stretched to a square"}[
-            resize_mode
-        ]
+        shape = _SHAPES[resize_mode]
         done.append(f"{shape if width != height else 'resized'}, {width}x{height} to {size}x{size}")
     if not done and record.plain:
         return "copied as it is"
@@ -154,26 +164,3 @@ def summarise(
         ],
     }
     return summary | {"advice": advise(summary)}
-
-
-def _inspected(source: ImageSet, index: int, *, signatures: bool, keep_gray: bool) -> ImageRecord:
-    image = source.images[index]
-    try:
-        loaded = source.load(index)
-    except InputError as error:
-        return ImageRecord(image.name, image.label, problem=str(error))
-    decoded = loaded.image
-    height, width = decoded.pixels.shape[:2]
-    return ImageRecord(
-        image.name,
-        image.label,
-        width,
-        height,
-        loaded.sha256,
-        decoded.format,
-        decoded.mode,
-        notes=decoded.notes,
-        orientation=decoded.orientation,
-        plain=decoded.plain,
-        signature=image_signature(decoded.pixels, keep_gray=keep_gray) if signatures else None,
-    )

@@ -41,16 +41,30 @@ class CheckedSource:
 
 def open_checked(
     path: Path,
+    extra: Sequence[ExtraSource] = (),
     *,
     exclude: Path | None = None,
     rules: Rules = RULES,
     skip_bad: bool = False,
     originals_only: bool = False,
     workers: int = 1,
+    seed: int = 0,
 ) -> CheckedSource:
-    """Open `path` and look at every file, as `smallgan inspect` does.
+    """Open `path`, and after it `extra`, as one set, and look at every file, as `smallgan inspect` does.
 
-    Raises InputError for what is not there and, unless `skip_bad`, for files that cannot be used, naming them.
+    Args:
+        path: the first source; the records are of its images.
+        extra: other sources, with how much is taken of each.
+        exclude: an output folder that is not read back.
+        rules: what becomes of transparent and gray images.
+        skip_bad: leave files out that cannot be used.
+        originals_only: of a mixed dataset take only these.
+        workers: threads.
+        seed: decides which images of an extra source are taken.
+
+    Raises:
+        InputError: something is not there or, unless `skip_bad`, files cannot be used; it names them.
+        UsageError: an extra source has fewer images than are asked for.
     """
     source = open_source(path, exclude=exclude, rules=rules)
     notes = list(source.notes)
@@ -66,42 +80,12 @@ def open_checked(
     classes = Counter(record.label for record in originals if record.label is not None)
     notes += by_class(classes, sum(record.label is None for record in originals) if classes else 0)
     left_out = [record.problem for record in records if record.problem]
-    return CheckedSource(source, records, left_out, notes)
-
-
-def open_all(
-    path: Path,
-    extra: Sequence[ExtraSource],
-    *,
-    exclude: Path | None = None,
-    rules: Rules = RULES,
-    skip_bad: bool = False,
-    workers: int = 1,
-    seed: int = 0,
-) -> CheckedSource:
-    """Open the originals of `path` and after them the `extra` sources as one set; the records are those of `path`.
-
-    Args:
-        path: the first source.
-        extra: the others, with how much is taken of each.
-        exclude: an output folder that is not read back.
-        rules: what becomes of transparent and gray images.
-        skip_bad: leave files out that cannot be used.
-        workers: threads.
-        seed: decides which images of an extra source are taken.
-
-    Raises:
-        InputError: as `open_checked`.
-        UsageError: an extra source has fewer images than are asked for.
-    """
-    first = open_checked(path, exclude=exclude, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers)
-    source, left_out, notes = first.source, list(first.left_out), list(first.notes)
     for one in extra:
         is_real = one.origin == "original"
         more = open_checked(
-            one.path, exclude=exclude, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers
+            one.path, rules=rules, exclude=exclude, skip_bad=skip_bad, originals_only=is_real, workers=workers
         )
         source = concat(source, one, more.source, seed)
         left_out += more.left_out
         notes += [f"{one.path}: {note}" for note in more.notes]
-    return CheckedSource(source, first.records, left_out, notes)
+    return CheckedSource(source, records, left_out, notes)

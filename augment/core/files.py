@@ -6,8 +6,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from typing import Any
 from augment.errors import OutputError
 
 _CHUNK_BYTES = 1 << 20
+_REASONS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "no space is left there; free some, or"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "no permission to write there;"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder is needed;"),
+}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
@@ -38,7 +44,40 @@ def output_errors(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _output_error(path, error) from error
+        reason = _REASONS.get(error.errno or 0)
+        told = f"{reason} name another folder with --out" if reason else error.strerror or error
+        raise OutputError(f"cannot write {path}: {told}") from error
+
+
+@contextmanager
+def renamed(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; the file there becomes `path` when all went well. Raises OutputError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    with output_errors(path):
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def renamed_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path` that becomes `path` when all went well. Raises OutputError.
+
+    Nothing but an empty folder may stand at `path` by then.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with output_errors(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if path.exists():
+                path.rmdir()
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path | str, data: bytes, *, sync: bool = False) -> None:
@@ -50,42 +89,27 @@ def write_bytes(path: Path | str, data: bytes, *, sync: bool = False) -> None:
     final = str(path)  # plain strings below: with pathlib a small file costs half as much again
     at = max(final.rfind("/"), final.rfind(os.sep)) + 1
     temporary = f"{final[:at]}.{final[at:]}.{os.getpid()}-{threading.get_ident()}.tmp"
-    try:
-        file = os.open(temporary, _NEW, 0o666)
+    with output_errors(path):
         try:
-            written = os.write(file, data)
-            while written < len(data):
-                written += os.write(file, memoryview(data)[written:])
-            if sync:
-                os.fsync(file)
-        finally:
-            os.close(file)
-        os.replace(temporary, final)  # noqa: PTH105
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
-        if isinstance(error, OSError):
-            raise _output_error(path, error) from error
-        raise
+            file = os.open(temporary, _NEW, 0o666)
+            try:
+                written = os.write(file, data)
+                while written < len(data):
+                    written += os.write(file, memoryview(data)[written:])
+                if sync:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+            os.replace(temporary, final)  # noqa: PTH105
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+            raise
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
     r"""Write UTF-8 text with \n line ends as `write_bytes` does."""
     write_bytes(path, text.encode(), sync=sync)
-
-
-def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    r"""Write lines that end in \n as they come, with a temporary name and a rename. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    with output_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                file.writelines(lines)
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
 
 
 def write_json(path: Path, value: Mapping[str, Any] | list[Any], *, sync: bool = False) -> None:
@@ -98,17 +122,3 @@ def make_folder(path: Path) -> Path:
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _output_error(path: Path | str, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {_reason(error)}")
-
-
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "no space is left there; free some, or name another folder with --out"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "no permission to write there; name another folder with --out"
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "a file stands where a folder is needed; name another folder with --out"
-    return f"{error.strerror or error}"

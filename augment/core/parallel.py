@@ -37,7 +37,7 @@ def parallel_map(
     def carry_out(worker: int) -> list[Result]:
         results = []
         reported = time.monotonic()
-        for item in _part(items, worker, workers):
+        for item in items[len(items) * worker // workers : len(items) * (worker + 1) // workers]:
             if stop.is_set():
                 break
             results.append(work(item))
@@ -61,10 +61,6 @@ def default_workers() -> int:
     """Return how many threads are worth it here: the cores this process may use, at most 8."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 8)
-
-
-def _part(items: Sequence[Item], worker: int, workers: int) -> Sequence[Item]:
-    return items[len(items) * worker // workers : len(items) * (worker + 1) // workers]
 
 
 def _in_threads(

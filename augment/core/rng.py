@@ -14,11 +14,6 @@ IMAGE = 1
 """The stream of a seed that the draws of images come from; other parts of a plan have other streams."""
 
 
-def image_generator(seed: int, k: int, stream: int = IMAGE) -> np.random.Generator:
-    """Return the random generator of added image `k`."""
-    return next(image_generators(seed, [k], stream))
-
-
 def image_generators(seed: int, ks: Iterable[int], stream: int = IMAGE) -> Iterator[np.random.Generator]:
     """Yield the generator of each k below 2^64: one object, set anew each time, so draw before asking for the next."""
     key = np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(2, np.uint64)

@@ -103,9 +103,8 @@ def parse_background(text: str) -> Colour | None:
     try:
         red, green, blue = ImageColor.getrgb(text.strip())[:3]
     except ValueError as error:
-        raise UsageError(
-            f"--background {text!r}: needed a colour such as white, black or #808080, or refuse"
-        ) from error
+        message = f"--background {text!r}: needed a colour such as white, black or #808080, or refuse"
+        raise UsageError(message) from error
     return red, green, blue
 
 
@@ -170,9 +169,8 @@ def encode_jpeg(pixels: Pixels, quality: int = JPEG_QUALITY, *, gray: bool = Fal
     if gray:
         channel = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
         return bytes(simplejpeg.encode_jpeg(channel, quality=quality, colorspace="GRAY", fastdct=False))
-    return bytes(
-        simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling="420", fastdct=False)
-    )
+    pixels = np.ascontiguousarray(pixels)
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420", fastdct=False))
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -195,9 +193,8 @@ def _prepare_heic(name: str) -> None:
     try:
         import pillow_heif
     except ImportError as error:
-        raise InputError(
-            f"{name}: HEIC images need one package more: pip install 'smallgan[heic]'. Or save it as JPEG or PNG first"
-        ) from error
+        advice = "pip install 'smallgan[heic]'. Or save it as JPEG or PNG first"
+        raise InputError(f"{name}: HEIC images need one package more: {advice}") from error
     with _opening:
         pillow_heif.register_heif_opener()
 
@@ -249,7 +246,7 @@ def _decode_pillow(data: bytes, name: str, rules: Rules) -> Decoded:
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(data))
             frames = getattr(image, "n_frames", 1)
-            turned = image.getexif().get(0x0112, 1) if _size_is_allowed(image) else 1
+            turned = image.getexif().get(0x0112, 1) if image.width * image.height <= MAX_PIXELS else 1
         _check_size(*image.size, name)
         format_, mode = image.format or "", image.mode
         image.load()
@@ -297,10 +294,6 @@ def _sixteen_bits(data: bytes, image: Image.Image) -> Image.Image | None:
     return deep
 
 
-def _size_is_allowed(image: Image.Image) -> bool:
-    return image.width * image.height <= MAX_PIXELS
-
-
 def _to_rgb(image: Image.Image, name: str, notes: list[str], rules: Rules) -> Image.Image | Pixels:
     """Return the image in RGB, following the rules at the top of this file."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
@@ -309,9 +302,8 @@ def _to_rgb(image: Image.Image, name: str, notes: list[str], rules: Rules) -> Im
         return np.repeat(((values + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("F", "I"):
         numbers = "floating point numbers" if image.mode == "F" else "32-bit integers"
-        raise InputError(
-            f"{name}: its pixels are {numbers}, whose white is not defined; save it with 8 or 16 bits a channel"
-        )
+        advice = "save it with 8 or 16 bits a channel"
+        raise InputError(f"{name}: its pixels are {numbers}, whose white is not defined; {advice}")
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"):
         raise InputError(f"{name}: its pixel layout {image.mode} cannot be read; save it as RGB")
     profile = image.info.get("icc_profile")

@@ -34,15 +34,8 @@ class ResizePlan:
 
     def to_json(self) -> str:
         """Return it as it stands in metadata.jsonl: one JSON text."""
-        return json.dumps(
-            {
-                "mode": self.mode,
-                "from": [self.width, self.height],
-                "to": self.size,
-                "taken": self.taken,
-                "placed": self.placed,
-            }
-        )
+        shape = {"mode": self.mode, "from": [self.width, self.height], "to": self.size}
+        return json.dumps(shape | {"taken": self.taken, "placed": self.placed})
 
 
 def plan_resize(width: int, height: int, size: int, mode: str) -> ResizePlan:

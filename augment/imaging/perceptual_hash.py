@@ -61,7 +61,8 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
     left out.
     """
     bits = np.array([signature.hash for signature in signatures], np.uint64)
-    small = _numbers([signature.thumb for signature in signatures])
+    thumbs = np.frombuffer(b"".join(signature.thumb for signature in signatures), np.uint8)
+    small = thumbs.reshape(len(bits), 3 * THUMB_SIDE**2).astype(np.float32)
     drawn = small.std(axis=1) >= MIN_CONTRAST if len(small) else np.empty(0, bool)
     leader = np.arange(len(bits))
     for first, second in _candidates(bits):
@@ -79,10 +80,6 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
     for at in range(len(bits)):
         groups.setdefault(int(leader[at]), []).append(at)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _numbers(thumbs: Sequence[bytes]) -> NDArray[np.float32]:
-    return np.frombuffer(b"".join(thumbs), np.uint8).reshape(len(thumbs), 3 * THUMB_SIDE**2).astype(np.float32)
 
 
 def _candidates(bits: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

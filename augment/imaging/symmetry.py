@@ -53,10 +53,8 @@ class Symmetry:
 def symmetries(grays: Sequence[bytes]) -> list[Symmetry]:
     """Return what is found of each way to turn over. `grays` are those of `perceptual_hash.image_signature`."""
     if len(grays) < MIN_IMAGES:
-        return [
-            Symmetry(name, None, None, f"{words}: {len(grays)} images are too few to tell")
-            for name, (words, _) in SYMMETRIES.items()
-        ]
+        too_few = f"{len(grays)} images are too few to tell"
+        return [Symmetry(name, None, None, f"{words}: {too_few}") for name, (words, _) in SYMMETRIES.items()]
     numbers = np.frombuffer(b"".join(grays[:MAX_IMAGES]), np.uint8).reshape(-1, GRAY_SIDE, GRAY_SIDE)
     images = numbers.astype(np.float32)
     features = [_even, _without_shade, _edges]
@@ -65,21 +63,17 @@ def symmetries(grays: Sequence[bytes]) -> list[Symmetry]:
     results = []
     for name, (words, turn) in SYMMETRIES.items():
         turned = np.ascontiguousarray(turn(images))
-        share = max(
-            _share_farther(_nearest(feature(turned), each), mine)
-            for feature, each, mine in zip(features, known, own, strict=True)
-        )
+        shares = []
+        for feature, each, mine in zip(features, known, own, strict=True):
+            nearest = _nearest(feature(turned), each)
+            shares.append(float(np.mean(nearest > mine) + np.mean(nearest == mine) / 2))  # ties count half
+        share = max(shares)
         sure = (share - 0.5) * 2 * math.sqrt(len(images)) >= MIN_Z
         fits = not (sure and share >= MIN_SHARE)
         said = "copies cannot be told from the set" if fits else "copies differ from the set"
         text = f"{words}: {said} ({share:.0%} of them are farther from it; 50% is chance)"
         results.append(Symmetry(name, fits, round(share, 3), text))
     return results
-
-
-def _share_farther(turned: NDArray[np.float32], own: NDArray[np.float32]) -> float:
-    """Ties, as between equal images, count half."""
-    return float(np.mean(turned > own) + np.mean(turned == own) / 2)
 
 
 def _nearest(images: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -88,13 +88,13 @@ def library_names() -> dict[str, str]:
     """Return the transforms that an image alone can be given, each with a line on what it does."""
     refused = {*(name for names in _NOT_FOR_IMAGES.values() for name in names), *_NOT_PIXELS}
     usable = {name: cls for name, cls in _transforms().items() if name not in refused}
-    return {name: _first_sentence(getdoc(cls) or "") for name, cls in sorted(usable.items())}
+    paragraphs = {name: (getdoc(cls) or "").strip().partition("\n\n")[0] for name, cls in sorted(usable.items())}
+    return {name: " ".join(text.split()).partition(". ")[0].rstrip(".") for name, text in paragraphs.items()}
 
 
 def parameters(name: str) -> dict[str, Any]:
     """Return the parameters of a transform with their defaults; `Parameter.empty` stands for one that must be given."""
-    known = _defaults(_class(name, name))
-    return {name: default for name, default in known.items() if name not in ("p", "strict")}
+    return {key: value for key, value in _defaults(_class(name, name)).items() if key not in ("p", "strict")}
 
 
 def library_transform(config: Mapping[str, Any], where: str) -> tuple[LibraryTransform, tuple[str, ...]]:
@@ -106,14 +106,8 @@ def library_transform(config: Mapping[str, Any], where: str) -> tuple[LibraryTra
     name = str(config[CLASS])
     summary = library_names().get(name, "a pipeline of albumentations")
     content, settings = tuple(sorted(_content(config))), {"transform": config}
-    transform = LibraryTransform(
-        name, summary, _apply_recorded, becomes_content=content, settings=settings, varies=_varies(config)
-    )
-    return transform, notes
-
-
-def _apply_recorded(pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
-    return apply(pixels, params["transform"], params["seed"])
+    varies = _varies(config)
+    return LibraryTransform(name, summary, apply, becomes_content=content, settings=settings, varies=varies), notes
 
 
 def own_parameters(config: Mapping[str, Any]) -> Config:
@@ -131,11 +125,12 @@ def own_parameters(config: Mapping[str, Any]) -> Config:
     return kept
 
 
-def apply(pixels: Pixels, config: Mapping[str, Any], seed: int) -> Pixels:
-    """Return `pixels` (H x W x 3 uint8) after the transform of `config`, its draws fixed by `seed`; the same shape.
+def apply(pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
+    """Return `pixels` (H x W x 3 uint8) after the transform of `params`, its draws fixed by their seed; the same shape.
 
     Raises UsageError when it cannot be applied to such an image, or gives something else than pixels of that shape.
     """
+    config, seed = params["transform"], params["seed"]
     transform = _thread_instance(json.dumps(config, sort_keys=True))
     transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
     name = str(config[CLASS])
@@ -214,19 +209,19 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
     given = {key: value for key, value in config.items() if key != CLASS and key not in _FOR_OTHERS}
     if given.pop("always_apply", False):  # of albumentations 1; 2 has p alone
         given["p"] = 1.0
-    known = [*_defaults(cls)]
+    known = _defaults(cls)
     for key in given:
         if key not in known:
             raise UsageError(
                 f"{where}: {name} has no parameter {key!r}; did you mean {nearest(str(key), known)!r}? "
                 f"Its parameters: {', '.join(known)}"
             )
-    missing = [key for key, default in _defaults(cls).items() if default is Parameter.empty and key not in given]
+    missing = [key for key, default in known.items() if default is Parameter.empty and key not in given]
     if missing:
         raise UsageError(f"{where}: {name} needs {', '.join(missing)}; give it as in {name}: {{{missing[0]}: ...}}")
-    if "transforms" in given and not isinstance(given["transforms"], list):
-        raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; needed a list of transforms")
     if "transforms" in given:
+        if not isinstance(given["transforms"], list):
+            raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; needed a list of transforms")
         given["transforms"] = [_make(part, f"{where}, in {name}") for part in given["transforms"]]
     try:
         return cls(**given)
@@ -253,15 +248,11 @@ def _reasons(error: Exception) -> str:
     list_errors = getattr(error.__cause__, "errors", None)
     if not callable(list_errors):
         return _first_line(error)
-    named = [
-        (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "), one["input"])
-        for one in list_errors()
-    ]
-    return "; ".join(f"{place}: {what}, found {value!r}" if place else what for place, what, value in named)
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.strip().partition("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+    told = []
+    for one in list_errors():
+        place, what = ".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")
+        told.append(f"{place}: {what}, found {one['input']!r}" if place else what)
+    return "; ".join(told)
 
 
 def _first_line(error: object) -> str:

@@ -20,7 +20,7 @@ PROBE = np.random.default_rng(0).permutation(5 * 7 * 3).reshape(5, 7, 3).astype(
 def apply_operation(pixels: Pixels, name: str, params: Mapping[str, Any]) -> Pixels:
     """Return `pixels` after the operation that a record names. Raises InputError for one that does not exist."""
     if "transform" in params:
-        return albumentations_adapter.apply(pixels, params["transform"], params["seed"])
+        return albumentations_adapter.apply(pixels, params)
     if name not in TRANSFORMS:
         raise InputError(f"operation {name!r} is not known; needed one of {', '.join(TRANSFORMS.names)}")
     return TRANSFORMS[name].apply(pixels, params)

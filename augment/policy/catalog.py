@@ -23,17 +23,16 @@ class CatalogEntry:
 
 def list_transforms() -> list[CatalogEntry]:
     """Return all that a policy can name, ours first. It imports albumentations."""
-    ours = []
+    entries = []
     for row in TRANSFORMS:
         ranges = {name: repr([list(pair) for pair in drawn.ranges]) for name, drawn in row.parameters.items()}
-        ours.append(CatalogEntry(row.name, row.summary, ranges, "smallgan"))
-    ours.append(CatalogEntry(GAN, "an image from --generator RUN", {}, "smallgan"))
-    ours.append(CatalogEntry(NONE, "nothing is added; it stands alone", {}, "smallgan"))
-    theirs = []
+        entries.append(CatalogEntry(row.name, row.summary, ranges, "smallgan"))
+    entries.append(CatalogEntry(GAN, "an image from --generator RUN", {}, "smallgan"))
+    entries.append(CatalogEntry(NONE, "nothing is added; it stands alone", {}, "smallgan"))
     for name, summary in library_names().items():
         known = {p: "" if default is Parameter.empty else repr(default) for p, default in parameters(name).items()}
-        theirs.append(CatalogEntry(name, summary, known, "albumentations"))
-    return ours + theirs
+        entries.append(CatalogEntry(name, summary, known, "albumentations"))
+    return entries
 
 
 def as_text(entries: list[CatalogEntry]) -> str:
@@ -46,8 +45,6 @@ def as_text(entries: list[CatalogEntry]) -> str:
             lines += ["", f"{library}:"]
         lines.append(f"  {entry.name}: {entry.summary}")
         if entry.parameters:
-            listed = (
-                f"{name}={default}" if default else f"{name} (needed)" for name, default in entry.parameters.items()
-            )
+            listed = [f"{name}={value}" if value else f"{name} (needed)" for name, value in entry.parameters.items()]
             lines.append(f"      {', '.join(listed)}")
     return "\n".join(lines)

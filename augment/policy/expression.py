@@ -7,8 +7,10 @@ A transform is a row of the table, one that a policy file defines (`policy_file`
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,7 @@ class MixtureComponent:
         """Whether the images come from a generator, and so have no parent."""
         return self.pipeline[0] == GAN
 
-    @property
+    @cached_property
     def transforms(self) -> tuple[Transform, ...]:
         """What is done to an image, in order; of a synthetic one, after it was made."""
         named = (self.custom_transforms.get(name) or (TRANSFORMS[name],) for name in self.pipeline if name != GAN)
@@ -97,11 +99,10 @@ class Policy:
         total = sum(component.weight for component in self.components)
         if not total:
             return ()
-        whole = [num_added * component.weight // total for component in self.components]
-        remainders = [num_added * component.weight % total for component in self.components]
-        left = num_added - sum(whole)
-        first = sorted(range(len(whole)), key=lambda position: -remainders[position])[:left]
-        return tuple(count + (position in first) for position, count in enumerate(whole))
+        parts = [divmod(num_added * component.weight, total) for component in self.components]
+        left = num_added - sum(whole for whole, _ in parts)
+        first = sorted(range(len(parts)), key=lambda position: -parts[position][1])[:left]
+        return tuple(whole + (position in first) for position, (whole, _) in enumerate(parts))
 
 
 def parse_policy(text: str, custom_transforms: CustomTransforms | None = None) -> Policy:
@@ -116,83 +117,69 @@ def parse_policy(text: str, custom_transforms: CustomTransforms | None = None) -
     if stripped == NONE:
         return Policy(())
     notes: list[str] = []
-    components = tuple(_component(part, text, custom_transforms or {}, notes) for part in stripped.split("+"))
+    where = f"policy {text!r}"
+    components = tuple(_component(part, where, custom_transforms or {}, notes) for part in stripped.split("+"))
     seen: dict[object, MixtureComponent] = {}
     for component in components:
-        effect = _effect(component, text)
-        earlier = seen.setdefault(effect, component)
+        earlier = seen.setdefault(_effect(component, where), component)
         if earlier is not component:
-            again = f"{component.name!r}"
-            again = again if earlier.name == component.name else f"{earlier.name!r} and {again}"
-            raise UsageError(
-                f"policy {text!r}: {again} would make the same image twice; give weights instead, as in hflip:2"
-            )
+            again = " and ".join(map(repr, dict.fromkeys([earlier.name, component.name])))
+            raise UsageError(f"{where}: {again} would make the same image twice; give weights instead, as in hflip:2")
     return Policy(components, notes=tuple(dict.fromkeys(notes)))
 
 
-def _component(part: str, text: str, custom: CustomTransforms, notes: list[str]) -> MixtureComponent:
+def _component(part: str, where: str, custom: CustomTransforms, notes: list[str]) -> MixtureComponent:
     names, colon, weight_text = (piece.strip() for piece in part.partition(":"))
-    weight = _parse_weight(weight_text, text) if colon else 1
+    weight_text = weight_text if colon else "1"
+    if not re.fullmatch("[0-9]{1,7}", weight_text) or not 1 <= int(weight_text) <= MAX_WEIGHT:
+        raise UsageError(f"{where}: weight {weight_text!r} after ':'; needed a whole number from 1 to {MAX_WEIGHT}")
     pipeline = tuple(name.strip() for name in names.split("."))
     used: dict[str, tuple[Transform, ...]] = {}
     for name in pipeline:
         if not name:
             raise UsageError(
-                f"policy {text!r}: a transform is missing beside '+', '.' or ':'; write it as in hflip:2+contrast.vflip"
+                f"{where}: a transform is missing beside '+', '.' or ':'; write it as in hflip:2+contrast.vflip"
             )
         if name in custom:
             used[name] = custom[name]
         elif name not in policy_names():
-            used[name] = _from_albumentations(name, text, custom, notes)
+            used[name] = _from_albumentations(name, where, custom, notes)
     if NONE in pipeline:
-        raise UsageError(f"policy {text!r}: 'none' stands alone and adds nothing; leave it out, or write only 'none'")
+        raise UsageError(f"{where}: 'none' stands alone and adds nothing; leave it out, or write only 'none'")
     if GAN in pipeline[1:]:
         raise UsageError(
-            f"policy {text!r}: 'gan' makes an image of its own, so it can only come first in a pipeline: gan.hflip"
+            f"{where}: 'gan' makes an image of its own, so it can only come first in a pipeline: gan.hflip"
         )
-    return MixtureComponent(pipeline, weight, used)
+    return MixtureComponent(pipeline, int(weight_text), used)
 
 
-def _from_albumentations(name: str, text: str, custom: CustomTransforms, notes: list[str]) -> tuple[Transform, ...]:
+def _from_albumentations(name: str, where: str, custom: CustomTransforms, notes: list[str]) -> tuple[Transform, ...]:
     """Return the transform of that name with its default parameters, if there is one. Raises UsageError."""
-    ours = [*custom, *policy_names()]
-    known = ours
+    ours = known = [*custom, *policy_names()]
     if name[:1].isupper():  # theirs begin so; ours do not, and shall not wait for the import
         if name in library_names():
-            transform, remarks = library_transform({CLASS: name}, f"policy {text!r}")
+            transform, remarks = library_transform({CLASS: name}, where)
             notes += remarks
             return (transform,)
         known = [*ours, *library_names()]
     raise UsageError(
-        f"policy {text!r}: unknown transform {name!r}; did you mean {nearest(name, known)!r}? There are "
+        f"{where}: unknown transform {name!r}; did you mean {nearest(name, known)!r}? There are "
         f"{', '.join(ours)}, and those of albumentations; `smallgan augment --list-transforms` lists all"
     )
 
 
-def _parse_weight(weight: str, text: str) -> int:
-    if (
-        not (weight.isascii() and weight.isdigit())
-        or len(weight) > len(str(MAX_WEIGHT))
-        or not 1 <= int(weight) <= MAX_WEIGHT
-    ):
-        raise UsageError(f"policy {text!r}: weight {weight!r} after ':'; needed a whole number from 1 to {MAX_WEIGHT}")
-    return int(weight)
-
-
-def _effect(component: MixtureComponent, text: str) -> object:
+def _effect(component: MixtureComponent, where: str) -> object:
     """Return what tells a component from others: its result on the probe, or its pipeline where it is random.
 
     Raises UsageError for a pipeline that does nothing.
     """
     transforms = component.transforms
-    if not transforms or any(transform.is_random for transform in transforms):
-        return component.pipeline
-    result = on_probe(transforms)
-    if result is None:
+    is_fixed = transforms and not any(transform.is_random for transform in transforms)
+    if not is_fixed or (result := on_probe(transforms)) is None:
         return component.pipeline
     if np.array_equal(result, PROBE):
         raise UsageError(
-            f"policy {text!r}: {'.'.join(name for name in component.pipeline if name != GAN)!r} leaves every image as "
+            f"{where}: {'.'.join(name for name in component.pipeline if name != GAN)!r} leaves every image as "
             "it is; leave it out"
         )
     return component.is_synthetic, result.shape, result.tobytes()

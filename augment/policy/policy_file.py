@@ -54,16 +54,14 @@ def read_policy_file(path: Path) -> Policy:
             )
     named = values.get("transforms") or {}
     if not isinstance(named, dict):
-        raise UsageError(
-            f"{path}: transforms is {named!r}; needed names, each with what it does, as in tilt: {{Affine: ...}}"
-        )
+        needed = "names, each with what it does, as in tilt: {Affine: ...}"
+        raise UsageError(f"{path}: transforms is {named!r}; needed {needed}")
     notes: list[str] = []
     custom = {_checked_name(path, name): _transforms(path, name, entry, notes) for name, entry in named.items()}
     expression = values.get("policy") or "+".join(custom)
     if not isinstance(expression, str) or not expression:
-        raise UsageError(
-            f"{path}: policy is {expression!r}; needed an expression such as hflip+contrast, or transforms"
-        )
+        needed = "an expression such as hflip+contrast, or transforms"
+        raise UsageError(f"{path}: policy is {expression!r}; needed {needed}")
     try:
         policy = parse_policy(expression, custom)
     except UsageError as error:
@@ -78,10 +76,8 @@ def _pipeline(path: Path, values: Mapping[str, Any]) -> Policy:
     """Return the policy of one transform, named after the file, that is the pipeline in it."""
     if not isinstance(values["transform"], dict):
         raise UsageError(f"{path}: its transform is {values['transform']!r}; needed what albumentations.save writes")
-    written_by = values.get("__version__", "an unknown version")
-    transform, notes = library_transform(
-        own_parameters(values["transform"]), f"{path}, a pipeline saved by albumentations {written_by}"
-    )
+    where = f"{path}, a pipeline saved by albumentations {values.get('__version__', 'an unknown version')}"
+    transform, notes = library_transform(own_parameters(values["transform"]), where)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
     name = name if _NAME.fullmatch(name) and name not in policy_names() else f"pipeline_{name}"
     return Policy(parse_policy(name, {name: (transform,)}).components, path.stem, notes)
@@ -114,9 +110,8 @@ def _loader() -> Any:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
             for key in keys:
                 if keys.count(key) > 1:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} is there twice", node.start_mark
-                    )
+                    problem = f"the key {key!r} is there twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
             return super().construct_mapping(node, deep)
 
     return Loader
@@ -161,10 +156,10 @@ def _transform(where: str, entry: Any, notes: list[str]) -> Transform:
 def _named(where: str, entry: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(entry, str):
         return entry, {}
-    if isinstance(entry, dict) and len(entry) == 1:
-        name, given = next(iter(entry.items()))
-        given = {} if given is None else given
-        if isinstance(name, str) and isinstance(given, dict):
+    match list(entry.items()) if isinstance(entry, dict) else None:
+        case [(str(name), None)]:
+            return name, {}
+        case [(str(name), dict(given))]:
             return name, given
     raise UsageError(f"{where}: {entry!r}: needed a name, or a name with its parameters: Blur: {{blur_limit: 5}}")
 

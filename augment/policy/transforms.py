@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from augment.core.table import Table
@@ -65,7 +65,7 @@ class Transform:
     def apply(self, pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
         """Return new pixels; the input stays as it is. Raises UsageError when the result has other sides."""
         function = _imported(self.function) if isinstance(self.function, str) else self.function
-        result = function(pixels, params)
+        result: Pixels = function(pixels, params)
         if result.shape != pixels.shape and sorted(result.shape) != sorted(pixels.shape):
             height, width = pixels.shape[:2]
             raise UsageError(
@@ -84,12 +84,7 @@ class Transform:
         return {name: parameter.draw(generator) for name, parameter in self.parameters.items()}
 
 
-@lru_cache
-def _imported(path: str) -> Function:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
-
-
+_imported = lru_cache(resolve_name)
 _BASIC = "augment.policy.basic_transforms"
 TRANSFORMS = Table(
     "transform",

@@ -75,21 +75,19 @@ def class_targets(
     outside = counts.pop(None, 0)
     if not counts or outside:
         problem = f"{outside} images stand outside of class folders" if counts else "there are no classes"
-        raise UsageError(
-            f"--per-class and --balance count by class, but {problem}; put each image into the sub-folder of its class"
-        )
+        advice = "put each image into the sub-folder of its class"
+        raise UsageError(f"--per-class and --balance count by class, but {problem}; {advice}")
     default, named = parse_per_class(per_class) if per_class else (max(counts.values()), {})
     for name in named:
         if name not in counts:
             close = nearest(name, [str(label) for label in counts])
             raise UsageError(f"--per-class: no class {name!r} there; did you mean {close!r}?")
-    labels = sorted(str(label) for label in counts)
-    members: dict[str, list[int]] = {label: [] for label in labels}
+    members: dict[str, list[int]] = {}
     for index, image in enumerate(images):
-        members[str(image.label)].append(index)
+        members.setdefault(str(image.label), []).append(index)
     return [
-        _target(images, label, members[label], named.get(label, default or counts[label]), seed, number)
-        for number, label in enumerate(labels)
+        _target(images, label, its, named.get(label, default or len(its)), seed, number)
+        for number, (label, its) in enumerate(sorted(members.items()))
     ]
 
 

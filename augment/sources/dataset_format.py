@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from augment.errors import InputError
 
 Origin = Literal["original", "augmented", "synthetic"]
 
 METADATA = "metadata.jsonl"
-
 PLAN = "plan.json"
-
 PLAN_FORMAT = "augment-plan-1"
 """What `format` says in a plan.json of ours."""
 
 
-def holds_plan(folder: Path) -> bool:
-    """Tell whether `folder` is a mixed dataset of ours, finished or not: other tools write a plan.json too."""
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Return plan.json of a mixed dataset. Raises InputError when there is none of ours: other tools write one too."""
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if plan["format"] == PLAN_FORMAT:
+            return dict(plan)
+        raise ValueError(f"it is no {PLAN_FORMAT}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / PLAN}: cannot be read ({error}); build the dataset again") from error
+
+
+def holds_plan(folder: Path) -> bool:
+    """Tell whether `folder` is a mixed dataset of ours, finished or not."""
+    try:
+        return bool(read_plan(folder))
+    except InputError:
         return False
-    return isinstance(plan, dict) and plan.get("format") == PLAN_FORMAT

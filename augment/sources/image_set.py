@@ -119,7 +119,7 @@ class ImageSet:
     def load(self, index: int) -> LoadedImage:
         """Return image `index` decoded, with the hash of its file. Raises InputError naming it."""
         entry = self._entries[index]
-        kept = self._cache.get(entry)
+        kept = self._cache.kept.get(entry)
         if kept is None:
             data = self.read(index)
             kept = LoadedImage(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
@@ -185,20 +185,17 @@ class _DecodedCache:
 
     def __init__(self, num_bytes: int) -> None:
         self._free = num_bytes
-        self._kept: dict[StorageEntry, LoadedImage] = {}
+        self.kept: dict[StorageEntry, LoadedImage] = {}
         self.infos: dict[StorageEntry, ImageInfo] = {}
         self._lock = threading.Lock()
-
-    def get(self, entry: StorageEntry) -> LoadedImage | None:
-        return self._kept.get(entry)
 
     def add(self, entry: StorageEntry, loaded: LoadedImage) -> None:
         num_bytes = len(loaded.data) + loaded.image.pixels.nbytes
         with self._lock:
             self.infos[entry] = _info(loaded)
-            if num_bytes <= self._free and entry not in self._kept:
+            if num_bytes <= self._free and entry not in self.kept:
                 self._free -= num_bytes
-                self._kept[entry] = loaded
+                self.kept[entry] = loaded
 
 
 def _info(loaded: LoadedImage) -> ImageInfo:

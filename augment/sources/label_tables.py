@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, splitext
@@ -21,6 +21,7 @@ TABLE_NAMES = frozenset({METADATA, "metadata.csv", DATASET_JSON})
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 
 _NAME_COLUMNS = ("file_name", "filename", "file", "path", "image")
+_NO_CLASSES = "its labels are no single classes, and are not used"
 _ORIGINS: dict[object, Origin] = {origin: origin for origin in get_args(Origin)}
 
 
@@ -51,16 +52,14 @@ def read_tables(
             text = read(name).decode("utf-8-sig")
         except (UnicodeDecodeError, OSError) as error:
             raise InputError(f"{where}: cannot be read as text: {error}") from error
-        if PurePosixPath(name).name == DATASET_JSON:
-            listed = _stylegan_rows(text, where, notes)
-        else:
-            listed = dict(_rows(text, splitext(name)[1], where, notes))
+        is_stylegan = PurePosixPath(name).name == DATASET_JSON
+        listed = _stylegan_rows(text, where, notes) if is_stylegan else _rows(text, splitext(name)[1], where, notes)
         if listed is None:
             continue
         used.add(name)
-        for file_name, row in listed.items():
+        for file_name, row in dict(listed).items():
             rows.setdefault(normpath(f"{folder}/{file_name}"), row)
-    return rows, used, notes
+    return rows, used, list(dict.fromkeys(notes))
 
 
 def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
@@ -74,7 +73,11 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
         raise InputError(f"{path}: no list of images, as it is no UTF-8 text") from error
     suffix = path.suffix.lower()
     listed: dict[str, Row] = {}
-    lines = _plain_rows(text) if suffix == ".txt" else _rows(text, suffix, str(path), [])
+    if suffix == ".txt":
+        parts = [line.partition("\t") for line in text.splitlines()]
+        lines = iter([(name.strip(), Row(label.strip() or None)) for name, _, label in parts if name.strip()])
+    else:
+        lines = _rows(text, suffix, str(path), [])
     for number, (name, row) in enumerate(lines, 1):
         name = name.replace("\\", "/")
         if splitext(name)[1].lower() not in suffixes:
@@ -90,34 +93,21 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
     return listed
 
 
-def _plain_rows(text: str) -> Iterator[tuple[str, Row]]:
-    for line in text.splitlines():
-        name, _, label = line.partition("\t")
-        if name.strip():
-            yield name.strip(), Row(label.strip() or None)
-
-
 def _rows(text: str, suffix: str, where: str, notes: list[str]) -> Iterator[tuple[str, Row]]:
     """Yield the file name and what is said of it, of a table with a column file_name."""
-    records = (
-        _json_records(text, where) if suffix == ".jsonl" else _csv_records(text, "\t" if suffix == ".tsv" else ",")
-    )
+    delimiter = "\t" if suffix == ".tsv" else ","
+    csv_records = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    records: Iterable[dict[str, Any]] = _json_records(text, where) if suffix == ".jsonl" else csv_records
     for number, record in enumerate(records, 1):
         column = next((column for column in _NAME_COLUMNS if isinstance(record.get(column), str)), None)
         if column is None:
             raise InputError(f"{where}: entry {number} has no file_name; needed the path of an image in each")
         label = record.get("label")
         if isinstance(label, list | dict):
-            _note_once(notes, f"{where}: its labels are no single classes, and are not used")
+            notes.append(f"{where}: {_NO_CLASSES}")
             label = None
-        yield (
-            record[column],
-            Row(
-                None if label is None or label == "" else str(label),
-                "label" in record,
-                _ORIGINS.get(str(record.get("origin")), "original"),
-            ),
-        )
+        origin = _ORIGINS.get(str(record.get("origin")), "original")
+        yield record[column], Row(None if label is None or label == "" else str(label), "label" in record, origin)
 
 
 def _json_records(text: str, where: str) -> Iterator[dict[str, Any]]:
@@ -133,10 +123,6 @@ def _json_records(text: str, where: str) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _csv_records(text: str, delimiter: str) -> Iterator[dict[str, Any]]:
-    yield from csv.DictReader(io.StringIO(text), delimiter=delimiter)
-
-
 def _stylegan_rows(text: str, where: str, notes: list[str]) -> dict[str, Row] | None:
     """Read StyleGAN's labels: pairs of file name and class number, or a vector with a single 1. None: other JSON."""
     try:
@@ -150,25 +136,13 @@ def _stylegan_rows(text: str, where: str, notes: list[str]) -> dict[str, Row] | 
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
             raise InputError(f"{where}: an entry of its labels is {str(pair)[:60]}; needed [file name, class number]")
-        number = _class_number(pair[1])
-        if number is None:
-            _note_once(notes, f"{where}: its labels are no single classes, and are not used")
+        number = pair[1]
+        if isinstance(number, list) and [one for one in number if one != 0] == [1]:
+            number = number.index(1)
+        if not isinstance(number, int) or isinstance(number, bool):
+            notes.append(f"{where}: {_NO_CLASSES}")
             label = None
         else:
-            named = isinstance(names, list) and 0 <= number < len(names)
-            label = str(names[number]) if named else str(number)  # type: ignore[index]
+            label = str(names[number] if isinstance(names, list) and 0 <= number < len(names) else number)
         rows[pair[0].replace("\\", "/")] = Row(label)
     return rows
-
-
-def _class_number(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, list) and [one for one in value if one != 0] == [1]:
-        return value.index(1)
-    return None
-
-
-def _note_once(notes: list[str], note: str) -> None:
-    if note not in notes:
-        notes.append(note)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from augment.core.files import write_lines
 from augment.errors import InputError
-from augment.sources.dataset_format import METADATA, PLAN, Origin
+from augment.sources.dataset_format import METADATA, PLAN, Origin, read_plan
 
 PREVIEW = "preview.png"
 
@@ -74,10 +73,10 @@ class MixedDataset:
     @property
     def policy(self) -> str:
         """The policy that it was built by, as an expression. Raises InputError when plan.json cannot be read."""
-        try:
-            return str(json.loads((self.path / PLAN).read_text(encoding="utf-8"))["policy"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path / PLAN}: cannot be read ({error}); build the dataset again") from error
+        plan = read_plan(self.path)
+        if "policy" not in plan:
+            raise InputError(f"{self.path / PLAN}: cannot be read (no policy in it); build the dataset again")
+        return str(plan["policy"])
 
     @classmethod
     def open(cls, path: Path) -> MixedDataset:
@@ -101,11 +100,6 @@ def read_records(path: Path) -> Iterator[Record]:
         raise InputError(f"{path}: no {METADATA} there, so it is no finished mixed dataset") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error
-
-
-def write_metadata(path: Path, lines: Iterable[bytes]) -> None:
-    """Write the lines of metadata.jsonl, the mark that the dataset in `path` is whole. Raises OutputError."""
-    write_lines(path / METADATA, lines)
 
 
 def _record(line: str, where: str) -> Record:

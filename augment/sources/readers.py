@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from posixpath import splitext
 
@@ -22,7 +22,7 @@ from augment.sources.dataset_format import METADATA, holds_plan
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
-from augment.sources.storage import Archive, ArchiveEntry, ArrayRow, Arrays, FileEntry, StorageEntry
+from augment.sources.storage import Archive, Arrays, FileEntry, PartEntry, StorageEntry
 
 SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
 ARRAYS = ".npz"
@@ -56,25 +56,19 @@ def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES
 
 
 def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
-    pictures: dict[str, str] = {}
-    others: dict[str, str] = {}
+    pictures: dict[str, FileEntry] = {}
+    others: dict[str, FileEntry] = {}
     ignored: list[str] = []
     for name, path in _walk(root, exclude.resolve() if exclude else None, ignored):
-        (pictures if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = path
+        (pictures if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = FileEntry(path)
     if not pictures:
-        arrays = {name: Path(path) for name, path in sorted(others.items()) if name.lower().endswith(ARRAYS)}
+        arrays = {name: Path(entry.path) for name, entry in sorted(others.items()) if name.lower().endswith(ARRAYS)}
         if arrays:
             left = sorted([*ignored, *(name for name in others if name not in arrays)])
             return _open_arrays(root, arrays, left, rules)
-        raise InputError(
-            f"{root}: no image in it ({_count([*ignored, *others])} other files); needed files ending in .jpg, .png ..."
-        )
-    tables = {name: path for name, path in others.items() if PurePosixPath(name).name in TABLE_NAMES}
-    names = sorted(pictures)
-    images, notes, used = _classed(root, names, 0, list(tables), lambda name: FileEntry(tables[name]).read(name))
-    ignored += [name for name in others if name not in used]
-    entries = [FileEntry(pictures[name]) for name in names]
-    return ImageSet(root, images, entries, rules=rules, ignored=sorted(ignored), notes=notes, is_mixed=True)
+        num_others = len(ignored) + len(others) or "no"
+        raise InputError(f"{root}: no image in it ({num_others} other files); needed files ending in .jpg, .png ...")
+    return _classed(root, pictures, others, ignored, 0, rules)
 
 
 def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tuple[str, str]]:
@@ -106,18 +100,18 @@ def _open_zip(path: Path, rules: Rules) -> ImageSet:
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         raise InputError(f"{path}: not a zip, or damaged: {error}") from error
     visible = [n for n in held if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/") if p != "..")]
-    names = sorted({name for name in visible if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES})
-    if not names:
-        raise InputError(f"{path}: no image in it ({len(held)} other files); needed files ending in .jpg, .png ...")
     opened = Archive(path)
-    tables = [name for name in visible if PurePosixPath(name).name in TABLE_NAMES]
-    images, notes, used = _classed(path, names, _shared_depth(names), tables, lambda name: opened.read(name, name))
-    ignored = sorted(set(visible) - set(names) - used)
-    entries: list[StorageEntry] = [ArchiveEntry(opened, name) for name in names]
-    return ImageSet(path, images, entries, rules=rules, ignored=ignored, notes=notes, is_mixed=True)
+    pictures: dict[str, PartEntry] = {}
+    others: dict[str, PartEntry] = {}
+    for name in visible:
+        is_picture = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+        (pictures if is_picture else others)[name] = PartEntry(opened, name)
+    if not pictures:
+        raise InputError(f"{path}: no image in it ({len(held)} other files); needed files ending in .jpg, .png ...")
+    return _classed(path, pictures, others, [], _shared_depth(pictures), rules)
 
 
-def _shared_depth(names: Sequence[str]) -> int:
+def _shared_depth(names: Collection[str]) -> int:
     """How many folders from the top all names share."""
     parents = [PurePosixPath(name).parent.parts for name in names]
     shared = next((depth for depth, level in enumerate(zip(*parents, strict=False)) if len(set(level)) > 1), None)
@@ -125,13 +119,18 @@ def _shared_depth(names: Sequence[str]) -> int:
 
 
 def _classed(
-    root: Path, names: Sequence[str], depth: int, tables: Sequence[str], read: Callable[[str], bytes]
-) -> tuple[list[SourceImage], list[str], set[str]]:
-    """Return the images with their classes, notes on the set, and which tables were used.
+    root: Path,
+    pictures: Mapping[str, StorageEntry],
+    others: Mapping[str, StorageEntry],
+    ignored: Sequence[str],
+    depth: int,
+    rules: Rules,
+) -> ImageSet:
+    """Return the set of `pictures`; the class is what a table among `others` says, else the folders below `depth`.
 
-    The class is what a table says, else the sub-folders below `depth`, without a split at their top.
-    Raises InputError when a table names files that are not there.
+    A split at their top is no class. Raises InputError when a table names files that are not there.
     """
+    names = sorted(pictures)
     parents = {name: PurePosixPath(name).parent.parts[depth:] for name in names}
     tops = {parts[0] if parts else "" for parts in parents.values()}
     notes = []
@@ -139,28 +138,31 @@ def _classed(
         parents = {name: parts[1:] for name, parts in parents.items()}
         if len(tops) > 1:
             notes.append(f"the splits {', '.join(sorted(tops))} are read together; name one of them to use it alone")
-    rows, used, said = read_tables(tables, read, root)
+    tables = [name for name in others if PurePosixPath(name).name in TABLE_NAMES]
+    rows, used, said = read_tables(tables, lambda name: others[name].read(name), root)
+    listed = ", ".join(sorted(used))
     absent = [name for name in rows if name not in parents]
     if absent:
-        raise InputError(
-            f"{root}: {', '.join(sorted(used))} names {len(absent)} images that are not there: {', '.join(absent[:3])}"
-            f"{' ...' if len(absent) > 3 else ''}; put them there, or take their lines out"
-        )
+        raise InputError(f"{root}: {listed} names {_not_there(absent)}; put them there, or take their lines out")
     if rows and len(rows) < len(names):
-        notes.append(f"{len(names) - len(rows)} of {len(names)} images are not in {', '.join(sorted(used))}")
-    folder_rows = {name: Row("/".join(parts) or None) for name, parts in parents.items()}
+        notes.append(f"{len(names) - len(rows)} of {len(names)} images are not in {listed}")
     images = []
     for name in names:
-        row = rows.get(name) or folder_rows[name]
-        label = row.label if row.has_label else folder_rows[name].label
-        images.append(SourceImage(name, label, row.origin))
-    return images, [*notes, *said], used
+        row = rows.get(name, Row(None, has_label=False))
+        images.append(SourceImage(name, row.label if row.has_label else "/".join(parents[name]) or None, row.origin))
+    left = sorted([*ignored, *(name for name in others if name not in used)])
+    entries = [pictures[name] for name in names]
+    return ImageSet(root, images, entries, rules=rules, ignored=left, notes=[*notes, *said], is_mixed=True)
+
+
+def _not_there(names: Sequence[str]) -> str:
+    return f"{len(names)} images that are not there: {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
 
 
 def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rules: Rules) -> ImageSet:
     """Open array files, by the name that goes before their images."""
     images: list[SourceImage] = []
-    entries: list[StorageEntry] = []
+    entries = []
     notes = []
     for name, path in files.items():
         arrays = Arrays(path)
@@ -170,7 +172,7 @@ def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rul
         for key, array in arrays.images.items():
             for row in range(len(array)):
                 images.append(SourceImage(f"{name}{'/' if name else ''}{key}/{row:06d}.png", arrays.label(key, row)))
-                entries.append(ArrayRow(arrays, key, row))
+                entries.append(PartEntry(arrays, (key, row)))
     if len(files) > 1:
         notes.append("several array files are read as one set; name one of them to use it alone")
     return ImageSet(root, images, entries, rules=rules, ignored=ignored, notes=notes)
@@ -182,10 +184,7 @@ def _open_list(path: Path, rules: Rules) -> ImageSet:
     paths = {name: path.parent / name for name in listed}
     absent = [name for name, file in paths.items() if not file.exists()]
     if absent:
-        raise InputError(
-            f"{path}: names {len(absent)} images that are not there: {', '.join(absent[:3])}"
-            f"{' ...' if len(absent) > 3 else ''}; paths count from the folder of the list"
-        )
+        raise InputError(f"{path}: names {_not_there(absent)}; paths count from the folder of the list")
     images = [SourceImage(_printable(name), row.label, row.origin) for name, row in listed.items()]
     return ImageSet(path, images, [FileEntry(str(file)) for file in paths.values()], rules=rules)
 
@@ -213,7 +212,3 @@ def _is_output(folder: Path) -> bool:
 def _printable(name: str) -> str:
     """A name as text that UTF-8 can hold; file systems allow any bytes."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _count(names: Sequence[str]) -> str:
-    return str(len(names)) if names else "no"

@@ -8,7 +8,7 @@ import threading
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,13 +17,6 @@ from numpy.typing import NDArray
 from augment.errors import InputError
 
 MAX_FILE_BYTES = 1 << 30
-
-
-class StorageEntry(Protocol):
-    """Somewhere that holds one image file; entries compare and hash by what they point to."""
-
-    def read(self, name: str) -> bytes:
-        """Return the file's bytes. Raises InputError naming `name`, and OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,7 @@ class Archive:
         self._opening = threading.Lock()
 
     def read(self, entry: str, name: str) -> bytes:
-        """Return the bytes of `entry`. Raises InputError naming `name`, and OSError."""
+        """Return the bytes of `entry`. Raises OSError, and InputError when it is damaged, encrypted or too large."""
         with self._opening:
             if self._opened is None:
                 self._opened = zipfile.ZipFile(self.path)
@@ -62,22 +55,10 @@ class Archive:
             return self._opened.read(entry)
         except KeyError as error:
             raise InputError(f"{name}: not in {self.path.name}; run the command again") from error
+        except (InputError, OSError):
+            raise
         except Exception as error:  # a damaged stream raises zlib's errors and others beside zipfile's own
-            if isinstance(error, InputError | OSError):
-                raise
             raise InputError(f"{name} in {self.path.name}: damaged or encrypted: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveEntry:
-    """An entry of a zip."""
-
-    archive: Archive
-    entry: str
-
-    def read(self, name: str) -> bytes:
-        """Return the entry's bytes. Raises InputError when it is damaged, encrypted or too large."""
-        return self.archive.read(self.entry, name)
 
 
 class Arrays:
@@ -97,7 +78,8 @@ class Arrays:
                 for key in arrays.files:
                     array = arrays[key]
                     held.append(f"{key} {array.dtype} {'x'.join(map(str, array.shape))}")
-                    if _are_images(array):
+                    fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
+                    if fits and min(array.shape) > 0 and array.dtype in (np.uint8, np.float32, np.float64):
                         self.images[key] = array
                     elif array.ndim == 1 and array.dtype.kind in "iuU":
                         self.labels[key] = array
@@ -113,39 +95,37 @@ class Arrays:
         """Return the class of a row: of y_train for x_train, of labels for images, else of the one that fits."""
         number = len(self.images[key])
         likely = {key.replace("x", "y", 1), key.replace("images", "labels"), "labels", "y"} - {key}
-        for name, labels in self.labels.items():
-            if len(labels) == number and (name in likely or len(self.labels) == 1):
-                return str(labels[row])
-        return None
+        fitting = (labels for name, labels in self.labels.items() if name in likely or len(self.labels) == 1)
+        return next((str(labels[row]) for labels in fitting if len(labels) == number), None)
 
-    def png(self, key: str, row: int, name: str) -> bytes:
-        """Return a row as the bytes of a PNG. Numbers from 0 to 1 are scaled to 255 and rounded."""
-        pixels = self.images[key][row]
+    def read(self, place: tuple[str, int], name: str) -> bytes:
+        """Return row (array, number) as the bytes of a PNG. Numbers from 0 to 1 are scaled to 255 and rounded.
+
+        Raises InputError naming `name` for others, which have no known white.
+        """
+        pixels = self.images[place[0]][place[1]]
         if pixels.dtype.kind == "f":
             if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
                 low, high = pixels.min(), pixels.max()
                 raise InputError(f"{name}: its numbers go from {low:g} to {high:g}; needed 0 to 1, or bytes")
             pixels = np.rint(pixels * 255).astype(np.uint8)
-        if pixels.ndim == 3:
-            codes = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-            code = codes[pixels.shape[2]]
-            pixels = pixels[..., 0] if code is None else cv2.cvtColor(np.ascontiguousarray(pixels), code)
+        if pixels.ndim == 3 and pixels.shape[2] > 1:
+            code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+            pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
         return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
 
 
-def _are_images(array: NDArray[Any]) -> bool:
-    shape_fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
-    return shape_fits and min(array.shape) > 0 and array.dtype in (np.uint8, np.float32, np.float64)
-
-
 @dataclass(frozen=True, slots=True)
-class ArrayRow:
-    """A row of an array file."""
+class PartEntry:
+    """An entry of a zip, by its name, or a row of an array file, by array and number."""
 
-    arrays: Arrays
-    key: str
-    row: int
+    storage: Archive | Arrays
+    place: Any
 
     def read(self, name: str) -> bytes:
-        """Return the row as a PNG. Raises InputError when its numbers have no known white."""
-        return self.arrays.png(self.key, self.row, name)
+        """Return its bytes, as `storage` reads it."""
+        return self.storage.read(self.place, name)
+
+
+StorageEntry = FileEntry | PartEntry
+"""Somewhere that holds one image file; entries compare and hash by what they point to."""

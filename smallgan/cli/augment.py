@@ -10,6 +10,7 @@ import typer
 from augment.policy.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
+    from augment.build.plan import LookOptions
     from augment.sources.image_set import ImageSource
 
 
@@ -112,21 +113,12 @@ def augment(
     images = _image_source(generator, device) if generator and wanted.needs_generator else None
     extra = [parse_extra_source(text, "original") for text in also or ()]
     extra += [parse_extra_source(text, "synthetic") for text in synthetic or ()]
+    look: LookOptions = {"size": size, "resize_mode": resize_mode, "seed": seed, "generator": images}
     if preview is not None:
         for note in wanted.notes:
             say(note)
         rules = Rules(parse_background(background), parse_mode(mode))
-        shown = write_preview(
-            preview,
-            wanted,
-            source or sample_set(),
-            extra=extra,
-            size=size,
-            resize_mode=resize_mode,
-            rules=rules,
-            seed=seed,
-            generator=images,
-        )
+        shown = write_preview(preview, wanted, source or sample_set(), extra=extra, rules=rules, **look)
         typer.echo(f"{preview}: what {policy} does to {shown} images; nothing else was written")
         return None
     if source is None:
@@ -142,16 +134,13 @@ def augment(
         balance=balance,
         extra=extra,
         out=out,
-        size=size,
-        resize_mode=resize_mode,
         background=background,
         mode=mode,
-        image_format=image_format,
+        format=image_format,
         container=container,
-        generator=images,
-        seed=seed,
         workers=workers,
         skip_bad=skip_bad,
+        **look,
     )
     return _echo(result, _as_text(result), json_output)
 
@@ -172,11 +161,9 @@ def _image_source(generator: str, device: str) -> ImageSource:
 
 def _as_text(result: dict[str, Any]) -> str:
     added = ", ".join(f"{number} {pipeline}" for pipeline, number in result["added"].items()) or "nothing"
-    made_elsewhere = f" + {result['num_synthetic']} synthetic" if result["num_synthetic"] else ""
-    lines = [
-        f"{result['path']}: {result['num_original']} originals{made_elsewhere} + {result['num_added']} added ({added})"
-    ]
-    lines += _class_lines(result.get("classes"))
+    synthetic = f" + {result['num_synthetic']} synthetic" if result["num_synthetic"] else ""
+    lines = [f"{result['path']}: {result['num_original']} originals{synthetic} + {result['num_added']} added ({added})"]
+    lines += _class_lines(result.get("classes") or {})
     if result["build_seconds"] is None:
         lines.append("it was finished already; nothing was written")
     else:
@@ -190,14 +177,12 @@ def _as_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _class_lines(classes: dict[str, dict[str, int]] | None) -> list[str]:
+def _class_lines(classes: dict[str, dict[str, int]]) -> list[str]:
     """What became of the classes: how many images each has now, and how many originals were left out for it."""
-    if not classes:
-        return []
-    totals = [counts["taken"] + counts["added"] for counts in classes.values()]
-    sizes = str(min(totals)) if min(totals) == max(totals) else f"{min(totals)} to {max(totals)}"
+    totals = sorted({counts["taken"] + counts["added"] for counts in classes.values()})
+    sizes = " to ".join(map(str, dict.fromkeys([*totals[:1], *totals[-1:]])))
     cut = {name: counts["left_out"] for name, counts in classes.items() if counts["left_out"]}
-    lines = [f"{len(classes)} classes of {sizes} images"]
+    lines = [f"{len(classes)} classes of {sizes} images"] if classes else []
     if cut:
         largest = max(cut, key=lambda name: cut[name])
         lines.append(

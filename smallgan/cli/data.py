@@ -60,8 +60,6 @@ def get(
         say(f"{found.title}; licence: {found.licence}")
     with progress("writing", count or (found.num_images if found else 1)) as report:
         result = get_set(name, out, root=root, count=count, offline=offline, progress=report)
-    if as_json:
-        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
-        return
-    typer.echo(f"{result['path']}: {result['num_images']:,} images, {len(result['classes'])} classes")
-    typer.echo(f"look at them: smallgan inspect {result['path']}")
+    text = f"{result['path']}: {result['num_images']:,} images, {len(result['classes'])} classes\n"
+    text += f"look at them: smallgan inspect {result['path']}"
+    typer.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else text)

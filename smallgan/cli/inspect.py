@@ -63,23 +63,27 @@ def inspect(
 def as_table(summary: dict[str, Any], *, files: bool = False) -> str:
     """Return a summary of `augment.checks.inspect.summarise` as aligned lines, with a line a file where asked for."""
     rows = [("source", summary["source"]), ("images", f"{summary['num_usable']:,} usable of {summary['num_images']:,}")]
-    rows += _rows("read as", summary["set_notes"])
-    for title in ("sizes", "formats", "classes"):
-        rows += _rows(title, [f"{key}  {number:,}" for key, number in summary[title].items()])
-    rows += _rows("turned", summary["turned"])
-    rows += _rows("problems", summary["problems"])
-    rows += _rows("notes", [f"{name}: {'; '.join(notes)}" for name, notes in summary["notes"].items()])
-    rows += _rows("equal files", [" = ".join(names) for names in summary["duplicates"]])
-    rows += _rows("look alike", [" ~ ".join(names) for names in summary["near_duplicates"]])
-    rows += _rows("symmetry", [symmetry["text"] for symmetry in summary["symmetry"]])
-    rows += _rows("ignored", summary["ignored"])
-    rows += _rows("what is done", [f"{number:,}  {action}" for action, number in summary["actions"].items()])
-    rows += _rows("advice", summary["advice"])
+    listed = {
+        "read as": summary["set_notes"],
+        **{key: [f"{k}  {number:,}" for k, number in summary[key].items()] for key in ("sizes", "formats", "classes")},
+        "turned": summary["turned"],
+        "problems": summary["problems"],
+        "notes": [f"{name}: {'; '.join(notes)}" for name, notes in summary["notes"].items()],
+        "equal files": [" = ".join(names) for names in summary["duplicates"]],
+        "look alike": [" ~ ".join(names) for names in summary["near_duplicates"]],
+        "symmetry": [symmetry["text"] for symmetry in summary["symmetry"]],
+        "ignored": summary["ignored"],
+        "what is done": [f"{number:,}  {action}" for action, number in summary["actions"].items()],
+        "advice": summary["advice"],
+    }
+    for title, values in listed.items():
+        shown = values[:_MAX_LISTED]
+        if len(values) > _MAX_LISTED:
+            shown.append(f"and {len(values) - _MAX_LISTED} more; --json lists all")
+        rows += [(title if number == 0 else "", value) for number, value in enumerate(shown)]
     width = max(len(title) for title, _ in rows) + 2
     lines = [f"{title:<{width}}{value}" for title, value in rows]
-    if files:
-        lines += ["", *_file_lines(summary["files"])]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_file_lines(summary["files"])] if files else lines)
 
 
 def _file_lines(files: list[dict[str, Any]]) -> list[str]:
@@ -94,13 +98,5 @@ def _file_lines(files: list[dict[str, Any]]) -> list[str]:
         for file in files
     ]
     widths = [max(len(row[column]) for row in cells) for column in range(4)]
-    return [
-        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[4]]) for row in cells
-    ]
-
-
-def _rows(title: str, values: list[str]) -> list[tuple[str, str]]:
-    shown = values[:_MAX_LISTED]
-    if len(values) > _MAX_LISTED:
-        shown.append(f"and {len(values) - _MAX_LISTED} more; --json lists all")
-    return [(title if number == 0 else "", value) for number, value in enumerate(shown)]
+    padded = [[f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)] for row in cells]
+    return ["  ".join([*row, last]) for row, (*_, last) in zip(padded, cells, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,22 +75,18 @@ class ImageBatches:
         every image was used e times; a batch may reach over the end of an epoch, and a set may be smaller than a batch.
         Balanced batches are drawn with replacement instead.
         """
-        indices = torch.from_numpy(self._drawn(number) if self._classes else self._walked(number))
-        indices = indices.to(self.pixels.device)
-        return Batch(to_images(self.pixels[indices]), self.labels[indices], indices)
-
-    def _walked(self, number: int) -> NDArray[np.int64]:
         first = number * self.batch_size
-        positions = range(first, first + self.batch_size)
-        return np.fromiter((self._index(position) for position in positions), np.int64, self.batch_size)
+        walked = (self._index(position) for position in range(first, first + self.batch_size))
+        indices = np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
+        places = torch.from_numpy(indices).to(self.pixels.device)
+        return Batch(to_images(self.pixels[places]), self.labels[places], places)
 
-    def _drawn(self, number: int) -> NDArray[np.int64]:
+    def _drawn(self, number: int) -> Iterator[int]:
         draws = rng(self.seed, Stream.BATCH_ORDER, number)
         classes = draws.integers(len(self._classes), size=self.batch_size)
         fractions = draws.random(self.batch_size)
         members = (self._classes[drawn] for drawn in classes)
-        chosen = (own[int(fraction * len(own))] for own, fraction in zip(members, fractions, strict=True))
-        return np.fromiter(chosen, np.int64, self.batch_size)
+        return (int(own[int(fraction * len(own))]) for own, fraction in zip(members, fractions, strict=True))
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self))

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.core.file_names import safe
-from augment.core.files import make_folder, output_errors, sha256_bytes, write_bytes, write_json
+from augment.core.files import make_folder, renamed_folder, sha256_bytes, write_bytes, write_json
+from augment.core.parallel import Progress
+from augment.core.suggest import nearest
 from augment.errors import InputError, MissingError, UsageError
 from augment.imaging.codec import encode_png
 from augment.sources.image_set import fingerprint
@@ -29,8 +29,6 @@ from smallgan.core.weights import cache_folder
 
 SOURCE = "source.json"
 SOURCE_FORMAT = "smallgan-set-1"
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def _celeba(root: Path, download: bool) -> Iterator[Item]:
         yield Item(None, Path(name).stem, root / "celeba" / "img_align_celeba" / name)
 
 
-def _oxford_pets(root: Path, download: bool) -> Iterator[Item]:
+def _pets(root: Path, download: bool) -> Iterator[Item]:
     from torchvision.datasets import OxfordIIITPet
 
     for split in ("trainval", "test"):
@@ -76,7 +74,7 @@ def _oxford_pets(root: Path, download: bool) -> Iterator[Item]:
             yield Item(names[label], file.stem, file)
 
 
-def _flowers102(root: Path, download: bool) -> Iterator[Item]:
+def _flowers(root: Path, download: bool) -> Iterator[Item]:
     from torchvision.datasets import Flowers102
 
     for split in ("train", "val", "test"):
@@ -114,11 +112,9 @@ SETS: dict[str, PublicSet] = {
     found.name: found
     for found in (
         PublicSet("celeba", "CelebA, aligned faces", 202_599, "", "non-commercial research, no passing on", _celeba),
+        PublicSet("oxford-pets", "Oxford-IIIT Pet", 7_349, "37 breeds", "CC BY-SA 4.0; pictures of others", _pets),
         PublicSet(
-            "oxford-pets", "Oxford-IIIT Pet", 7_349, "37 breeds", "CC BY-SA 4.0; pictures of others", _oxford_pets
-        ),
-        PublicSet(
-            "flowers102", "Oxford 102 Flowers", 8_189, "102 flowers", "none stated; research by custom", _flowers102
+            "flowers102", "Oxford 102 Flowers", 8_189, "102 flowers", "none stated; research by custom", _flowers
         ),
         PublicSet("caltech101", "Caltech-101", 8_677, "101 things", "CC BY 4.0", _caltech101),
         PublicSet("mnist", "MNIST digits", 70_000, _MNIST_LIKE, "CC BY-SA 3.0", _arrays("MNIST")),
@@ -127,11 +123,6 @@ SETS: dict[str, PublicSet] = {
         PublicSet("usps", "USPS digits", 9_298, "10 classes of 16x16", "none stated", _arrays("USPS")),
     )
 }
-
-
-def raw_folder() -> Path:
-    """Return where torchvision's own files are kept unless another folder is named."""
-    return cache_folder().parent / "datasets"
 
 
 def get_set(
@@ -151,7 +142,7 @@ def get_set(
     """
     name, _, wanted = (part.strip() for part in text.partition(":"))
     if name not in SETS:
-        raise UsageError(f"no set {name!r}; did you mean {_nearest(name, list(SETS))!r}? Sets: {', '.join(SETS)}")
+        raise UsageError(f"no set {name!r}; did you mean {nearest(name, SETS)!r}? Sets: {', '.join(SETS)}")
     if count is not None and count < 1:
         raise UsageError(f"--count {count}: needed at least 1")
     found = SETS[name]
@@ -159,30 +150,24 @@ def get_set(
     out = out or Path("sets") / safe("-".join([name, *map(_slug, filter(None, wanted.split(",")))]))
     if (there := _there(out, settings)) is not None:
         return there
-    root = root or raw_folder()
+    root = root or cache_folder().parent / "datasets"
     items = _chosen(_read(found, root, offline=offline), wanted, name)[:count]
     flat = len({item.label for item in items}) == 1
-    temporary = out.with_name(f".{out.name}.tmp")
-    with output_errors(out):
-        shutil.rmtree(temporary, ignore_errors=True)
-        make_folder(temporary)
-        try:
-            hashes = [_write(temporary, item, flat=flat) for item in _reported(items, progress)]
-            classes = Counter(str(item.label) for item in items if item.label is not None)
-            record = settings | {
-                "title": found.title,
-                "licence": found.licence,
-                "num_images": len(items),
-                "classes": dict(sorted(classes.items())),
-                "fingerprint": fingerprint(hashes),
-            }
-            write_json(temporary / SOURCE, record)
-            if out.exists():
-                out.rmdir()  # empty, as _there found
-            make_folder(out.parent)
-            temporary.replace(out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with renamed_folder(out) as temporary:
+        hashes = []
+        for number, item in enumerate(items):
+            if progress and number % 64 == 0:
+                progress(number)
+            hashes.append(_write(temporary, item, flat=flat))
+        classes = Counter(str(item.label) for item in items if item.label is not None)
+        record = settings | {
+            "title": found.title,
+            "licence": found.licence,
+            "num_images": len(items),
+            "classes": dict(sorted(classes.items())),
+            "fingerprint": fingerprint(hashes),
+        }
+        write_json(temporary / SOURCE, record)
     return {"path": str(out), **record}
 
 
@@ -220,19 +205,11 @@ def _chosen(items: list[Item], wanted: str, name: str) -> list[Item]:
     known = {_slug(label): label for label in dict.fromkeys(item.label for item in items) if label is not None}
     if not known:
         raise UsageError(f"{name} has no classes; write `smallgan data get {name}`")
-    labels = set()
     for each in wanted.split(","):
         if _slug(each) not in known:
-            raise UsageError(f"{name} has no class {each!r}; did you mean {_nearest(_slug(each), list(known))!r}?")
-        labels.add(known[_slug(each)])
+            raise UsageError(f"{name} has no class {each!r}; did you mean {nearest(_slug(each), known)!r}?")
+    labels = {known[_slug(each)] for each in wanted.split(",")}
     return [item for item in items if item.label in labels]
-
-
-def _reported(items: Sequence[Item], progress: Progress | None) -> Iterator[Item]:
-    for number, item in enumerate(items):
-        if progress and number % 64 == 0:
-            progress(number)
-        yield item
 
 
 def _write(folder: Path, item: Item, *, flat: bool) -> str:
@@ -253,7 +230,3 @@ def _write(folder: Path, item: Item, *, flat: bool) -> str:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    return get_close_matches(word, known, n=1, cutoff=0.0)[0]

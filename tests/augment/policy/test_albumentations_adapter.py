@@ -65,7 +65,7 @@ def test_each_is_repeated_from_its_json_alone(name):
     again = json.loads(json.dumps(params))
     np.random.seed(0)  # a transform that used the global generator would show
     cv2.setRNGSeed(3)
-    assert (apply(PIXELS, again["transform"], again["seed"]) == first).all()
+    assert (apply(PIXELS, again) == first).all()
     whole, _ = library_transform(again["transform"], "again")
     assert whole.settings == transform.settings == {"transform": again["transform"]}
     assert set(again["transform"]) - {CLASS, "p"} <= set(parameters(name))
@@ -96,7 +96,7 @@ def test_the_parts_of_a_pipeline_draw_apart():
         name
         for k in range(60)
         for name, way in ways.items()
-        if (apply(PIXELS, both.settings["transform"], k) == way).all()
+        if (apply(PIXELS, {**both.settings, "seed": k}) == way).all()
     }
     assert seen == set(ways), "with one stream for each part, both would always flip together"
 

@@ -300,7 +300,7 @@ def test_counts_are_exact_and_parents_used_evenly_whatever_the_policy(thirty, nu
     plan = make_plan(thirty.subset(range(number)), text, count=count, seed=seed)
     added = [entry for entry in plan.entries if entry.k is not None]
     assert [entry.k for entry in added] == list(range(count))
-    found = Counter(".".join(operation.name for operation in entry.operations) for entry in added)
+    found = Counter(".".join(operation.name for operation in operations) for operations in plan.operations(added))
     exact = [count * weight / sum(weights) for weight in weights]
     counted = [found[name] for name in names[: len(weights)]]
     assert sum(counted) == count

@@ -94,10 +94,10 @@ def test_sides_may_be_exchanged_and_the_metadata_says_so(tiny_set, tmp_path):
 def test_squares_are_mixed_in_memory(tiny_set):
     source = open_source(tiny_set)
     mixed = mix(make_plan(source, "rot90", size=16), source)
-    names = {image.name: at for at, image in enumerate(mixed.images)}
-    for at, image in enumerate(mixed.images):
-        if image.parent:
-            assert (mixed.pixels[at] == np.rot90(mixed.pixels[names[image.parent]])).all()
+    originals = {entry.source: at for at, entry in enumerate(mixed.plan.entries) if entry.k is None}
+    for at, entry in enumerate(mixed.plan.entries):
+        if entry.k is not None:
+            assert (mixed.pixels[at] == np.rot90(mixed.pixels[originals[entry.source]])).all()
 
 
 def test_a_row_that_changes_the_sides_is_refused(tiny_set, tmp_path):

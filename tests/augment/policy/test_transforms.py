@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from paths import ROOT
 
-from augment.core.rng import image_generator
+from augment.core.rng import image_generators
 from augment.policy.basic_transforms import contrast
 from augment.policy.transforms import TRANSFORMS
 
@@ -40,7 +40,7 @@ def test_contrast_equals_its_formula(pixels, factor):
 @given(pixels=PIXELS, k=st.integers(0, 1000))
 def test_every_transform_keeps_shape_and_input(transform, pixels, k):
     before = pixels.copy()
-    params = transform.draw(image_generator(0, k))
+    params = transform.draw(next(image_generators(0, [k])))
     out = transform.apply(pixels, params)
     assert out.shape == pixels.shape
     assert out.dtype == np.uint8
@@ -51,12 +51,12 @@ def test_every_transform_keeps_shape_and_input(transform, pixels, k):
 
 def test_factors_fill_both_ranges_evenly_and_depend_on_seed_and_number_alone():
     draw = TRANSFORMS["contrast"].draw
-    factors = np.array([draw(image_generator(3, k))["factor"] for k in range(2000)])
+    factors = np.array([draw(next(image_generators(3, [k])))["factor"] for k in range(2000)])
     (low, middle), (high, top) = TRANSFORMS["contrast"].parameters["factor"].ranges
     assert (((low <= factors) & (factors <= middle)) | ((high <= factors) & (factors <= top))).all()
     assert 0.45 < (factors < 1).mean() < 0.55
-    assert draw(image_generator(3, 7)) == {"factor": factors[7]}
-    assert draw(image_generator(4, 7)) != {"factor": factors[7]}
+    assert draw(next(image_generators(3, [7]))) == {"factor": factors[7]}
+    assert draw(next(image_generators(4, [7]))) != {"factor": factors[7]}
 
 
 def test_the_documentation_lists_every_row():

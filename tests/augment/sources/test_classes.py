@@ -79,7 +79,7 @@ def test_parents_are_of_the_class_and_used_evenly_and_shares_are_exact(classed):
         uses = Counter(entry.source for entry in added)
         assert len(added) == 12 - count
         assert max(uses.values()) - min(uses.values()) <= 1
-        counts = Counter(len(entry.operations) for entry in added)
+        counts = Counter(map(len, plan.operations(added)))
         assert abs(counts[1] - 2 * len(added) / 3) < 1
         assert {plan.entries[entry.source].label for entry in added} == {label}
     assert sorted(entry.k for entry in plan.entries if entry.k is not None) == list(range(20))

@@ -55,7 +55,7 @@ def test_without_a_source_the_sample_set_is_used_and_named(tmp_path):
         ({}, "tiny-hflip+contrast"),
         ({"count": 3, "seed": 4}, "tiny-hflip+contrast-3added-seed4"),
         (
-            {"ratio": "2:1", "size": 8, "resize_mode": "pad", "image_format": "jpeg"},
+            {"ratio": "2:1", "size": 8, "resize_mode": "pad", "format": "jpeg"},
             "tiny-hflip+contrast-2to1-8px-pad-jpeg",
         ),
     ],
@@ -73,7 +73,7 @@ def test_the_default_folder_says_what_it_holds(tiny_set, options, name):
         ("hflip", {"ratio": "1:1", "count": 3}, UsageError, "give one of them"),
         ("hflip", {"size": 0}, UsageError, "--size 0"),
         ("hflip", {"size": 8, "resize_mode": "cover"}, UsageError, "crop, pad, stretch"),
-        ("hflip", {"image_format": "gif"}, UsageError, "png, jpeg"),
+        ("hflip", {"format": "gif"}, UsageError, "png, jpeg"),
         ("hflip", {"seed": -1}, UsageError, "--seed -1"),
         ("hflip", {"workers": 0}, UsageError, "--workers 0"),
         ("gan", {}, MissingError, "smallgan train"),
