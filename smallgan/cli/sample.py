@@ -59,7 +59,7 @@ def sample(
 
     Example: smallgan sample runs/00000-train --seeds 0-35
     """
-    options = dict(locals())  # but for --json they are the fields of a Request
+    options = dict(locals())  # the fields of a Request, and --json
     del options["json_output"]
     import json
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from augment.core.files import make_folder, output_errors, write_bytes
+from augment.core.files import make_folder, renamed, write_bytes
 from augment.imaging.codec import encode_png
 from smallgan.core.console import progress
 from smallgan.data.images import Pixels, grid
@@ -95,21 +94,13 @@ def write_images(model: Model, inputs: Inputs, path: Path) -> None:
     Raises OutputError.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.tmp")
     shape, done = (len(inputs.z), 3, model.size, model.size), 0
-    with output_errors(path), progress("sampling", len(inputs.z)) as advance:
-        try:
-            with temporary.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-                for batch in generate_images(model, inputs):
-                    file.write(batch.cpu().numpy().astype("<f4").tobytes())
-                    done += len(batch)
-                    advance(done)
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+    with renamed(path) as temporary, progress("sampling", len(inputs.z)) as advance, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for batch in generate_images(model, inputs):
+            file.write(batch.cpu().numpy().astype("<f4").tobytes())
+            done += len(batch)
+            advance(done)
 
 
 def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> Inputs:
