@@ -216,7 +216,7 @@ class Table:
         if not self._stands("step 0", row["of"]):
             generator = find_pretrained(self.args.pretrained).generator
             adapter: Any = build_adapter(self._recipe("bsa", 0), generator, self.device).eval()
-            model = Model(adapter, self.device, "fp32", self.out, None, 0, "")
+            model = Model(adapter, self.device, self.out, None, 0, "")
             found = self._sampled(model, "step-0")
             write_json(self._row("step 0"), {**row, "method": "step 0", "step": 0, **found})
 

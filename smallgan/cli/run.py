@@ -1,7 +1,5 @@
 """`smallgan run`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,20 +14,16 @@ def register(app: typer.Typer) -> None:
 def run(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe (smallgan recipes list) or a YAML file.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="PATH=VALUE, any recipe key, repeatable.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Run under this seed alone; --set seeds=[0,1] names several.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="This seed alone; --set seeds=[0,1] names several.")] = None,
     out: Annotated[Path | None, typer.Option(help="Study folder; default: the next number below studies/.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Start another study, continue none.")] = False,
-    trial: Annotated[
-        int | None, typer.Option(help="Only this trial, numbered as --status shows; for SLURM arrays.", min=0)
-    ] = None,
+    trial: Annotated[int | None, typer.Option(help="Only this trial of --status; for SLURM arrays.", min=0)] = None,
     jobs: Annotated[int, typer.Option(help="Trials run at the same time, each in a process.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     status: Annotated[bool, typer.Option("--status", help="Show how far the study is; train nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show as JSON what would happen; write nothing.")] = False,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="Try all of it in seconds: 8 images, 4 steps, 32 px, one seed.")
+        bool, typer.Option("--smoke", help="Try it in seconds: 8 images, 4 steps, 32 px, 1 seed.")
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print --status and the result as JSON.")] = False,
 ) -> None:

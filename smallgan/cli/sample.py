@@ -1,7 +1,5 @@
 """`smallgan sample`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +21,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="The seed that images, latents and classes are drawn from.")] = 0,
     seeds: Annotated[str | None, typer.Option(help="One image for each of these seeds, such as 0-35 or 1,4-6.")] = None,
     label: Annotated[
-        str | None, typer.Option(help="One class for all, by name or number; default: drawn for each image.")
+        str | None, typer.Option(help="One class for all, by name or number; default: drawn for each.")
     ] = None,
     truncation: Annotated[
         float | None, typer.Option(help="Truncation threshold: resample components with abs(z) > T; default: none.")
@@ -59,34 +57,14 @@ def sample(
 
     Example: smallgan sample runs/00000-train --seeds 0-35
     """
+    options = dict(locals())  # the fields of a Request, and --json
+    del options["json_output"]
     import json
 
     from smallgan.sampling.sample import Request
     from smallgan.sampling.sample import sample as carry_out
 
-    result = carry_out(
-        Request(
-            model=model,
-            count=count,
-            seed=seed,
-            seeds=seeds,
-            label=label,
-            truncation=truncation,
-            around_codes=around_codes,
-            prior=prior,
-            latents=latents,
-            labels=labels,
-            raw=raw,
-            interpolate=interpolate,
-            codes=codes,
-            frames=frames,
-            reconstruct=reconstruct,
-            out=out,
-            grid_only=grid_only,
-            checkpoint=checkpoint,
-            device=device,
-        )
-    )
+    result = carry_out(Request(**options))
     if json_output:
         typer.echo(json.dumps(result, indent=2))
         return

@@ -1,10 +1,7 @@
 """Checkpoints: tensors in one safetensors file, the rest in one JSON, no pickle; a kill leaves the last one whole."""
 
-from __future__ import annotations
-
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from augment.core.files import make_folder, output_errors, sha256_bytes, sha256_file, write_bytes, write_json
+from augment.core.files import output_errors, renamed_folder, sha256_bytes, sha256_file, write_bytes, write_json
 from augment.errors import InputError
 from smallgan.core.run_dir import RunDir
 
@@ -38,19 +35,11 @@ def save_checkpoint(folder: Path, trainer: Checkpointed, state: Mapping[str, Any
 
     Raises OutputError.
     """
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    with output_errors(folder):
-        shutil.rmtree(temporary, ignore_errors=True)
-        make_folder(temporary)
-        try:
-            data = save({name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(trainer)})
-            write_bytes(temporary / TENSORS, data, sync=True)
-            write_json(temporary / STATE, {**state, "tensors_sha256": sha256_bytes(data)}, sync=True)
-            temporary.rename(folder)
-            _sync_folder(folder.parent)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    with renamed_folder(folder) as temporary:
+        data = save({name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(trainer)})
+        write_bytes(temporary / TENSORS, data, sync=True)
+        write_json(temporary / STATE, {**state, "tensors_sha256": sha256_bytes(data)}, sync=True)
+    _sync_folder(folder.parent)
 
 
 def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
@@ -77,10 +66,10 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Return the JSON part of a checkpoint. Raises InputError."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+            raise ValueError("it is not the state of a checkpoint")
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder / STATE, str(error)) from error
-    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
-        raise _damaged(folder / STATE, "it is not the state of a checkpoint")
     return state
 
 
@@ -153,8 +142,9 @@ def _sync_folder(path: Path) -> None:
     """Wait until the disk has the names in a folder; Windows has no such call."""
     if os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with output_errors(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

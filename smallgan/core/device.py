@@ -1,7 +1,6 @@
 """Which device, which precision, and draws that depend on their address alone."""
 
-from __future__ import annotations
-
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -77,8 +76,6 @@ def peak_memory_mb(device: torch.device) -> float:
         import resource
     except ImportError:  # Windows has no getrusage
         return 0.0
-    import sys
-
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 

@@ -1,13 +1,9 @@
 """How much memory is free, so that what cannot fit is refused before it is tried."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -19,8 +15,6 @@ _CGROUPS = (
 def free_bytes(device: torch.device) -> int | None:
     """Return the bytes that are free on a GPU, or to this process on the machine; None where nothing tells."""
     if device.type == "cuda":
-        import torch
-
         return torch.cuda.mem_get_info(device)[0]
     if sys.platform == "win32":
         return _free_on_windows()
@@ -48,16 +42,9 @@ def _free_in_group(files: tuple[str, str]) -> int | None:
 
 
 def _free_on_windows() -> int | None:
-    """Return ullAvailPhys of GlobalMemoryStatusEx."""
+    """Return ullAvailPhys of GlobalMemoryStatusEx, the third of the eight 8-byte words of a MEMORYSTATUSEX."""
     import ctypes
 
-    class Status(ctypes.Structure):
-        _fields_ = (
-            ("length", ctypes.c_ulong),
-            ("load", ctypes.c_ulong),
-            *((name, ctypes.c_ulonglong) for name in ("total", "free", "page_total", "page_free", "virtual", "v", "x")),
-        )
-
-    status = Status(length=ctypes.sizeof(Status))
+    words = (ctypes.c_ulonglong * 8)(64)  # its length in bytes, in the lower half of the first word
     call = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx  # noqa: B009 - the name exists on Windows alone
-    return int(status.free) if call(ctypes.byref(status)) else None
+    return words[2] if call(ctypes.byref(words)) else None

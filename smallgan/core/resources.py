@@ -1,7 +1,5 @@
 """Where recipes, sample set and small weights are: inside the wheel, or beside the package in a checkout."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from augment.errors import MissingError

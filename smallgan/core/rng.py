@@ -1,7 +1,5 @@
 """Randomness with an address: draws depend on (seed, stream, position) alone."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 import numpy as np

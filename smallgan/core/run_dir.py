@@ -1,7 +1,5 @@
 """RunDir: the only place that knows the names of the files in a run folder. Torch-free."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -15,17 +13,15 @@ from filelock import FileLock, Timeout
 from augment.core.files import make_folder, output_errors, write_text
 from augment.errors import InputError, UsageError
 
-_NUMBERED = re.compile(r"(\d{5})-.+")
-_CHECKPOINT = re.compile(r"step-(\d{6,})")
-_GRID = re.compile(r"fakes-(\d{6,})\.png")
-_PICTURE = re.compile(r"(?:fakes|reconstructions)-(\d{6,})\.png")
+_NUMBERED = re.compile(r"\d{5}-.+")
+_OF_STEP = re.compile(r"step-(\d{6,})|(?:fakes|reconstructions)-(\d{6,})\.png")
 
 
 class RunDir:
     """One run on disk. Making the object touches nothing; `create` makes the folders."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.name = path, path.name
         self.recipe = path / "recipe.yaml"
         self.environment = path / "environment.json"
         self.data = path / "data.json"
@@ -38,11 +34,6 @@ class RunDir:
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
         self.best = self.checkpoints / "best.json"
-
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.path.name
 
     def create(self) -> None:
         """Make the folders. Raises OutputError."""
@@ -63,13 +54,11 @@ class RunDir:
 
     def reconstruction_steps(self) -> list[int]:
         """Return the steps of the pictures of reconstructions that are there, ascending."""
-        found = (_PICTURE.fullmatch(path.name) for path in self.path.glob("reconstructions-*.png"))
-        return sorted(int(match[1]) for match in found if match)
+        return [step for step, _ in _by_step(self.path, "reconstructions-*")]
 
     def grids(self) -> dict[int, Path]:
         """Return the grids that are there, by step."""
-        found = ((_GRID.fullmatch(path.name), path) for path in self.path.glob("fakes-*.png"))
-        return dict(sorted((int(match[1]), path) for match, path in found if match))
+        return dict(_by_step(self.path, "fakes-*"))
 
     def checkpoint(self, step: int) -> Path:
         """Return the folder of the checkpoint of `step`."""
@@ -77,8 +66,7 @@ class RunDir:
 
     def checkpoint_steps(self) -> list[int]:
         """Return the steps of the checkpoints that are there, ascending."""
-        found = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints.glob("step-*"))
-        return sorted(int(match[1]) for match in found if match)
+        return [step for step, _ in _by_step(self.checkpoints, "step-*")]
 
     def best_step(self) -> int | None:
         """Return the step of the best checkpoint by the score named in best.json, None when nothing was scored."""
@@ -111,13 +99,12 @@ class RunDir:
         """Forget what was logged, scored, drawn or saved after `step`, so that a resumed run equals a whole one."""
         for path in (self.stats, self.scores):
             _keep_lines(path, lambda at: at <= step)
-        for picture in self.path.glob("*.png"):
-            match = _PICTURE.fullmatch(picture.name)
-            if match and int(match[1]) > step:
+        for at, picture in _by_step(self.path, "*.png"):
+            if at > step:
                 picture.unlink()
-        for checkpoint_step in self.checkpoint_steps():
-            if checkpoint_step > step:
-                shutil.rmtree(self.checkpoint(checkpoint_step))
+        for at, checkpoint in _by_step(self.checkpoints, "step-*"):
+            if at > step:
+                shutil.rmtree(checkpoint)
         best = self.best_step()
         if best is not None and best > step:
             self.best.unlink()
@@ -128,28 +115,34 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run's lock. The operating system drops it with the process, so a kill leaves no stale lock.
-
-        Raises UsageError when another process writes to this run.
-        """
-        make_folder(self.path)
-        lock = FileLock(self.path / ".lock")
-        with output_errors(self.path):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
+        """Hold the run's lock. Raises UsageError when another process writes to this run."""
+        with try_lock(self.path / ".lock") as mine:
+            if not mine:
                 raise UsageError(
                     f"{self.path}: another process is writing to this run; wait for it, or start another run with --new"
-                ) from error
-        try:
+                )
             yield
-        finally:
-            lock.release()
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock file, in a folder that is made; gives False at once where another process has it.
+
+    The operating system drops it with the process, so a kill leaves no stale lock. Raises OutputError.
+    """
+    lock = FileLock(path)
+    with output_errors(make_folder(path.parent)), suppress(Timeout):
+        lock.acquire(timeout=0)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
 
 
 def next_run(root: Path, name: str) -> RunDir:
     """Return the next numbered run folder below `root`, not yet made: 00012-<name>."""
-    return RunDir(root / f"{max((number for number, _ in numbered_runs(root)), default=-1) + 1:05d}-{name}")
+    number = max((int(run.name[:5]) + 1 for run in numbered_runs(root)), default=0)
+    return RunDir(root / f"{number:05d}-{name}")
 
 
 def claim_run(root: Path, name: str) -> RunDir:
@@ -189,18 +182,15 @@ def check_out(
         )
 
 
-def numbered_runs(root: Path) -> list[tuple[int, RunDir]]:
+def numbered_runs(root: Path) -> list[RunDir]:
     """Return the numbered runs below `root`, ascending, [] when the folder is absent."""
-    found = ((_NUMBERED.fullmatch(path.name), path) for path in root.glob("*") if path.is_dir())
-    return sorted(((int(match[1]), RunDir(path)) for match, path in found if match), key=lambda pair: pair[0])
+    return [RunDir(path) for path in sorted(root.glob("*")) if path.is_dir() and _NUMBERED.fullmatch(path.name)]
 
 
 def runs_below(root: Path) -> list[RunDir]:
     """Return the runs in the folder `root`: the numbered ones ascending, then those with names of their own (--out)."""
-    numbered = [run for _, run in numbered_runs(root)]
-    known = {run.path for run in numbered}
-    others = (RunDir(path) for path in sorted(root.glob("*")) if path.is_dir() and path not in known)
-    return numbered + [run for run in others if run.exists()]
+    others = (RunDir(path) for path in sorted(root.glob("*")) if not _NUMBERED.fullmatch(path.name))
+    return numbered_runs(root) + [run for run in others if run.exists()]
 
 
 def append_jsonl(path: Path, record: Mapping[str, Any]) -> None:
@@ -232,13 +222,19 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file of a run, None when it is absent. Raises InputError when it is damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it holds no object")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error}); put the file back, or start another run with --new") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{path}: damaged (it holds no object); put the file back, or start another run with --new")
     return record
+
+
+def _by_step(folder: Path, pattern: str) -> list[tuple[int, Path]]:
+    """Return the checkpoints and pictures in a folder whose names fit a glob pattern, by step, ascending."""
+    found = ((_OF_STEP.fullmatch(path.name), path) for path in folder.glob(pattern))
+    return sorted((int(match[1] or match[2]), path) for match, path in found if match)
 
 
 def _keep_lines(path: Path, wanted: Callable[[int], bool]) -> None:

@@ -1,13 +1,12 @@
 """The log of a run: log.txt, environment.json and TensorBoard events."""
 
-from __future__ import annotations
-
 import logging
 import platform
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,18 @@ from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.version import __version__
 
 
+def append_log(path: Path, text: str) -> None:
+    """Add a line with the time to a log. Raises OutputError."""
+    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+    with output_errors(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(f"{stamp} {text}\n")
+
+
 def logged(run: RunDir, log: Log) -> Log:
     """Return a `log` that also writes to the run's log.txt, with the time."""
 
     def write(line: str) -> None:
-        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-        with output_errors(run.log), run.log.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(f"{stamp} {line}\n")
+        append_log(run.log, line)
         log(line)
 
     return write
@@ -50,27 +54,19 @@ def write_environment(run: RunDir, device: torch.device, command: str) -> None:
     write_json(run.environment, {**before, **now})
 
 
-class TensorBoard:
-    """Context of a function that takes stats lines and writes TensorBoard events, or drops them without TensorBoard."""
+@contextmanager
+def tensorboard(run: RunDir) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Give a function that takes stats lines and writes TensorBoard events, or drops them without TensorBoard."""
+    if find_spec("tensorboard") is None:
+        yield lambda _line: None
+        return
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    from torch.utils.tensorboard import SummaryWriter
 
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
-        self.writer: Any = None
-
-    def __enter__(self) -> Callable[[Mapping[str, Any]], None]:
-        if find_spec("tensorboard") is None:
-            return lambda _line: None
-        logging.getLogger("tensorboard").setLevel(logging.ERROR)
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.writer = SummaryWriter(str(self.run.path), purge_step=self.run.last_step() + 1)
-        return self._record
-
-    def __exit__(self, *_error: object) -> None:
-        if self.writer is not None:
-            self.writer.close()
-
-    def _record(self, line: Mapping[str, Any]) -> None:
+    def record(line: Mapping[str, Any]) -> None:
         for name, value in line.items():
             if name != "step":
-                self.writer.add_scalar(name, value, line["step"])
+                writer.add_scalar(name, value, line["step"])
+
+    with SummaryWriter(str(run.path), purge_step=run.last_step() + 1) as writer:
+        yield record

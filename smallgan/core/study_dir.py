@@ -1,19 +1,17 @@
 """StudyDir: the only place that knows the names of the files in a study folder. Torch-free."""
 
-from __future__ import annotations
-
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from augment.core.files import make_folder, output_errors, write_json, write_text
 from augment.errors import InputError
-from smallgan.core.run_dir import claim_run
+from smallgan.core.run_dir import try_lock
 
 State = Literal["pending", "running", "done", "failed"]
 
@@ -38,11 +36,14 @@ class Trial:
     """Whether the other variants are compared with this one: the one with the policy `none`, or else the first."""
 
 
+_TRIALS = TypeAdapter(list[Trial], config=ConfigDict(extra="forbid"))
+
+
 class StudyDir:
     """One study on disk. Making the object touches nothing; `create` makes the folders."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.name = path, path.name
         self.recipe = path / "recipe.yaml"
         self.trials_file = path / "trials.json"
         self.stages = path / "stages"
@@ -51,11 +52,7 @@ class StudyDir:
         """Generator runs that several trials take images from and that are no trial themselves."""
         self.log = path / "log.txt"
         self.report = path / "report.html"
-
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.path.name
+        self._lock = path / ".trials.lock"
 
     def exists(self) -> bool:
         """Tell whether a study was started here."""
@@ -67,7 +64,7 @@ class StudyDir:
         Trials that are there already, in the same run folders, keep their states. Raises InputError, OutputError.
         """
         make_folder(self.runs)
-        with self.locked():
+        with output_errors(self.path), FileLock(self._lock):
             before = {trial.run: trial for trial in self.trials()} if self.exists() else {}
             kept = [
                 replace(trial, state=old.state, problem=old.problem) if (old := before.get(trial.run)) else trial
@@ -82,43 +79,27 @@ class StudyDir:
         Raises InputError naming the file when it is absent or is not what `create` wrote.
         """
         try:
-            trials = [Trial(**values) for values in json.loads(self.trials_file.read_text(encoding="utf-8"))]
+            trials = _TRIALS.validate_json(self.trials_file.read_bytes())
         except OSError as error:
             raise InputError(
                 f"{self.trials_file}: cannot be read ({error.strerror}); is {self.path} a study?"
             ) from error
-        except (ValueError, TypeError) as error:
+        except ValidationError as error:
+            found = error.errors()[0]
+            reason = ": ".join([*map(str, found["loc"]), found["msg"]])
             raise InputError(
-                f"{self.trials_file}: not the trials of a study ({error}); the same `smallgan run` command writes them "
-                "again"
+                f"{self.trials_file}: not the trials of a study ({reason}); the same `smallgan run` command writes "
+                "them again"
             ) from error
-        for trial in trials:
-            if trial.state not in get_args(State) or not isinstance(trial.run, str):
-                raise InputError(
-                    f"{self.trials_file}: trial {trial.index} has the state {trial.state!r} and the run {trial.run!r}; "
-                    f"states are {', '.join(get_args(State))}, a run is a path"
-                )
         return sorted(trials, key=lambda trial: trial.index)
 
     def stage_file(self, run: Path) -> Path:
         """Return the file that tells which stages of a run are done, and from which inputs."""
         return self.stages / f"{run.parent.name}-{run.name}.json"
 
-    @contextmanager
-    def claimed(self, run: Path) -> Iterator[bool]:
+    def claimed(self, run: Path) -> AbstractContextManager[bool]:
         """Hold a run for this process: gives False where another has it. A kill leaves no stale claim."""
-        make_folder(self.stages)
-        lock = FileLock(self.stages / f".{run.parent.name}-{run.name}.lock")
-        with output_errors(self.stages):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                yield False
-                return
-        try:
-            yield True
-        finally:
-            lock.release()
+        return try_lock(self.stages / f".{run.parent.name}-{run.name}.lock")
 
     def run_of(self, trial: Trial) -> Path:
         """Return the run folder of a trial."""
@@ -126,23 +107,9 @@ class StudyDir:
 
     def update(self, index: int, state: State, problem: str | None = None) -> None:
         """Set the state of one trial, as one process at a time can. Raises InputError and OutputError."""
-        with self.locked():
-            trials = self.trials()
-            self._write(
-                [replace(each, state=state, problem=problem) if each.index == index else each for each in trials]
-            )
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock of trials.json, for a moment only."""
-        make_folder(self.path)
-        with output_errors(self.path), FileLock(self.path / ".trials.lock"):
-            yield
+        with output_errors(self.path), FileLock(self._lock):
+            trials = [replace(t, state=state, problem=problem) if t.index == index else t for t in self.trials()]
+            self._write(trials)
 
     def _write(self, trials: Sequence[Trial]) -> None:
         write_json(self.trials_file, [asdict(trial) for trial in trials])
-
-
-def claim_study(root: Path, name: str) -> StudyDir:
-    """Make the next numbered study folder below `root`, 00003-<name>. Raises OutputError."""
-    return StudyDir(claim_run(root, name).path)

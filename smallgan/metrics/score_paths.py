@@ -139,7 +139,7 @@ def score_with_features(fake: Path, real: Path | None, options: ScoreOptions) ->
 
 def newest_run(root: Path) -> Path:
     """Return the newest run below `root`. Raises UsageError when there is none."""
-    if runs := [run for _, run in numbered_runs(root) if run.exists()]:
+    if runs := [run for run in numbered_runs(root) if run.exists()]:
         return runs[-1].path
     raise UsageError(f"FAKE is missing and there is no run in {root}; name a folder of images, a zip or a run")
 

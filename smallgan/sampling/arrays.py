@@ -1,17 +1,11 @@
-"""Arrays that a user brings and takes away: latents and labels in .npy files, images as they leave the generator."""
+"""Latents and labels that a user brings, in .npy files."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from augment.core.files import make_folder, output_errors
 from augment.errors import InputError, UsageError
 from smallgan.sampling.loading import Model
 
@@ -55,35 +49,6 @@ def read_labels(path: Path, model: Model, count: int) -> NDArray[np.int64]:
             f"{count} are outside)"
         )
     return labels.astype(np.int64)
-
-
-def write_images(
-    path: Path,
-    batches: Iterable[Tensor],
-    shape: tuple[int, int, int, int],
-    advance: Callable[[int], None] = lambda _done: None,
-) -> None:
-    """Write images N x 3 x H x W in [-1, 1] as a .npy file of float32, batch by batch, under a temporary name.
-
-    `shape` is that of all of them together, in the order in which they come. Raises OutputError.
-    """
-    make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.tmp")
-    header: dict[str, Any] = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    done = 0
-    with output_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, header)
-                for batch in batches:
-                    file.write(batch.cpu().numpy().astype("<f4").tobytes())
-                    done += len(batch)
-                    advance(done)
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
 
 
 def _read(path: Path, what: str) -> NDArray[Any]:

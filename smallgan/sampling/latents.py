@@ -1,8 +1,5 @@
 """Images from a generator: its inputs are given, or drawn, and the draws of image k depend on (seed, k) only."""
 
-from __future__ import annotations
-
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -13,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from augment.core.suggest import did_you_mean
 from augment.errors import FailedError, UsageError
-from smallgan.core.device import autocast, describe_device, float32_math
+from smallgan.core.device import describe_device, float32_math
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels, to_pixels
 from smallgan.sampling.loading import Model
@@ -40,8 +38,18 @@ def truncated_latents(addresses: Sequence[Address], z_dim: int, truncation: floa
     Every component beyond it is drawn again from what a standard normal has within it; the others stay. Each latent is
     drawn at its own address (seed, k). Raises UsageError.
     """
+    from scipy.special import ndtr, ndtri
+
     check_truncation(truncation)
-    return np.stack([_truncated(seed, k, z_dim, truncation) for seed, k in addresses])
+    lowest, highest = ndtr([-truncation, truncation])
+    latents = []
+    for seed, k in addresses:
+        draws = rng(seed, Stream.SAMPLE_LATENTS, k)
+        first = draws.standard_normal(z_dim, dtype=np.float32)
+        # Uniform draws between the quantiles of both bounds: exact, and no bound is too narrow to meet
+        again = ndtri(lowest + draws.random(z_dim) * (highest - lowest))
+        latents.append(np.where(np.abs(first) > truncation, again, first))
+    return np.clip(latents, -truncation, truncation).astype(np.float32)
 
 
 def check_truncation(truncation: float) -> None:
@@ -50,8 +58,13 @@ def check_truncation(truncation: float) -> None:
         raise UsageError(f"--truncation {truncation:g}: needed a number above 0, such as 0.5; leave it out for none")
 
 
-def draw_labels(model: Model, addresses: Sequence[Address]) -> NDArray[np.int64] | None:
-    """Return a class for each address, all equally likely; None where the generator has one class or none."""
+def draw_labels(model: Model, addresses: Sequence[Address], label: str | None = None) -> NDArray[np.int64] | None:
+    """Return a class for each address: the one that `label` names, else all equally likely.
+
+    None where the generator has one class or none. Raises UsageError.
+    """
+    if label is not None:
+        return np.full(len(addresses), find_class(model, label), np.int64)
     count = model.generator.num_classes
     if count < 2:
         return None
@@ -71,10 +84,7 @@ def draw_inputs(
 
     Raises UsageError.
     """
-    labels = draw_labels(model, addresses)
-    if label is not None:
-        labels = np.full(len(addresses), find_class(model, label), np.int64)
-    z_dim = model.generator.z_dim
+    labels, z_dim = draw_labels(model, addresses, label), model.generator.z_dim
     if truncation is not None:
         return Inputs(truncated_latents(addresses, z_dim, truncation), labels)
     return Inputs(model.prior.latents(addresses, z_dim), labels)
@@ -91,11 +101,10 @@ def find_class(model: Model, label: str) -> int:
         return int(label)
     if not names:
         raise UsageError(f"--label {label}: needed a class from 0 to {count - 1}; {model.path} names none of them")
-    near = difflib.get_close_matches(label, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     raise UsageError(
-        f"--label {label}: no such class{hint}; there are 0 to {count - 1}: {', '.join(names[:_MOST_NAMED])}{more}"
+        f"--label {label}: no such class{did_you_mean(label, names)}; there are 0 to {count - 1}: "
+        f"{', '.join(names[:_MOST_NAMED])}{more}"
     )
 
 
@@ -110,15 +119,14 @@ def generate_images(model: Model, inputs: Inputs) -> Iterator[Tensor]:
 
     Raises FailedError when one of them is not finite.
     """
-    z, labels = inputs
-    for first in range(0, len(z), BATCH_SIZE):
-        chunk = z[first : first + BATCH_SIZE]
-        padded = np.zeros((BATCH_SIZE, z.shape[1]), np.float32)
-        padded[: len(chunk)] = chunk
-        classes = np.zeros(BATCH_SIZE, np.int64)
-        if labels is not None:
-            classes[: len(chunk)] = labels[first : first + BATCH_SIZE]
-        images = _forward(model, torch.from_numpy(padded), torch.from_numpy(classes))[: len(chunk)].float()
+    z, count = inputs.z, len(inputs.z)
+    labels = np.zeros(count, np.int64) if inputs.labels is None else inputs.labels
+    for first in range(0, count, BATCH_SIZE):
+        part = slice(first, first + BATCH_SIZE)
+        missing = max(first + BATCH_SIZE - count, 0)
+        latents = torch.from_numpy(np.pad(z[part], ((0, missing), (0, 0))))
+        classes = torch.from_numpy(np.pad(labels[part], (0, missing)))
+        images = _forward(model, latents, classes)[: BATCH_SIZE - missing].float()
         if not images.isfinite().all():
             raise FailedError(f"{model.path}: images with values that are not finite; its weights are damaged")
         yield images
@@ -128,8 +136,7 @@ def sample_pixels(model: Model, count: int, seed: int) -> Pixels:
     """Return pixels `count` x S x S x 3: images k = 0 .. count - 1 of one seed."""
     if count < 1:
         raise UsageError(f"--count {count}: needed at least 1")
-    drawn = addresses(count, seed, None)
-    return np.stack(list(generate(model, draw_inputs(model, drawn))))
+    return np.stack(list(generate(model, draw_inputs(model, addresses(count, seed, None)))))
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -159,17 +166,15 @@ def interpolate(ends: NDArray[np.float32], steps: int, *, straight: bool = False
     spherical interpolation (White 2016, arXiv:1609.04468) keeps it, where the straight line passes through short ones
     that the generator never saw. The codes of training images are joined by `straight` lines, as published.
     """
-    path: list[NDArray[np.float32]] = []
+    path, fractions = [], np.arange(steps)[:, None] / steps
     for start, end in pairwise(ends):
         lengths = float(np.linalg.norm(start) * np.linalg.norm(end))
         angle = 0.0 if straight or not lengths else float(np.arccos(np.clip(np.dot(start, end) / lengths, -1, 1)))
-        for fraction in np.arange(steps) / steps:
-            if not 1e-4 < angle < math.pi - 1e-4:  # opposite ends have no shortest way on a circle
-                path.append((1 - fraction) * start + fraction * end)
-            else:
-                path.append((np.sin((1 - fraction) * angle) * start + np.sin(fraction * angle) * end) / np.sin(angle))
-    path.append(ends[-1])
-    return np.stack(path).astype(np.float32)
+        if 1e-4 < angle < math.pi - 1e-4:
+            path.append((np.sin((1 - fractions) * angle) * start + np.sin(fractions * angle) * end) / np.sin(angle))
+        else:  # opposite ends have no shortest way on a circle
+            path.append((1 - fractions) * start + fractions * end)
+    return np.concatenate([*path, ends[-1:]]).astype(np.float32)
 
 
 class GeneratorSource:
@@ -185,7 +190,7 @@ class GeneratorSource:
             "checkpoint_sha256": self.model.sha256,
             "step": self.model.step,
             "device": describe_device(self.model.device),
-            "precision": self.model.precision,
+            "precision": "fp32",
             "layout": "channels_last",
             "batch_size": BATCH_SIZE,
             **self.model.prior.describe(),
@@ -195,8 +200,7 @@ class GeneratorSource:
         """Yield image k of `seed` for each k in `indices`, in that order, with its address."""
         for first in range(0, len(indices), BATCH_SIZE):
             chunk = indices[first : first + BATCH_SIZE]
-            drawn = [(seed, k) for k in chunk]
-            images = generate(self.model, draw_inputs(self.model, drawn))
+            images = generate(self.model, draw_inputs(self.model, [(seed, k) for k in chunk]))
             for k, pixels in zip(chunk, images, strict=True):
                 yield pixels, {"seed": seed, "k": k, "step": self.model.step}
 
@@ -208,22 +212,7 @@ def addresses(count: int | None, seed: int, seeds: Iterable[int] | None) -> list
     return [(seed, k) for k in range(count or 0)]
 
 
-def _truncated(seed: int, k: int, z_dim: int, truncation: float) -> NDArray[np.float32]:
-    """Return the latent Z at (seed, k), the second draw of a component being at its own place behind the first ones.
-
-    Uniform draws between the quantiles of both bounds make the exact distribution, and no bound is too narrow to meet.
-    """
-    from scipy.special import ndtr, ndtri
-
-    draws = rng(seed, Stream.SAMPLE_LATENTS, k)
-    first = draws.standard_normal(z_dim, dtype=np.float32)
-    lowest, highest = ndtr([-truncation, truncation])
-    again = ndtri(lowest + draws.random(z_dim) * (highest - lowest))
-    chosen = np.where(np.abs(first) > truncation, again, first).astype(np.float32)
-    return np.clip(chosen, -truncation, truncation).astype(np.float32)
-
-
 def _forward(model: Model, z: Tensor, labels: Tensor) -> Tensor:
     inputs = (z.to(model.device), labels.to(model.device)) if model.generator.num_classes else (z.to(model.device),)
-    with torch.inference_mode(), float32_math(model.precision), autocast(model.device, model.precision):
+    with torch.inference_mode(), float32_math("fp32"):
         return model.generator(*inputs)

@@ -1,11 +1,8 @@
 """Generators ready to sample from: of a run, of a checkpoint, or of a pretrained file."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -33,7 +30,6 @@ class Model:
 
     generator: Generator
     device: torch.device
-    precision: str
     path: Path
     """The checkpoint's folder, or the pretrained file."""
     run: RunDir | None
@@ -54,13 +50,7 @@ class Model:
         return self.generator.size
 
 
-def load_model(
-    model: Path,
-    device: torch.device,
-    checkpoint: str = "last",
-    precision: str = "fp32",
-    truncation: float | None = None,
-) -> Model:
+def load_model(model: Path, device: torch.device, checkpoint: str = "last", truncation: float | None = None) -> Model:
     """Return the generator that samples come from: a run's or a checkpoint's averaged one, or a pretrained file's.
 
     `checkpoint` chooses within a run: "last", "best" (lowest KMMD of the snapshots) or a step. A BigGAN-deep uses its
@@ -77,11 +67,13 @@ def load_model(
     if checkpoint != "last" and not is_run:
         raise UsageError(f"--checkpoint {checkpoint}: {model} is no run; leave the option out, or name the run")
     if not is_run and not _is_checkpoint(model):
-        return _load_pretrained(model, device, precision, truncation)
+        return _load_pretrained(model, device, truncation)
     folder, run, notes = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
     try:
-        generator = _architecture(state)
+        name = str(state["model"])
+        builder = MODELS[name].load if name in MODELS else METHODS[name].load
+        generator = load(str(builder))(state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))
         step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
         around_codes = state.get("around_codes")
@@ -90,7 +82,7 @@ def load_model(
     except (KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
-    return Model(_ready(generator, device), device, precision, folder, run, step, digest, classes, notes, prior)
+    return Model(_ready(generator, device), device, folder, run, step, digest, classes, notes, prior)
 
 
 def load_codes(model: Model) -> NDArray[np.float32]:
@@ -101,20 +93,13 @@ def load_codes(model: Model) -> NDArray[np.float32]:
     return codes["weight"].numpy()
 
 
-def _architecture(state: Mapping[str, Any]) -> nn.Module:
-    name = str(state["model"])
-    builder = MODELS[name].load if name in MODELS else METHODS[name].load
-    network: nn.Module = load(str(builder))(state)
-    return network
-
-
 def _ready(generator: object, device: torch.device) -> Generator:
     network = cast(nn.Module, generator).to(device).to(memory_format=torch.channels_last)
     freeze(network)
     return cast(Generator, network)
 
 
-def _load_pretrained(path: Path, device: torch.device, precision: str, truncation: float | None) -> Model:
+def _load_pretrained(path: Path, device: torch.device, truncation: float | None) -> Model:
     found = load_pretrained(path)
     if truncation is not None and found.kind == "hugging-face deep":
         found = load_pretrained(path, min(truncation, 1.0))
@@ -125,7 +110,7 @@ def _load_pretrained(path: Path, device: torch.device, precision: str, truncatio
         )
     names, notes = _class_names(found)
     generator = _ready(found.generator, device)
-    return Model(generator, device, precision, found.path, None, 0, found.sha256, names, (*found.notes, *notes))
+    return Model(generator, device, found.path, None, 0, found.sha256, names, (*found.notes, *notes))
 
 
 def _class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,7 +1,5 @@
 """Pretrained generators as sources: what a transfer starts from, and what its checkpoints are loaded onto."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

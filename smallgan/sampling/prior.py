@@ -1,7 +1,5 @@
 """Where latents are drawn from: a standard normal, or near the latent codes that a transfer learned."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

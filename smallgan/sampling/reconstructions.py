@@ -1,7 +1,5 @@
 """The training images that a run's codes belong to, read again from where the run found them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -32,17 +30,11 @@ def find_originals(model: Model, num_codes: int) -> Originals:
     A run's images are those of its source in their order, then those that its policy made in memory; the latter are not
     kept anywhere. Where the source is gone, or holds other images now, a note says so and there are none.
     """
-    if model.run is None or not model.run.data.is_file():
-        return Originals(notes=(f"{model.path}: it belongs to no run, so its training images are not known",))
     try:
-        source, resize_mode = _source(model)
+        source, resize_mode = _source(model, num_codes)
         loaded = [source.load(place).image.pixels for place in range(len(source))]
     except InputError as error:
         return Originals(notes=(f"reconstructions alone: {error}",))
-    if len(source) > num_codes:
-        return Originals(
-            notes=(f"reconstructions alone: {num_codes} codes, but {model.run.data} tells of {len(source)} images",)
-        )
     pixels = {
         place: resize_square(image, model.size, resize_mode, source.rules.background or WHITE)
         for place, image in enumerate(loaded)
@@ -52,15 +44,14 @@ def find_originals(model: Model, num_codes: int) -> Originals:
     return Originals(pixels, {place: image.name for place, image in enumerate(source.images)}, notes if left else ())
 
 
-def _source(model: Model) -> tuple[ImageSet, str]:
+def _source(model: Model, num_codes: int) -> tuple[ImageSet, str]:
     """Return the images of the source that the run was trained on, in its order, and how they were fitted.
 
     Raises InputError when they are not there as they were.
     """
-    assert model.run is not None
-    summary = read_summary(model.run)
-    if summary is None:
-        raise InputError(f"{model.run.data}: not there, so the training images are not known")
+    summary = read_summary(model.run) if model.run else None
+    if model.run is None or summary is None:
+        raise InputError(f"{model.path}: it belongs to no run, so its training images are not known")
     source = open_run_source(model.run, summary)
     wanted, skipped = set(summary["names"]), set(summary["skipped"])
     # Of a mixed dataset its added images were trained on too; an original that came later was not.
@@ -77,4 +68,6 @@ def _source(model: Model) -> tuple[ImageSet, str]:
         )
     if fingerprint([originals.info(place).sha256 for place in range(len(originals))]) != summary["fingerprint"]:
         raise InputError(f"{source.path}: it holds other images under the names of those that the run was trained on")
+    if len(source) > num_codes:
+        raise InputError(f"{num_codes} codes, but {model.run.data} tells of {len(source)} images")
     return source, str(summary["resize_mode"])

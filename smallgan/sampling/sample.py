@@ -1,17 +1,17 @@
 """What `smallgan sample` is asked for, checked, and carried out."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
 
 from augment.errors import UsageError
-from smallgan.core.console import progress, say
+from smallgan.core.console import say
 from smallgan.core.device import choose_device
-from smallgan.sampling.arrays import read_labels, read_latents, write_images
+from smallgan.sampling.arrays import read_labels, read_latents
 from smallgan.sampling.latents import (
     Inputs,
     addresses,
@@ -19,14 +19,13 @@ from smallgan.sampling.latents import (
     draw_inputs,
     draw_labels,
     find_class,
-    generate_images,
     parse_numbers,
     parse_seeds,
 )
 from smallgan.sampling.loading import Model, load_codes, load_model
 from smallgan.sampling.prior import NORMAL, Address, Prior, check_around_codes
 from smallgan.sampling.reconstructions import find_originals
-from smallgan.sampling.writers import write_interpolation, write_reconstructions, write_samples
+from smallgan.sampling.writers import write_images, write_interpolation, write_reconstructions, write_samples
 
 DEFAULT_COUNT, DEFAULT_ENDS = 36, 5
 
@@ -131,7 +130,7 @@ def sample(request: Request) -> dict[str, Any]:
 def _images(request: Request, model: Model) -> dict[str, Any]:
     if request.latents:
         inputs = _given(request, model, request.latents)
-        drawn = [(request.seed, row) for row in range(len(inputs.z))]
+        drawn = addresses(len(inputs.z), request.seed, None)
         kind = f"latents-{request.latents.stem}"
     else:
         drawn = _drawn(request, DEFAULT_COUNT)
@@ -139,17 +138,13 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
         around = model.prior.around_codes if request.truncation is None else None
         kind = "images" if around is None else f"around-codes{around:g}"
         kind = f"{kind}-{_which(drawn)}"
-    made = _made(inputs, request)
-    with progress("sampling", len(inputs.z)) as advance:
-        if request.raw:
-            shape = (len(inputs.z), 3, model.size, model.size)
-            write_images(request.raw, generate_images(model, inputs), shape, advance)
-            return made | {"files": [str(request.raw)]}
-        one_seed = len({seed for seed, _ in drawn}) == 1
-        names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
-        folder = _folder(request, model, kind)
-        files = write_samples(model, inputs, names, folder, singles=not request.grid_only, advance=advance)
-    return made | {"files": [str(file) for file in files]}
+    if request.raw:
+        write_images(model, inputs, request.raw)
+        return _made(inputs, request, [request.raw])
+    one_seed = len({seed for seed, _ in drawn}) == 1
+    names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
+    files = write_samples(model, inputs, names, _folder(request, model, kind), singles=not request.grid_only)
+    return _made(inputs, request, files)
 
 
 def _given(request: Request, model: Model, file: Path) -> Inputs:
@@ -157,10 +152,8 @@ def _given(request: Request, model: Model, file: Path) -> Inputs:
     z = read_latents(file, model)
     if request.labels:
         return Inputs(z, read_labels(request.labels, model, len(z)))
-    if request.label is not None:
-        return Inputs(z, np.full(len(z), find_class(model, request.label), np.int64))
-    labels = draw_labels(model, [(request.seed, row) for row in range(len(z))])
-    if labels is not None:
+    labels = draw_labels(model, addresses(len(z), request.seed, None), request.label)
+    if labels is not None and request.label is None:
         say(f"{file}: classes are drawn from seed {request.seed}; --labels or --label says which they shall be")
     return Inputs(z, labels)
 
@@ -173,7 +166,7 @@ def _interpolation(request: Request, model: Model) -> dict[str, Any]:
             raise UsageError(
                 f"--codes {request.codes}: {model.path} has codes 0 to {len(codes) - 1}; name some of them"
             )
-        ends, kind = Inputs(codes[numbers]), f"interpolation-codes-{'-'.join(str(number) for number in numbers[:8])}"
+        ends, kind = Inputs(codes[numbers]), f"interpolation-codes-{'-'.join(map(str, numbers[:8]))}"
     else:
         drawn = _drawn(request, DEFAULT_ENDS)
         ends = draw_inputs(model, drawn, request.truncation, request.label)
@@ -182,18 +175,10 @@ def _interpolation(request: Request, model: Model) -> dict[str, Any]:
         raise UsageError(
             "--interpolate: needed at least two latents; give --count 2 or more, two --seeds or two --codes"
         )
-    with progress("sampling", len(ends.z)) as advance:
-        files = write_interpolation(
-            model,
-            ends,
-            _folder(request, model, kind),
-            request.frames,
-            straight=request.codes is not None,
-            truncation=request.truncation,
-            advance=advance,
-        )
+    folder, straight = _folder(request, model, kind), request.codes is not None
+    files = write_interpolation(model, ends, folder, request.frames, straight=straight, truncation=request.truncation)
     first = Inputs(ends.z, None if ends.labels is None else np.repeat(ends.labels[:1], len(ends.z)))
-    return _made(first, request) | {"files": [str(file) for file in files]}
+    return _made(first, request, files)
 
 
 def _reconstructions(request: Request, model: Model) -> dict[str, Any]:
@@ -201,32 +186,26 @@ def _reconstructions(request: Request, model: Model) -> dict[str, Any]:
     originals = find_originals(model, len(codes.z))
     for note in originals.notes:
         say(note)
-    with progress("sampling", len(codes.z)) as advance:
-        files, found = write_reconstructions(
-            model,
-            codes,
-            originals,
-            _folder(request, model, "reconstructions"),
-            singles=not request.grid_only,
-            advance=advance,
-        )
-    measured = [each for each in found if each is not None]
+    folder = _folder(request, model, "reconstructions")
+    files, found = write_reconstructions(model, codes, originals, folder, singles=not request.grid_only)
+    measured = {code: error for code, error in enumerate(found) if error is not None}
+    rounded = {code: round(error, 4) for code, error in measured.items()}
     images = [
-        {"code": code, "original": originals.names.get(code), "mean_abs_error_levels": _rounded(each)}
-        for code, each in enumerate(found)
+        {"code": code, "original": originals.names.get(code), "mean_abs_error_levels": rounded.get(code)}
+        for code in range(len(found))
     ]
-    return _made(codes, request) | {
-        "files": [str(file) for file in files],
+    return _made(codes, request, files) | {
         "num_compared": len(measured),
-        "mean_abs_error_levels": _rounded(float(np.mean(measured))) if measured else None,
+        "mean_abs_error_levels": round(mean(measured.values()), 4) if measured else None,
         "images": images,
         "notes": list(originals.notes),
     }
 
 
-def _made(inputs: Inputs, request: Request) -> dict[str, Any]:
+def _made(inputs: Inputs, request: Request, files: Sequence[Path]) -> dict[str, Any]:
     labels = None if inputs.labels is None else inputs.labels.tolist()
-    return {"count": len(inputs.z), "truncation": request.truncation, "labels": labels}
+    made = {"count": len(inputs.z), "truncation": request.truncation, "labels": labels}
+    return made | {"files": [str(file) for file in files]}
 
 
 def _drawn(request: Request, default_count: int) -> list[Address]:
@@ -257,7 +236,3 @@ def _folder(request: Request, model: Model, kind: str) -> Path:
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

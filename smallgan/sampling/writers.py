@@ -1,9 +1,7 @@
-"""Samples on disk: single images, a grid, an interpolation strip and a GIF, reconstructions beside their originals."""
-
-from __future__ import annotations
+"""Samples on disk: single images, a grid, an interpolation, reconstructions beside their originals, a raw array."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from augment.core.files import make_folder, write_bytes
+from augment.core.files import make_folder, renamed, write_bytes
 from augment.imaging.codec import encode_png
+from smallgan.core.console import progress
 from smallgan.data.images import Pixels, grid
-from smallgan.sampling.latents import Inputs, generate, interpolate
+from smallgan.sampling.latents import Inputs, generate, generate_images, interpolate
 from smallgan.sampling.loading import Model
 from smallgan.sampling.reconstructions import Originals
 
@@ -22,45 +21,24 @@ GRID_LIMIT = 100
 STRIP_TILES = 8
 PAIR_GAP = 8
 """Pixels between two pairs of original and reconstruction; within a pair there are none."""
-_GIF_SECONDS_PER_FRAME = 0.05
-
-Advance = Callable[[int], None]
+_GIF_MILLISECONDS_PER_FRAME = 50
 
 
 def write_samples(
-    model: Model,
-    inputs: Inputs,
-    names: Sequence[str],
-    folder: Path,
-    *,
-    singles: bool = True,
-    advance: Advance = lambda _done: None,
+    model: Model, inputs: Inputs, names: Sequence[str], folder: Path, *, singles: bool = True
 ) -> list[Path]:
     """Write a PNG under each of `names` and grid.png of the first 100; return the paths, the grid's first.
 
     Raises OutputError.
     """
     make_folder(folder)
-    files: list[Path] = []
-    tiles: list[Pixels] = []
-    for number, pixels in enumerate(generate(model, inputs)):
-        if singles:
-            files.append(_write(folder / names[number], pixels))
-        if len(tiles) < GRID_LIMIT:
-            tiles.append(pixels)
-        advance(number + 1)
+    files = [folder / name for name in names] if singles else []
+    tiles = [pixels for number, pixels in enumerate(_written(model, inputs, files)) if number < GRID_LIMIT]
     return [_write(folder / "grid.png", grid(tiles)), *files]
 
 
 def write_interpolation(
-    model: Model,
-    ends: Inputs,
-    folder: Path,
-    frames: int,
-    *,
-    straight: bool = False,
-    truncation: float | None = None,
-    advance: Advance = lambda _done: None,
+    model: Model, ends: Inputs, folder: Path, frames: int, *, straight: bool = False, truncation: float | None = None
 ) -> list[Path]:
     """Write strip.png, a row of 8 for each pair of neighbours, and loop.gif through all latents and back to the first.
 
@@ -68,26 +46,23 @@ def write_interpolation(
     """
     make_folder(folder)
     rows: list[Pixels] = []
-    for number, pair in enumerate(pairwise(ends.z), start=1):
-        way = interpolate(np.stack(pair), STRIP_TILES - 1, straight=straight)
-        rows.extend(generate(model, _along(way, ends, truncation)))
-        advance(number)
-    strip = _write(folder / "strip.png", grid(rows, columns=STRIP_TILES))
-    way = interpolate(np.concatenate([ends.z, ends.z[:1]]), frames, straight=straight)[:-1]
-    movie = folder / "loop.gif"
-    write_bytes(movie, _gif(list(generate(model, _along(way, ends, truncation)))))
-    advance(len(ends.z))
+    with progress("sampling", len(ends.z)) as advance:
+        for number, pair in enumerate(pairwise(ends.z), start=1):
+            way = interpolate(np.stack(pair), STRIP_TILES - 1, straight=straight)
+            rows.extend(generate(model, _along(way, ends, truncation)))
+            advance(number)
+        strip = _write(folder / "strip.png", grid(rows, columns=STRIP_TILES))
+        way = interpolate(np.concatenate([ends.z, ends.z[:1]]), frames, straight=straight)[:-1]
+        first, *others = map(Image.fromarray, generate(model, _along(way, ends, truncation)))
+        advance(len(ends.z))
+    movie, buffer = folder / "loop.gif", io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=_GIF_MILLISECONDS_PER_FRAME, loop=0)
+    write_bytes(movie, buffer.getvalue())
     return [strip, movie]
 
 
 def write_reconstructions(
-    model: Model,
-    codes: Inputs,
-    originals: Originals,
-    folder: Path,
-    *,
-    singles: bool = True,
-    advance: Advance = lambda _done: None,
+    model: Model, codes: Inputs, originals: Originals, folder: Path, *, singles: bool = True
 ) -> tuple[list[Path], list[float | None]]:
     """Write grid.png, each original above the image of its code, and code-00000.png and so on, the images alone.
 
@@ -96,19 +71,34 @@ def write_reconstructions(
     there is none. Raises OutputError.
     """
     make_folder(folder)
-    files: list[Path] = []
+    count = len(codes.z)
+    files = [folder / f"code-{number:05d}.png" for number in range(count)] if singles else []
     tiles: list[Pixels] = []
     differences: list[float | None] = []
-    for number, pixels in enumerate(generate(model, codes)):
+    for number, pixels in enumerate(_written(model, codes, files)):
         original = originals.pixels.get(number)
-        differences.append(None if original is None else _difference(original, pixels))
+        differences.append(None if original is None else float(np.abs(original.astype(np.int16) - pixels).mean()))
         above = np.full_like(pixels, 255) if original is None else original
         tiles.append(np.concatenate([above, pixels]) if originals.pixels else pixels)
-        if singles:
-            files.append(_write(folder / f"code-{number:05d}.png", pixels))
-        advance(number + 1)
-    sheet = grid(tiles, columns=_columns(len(tiles)), gap=PAIR_GAP if originals.pixels else 2)
+    # Pairs in a row: five of a small set, else ten or what makes the sheet square
+    columns = min(count, 5) if count <= 25 else max(10, round((2 * count) ** 0.5))
+    sheet = grid(tiles, columns=columns, gap=PAIR_GAP if originals.pixels else 2)
     return [_write(folder / "grid.png", sheet), *files], differences
+
+
+def write_images(model: Model, inputs: Inputs, path: Path) -> None:
+    """Write images N x 3 x S x S in [-1, 1] as a .npy file of float32, batch by batch, under a temporary name.
+
+    Raises OutputError.
+    """
+    make_folder(path.parent)
+    shape, done = (len(inputs.z), 3, model.size, model.size), 0
+    with renamed(path) as temporary, progress("sampling", len(inputs.z)) as advance, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        for batch in generate_images(model, inputs):
+            file.write(batch.cpu().numpy().astype("<f4").tobytes())
+            done += len(batch)
+            advance(done)
 
 
 def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> Inputs:
@@ -117,24 +107,16 @@ def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> 
     return Inputs(z, None if ends.labels is None else np.full(len(z), ends.labels[0], np.int64))
 
 
-def _difference(one: Pixels, other: Pixels) -> float:
-    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
-
-
-def _columns(count: int) -> int:
-    """Return how many pairs stand in a row: five of a small set, else ten or what makes the sheet square."""
-    return min(count, 5) if count <= 25 else max(10, round((2 * count) ** 0.5))
+def _written(model: Model, inputs: Inputs, files: Sequence[Path]) -> Iterator[Pixels]:
+    """Yield the images, each written to its place in `files`, if there are any."""
+    with progress("sampling", len(inputs.z)) as advance:
+        for number, pixels in enumerate(generate(model, inputs)):
+            if files:
+                _write(files[number], pixels)
+            yield pixels
+            advance(number + 1)
 
 
 def _write(path: Path, pixels: Pixels) -> Path:
     write_bytes(path, encode_png(pixels))
     return path
-
-
-def _gif(frames: Sequence[Pixels]) -> bytes:
-    pictures = [Image.fromarray(frame) for frame in frames]
-    buffer = io.BytesIO()
-    pictures[0].save(
-        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=int(1000 * _GIF_SECONDS_PER_FRAME), loop=0
-    )
-    return buffer.getvalue()

@@ -1,7 +1,5 @@
 """The study that a recipe continues or starts, and what a run of it would cost."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +11,8 @@ from augment.core.files import make_folder, output_errors
 from augment.errors import InputError, UsageError
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
-from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs
-from smallgan.core.study_dir import StudyDir, claim_study
+from smallgan.core.run_dir import RunDir, check_out, claim_run, next_run, numbered_runs
+from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.features.extract import extract, feature_net
 from smallgan.metrics.run_scorer import default_num_fake
 from smallgan.sampling.latents import sample_pixels
@@ -30,6 +28,8 @@ from smallgan.training.timing import seconds_per_step
 ROOT = Path("studies")
 _FREE = ("grid", "seeds", "sample.", "report.", "train.steps")
 """Keys of a study that may change: variants and seeds come and go, steps may be raised, the rest is done again."""
+_COST = {"data", "model", "method", "loss", "regularizers", "train", "score"}
+"""Sections that decide the time of a step and of a score."""
 _NUM_TIMED = 32
 
 
@@ -51,12 +51,12 @@ def open_study(
     """
     recipe = named(recipe, smoke=smoke)
     plan_jobs(recipe, StudyDir(root), smoke=smoke)  # fails before a folder is made
-    make_folder(root if out is None else out.parent)
-    lock = FileLock((root if out is None else out.parent) / ".studies.lock")
-    with output_errors(root), lock:  # the tasks of a SLURM array start at once, and share one study
+    place = make_folder(root if out is None else out.parent)
+    # The tasks of a SLURM array start at once, and share one study
+    with output_errors(place), FileLock(place / ".studies.lock"):
         study = find_study(recipe, out=out, new=new, root=root)
         if out is None and not study.exists():
-            study = claim_study(root, recipe.name)
+            study = StudyDir(claim_run(root, recipe.name).path)
         jobs = planned(recipe, study, smoke=smoke)
         for job in jobs:
             if job.needs is None or RunDir(job.needs).exists():
@@ -99,7 +99,7 @@ def find_study(recipe: Recipe, *, out: Path | None, new: bool, root: Path = ROOT
         ours, changes = (".trials.lock", "stages"), lambda: _changes(recipe, study)
         check_out(out, "study", exists=study.exists(), new=new, ours=ours, changes=changes)
         return study
-    for _, run in [] if new else reversed(numbered_runs(root)):
+    for run in [] if new else reversed(numbered_runs(root)):
         study = StudyDir(run.path)
         if study.exists() and not _changes(recipe, study):
             return study
@@ -132,7 +132,7 @@ def estimate(
     rows: list[dict[str, Any]] = []
     for job in jobs:
         settings, run, trial = job.recipe, RunDir(job.run), job.trial
-        key = _cost_key(settings)
+        key = settings.model_dump_json(include=_COST, exclude={"train": {"steps", "report_every", "snapshot_every"}})
         if key not in timed:
             log(f"timing steps of {job.label}")
             timed[key] = _timed(settings, device)
@@ -177,16 +177,6 @@ def _changes(recipe: Recipe, study: StudyDir) -> dict[str, tuple[Any, Any]]:
     return {path: values for path, values in found.items() if not path.startswith(_FREE)}
 
 
-def _cost_key(recipe: Recipe) -> str:
-    """Return what decides the time of a step and of a score."""
-    values = recipe.model_dump(
-        include={"data", "model", "method", "loss", "regularizers", "train", "score"}, mode="json"
-    )
-    for key in ("steps", "report_every", "snapshot_every"):
-        del values["train"][key]
-    return str(values)
-
-
 def _timed(recipe: Recipe, device: str) -> tuple[float, float]:
     """Return the seconds of a step, and of sampling and scoring an image; without a policy, which costs neither."""
     chosen = choose_device(device)
@@ -199,7 +189,7 @@ def _timed(recipe: Recipe, device: str) -> tuple[float, float]:
     trainer.recalibrate_batchnorm()
     net, _ = feature_net(plain.score.features, chosen)
     generator: Any = trainer.generator_ema
-    model = Model(generator, chosen, "fp32", Path("timed"), None, 0, sha256="")
+    model = Model(generator, chosen, Path("timed"), None, 0, sha256="")
     started = time.perf_counter()
     extract(sample_pixels(model, _NUM_TIMED, plain.seed), net)
     return step_seconds, (time.perf_counter() - started) / _NUM_TIMED

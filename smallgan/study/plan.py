@@ -3,17 +3,16 @@
 All variants see as many images, and have as many checkpoints, as the reference, unless the budget is in epochs.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from augment.build.plan import num_added
-from augment.checks.open_checked import open_checked
+from augment.checks.open_checked import CheckedSource, open_checked
 from augment.core.parallel import default_workers
 from augment.errors import UsageError
 from augment.policy.policy_file import load_policy
@@ -23,6 +22,7 @@ from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.data.split import split
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given, step_keys, variant_recipe, variants_of
+from smallgan.tables.recipe_schema import DataSection
 from smallgan.tables.sweep import Variant, flat, put, slug
 
 SMOKE: dict[str, Any] = {
@@ -98,7 +98,8 @@ def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Trial] = (), *, s
     """
     seeds = recipe.seeds[:1] if smoke else recipe.seeds
     drafts = _drafts(recipe, seeds[0], smoke=smoke)
-    base = drafts[_reference(drafts)]
+    without = (draft for draft in drafts if not load_policy(draft.recipe.augment.policy).components)
+    base = next(without, drafts[0])  # the reference
     measure = _sized(base.recipe, base.data)
     base_images = num_images(base.recipe, base.data)
 
@@ -118,7 +119,8 @@ def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Trial] = (), *, s
         for number, draft in enumerate(drafts):
             wanted, needs = final[number], None
             if wanted.augment.generator is None and load_policy(wanted.augment.policy).needs_generator:
-                source = finished(_without_policy(even[number]), draft.data)
+                plain = {key: value for key, value in given(even[number]).items() if key != "augment"}
+                source = finished(Recipe.model_validate(plain), draft.data)
                 if (mark := _what_trains(source)) in weights:
                     needs = study.path / paths[weights.index(mark)]
                 else:
@@ -147,7 +149,7 @@ def num_images(recipe: Recipe, data: SetFacts) -> int:
 
 def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
     """Return all variants, checked one by one. Raises UsageError with the mistakes of all."""
-    seen: _Seen = {}
+    open_once = cache(partial(open_checked, workers=default_workers()))  # most variants have one source
     drafts: list[_Draft] = []
     mistakes: list[str] = []
     for variant in variants_of(recipe):
@@ -155,7 +157,7 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
         if smoke:
             wanted = _with(wanted, SMOKE | _smallest(wanted))
         try:
-            data = _facts(wanted, seen)
+            data = _facts(wanted.data, open_once)
             num_images(wanted, data)
             drafts.append(_Draft(variant, wanted, data))
         except UsageError as error:
@@ -165,32 +167,16 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
     return drafts
 
 
-_Seen = dict[tuple[str, bool], tuple[list[str], list[bool], tuple[str, ...]]]
-"""Source and skip_bad -> hashes of its images, whether each is an original, notes."""
-
-
-def _facts(recipe: Recipe, seen: _Seen) -> SetFacts:
-    """Return what is known about a recipe's images; each source is read and checked once, and kept in `seen`."""
-    settings = recipe.data
-    key = (settings.source or "", settings.skip_bad)
-    if key not in seen:
-        path = Path(settings.source) if settings.source else sample_set()
-        checked = open_checked(path, skip_bad=settings.skip_bad, workers=default_workers())
-        hashes = {record.name: str(record.sha256) for record in checked.records}
-        images = checked.source.images
-        originals = [image.origin == "original" for image in images]
-        seen[key] = ([hashes[image.name] for image in images], originals, tuple(checked.notes))
-    hashes_in_order, originals, notes = seen[key]
-    if not all(originals):  # a mixed dataset, used as it is; training refuses to divide it
-        return SetFacts(len(originals), sum(originals), 0, fingerprint(hashes_in_order), notes)
-    parts = split(hashes_in_order, settings.holdout, settings.limit)
-    return SetFacts(len(parts.train), len(parts.train), len(parts.held), fingerprint(hashes_in_order), notes)
-
-
-def _reference(drafts: Sequence[_Draft]) -> int:
-    """Return the index of the reference: the first variant without a policy, else the first."""
-    without = [place for place, draft in enumerate(drafts) if not load_policy(draft.recipe.augment.policy).components]
-    return without[0] if without else 0
+def _facts(settings: DataSection, open_once: Callable[..., CheckedSource]) -> SetFacts:
+    """Return what is known about the images of a recipe; `open_once` is `open_checked`, or remembers what it gave."""
+    checked = open_once(Path(settings.source) if settings.source else sample_set(), skip_bad=settings.skip_bad)
+    hash_of, images = {record.name: str(record.sha256) for record in checked.records}, checked.source.images
+    hashes, notes = [hash_of[image.name] for image in images], tuple(checked.notes)
+    num_originals = sum(image.origin == "original" for image in images)
+    if num_originals < len(images):  # a mixed dataset, used as it is; training refuses to divide it
+        return SetFacts(len(images), num_originals, 0, fingerprint(hashes), notes)
+    parts = split(hashes, settings.holdout, settings.limit)
+    return SetFacts(len(parts.train), len(parts.train), len(parts.held), fingerprint(hashes), notes)
 
 
 def _sized(recipe: Recipe, data: SetFacts) -> Recipe:
@@ -231,12 +217,6 @@ def _stretched(recipe: Recipe, factor: float) -> Recipe:
     values, changes = flat(recipe.model_dump()), {"train.steps": max(round(recipe.train.steps * factor), 1)}
     changes |= {key: max(math.ceil(values[key] * factor), 1) for key in step_keys(recipe) if values[key]}
     return _with(recipe, changes)
-
-
-def _without_policy(recipe: Recipe) -> Recipe:
-    values = given(recipe)
-    values.pop("augment", None)
-    return Recipe.model_validate(values)
 
 
 def _what_trains(recipe: Recipe) -> dict[str, Any]:

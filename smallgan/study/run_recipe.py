@@ -1,7 +1,5 @@
 """A recipe carried out from its images to its report, and how far its study is."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ def run_recipe(
     new: bool = False,
     trial: int | None = None,
     num_processes: int = 1,
-    options: ExecutionOptions | None = None,
+    options: ExecutionOptions = ExecutionOptions(),
     smoke: bool = False,
     log: Log = print,
 ) -> StudyResult:
@@ -62,7 +60,7 @@ def run_recipe(
         outcome = run_jobs(
             study,
             jobs if trial is None else jobs_of_trial(jobs, trial),
-            options or ExecutionOptions(),
+            options,
             num_processes=num_processes,
             wait_for_others=trial is not None,
             log=log,
@@ -70,7 +68,13 @@ def run_recipe(
         )
     found = rows(study)
     ended = all(row.state in ("done", "failed") for row in found)
-    page = write_page(study, log) if ended and not outcome.stopped and recipe.report.page else None
+    page = None
+    if ended and not outcome.stopped and recipe.report.page:
+        try:
+            folders = find_runs([study.path])
+            page = write_report(collect(folders), folders, study.report)
+        except InputError as error:  # no run of it can be shown
+            log(f"no report: {error}")
     if outcome.elsewhere:
         log(f"{len(outcome.elsewhere)} run(s) are held by other processes")
     log(f"{counted(found)}{'; the same command continues' if outcome.stopped else ''}")
@@ -89,16 +93,6 @@ def study_status(recipe: Recipe, *, out: Path | None = None, new: bool = False, 
     if not found:
         lines = ["no study of this recipe has begun; the same command without --status begins one"]
     return StudyResult(_values(study, found), "\n".join(map(printable, lines)))
-
-
-def write_page(study: StudyDir, log: Log = print) -> Path | None:
-    """Write the report of a study and return its path; None where no run of it can be shown."""
-    try:
-        folders = find_runs([study.path])
-        return write_report(collect(folders), folders, study.report)
-    except InputError as error:
-        log(f"no report: {error}")
-        return None
 
 
 def _values(study: StudyDir, found: list[Row], **more: Any) -> dict[str, Any]:

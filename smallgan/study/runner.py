@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from augment.core.files import output_errors
 from augment.errors import SmallganError, UsageError
 from smallgan.core.console import Log, is_terminal, stop_flag
+from smallgan.core.run_log import append_log
 from smallgan.core.study_dir import State, StudyDir
 from smallgan.study.plan import Job
 from smallgan.study.stages import ExecutionOptions, carry_out
@@ -59,7 +59,8 @@ def run_jobs(
 ) -> Outcome:
     """Carry out runs, each after the run that it needs, and return what became of them.
 
-    A run that fails is recorded with its reason, and the others go on. A stop leaves every run resumable.
+    A run that fails is recorded with its reason, and the others go on. A stop leaves every run resumable. A terminal
+    shows the table of trials, and status lines go to the study's log alone; elsewhere they are printed too.
 
     Args:
         study: the study that the runs belong to.
@@ -70,7 +71,13 @@ def run_jobs(
         log: takes status lines.
         stop_requested: asked after each step.
     """
-    with _shown(study, log, num_processes) as (tell, show):
+
+    def tell(line: str) -> None:
+        append_log(study.log, line)
+        if not is_terminal():
+            log(line)
+
+    with live(study) if num_processes > 1 or is_terminal() else nullcontext(lambda: None) as show:
         runner = _Runner(study, options, stop_requested, tell, show)
         if num_processes > 1:
             return runner.in_processes(jobs, num_processes)
@@ -117,7 +124,7 @@ class _Runner:
                 pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(stop, threads))
                 running[pool.submit(_make_in_worker, self.study.path, job, self.options)] = job
                 pool.shutdown(wait=False)
-                self.tell(f"[{job.label}] started")
+                self.say(job, "started")
             if not running:
                 return outcome
             ended, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
@@ -133,7 +140,7 @@ class _Runner:
                     if not outcome.stopped:
                         made = self.failed(job, "its process was killed, perhaps for lack of memory")
                 if made.done or made.failed:
-                    self.tell(f"[{job.label}] {'done' if made.done else f'failed: {made.failed[job.run]}'}")
+                    self.say(job, "done" if made.done else f"failed: {made.failed[job.run]}")
                 outcome.add(made)
 
     def make(self, job: Job) -> Outcome:
@@ -143,23 +150,17 @@ class _Runner:
                 return Outcome(elsewhere={job.run})
             self.record(job, "running")
             self.show()
+            log = partial(self.say, job)
             try:
-                finished = carry_out(
-                    job,
-                    self.study,
-                    self.options,
-                    log=lambda line: self.tell(f"[{job.label}] {line}"),
-                    stop_requested=self.stop_requested,
-                    advance=lambda _step: self.show(),
-                )
-            except SmallganError as error:
-                made = self.failed(job, str(error))
-                self.tell(f"[{job.label}] failed: {error}")
+                finished = carry_out(job, self.study, self.options, log, self.stop_requested, lambda _step: self.show())
             except Exception as error:  # a fault in one run must not end the others
-                _log(self.study, traceback.format_exc())
-                reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-                made = self.failed(job, f"{reason} (the traceback is in {self.study.log})")
-                self.tell(f"[{job.label}] failed: {reason}")
+                problem = str(error)
+                if not isinstance(error, SmallganError):
+                    append_log(self.study.log, traceback.format_exc())
+                    first = problem.partition("\n")[0]
+                    problem = f"{type(error).__name__}: {first} (the traceback is in {self.study.log})"
+                made = self.failed(job, problem)
+                self.say(job, f"failed: {problem}")
             else:
                 made = Outcome(done={job.run} if finished else set())
                 self.record(job, "done" if finished else "pending")
@@ -180,6 +181,9 @@ class _Runner:
             else:
                 return job
         return None
+
+    def say(self, job: Job, line: str) -> None:
+        self.tell(f"[{job.label}] {line}")
 
     def failed(self, job: Job, problem: str) -> Outcome:
         self.record(job, "failed", problem)
@@ -216,28 +220,3 @@ def _make_in_worker(folder: Path, job: Job, options: ExecutionOptions) -> Outcom
         made = runner.make(job)
     Thread(target=end_with_parent, daemon=True).start()  # an idle worker would outlive a parent that is killed
     return made
-
-
-def _log(study: StudyDir, text: str) -> None:
-    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-    with output_errors(study.log), study.log.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(f"{stamp} {text}\n")
-
-
-@contextmanager
-def _shown(study: StudyDir, log: Log, num_processes: int) -> Iterator[tuple[Log, Callable[[], None]]]:
-    """Give a function that takes status lines, and one that updates the table of trials.
-
-    A terminal shows the table, and the lines go to the study's log alone; elsewhere the lines are printed too.
-    """
-
-    def tell(line: str) -> None:
-        _log(study, line)
-        if not is_terminal():
-            log(line)
-
-    if num_processes == 1 and not is_terminal():
-        yield tell, lambda: None
-        return
-    with live(study) as show:
-        yield tell, show

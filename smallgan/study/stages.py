@@ -3,13 +3,10 @@
 A stage that was done from the same inputs is not done again.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from augment.core.files import make_folder, sha256_bytes, sha256_file, write_json
 from augment.errors import UsageError
@@ -42,10 +39,9 @@ def carry_out(
     job: Job,
     study: StudyDir,
     options: ExecutionOptions,
-    *,
-    log: Log = print,
-    stop_requested: Callable[[], bool] = lambda: False,
-    advance: Callable[[int], None] = lambda _step: None,
+    log: Log,
+    stop_requested: Callable[[], bool],
+    advance: Callable[[int], None],
 ) -> bool:
     """Carry out the stages of a run and tell whether all are done; a stop leaves the run resumable.
 
@@ -59,38 +55,41 @@ def carry_out(
 
     Raises the errors of training and sampling, and UsageError when the images are not those it began with.
     """
-    run, stages = RunDir(job.run), _Stages(study.stage_file(job.run))
-    inputs = refuse_other_inputs(job, study)
+    run, file = RunDir(job.run), study.stage_file(job.run)
+    inputs, stages = refuse_other_inputs(job, study), read_record(file) or {}
     if not is_trained(job):
-        stages.note("train", inputs)
-        train(
-            job.recipe,
-            out=job.run,
-            device=options.device,
-            log=log,
-            command=options.command,
-            stop_requested=stop_requested,
-            advance=advance,
-        )
+        _note(file, "train", inputs)
+        train(job.recipe, out=job.run, log=log, stop_requested=stop_requested, advance=advance, **asdict(options))
         if not is_trained(job):
             return False
-    checkpoint, step = _checkpoint(job, run)
+    best = run.best_step() if job.recipe.sample.checkpoint == "best" else None
+    checkpoint, step = ("best", best) if best else ("last", run.last_step())
     weights = sha256_file(run.checkpoint(step) / TENSORS)
-    sampled = _sampling_inputs(job, weights)
-    if stages.inputs("sample") != sampled:
+    wanted = [job.recipe.sample.model_dump(mode="json"), job.recipe.seed, weights]
+    sampled = sha256_bytes(json.dumps(wanted).encode())
+    if stages.get("sample") != sampled:
         _sample(job, run, checkpoint, options.device)
-        stages.note("sample", sampled)
+        _note(file, "sample", sampled)
     if job.trial is not None and job.recipe.score.metrics:  # without metrics no feature network is loaded
         compared = sha256_bytes(f"{inputs}{weights}".encode())
-        if stages.inputs("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
+        if stages.get("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
             _write_nearest_sheet(run, checkpoint, options.device)
-            stages.note("nearest", compared)
+            _note(file, "nearest", compared)
     return True
 
 
 def refuse_other_inputs(job: Job, study: StudyDir) -> str:
-    """Return the hash of a run's inputs. Raises UsageError when the run was begun from others."""
-    inputs, before = training_inputs(job), _Stages(study.stage_file(job.run)).inputs("train")
+    """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images.
+
+    Raises UsageError when the run was begun from others.
+    """
+    values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
+    del values["train"]["steps"]  # a larger number continues the run
+    if job.recipe.augment.generator is not None:
+        values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
+    source = {"recipe": values, "images": job.data.fingerprint}
+    inputs = sha256_bytes(json.dumps(source, sort_keys=True).encode())
+    before = (read_record(study.stage_file(job.run)) or {}).get("train")
     if before is not None and before != inputs and RunDir(job.run).exists():
         raise UsageError(
             f"{job.run}: begun with other images, another recipe or another generator (inputs were {before[:12]}, are "
@@ -104,16 +103,6 @@ def is_trained(job: Job) -> bool:
     return RunDir(job.run).reached(job.recipe.train.steps)
 
 
-def training_inputs(job: Job) -> str:
-    """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images."""
-    values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
-    del values["train"]["steps"]  # a larger number continues the run
-    source: dict[str, Any] = {"recipe": values, "images": job.data.fingerprint}
-    if job.recipe.augment.generator is not None:
-        values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
-    return sha256_bytes(json.dumps(source, sort_keys=True).encode())
-
-
 def _digest(generator: Path) -> str:
     """Return the hash of the weights that a run, a checkpoint or a file samples from."""
     run = RunDir(generator)
@@ -122,32 +111,12 @@ def _digest(generator: Path) -> str:
     return sha256_file(tensors) if tensors.is_file() else str(generator)
 
 
-def _sampling_inputs(job: Job, weights: str) -> str:
-    settings = job.recipe.sample.model_dump(mode="json")
-    return sha256_bytes(json.dumps([settings, job.recipe.seed, weights]).encode())
-
-
-def _checkpoint(job: Job, run: RunDir) -> tuple[str, int]:
-    """Return the checkpoint to sample, by name and step: the last one where no best was chosen."""
-    best = run.best_step() if job.recipe.sample.checkpoint == "best" else None
-    return ("best", best) if best else ("last", run.last_step())
-
-
 def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
     settings, seed = job.recipe.sample, job.recipe.seed
+    request = Request(run.path, seed=seed, truncation=settings.truncation, checkpoint=checkpoint, device=device)
     for count, interpolate in ((settings.count, False), (settings.interpolate, True)):
         if count > interpolate:  # an interpolation needs two latents
-            sample(
-                Request(
-                    model=run.path,
-                    count=count,
-                    seed=seed,
-                    truncation=settings.truncation,
-                    interpolate=interpolate,
-                    checkpoint=checkpoint,
-                    device=device,
-                )
-            )
+            sample(replace(request, count=count, interpolate=interpolate))
 
 
 def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
@@ -166,18 +135,7 @@ def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
     write_nearest(run, load_model(run.path, chosen, checkpoint), net, images, num_fake, recipe.seed)
 
 
-class _Stages:
-    """The file that tells which stages are done, and from which inputs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.done = path, read_record(path) or {}
-
-    def inputs(self, stage: str) -> str | None:
-        """Return the hash of the inputs that a stage was done from."""
-        return self.done.get(stage)
-
-    def note(self, stage: str, inputs: str) -> None:
-        """Remember what a stage was done from."""
-        self.done = {**self.done, stage: inputs}
-        make_folder(self.path.parent)
-        write_json(self.path, self.done)
+def _note(file: Path, stage: str, inputs: str) -> None:
+    """Remember the hash of the inputs that a stage was done from."""
+    make_folder(file.parent)
+    write_json(file, {**(read_record(file) or {}), stage: inputs})

@@ -1,11 +1,9 @@
 """How far a study is: a row for each trial, read from its run folders. Torch-free; nothing is written."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,15 +66,18 @@ def live(study: StudyDir) -> Iterator[Callable[[], None]]:
 
     On a terminal the table is live; elsewhere each running trial gets a plain line now and then.
     """
-    if is_terminal():
-        from rich.console import Console
-        from rich.live import Live
-
-        with Live(console=Console(stderr=True), auto_refresh=False) as display:
-            yield _at_most_every(0.5, lambda: display.update(_rich(rows(study)), refresh=True))
-            display.update(_rich(rows(study)), refresh=True)
+    if not is_terminal():
+        yield _at_most_every(PLAIN_SECONDS, lambda: _say_running(study))
         return
-    yield _at_most_every(PLAIN_SECONDS, lambda: _say_running(study))
+    from rich.console import Console
+    from rich.live import Live
+
+    def draw() -> None:
+        display.update(_rich(rows(study)), refresh=True)
+
+    with Live(console=Console(stderr=True), auto_refresh=False) as display:
+        yield _at_most_every(0.5, draw)
+        draw()
 
 
 def _headings() -> tuple[str, ...]:
@@ -86,10 +87,8 @@ def _headings() -> tuple[str, ...]:
 def _words(row: Row) -> tuple[str, ...]:
     step = f"{row.step}/{row.steps}" if row.steps else ""
     left = "" if row.seconds_left is None or row.state == "done" else duration(row.seconds_left)
-    return (
-        *(str(row.index), row.variant, str(row.seed), row.state, step, left),
-        "" if row.score is None else f"{row.score:.4f}",
-    )
+    score = "" if row.score is None else f"{row.score:.4f}"
+    return str(row.index), row.variant, str(row.seed), row.state, step, left, score
 
 
 def _row(study: StudyDir, trial: Trial) -> Row:
@@ -106,7 +105,9 @@ def _row(study: StudyDir, trial: Trial) -> Row:
             state = "stopped" if free else state
     elif state == "pending" and step:
         state = "stopped"
-    return Row(trial.index, trial.variant, trial.seed, state, step, steps, left, _score(run), trial.problem)
+    value = _last_line(run.scores, f'"metric": "{selection_metric().name}"').get("value")
+    score = float(value) if isinstance(value, int | float) else None
+    return Row(trial.index, trial.variant, trial.seed, state, step, steps, left, score, trial.problem)
 
 
 def _steps(recipe: Path) -> int | None:
@@ -116,28 +117,18 @@ def _steps(recipe: Path) -> int | None:
         return None  # not begun, or being written
 
 
-def _score(run: RunDir) -> float | None:
-    line = _last_line(run.scores, f'"metric": "{selection_metric().name}"')
-    value = line.get("value")
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _last_line(path: Path, wanted: str = "") -> dict[str, Any]:
     """Return the last whole line of a JSON-lines file that holds `wanted`, {} where there is none near its end."""
     try:
         with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(file.tell() - _TAIL_BYTES, 0))
-            lines = file.read().decode(errors="replace").split("\n")
+            file.seek(max(path.stat().st_size - _TAIL_BYTES, 0))
+            lines = file.read().decode(errors="replace").split("\n")[:-1]
     except OSError:
         return {}
-    for line in reversed(lines[:-1]):
-        if wanted in line:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            return found if isinstance(found, dict) else {}
+    for line in reversed(lines):
+        with suppress(ValueError):
+            if wanted in line and isinstance(found := json.loads(line), dict):
+                return found
     return {}
 
 

@@ -1,7 +1,5 @@
 """Grids: the variants that a recipe's `grid` expands to. Plain values in and out; no torch."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import math

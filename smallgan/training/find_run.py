@@ -32,7 +32,7 @@ def find_run(recipe: Recipe, summary: Mapping[str, Any], root: Path, out: Path |
         run = RunDir(out)
         check_out(out, "run", exists=run.exists(), new=new, ours=(".lock",), changes=lambda: _changes(recipe, run))
         return run
-    for _, run in [] if new else reversed(numbered_runs(root)):
+    for run in [] if new else reversed(numbered_runs(root)):
         if run.exists() and _is_same(recipe, summary, run):
             return run
     return next_run(root, recipe.name)

@@ -13,7 +13,7 @@ from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, default_precision, describe_device, float32_math
 from smallgan.core.run_dir import RunDir, claim_run
-from smallgan.core.run_log import TensorBoard, logged, write_environment
+from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
 from smallgan.metrics.features.extract import feature_net
 from smallgan.metrics.run_scorer import RunScorer
@@ -74,7 +74,7 @@ def train(
         write_bytes(run.mix, encode_png(data.preview))
         for line in said:
             log(line)
-        with TensorBoard(run) as record:
+        with tensorboard(run) as record:
             evaluator = _evaluator(recipe, run, data, chosen, log)
             hooks = Hooks(log, evaluator, stop_requested, record, advance)
             with float32_math(str(recipe.train.precision)):
@@ -145,7 +145,7 @@ def _evaluator(
 
     def evaluate_step(trainer: Trainer, step: int) -> float | None:
         generator = cast(Generator, trainer.generator_ema)
-        model = Model(generator, device, "fp32", run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
+        model = Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
         try:  # the baseline is the same at every step: the last one tells it
             scores = scorer.score(model, baselines=step >= recipe.train.steps)
         except InputError as error:  # one real, for example: no reason not to train

@@ -28,7 +28,7 @@ def test_numbers_go_on_after_the_highest(tmp_path):
     for name in ("00003-x", "notes", "00001-y"):
         (tmp_path / name).mkdir()
     assert next_run(tmp_path, "a").name == "00004-a"
-    assert [number for number, _ in numbered_runs(tmp_path)] == [1, 3]
+    assert [run.name for run in numbered_runs(tmp_path)] == ["00001-y", "00003-x"]
     assert next_run(tmp_path / "absent", "a").name == "00000-a"
 
 

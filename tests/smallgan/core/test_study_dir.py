@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from augment.errors import InputError
-from smallgan.core.study_dir import StudyDir, Trial, claim_study
+from smallgan.core.run_dir import claim_run
+from smallgan.core.study_dir import StudyDir, Trial
 
 
 def two_trials():
@@ -57,7 +58,7 @@ def test_an_absent_study_is_named(tmp_path):
 
 
 def test_studies_are_numbered(tmp_path):
-    assert [claim_study(tmp_path, "a").name, claim_study(tmp_path, "b").name] == ["00000-a", "00001-b"]
+    assert [StudyDir(claim_run(tmp_path, name).path).name for name in "ab"] == ["00000-a", "00001-b"]
 
 
 def test_written_anew_trials_keep_their_states(tmp_path):
