@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from smallgan.cli.report import register
+from smallgan.cli.report import report
 
 FEATURES = "smallgan-features"
 
@@ -180,7 +180,7 @@ def _grid(sharpness: float, side: int, level: float) -> np.ndarray:
 def run_command(*arguments: object) -> tuple[int, str, str]:
     """Run `smallgan report` and return exit code, stdout and stderr."""
     app = typer.Typer()
-    register(app)
+    app.command("report")(report)
     app.callback()(lambda: None)
     result = CliRunner().invoke(app, ["report", *map(str, arguments)], catch_exceptions=False)
     return result.exit_code, result.stdout, result.stderr

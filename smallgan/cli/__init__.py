@@ -44,7 +44,7 @@ class _Commands(typer.core.TyperGroup):
         own = getattr(module, "app", None)
         if own is None:
             own = typer.Typer(rich_markup_mode=None, add_completion=False)
-            module.register(own)
+            own.command(cmd_name)(getattr(module, cmd_name))
         command = typer.main.get_command(own)
         command.name = cmd_name
         return command

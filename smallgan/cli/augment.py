@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from augment.sources.image_set import ImageSource
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("augment")(augment)
-
-
 def augment(
     source: Annotated[
         Path | None,

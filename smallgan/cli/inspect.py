@@ -8,11 +8,6 @@ import typer
 _MAX_LISTED = 10
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("inspect")(inspect)
-
-
 def inspect(
     source: Annotated[
         Path | None,

@@ -6,11 +6,6 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("report")(report)
-
-
 def report(
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Run folders, studies, or folders of runs; default: runs/.")

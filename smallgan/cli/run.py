@@ -6,11 +6,6 @@ from typing import Annotated, Any
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("run")(run)
-
-
 def run(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe (smallgan recipes list) or a YAML file.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="PATH=VALUE, any recipe key, repeatable.")] = None,

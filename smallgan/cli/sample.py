@@ -6,11 +6,6 @@ from typing import Annotated
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("sample")(sample)
-
-
 def sample(
     model: Annotated[
         Path, typer.Argument(help="A run, one of its checkpoints, or a pretrained BigGAN (file or folder).")

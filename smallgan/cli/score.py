@@ -9,11 +9,6 @@ from typer import Option
 from smallgan.tables.metrics import metrics_help
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("score")(score)
-
-
 def score(
     fake: Annotated[
         Path | None, typer.Argument(help="Images (folder or zip), a mixed dataset, or a run; default: the newest run.")

@@ -12,11 +12,6 @@ from smallgan.tables.models import MODELS
 _TRANSFERS = ", ".join(row.name for row in METHODS if row.is_transfer)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command("train")(train)
-
-
 def train(
     data: Annotated[
         str | None,

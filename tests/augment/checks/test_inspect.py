@@ -23,7 +23,7 @@ from smallgan.cli import inspect as inspect_command
 from smallgan.cli.inspect import as_table
 
 app = typer.Typer()
-inspect_command.register(app)
+app.command("inspect")(inspect_command.inspect)
 app.command("other")(lambda: None)
 
 

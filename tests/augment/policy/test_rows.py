@@ -23,7 +23,7 @@ from augment.sources.readers import open_source
 from smallgan.cli import augment as augment_command
 
 app = typer.Typer()
-augment_command.register(app)
+app.command("augment")(augment_command.augment)
 
 
 def rotate(pixels, _params):

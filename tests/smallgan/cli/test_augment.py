@@ -16,8 +16,8 @@ from smallgan.cli import augment as augment_command
 from smallgan.cli import inspect as inspect_command
 
 app = typer.Typer()
-augment_command.register(app)
-inspect_command.register(app)
+app.command("augment")(augment_command.augment)
+app.command("inspect")(inspect_command.inspect)
 
 
 def call(*arguments):

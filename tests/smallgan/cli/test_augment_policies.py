@@ -15,7 +15,7 @@ from augment.sources.readers import open_source
 from smallgan.cli import augment as augment_command
 
 app = typer.Typer()
-augment_command.register(app)
+app.command("augment")(augment_command.augment)
 POLICY = "transforms: {grain: GaussNoise, tilt: {Affine: {rotate: [-20, 20]}}}\npolicy: hflip+grain+tilt\n"
 
 

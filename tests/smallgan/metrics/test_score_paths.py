@@ -140,7 +140,7 @@ def run_command(*args):
 
     app = typer.Typer()
     app.callback()(lambda: None)
-    command.register(app)
+    app.command("score")(command.score)
     return CliRunner().invoke(app, ["score", *map(str, args)])
 
 
