@@ -31,8 +31,7 @@ def score(
     versus: Annotated[Path | None, Option(help="Second set, scored alike, and a test whether the two differ.")] = None,
     augmented: Annotated[Path | None, Option(help="Augmented images, for the metric leak.")] = None,
     target: Annotated[
-        str | None,
-        Option(help="For the metric target: class and neighbours, 207,208; default: what most reals get."),
+        str | None, Option(help="For the metric target: class and neighbours, 207,208; default: what most reals get.")
     ] = None,
     per_image: Annotated[Path | None, Option(help="CSV file of fakes: nearest real, distance, copy, class.")] = None,
     worst: Annotated[Path | None, Option(help="PNG file of the fakes nearest to a real, that real below each.")] = None,

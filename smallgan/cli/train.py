@@ -13,13 +13,9 @@ _TRANSFERS = ", ".join(row.name for row in METHODS if row.is_transfer)
 
 
 def train(
-    data: Annotated[
-        str | None,
-        typer.Argument(help="Folder, zip or mixed dataset; default: the sample set."),
-    ] = None,
+    data: Annotated[str | None, typer.Argument(help="Folder, zip or mixed dataset; default: the sample set.")] = None,
     recipe: Annotated[
-        str | None,
-        typer.Option(help="Recipe to start from: a shipped name (smallgan recipes list) or a YAML file."),
+        str | None, typer.Option(help="Recipe to start from: a shipped name (smallgan recipes list) or a YAML file.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help=f"Train from scratch: {', '.join(MODELS.names)}; default: {MODELS.names[0]}.")

@@ -49,10 +49,7 @@ LOSSES: Table[LossRow] = Table(
     "loss",
     [
         LossRow(
-            "nonsaturating",
-            "non-saturating cross-entropy",
-            NonsaturatingOptions,
-            f"{_IN}.nonsaturating:Nonsaturating",
+            "nonsaturating", "non-saturating cross-entropy", NonsaturatingOptions, f"{_IN}.nonsaturating:Nonsaturating"
         ),
         LossRow("hinge", "hinge", HingeOptions, f"{_IN}.hinge:Hinge"),
         LossRow("lsgan", "least squares", LSGANOptions, f"{_IN}.lsgan:LSGAN"),

@@ -164,10 +164,7 @@ _ADVERSARIAL_TERMS = (
 _ADAPTER_TERMS = (
     Term("loss_g", ""),  # where each term is divided by its own value, the sum is a constant
     Term(
-        "pixel",
-        "Pixel error of reconstructions",
-        note="Mean absolute difference, images in [-1, 1]. ",
-        status="pixel",
+        "pixel", "Pixel error of reconstructions", note="Mean absolute difference, images in [-1, 1]. ", status="pixel"
     ),
     Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
     Term("latent", "Distance of the codes to normal draws", status="latent"),

@@ -49,8 +49,7 @@ class Choice:
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(_dumped, info_arg=True),
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dumped, info_arg=True)
         )
 
     def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:

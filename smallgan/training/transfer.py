@@ -204,11 +204,7 @@ class TransferTrainer(Trainer):
 
 
 def prepare(
-    recipe: Recipe,
-    data: TrainingData,
-    device: torch.device,
-    source: PretrainedSource,
-    log: Callable[[str], None],
+    recipe: Recipe, data: TrainingData, device: torch.device, source: PretrainedSource, log: Callable[[str], None]
 ) -> tuple[TransferTrainer, ImageBatches]:
     """Return the trainer of an adapter at its start, and the batches of the images.
 
