@@ -32,8 +32,6 @@ COMMANDS = {
 
 
 class _Commands(typer.core.TyperGroup):
-    """Commands that are imported when they are used."""
-
     def list_commands(self, _ctx: Any) -> list[str]:
         return list(COMMANDS)
 

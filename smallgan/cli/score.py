@@ -93,7 +93,6 @@ def score(
 
 
 def _classes(target: str | None) -> tuple[int, ...] | None:
-    """Return the classes of --target. Raises UsageError when they are not whole numbers."""
     from augment.errors import UsageError
 
     if target is None:

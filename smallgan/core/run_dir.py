@@ -232,13 +232,11 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def _by_step(folder: Path, pattern: str) -> list[tuple[int, Path]]:
-    """Return the checkpoints and pictures in a folder whose names fit a glob pattern, by step, ascending."""
     found = ((_OF_STEP.fullmatch(path.name), path) for path in folder.glob(pattern))
     return sorted((int(match[1] or match[2]), path) for match, path in found if match)
 
 
 def _keep_lines(path: Path, wanted: Callable[[int], bool]) -> None:
-    """Keep the lines of a JSON-lines file whose step is wanted."""
     if path.is_file():
         kept = [line for line in read_jsonl(path) if wanted(line.get("step") or 0)]
         write_text(path, "".join(f"{_dump(line)}\n" for line in kept))

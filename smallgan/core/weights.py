@@ -250,7 +250,6 @@ def _record(path: Path) -> Path:
 
 
 def _mismatch(found: Card, digest: str) -> str | None:
-    """Return why a file of this hash is not the weights of the card, None when it is."""
     for known, what in ((found.sha256, "sha256"), (found.sha256_prefix, "first digits of the sha256")):
         if known and not digest.startswith(known):
             return f"not the weights {found.name}: needed {what} {known}, found {digest[: max(len(known), 8)]}"

@@ -170,7 +170,6 @@ def get_set(
 
 
 def _there(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the record of a set that stands in `out` already. Raises UsageError when something else does."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
@@ -197,7 +196,6 @@ def _read(found: PublicSet, root: Path, *, offline: bool) -> list[Item]:
 
 
 def _chosen(items: list[Item], wanted: str, name: str) -> list[Item]:
-    """Return the items of the classes that are wanted. Raises UsageError naming the nearest class."""
     if not wanted:
         return items
     known = {_slug(label): label for label in dict.fromkeys(item.label for item in items) if label is not None}
@@ -211,7 +209,6 @@ def _chosen(items: list[Item], wanted: str, name: str) -> list[Item]:
 
 
 def _write(folder: Path, item: Item, *, flat: bool) -> str:
-    """Write one image and return its hash. Raises InputError when the file of the set is not there."""
     if item.label is not None and not flat:
         folder = make_folder(folder / safe(item.label))
     if item.file is not None:

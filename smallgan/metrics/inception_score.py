@@ -107,7 +107,6 @@ def _scores(counts: Matrix, predictions: Matrix, entropies: Matrix) -> Matrix:
 
 
 def _interval(value: float, sums: tuple[Matrix, Matrix, Matrix]) -> tuple[float, float] | None:
-    """Return the block jackknife's interval: all splits lose the images of one group at a time."""
     counts = sums[0]
     if counts.sum() < LEAST_IMAGES or (counts.sum(axis=1, keepdims=True) == counts).any():
         return None  # too few images, or a split that lies in one group whole and would be left empty

@@ -154,7 +154,6 @@ def gaussian(width: float) -> Kernel:
 
 
 def _sums_within(x: Vectors, groups: NDArray[np.intp], kernel: Kernel, center: Matrix | None) -> SetSums:
-    """Sums over the pairs of one set; blocks below the diagonal equal those above it."""
     num_groups = int(groups.max()) + 1
     table, itself = np.zeros((num_groups, num_groups)), np.zeros(num_groups)
     for rows in row_blocks(len(x)):
@@ -175,7 +174,6 @@ def _block(x: Vectors, rows: slice, center: Matrix | None) -> Matrix:
 
 
 def _members(groups: NDArray[np.intp], rows: slice) -> Matrix:
-    """Return G x rows: 1 where the image is of the group."""
     return np.asarray(groups[rows] == np.arange(groups.max() + 1)[:, None], np.float64)
 
 

@@ -74,7 +74,6 @@ def mmd2_rbf_unbiased(fake: Vectors, real: Vectors) -> MetricResult:
 
 
 def _mmd2(fake: Vectors, real: Vectors, estimator: str, *, unbiased: bool) -> MetricResult:
-    """Return the squared discrepancy, with m and its interval."""
     center = mean_vector(real)
     # The mean over all pairs of |x - y|^2 is twice the mean of |x - mean|^2: no pair needs to be looked at.
     counts, squares, shifts = group_spreads(real, center)

@@ -150,8 +150,6 @@ _Originals = tuple[ImageSet, str | None]
 
 @dataclass(frozen=True)
 class _RealSets:
-    """Features of real images, as far as something asks for them."""
-
     reals: RealSet | None = None
     training_set: RealSet | None = None
     """Where it is another than `reals`."""
@@ -161,8 +159,6 @@ class _RealSets:
 
 @dataclass(frozen=True)
 class _Scoring:
-    """One feature network, and how to score with it."""
-
     options: ScoreOptions
     net: FeatureNet
 
@@ -271,7 +267,6 @@ class _Scoring:
 
 
 def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> tuple[list[Score], Features]:
-    """Score precomputed features against others."""
     for option, why in (
         ("features", "features already; leave the option out"),
         ("augmented", "features, and has no network for images"),
@@ -312,7 +307,6 @@ def _reals_of_run(
 
 
 def _named(source: ImageSet, names: list[str], run: RunDir) -> ImageSet:
-    """Return the images of a run by their names. Raises InputError when some are gone."""
     places = {image.name: index for index, image in enumerate(source.images)}
     absent = [name for name in names if name not in places]
     if absent:
@@ -340,7 +334,6 @@ def _pictures(images: ImageSet) -> Pictures:
 
 
 def _added(source: ImageSet) -> ImageSet:
-    """Return the added images of a mixed dataset, or all images of another set."""
     added = [index for index, image in enumerate(source.images) if image.origin != "original"]
     return source.subset(added) if added else source
 

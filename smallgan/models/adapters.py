@@ -279,7 +279,6 @@ def _check_class_vectors(generator: Adaptable) -> None:
 
 
 def _modulation_only(norm: ConditionalNorm) -> ConditionalNorm:
-    """Return a trainable copy of a conditional batch norm's layers, without the moments, which stay the original's."""
     own = copy.deepcopy(norm)
     for name, _ in list(own.named_buffers(recurse=False)):
         own.register_buffer(name, None)

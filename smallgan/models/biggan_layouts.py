@@ -45,7 +45,6 @@ def detect(tensors: Mapping[str, Tensor], path: Path) -> str:
 
 
 def _what(tensors: Mapping[str, Tensor]) -> str:
-    """Say what a state dict is that is no generator we know."""
     if "blocks.0.0.bn4.gain.weight" in tensors:
         return "the generator of a BigGAN-deep of the official code, of which only the Hugging Face layout is read"
     if "blocks.0.0.conv1.weight" in tensors and "embed.weight" in tensors:

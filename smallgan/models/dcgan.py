@@ -81,8 +81,6 @@ class DCGANDiscriminator(nn.Module):
 
 
 class _Bias(nn.Module):
-    """What batch norm leaves behind: a bias for each channel."""
-
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
@@ -125,7 +123,6 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def _widths(size: int, base_width: int) -> list[int]:
-    """Return the channels from the highest resolution (S / 2) to 4 x 4."""
     if size not in MODELS["dcgan"].sizes:
         sizes = ", ".join(map(str, MODELS["dcgan"].sizes))
         raise UsageError(f"size {size}: DCGAN is built for {sizes} px; choose one of these")

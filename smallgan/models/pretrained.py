@@ -112,7 +112,6 @@ def save_generator(path: Path, generator: BigGANGenerator, dtype: torch.dtype = 
 
 
 def _generator_file(path: Path) -> Path:
-    """Return the file of the generator: `path` itself, or the best one in the folder `path`."""
     if path.is_file():
         return path
     if not path.is_dir():
@@ -192,7 +191,6 @@ def _deep(tensors: Mapping[str, Tensor], file: Path, truncation: float, notes: l
 
 
 def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, notes: list[str]) -> BigGANGenerator:
-    """Return the generator in a checkpoint of the public BSA or APGC code, its class vector the only class."""
     named = official_names(_part(tensors, "generator."))
     named["shared.weight"] = tensors["linear.weight"].float().T.contiguous()
     config = infer_config(named, file)
@@ -216,7 +214,6 @@ def _class_for(config: BigGANConfig, tensors: Mapping[str, Tensor]) -> type[BigG
 
 
 def _beside(file: Path, config: BigGANConfig, notes: list[str]) -> nn.Module | None:
-    """Return the discriminator beside an official generator, None where none matches."""
     suffix = re.sub(r"^G(_ema)?", "", file.stem)
     names = (f"{stem}{file.suffix}" for stem in (f"D_ema{suffix}", f"D{suffix}", "D_ema", "D"))
     other = next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
@@ -226,7 +223,6 @@ def _beside(file: Path, config: BigGANConfig, notes: list[str]) -> nn.Module | N
 def _discriminator(
     read: Callable[[], Mapping[str, Tensor]], config: BigGANConfig, file: Path, notes: list[str]
 ) -> BigGANDiscriminator | None:
-    """Return the discriminator, or None and a note where it does not match the generator."""
     try:
         named = official_names(read())
         return _filled(BigGANDiscriminator, infer_discriminator(named, config, file), named, file)
@@ -274,8 +270,6 @@ class _NoEmbedding(nn.Module):
 
 
 class _WithoutClasses(BigGANGenerator):
-    """A generator that takes class vectors only."""
-
     def __init__(self, config: BigGANConfig) -> None:
         super().__init__(config)
         self.shared = _NoEmbedding()  # type: ignore[assignment]

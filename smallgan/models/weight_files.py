@@ -74,7 +74,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _refuse_other_kinds(path: Path, head: bytes) -> None:
-    """Raise InputError for what is plainly no file of torch's."""
     if not head:
         raise refusal(path, "the file is empty; get it again")
     what = None
@@ -93,7 +92,6 @@ def _refuse_other_kinds(path: Path, head: bytes) -> None:
 
 
 def _what_zip(path: Path) -> str | None:
-    """Say what a zip is; None for torch's own."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -151,7 +149,6 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def _state_dict(path: Path, value: Any) -> dict[str, Tensor]:
-    """Find the tensors in what a torch file holds. Raises InputError."""
     if not isinstance(value, Mapping):
         what = f"holds no state dict (names with tensors) but a {type(value).__name__}"
     elif "param_groups" in value:

@@ -128,7 +128,6 @@ def _row(chart: BarChart, bar: Bar, y: float, to_x: Scale) -> Markup:
 
 
 def _range(chart: BarChart) -> Interval:
-    """Return an axis that holds every seed and the 0 or the reference; an interval may run out of it."""
     values = [value for bar in chart.bars for value in (bar.value, *(value for _, value in bar.seeds))]
     values += [0.0] if chart.from_zero else []
     values += [chart.line] if chart.line is not None else []

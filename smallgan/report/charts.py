@@ -180,7 +180,6 @@ def _ranges(lines: Sequence[Line]) -> tuple[float, float, float, float]:
 
 
 def _placed_ticks(low: float, high: float, to_position: Scale, count: int = 5) -> Iterator[tuple[float, str]]:
-    """Yield position and text of each tick, all texts with the decimals that their distance needs."""
     values = ticks(low, high, count)
     distance = values[1] - values[0] if len(values) > 1 else 1.0
     decimals = max(0, -math.floor(math.log10(distance) + 1e-9))

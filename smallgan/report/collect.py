@@ -173,7 +173,6 @@ def _runs_at(path: Path) -> list[Path]:
 
 
 def _columns(runs: Sequence[Run], datasets: Sequence[str]) -> tuple[Column, ...]:
-    """Sort the scores of all runs into columns, one for each identity and dataset."""
     by_identity: dict[tuple[str, str], list[dict[int, Score]]] = {}
     for number, run in enumerate(runs):
         for score in run.scores:

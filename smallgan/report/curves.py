@@ -61,7 +61,6 @@ def _drawn(charts: Iterable[Chart]) -> list[Chart]:
 
 
 def _x_axis(runs: Sequence[Run]) -> tuple[str, ToX]:
-    """Steps where all runs have the same batch size, else thousands of images seen."""
     sizes = {run.batch_size for run in runs}
     if len(sizes) == 1 or not all(sizes):
         return "step", lambda _run, step: step
@@ -102,7 +101,6 @@ def _over_seeds(runs: Sequence[Run], column: Column, group: Group, to_x: ToX) ->
 
 
 def _by_step(tables: Sequence[Mapping[_Step, float]]) -> Iterator[tuple[_Step, list[float]]]:
-    """Yield the values at each step that all of the longest tables have."""
     furthest = max((max(table) for table in tables if table), default=0)
     longest = [table for table in tables if table and max(table) == furthest]
     for step in sorted(set.intersection(*(set(table) for table in longest))) if longest else ():
@@ -155,6 +153,5 @@ def _drawable(value: Any) -> bool:
 
 
 def _means(points: Sequence[Point], chunk: int) -> tuple[Point, ...]:
-    """Return the means of each `chunk` neighbours, at the last one's x."""
     chunks = [points[start : start + chunk] for start in range(0, len(points), chunk)]
     return tuple((part[-1][0], fmean(y for _, y in part)) for part in chunks)

@@ -64,7 +64,6 @@ def figures(report: Report) -> dict[str, bytes]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return rows as CSV with the names of the first in a header line; UTF-8, empty where a value is None."""
     if not rows:
         return b""
     text = io.StringIO()

@@ -133,7 +133,6 @@ def _seed(run: Run) -> int:
 
 
 def _plain_names(firsts: Mapping[tuple[str, str], Run]) -> dict[tuple[str, str], str]:
-    """Name groups of plain runs by their policy and the other keys that tell them apart."""
     keys = dict.fromkeys(key for run in firsts.values() for key in run.recipe if key not in _NOT_THE_POLICY)
     telling = [key for key in keys if len({_text(run.recipe.get(key)) for run in firsts.values()}) > 1]
     others = [key for key in telling if key != "augment.policy"]
@@ -151,14 +150,12 @@ def _text(value: Any) -> str:
 
 
 def _with_unique_names(groups: Sequence[Group], runs: Sequence[Run]) -> list[Group]:
-    """Add the label of the first run to names that several groups have."""
     counts = Counter(group.name for group in groups)
     labels = [f" ({runs[group.runs[0]].label})" if counts[group.name] > 1 else "" for group in groups]
     return [replace(group, name=group.name + label) for group, label in zip(groups, labels, strict=True)]
 
 
 def _with_reference(groups: Sequence[Group], runs: Sequence[Run], name: str | None) -> list[Group]:
-    """Mark one group as the reference."""
     if name is not None:
         called = [group for group in groups if name in (group.name, *(runs[number].label for number in group.runs))]
         if not called:

@@ -179,7 +179,6 @@ def _caveats(report: Report, ranking: MetricRanking) -> Iterator[str]:
 
 
 def _sizes(differences: Sequence[Difference]) -> str:
-    """Return `0.034 [0.021, 0.047]` for each, without a sign."""
     texts = []
     for one in differences:
         assert one.mean is not None
@@ -209,6 +208,5 @@ def _seeds(differences: Sequence[Difference]) -> str:
 
 
 def _originals_of(report: Report, ranking: MetricRanking) -> str:
-    """Name the originals of a ranking, where one metric has several columns."""
     run = report.runs[report.groups[ranking.order[0]].runs[0]] if ranking.order else report.runs[0]
     return f"{run.source.rpartition('/')[2]} ({ranking.label})"

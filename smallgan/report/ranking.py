@@ -158,7 +158,6 @@ def _final_scores(runs: Sequence[Run], column: Column, group: Group) -> dict[int
 
 
 def _reference(runs: Sequence[Run], groups: Sequence[Group], with_scores: Sequence[int]) -> int | None:
-    """Return the reference, or in a column of another dataset the group with the policy `none` there."""
     marked = next((number for number, group in enumerate(groups) if group.is_reference), None)
     if marked in with_scores:
         return marked

@@ -94,7 +94,6 @@ def render(report: Report, page_folder: Path | None = None) -> str:
 
 
 def _score_tables(report: Report) -> list[dict[str, Any]]:
-    """Return a table for each dataset that has scores: its runs, the columns and their conditions."""
     tables = []
     for dataset in dict.fromkeys(report.datasets):
         runs = [number for number, of_run in enumerate(report.datasets) if of_run == dataset]
@@ -125,7 +124,6 @@ def _default_path(report: Report, folders: Sequence[Path]) -> Path:
 
 
 def _script() -> dict[str, Any]:
-    """Return the script and its hash, by which the content security policy allows it and no other."""
     text = (_FOLDER / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
     return {"script": Markup(text), "script_hash": f"sha256-{digest}"}
@@ -178,7 +176,6 @@ def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
 
 
 def _relative_path(folder: Path, page_folder: Path | None) -> str | None:
-    """Return the relative path from the page to a run folder, None where there is none, as to another drive."""
     if page_folder is None:
         return None
     try:
@@ -188,7 +185,6 @@ def _relative_path(folder: Path, page_folder: Path | None) -> str | None:
 
 
 def _commands(runs: Iterable[Run]) -> dict[str, list[int]]:
-    """Return each command with the numbers of the runs that it made; "" where it was not recorded."""
     owners: dict[str, list[int]] = {}
     for number, run in enumerate(runs):
         owners.setdefault(run.command or "", []).append(number)
@@ -203,7 +199,6 @@ def _recipe_of(study: StudyDir) -> str:
 
 
 def _change(value: float) -> str:
-    """Return a difference with its sign."""
     return f"+{charts.number(value)}" if value > 0 else charts.number(value)
 
 
@@ -241,7 +236,6 @@ def summary(report: Report) -> str:
 
 
 def _model(run: Run) -> str:
-    """Return the title of the model, or of the method where that is a transfer."""
     method, model = (str(run.recipe.get(key, "")) for key in ("method.name", "model.name"))
     if method in METHODS and METHODS[method].is_transfer:
         return f"Transfer by {METHODS[method].title}"
@@ -249,7 +243,6 @@ def _model(run: Run) -> str:
 
 
 def _originals(report: Report) -> str:
-    """Return whether the runs have the same originals, nothing where that is not recorded."""
     prints = {str(run.data.get("fingerprint")) for run in report.runs}
     if "None" in prints:
         return ""
@@ -260,7 +253,6 @@ def _originals(report: Report) -> str:
 
 
 def _images(run: Run) -> str:
-    """Return `100 original and 100 augmented images (hflip)`."""
     kinds = [f"{count(number)} {origin}" for origin, number in run.origins.items()]
     policy = f" ({run.policy})" if len(kinds) > 1 else ""
     return f"{listed(kinds)} images{policy}" if kinds else "images that were not recorded"

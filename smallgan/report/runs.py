@@ -249,7 +249,6 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
-    """Return the text of recipe.yaml and its values by dotted key."""
     name = Path(folder.recipe.name)
     if not folder.recipe.is_file():
         raise InputError(f"{name}: not found")
@@ -261,7 +260,6 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
 
 
 def _sheet_files(folder: RunDir) -> dict[str, Path]:
-    """Return the newest file of each kind of sheet that there is."""
     candidates = {
         "reconstructions": [folder.reconstructions(step) for step in folder.reconstruction_steps()],
         "strip": sorted(folder.samples.glob("**/strip.png")),
@@ -287,7 +285,6 @@ def _read_scores(path: Path) -> tuple[Score, ...]:
 
 
 def _checked(score: Score) -> Score:
-    """Return the score with every number a float or None; raises where a field is not what its type says."""
     texts = [score.metric, score.label, *score.notes]
     numbers = [number for number in (score.value, score.std, *(score.interval or ())) if number is not None]
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(one, int | float) for one in numbers):
@@ -311,7 +308,6 @@ def _checked(score: Score) -> Score:
 
 
 def _counts(value: Any) -> tuple[int, int | None] | None:
-    """Return the image counts of the two sets of a baseline, None where they are not known."""
     first, second = (whole(number) for number in value or (None, None))
     return None if first is None else (first, second)
 

@@ -144,5 +144,4 @@ def _compare(policy: str, scores: Mapping[int, float], base: Mapping[int, float]
 
 
 def _std(values: Sequence[float]) -> float:
-    """Return the standard deviation with n - 1 in the denominator."""
     return math.dist(values, [fmean(values)] * len(values)) / math.sqrt(len(values) - 1)

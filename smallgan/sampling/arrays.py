@@ -52,7 +52,6 @@ def read_labels(path: Path, model: Model, count: int) -> NDArray[np.int64]:
 
 
 def _read(path: Path, what: str) -> NDArray[Any]:
-    """Return an array; objects, which would have to be unpickled, are refused."""
     needed = f"needed an array of {what} that numpy.save wrote (.npy)"
     try:
         found = np.load(path, allow_pickle=False)

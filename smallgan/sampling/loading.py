@@ -114,7 +114,6 @@ def _load_pretrained(path: Path, device: torch.device, truncation: float | None)
 
 
 def _class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names in the file classes.txt beside a pretrained one, a line each; and notes."""
     beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
     if not beside.is_file():
         return (), ()

@@ -148,7 +148,6 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
 
 
 def _given(request: Request, model: Model, file: Path) -> Inputs:
-    """Return the user's latents with the user's labels, or else with drawn ones, and say so."""
     z = read_latents(file, model)
     if request.labels:
         return Inputs(z, read_labels(request.labels, model, len(z)))

@@ -108,7 +108,6 @@ def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> 
 
 
 def _written(model: Model, inputs: Inputs, files: Sequence[Path]) -> Iterator[Pixels]:
-    """Yield the images, each written to its place in `files`, if there are any."""
     with progress("sampling", len(inputs.z)) as advance:
         for number, pixels in enumerate(generate(model, inputs)):
             if files:

@@ -178,7 +178,6 @@ def _changes(recipe: Recipe, study: StudyDir) -> dict[str, tuple[Any, Any]]:
 
 
 def _timed(recipe: Recipe, device: str) -> tuple[float, float]:
-    """Return the seconds of a step, and of sampling and scoring an image; without a policy, which costs neither."""
     chosen = choose_device(device)
     plain, source = open_pretrained(recipe.model_copy(update={"augment": AugmentSection()}))
     data = load_data(plain, chosen)

@@ -76,8 +76,6 @@ class Job:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A variant before its share of work is known."""
-
     variant: Variant
     recipe: Recipe
     data: SetFacts
@@ -148,7 +146,6 @@ def num_images(recipe: Recipe, data: SetFacts) -> int:
 
 
 def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
-    """Return all variants, checked one by one. Raises UsageError with the mistakes of all."""
     open_once = cache(partial(open_checked, workers=default_workers()))  # most variants have one source
     drafts: list[_Draft] = []
     mistakes: list[str] = []
@@ -168,7 +165,6 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
 
 
 def _facts(settings: DataSection, open_once: Callable[..., CheckedSource]) -> SetFacts:
-    """Return what is known about the images of a recipe; `open_once` is `open_checked`, or remembers what it gave."""
     checked = open_once(Path(settings.source) if settings.source else sample_set(), skip_bad=settings.skip_bad)
     hash_of, images = {record.name: str(record.sha256) for record in checked.records}, checked.source.images
     hashes, notes = [hash_of[image.name] for image in images], tuple(checked.notes)
@@ -180,7 +176,6 @@ def _facts(settings: DataSection, open_once: Callable[..., CheckedSource]) -> Se
 
 
 def _sized(recipe: Recipe, data: SetFacts) -> Recipe:
-    """Return a recipe whose `train.epochs` became steps."""
     settings = recipe.train
     if settings.epochs is None:
         return recipe
@@ -211,7 +206,6 @@ def _smallest(recipe: Recipe) -> dict[str, Any]:
 
 
 def _stretched(recipe: Recipe, factor: float) -> Recipe:
-    """Return a recipe of `factor` times the steps, with as many reports and checkpoints."""
     if factor == 1:
         return recipe
     values, changes = flat(recipe.model_dump()), {"train.steps": max(round(recipe.train.steps * factor), 1)}
@@ -220,7 +214,6 @@ def _stretched(recipe: Recipe, factor: float) -> Recipe:
 
 
 def _what_trains(recipe: Recipe) -> dict[str, Any]:
-    """Return all that decides the weights and the scores of a run."""
     values = recipe.model_dump(mode="json", exclude={"name", "sample", "report", "grid", "budget"})
     if not load_policy(recipe.augment.policy).components:
         del values["augment"]  # nothing is added, whatever the amounts
@@ -228,7 +221,6 @@ def _what_trains(recipe: Recipe) -> dict[str, Any]:
 
 
 def _run_paths(known: Sequence[Trial], drafts: Sequence[_Draft], seed: int, first: int) -> list[str]:
-    """Return a run folder for each variant under one seed: the one it has, or a new one."""
     taken = {trial.run for trial in known}
     paths: list[str] = []
     for number, draft in enumerate(drafts, start=first):

@@ -205,7 +205,6 @@ def _begin_worker(stop: Any, threads: int) -> None:
 
 
 def _make_in_worker(folder: Path, job: Job, options: ExecutionOptions) -> Outcome:
-    """Make one run in a process that was started for it."""
     study, parent = StudyDir(folder), parent_process()
     assert parent is not None
     if _stop.value:

@@ -136,6 +136,5 @@ def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
 
 
 def _note(file: Path, stage: str, inputs: str) -> None:
-    """Remember the hash of the inputs that a stage was done from."""
     make_folder(file.parent)
     write_json(file, {**(read_record(file) or {}), stage: inputs})

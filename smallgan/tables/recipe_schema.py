@@ -89,8 +89,6 @@ class TrainSection(Section):
 
 
 class _MetricName:
-    """The type of a metric that needs no more than fakes and originals."""
-
     def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_after_validator_function(self.validate, core_schema.str_schema())
 
@@ -152,8 +150,6 @@ class Regularizers(Section):
 
 
 class _OfTheTable:
-    """The type of `regularizers`: a key for each row that the table has when a recipe is checked."""
-
     def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             lambda value: value if isinstance(value, Regularizers) else _regularizers(tuple(REGULARIZERS))(value),

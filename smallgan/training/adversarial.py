@@ -34,8 +34,6 @@ from smallgan.training.step import AdversarialLoss, Penalty, StepContext
 
 @dataclass(frozen=True)
 class _Regularizer:
-    """One of the recipe's regularizers, ready to use."""
-
     name: str
     network: str
     options: RegularizerOptions

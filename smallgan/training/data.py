@@ -119,7 +119,6 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
 
 
 def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tuple[ImageSet, ImageSet]:
-    """Return what is trained on, and the originals held out. Raises UsageError."""
     holdout, limit = recipe.data.holdout, recipe.data.limit
     if source.is_mixed:
         if holdout or limit:
@@ -134,7 +133,6 @@ def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tup
 
 
 def _plain(images: ImageSet, recipe: Recipe) -> Plan:
-    """Return the plan that makes squares of images and adds nothing."""
     return make_plan(images, NONE, size=recipe.data.size, resize_mode=recipe.data.resize_mode, format="png")
 
 

@@ -37,7 +37,6 @@ def _color(images: Tensor, draws: np.random.Generator) -> Tensor:
 
 
 def _translate(images: Tensor, draws: np.random.Generator) -> Tensor:
-    """Move by whole pixels up to an eighth of the side each way, zeros behind."""
     side = images.shape[-1]
     reach = side // 8
     shifts = torch.from_numpy(draws.integers(-reach, reach + 1, (2, len(images)))).to(images.device)
@@ -52,7 +51,6 @@ def _translate(images: Tensor, draws: np.random.Generator) -> Tensor:
 
 
 def _cut_out(images: Tensor, draws: np.random.Generator) -> Tensor:
-    """Zero a square of half the side about a corner of pixels drawn anywhere, so that it may reach over the border."""
     side = images.shape[-1]
     half = side // 4
     centres = torch.from_numpy(draws.integers(0, side + 1, (2, len(images)))).to(images.device)

@@ -162,7 +162,6 @@ class TransferTrainer(Trainer):
         return torch.cat(parts)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Return the adapter's parameters by rate, in the order of `_rates`; a group may be empty."""
         groups: list[list[nn.Parameter]] = [[], [], []]
         for name, parameter in self.generator.named_parameters():
             groups[{"class_vector": 0, "first.weight": 1}.get(name, 2)].append(parameter)
@@ -179,7 +178,6 @@ class TransferTrainer(Trainer):
         return torch.from_numpy(normal(self.seed, stream, number, (count, self.generator.z_dim))).to(self.device)
 
     def _keep_layers(self, pixels: Pixels) -> list[Tensor] | None:
-        """Return the perceptual layers of all training images, or None when they would take too much memory."""
         if self.perceptual is None:
             return None
         kept: list[list[Tensor]] = []

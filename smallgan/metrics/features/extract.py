@@ -166,7 +166,6 @@ def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:
 
 
 def _batches(pixels: Iterable[Pixels], batch_size: int) -> Iterator[tuple[list[int], Pixels]]:
-    """Yield rows and images B x H x W x 3 of one shape: as many as fit a batch, fewer when too much waits."""
     waiting: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
     waiting_bytes = 0
     for row, image in enumerate(pixels):

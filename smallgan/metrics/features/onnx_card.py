@@ -16,7 +16,6 @@ Three = tuple[float, float, float]
 
 
 def _times(count: int) -> BeforeValidator:
-    """Return what makes `count` numbers of one."""
     return BeforeValidator(lambda value: (value,) * count if isinstance(value, int | float) else value)
 
 
