@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from augment.core.files import sha256_bytes
 from augment.errors import UsageError
 
-HOLDOUT_FROM, HOLDOUT = 500, 0.2
-"""From so many originals on, this share of them is held out where nothing else is said."""
+STUDY_HOLDOUT_FROM, STUDY_HOLDOUT, LEAST_HELD_OUT = 125, 0.2, 25
+"""From so many originals on a study holds out this share of them, and at least so many."""
+LEAST_TO_SELECT = 100
+"""Held-out images from which on scores select the best checkpoint: of fewer, chance would."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,11 @@ class Split:
     held: list[int]
 
 
+def study_holdout(number: int) -> float:
+    """Return the share of `number` originals that a study holds out where its recipe does not say."""
+    return max(STUDY_HOLDOUT, LEAST_HELD_OUT / number) if number >= STUDY_HOLDOUT_FROM else 0.0
+
+
 def split(hashes: Sequence[str], holdout: float | None, limit: int | None) -> Split:
     """Divide originals known by the sha256 of their files.
 
@@ -26,13 +33,13 @@ def split(hashes: Sequence[str], holdout: float | None, limit: int | None) -> Sp
 
     Args:
         hashes: of each original, in the order of the set.
-        holdout: share held out, rounded; None: 0 below 500 originals, else 0.2.
+        holdout: share held out, rounded; None: 0.
         limit: number to train on; None: all that is not held out.
 
     Raises UsageError when too few are left to train on, or none can be held out.
     """
     number = len(hashes)
-    share = (HOLDOUT if number >= HOLDOUT_FROM else 0.0) if holdout is None else holdout
+    share = holdout or 0.0
     order = sorted(range(number), key=lambda place: (sha256_bytes(f"holdout {hashes[place]}".encode()), place))
     num_held = round(share * number)
     while 0 < num_held < number and hashes[order[num_held - 1]] == hashes[order[num_held]]:

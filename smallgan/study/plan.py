@@ -19,10 +19,9 @@ from augment.policy.policy_file import load_policy
 from augment.sources.image_set import fingerprint
 from smallgan.core.resources import sample_set
 from smallgan.core.study_dir import StudyDir, Trial
-from smallgan.data.split import split
+from smallgan.data.split import split, study_holdout
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given, step_keys, variant_recipe, variants_of
-from smallgan.tables.recipe_schema import DataSection
 from smallgan.tables.sweep import Variant, flat, put, slug
 
 SMOKE: dict[str, Any] = {
@@ -154,7 +153,7 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
         if smoke:
             wanted = _with(wanted, SMOKE | _smallest(wanted))
         try:
-            data = _facts(wanted.data, open_once)
+            wanted, data = _facts(wanted, open_once)
             num_images(wanted, data)
             drafts.append(_Draft(variant, wanted, data))
         except UsageError as error:
@@ -164,15 +163,19 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
     return drafts
 
 
-def _facts(settings: DataSection, open_once: Callable[..., CheckedSource]) -> SetFacts:
+def _facts(recipe: Recipe, open_once: Callable[..., CheckedSource]) -> tuple[Recipe, SetFacts]:
+    """Return the recipe with the share of its originals that is held out, and what is known of its images."""
+    settings = recipe.data
     checked = open_once(Path(settings.source) if settings.source else sample_set(), skip_bad=settings.skip_bad)
     hash_of, images = {record.name: str(record.sha256) for record in checked.records}, checked.source.images
     hashes, notes = [hash_of[image.name] for image in images], tuple(checked.notes)
     num_originals = sum(image.origin == "original" for image in images)
     if num_originals < len(images):  # a mixed dataset, used as it is; training refuses to divide it
-        return SetFacts(len(images), num_originals, 0, fingerprint(hashes), notes)
-    parts = split(hashes, settings.holdout, settings.limit)
-    return SetFacts(len(parts.train), len(parts.train), len(parts.held), fingerprint(hashes), notes)
+        return recipe, SetFacts(len(images), num_originals, 0, fingerprint(hashes), notes)
+    share = study_holdout(len(hashes)) if settings.holdout is None else settings.holdout
+    parts = split(hashes, share, settings.limit)
+    held_out = recipe if settings.holdout is not None else _with(recipe, {"data.holdout": share})
+    return held_out, SetFacts(len(parts.train), len(parts.train), len(parts.held), fingerprint(hashes), notes)
 
 
 def _sized(recipe: Recipe, data: SetFacts) -> Recipe:

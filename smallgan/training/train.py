@@ -15,6 +15,7 @@ from smallgan.core.device import choose_device, default_precision, describe_devi
 from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
+from smallgan.data.split import LEAST_TO_SELECT
 from smallgan.metrics.features.extract import feature_net
 from smallgan.metrics.run_scorer import RunScorer
 from smallgan.models.base import Generator
@@ -143,6 +144,13 @@ def _evaluator(
         recipe.seed,
     )
 
+    num_held_out = data.summary["holdout"]["num"] if "holdout" in data.summary else 0
+    if not num_held_out:
+        log(
+            "note: every image is trained on, so scores compare with the training images, and a copy would score as "
+            "well; --set data.holdout=0.2 holds a fifth out"
+        )
+
     def evaluate_step(trainer: Trainer, step: int) -> float | None:
         generator = cast(Generator, trainer.generator_ema)
         model = Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
@@ -151,6 +159,7 @@ def _evaluator(
         except InputError as error:  # one real, for example: no reason not to train
             log(f"not scored: {error}")
             return None
-        return next((score.value for score in scores if score.metric == selection_metric().name), None)
+        selecting = (score.value for score in scores if score.metric == selection_metric().name)
+        return next(selecting, None) if num_held_out >= LEAST_TO_SELECT else None
 
     return evaluate_step

@@ -13,7 +13,7 @@ from augment.build.plan import make_plan
 from augment.errors import UsageError
 from augment.sources.readers import open_source
 from smallgan.core.run_dir import read_jsonl
-from smallgan.data.split import split
+from smallgan.data.split import split, study_holdout
 from smallgan.metrics.score_paths import ScoreOptions, score
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.data import load_data
@@ -23,11 +23,17 @@ CPU = torch.device("cpu")
 HASHES = [f"{number:064x}" for number in range(600)]
 
 
-def test_small_sets_hold_nothing_out_and_larger_ones_a_fifth():
-    assert (len(split(HASHES[:499], None, None).train), split(HASHES[:499], None, None).held) == (499, [])
-    parts = split(HASHES[:500], None, None)
+def test_train_holds_out_what_it_is_told_and_nothing_else():
+    assert (len(split(HASHES, None, None).train), split(HASHES, None, None).held) == (600, [])
+    parts = split(HASHES[:500], 0.2, None)
     assert (len(parts.train), len(parts.held)) == (400, 100)
     assert sorted(parts.train + parts.held) == list(range(500))
+
+
+@pytest.mark.parametrize(("number", "held"), [(124, 0), (125, 25), (126, 25), (200, 40), (1000, 200)])
+def test_a_study_holds_out_a_fifth_and_at_least_25_from_125_images_on(number, held):
+    hashes = [f"{place:064x}" for place in range(number)]
+    assert len(split(hashes, study_holdout(number), None).held) == held
 
 
 def test_an_image_stays_on_its_side_wherever_it_stands():
