@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+import smallgan.training.train
 from augment.build.build import build
 from augment.build.plan import make_plan
 from augment.errors import InputError, UsageError
@@ -56,9 +57,22 @@ def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
     scores = read_jsonl(run.scores)
     assert [(score["step"], score["metric"]) for score in scores] == [(s, m) for s in (0, 3, 6) for m in ("is", "kmmd")]
     assert {score["identity"]["num_real"] for score in scores if score["metric"] == "kmmd"} == {12}
-    assert run.best_step() in (3, 6)
+    assert run.best_step() is None, "nothing is held out, so no score selects a checkpoint"
     for path in (run.reals, run.mix, run.log, run.fakes(0), run.recipe):
         assert path.stat().st_size > 0
+
+
+def test_scores_select_a_checkpoint_where_enough_is_held_out(tiny_set, tmp_path, monkeypatch):
+    held_out = tiny(tiny_set, **{"data.holdout": 0.5})
+    assert start(held_out, tmp_path / "few").best_step() is None
+    monkeypatch.setattr(smallgan.training.train, "LEAST_TO_SELECT", 6)
+    assert start(held_out, tmp_path / "enough").best_step() in (3, 6)
+
+
+def test_without_images_held_out_the_log_says_what_scores_mean(tiny_set, tmp_path):
+    for share, wanted in ((None, True), (0.5, False)):
+        run = start(tiny(tiny_set, **{"data.holdout": share}), tmp_path / str(share))
+        assert ("a copy would score as well" in run.log.read_text(encoding="utf-8")) is wanted
 
 
 def test_scores_while_training_are_those_of_the_score_command(tiny_set, tmp_path):
