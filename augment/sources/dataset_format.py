@@ -1,6 +1,7 @@
-"""The files of a mixed dataset, by name and format."""
+"""The files of a mixed dataset and of a folder of samples, by name and format."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,10 @@ METADATA = "metadata.jsonl"
 PLAN = "plan.json"
 PLAN_FORMAT = "augment-plan-1"
 """What `format` says in a plan.json of ours."""
+SAMPLES = "samples.json"
+SAMPLES_FORMAT = "smallgan-samples-1"
+SAMPLE_IMAGES = "images"
+"""Beside samples.json: the folder of single images. What else lies there is no image of the set, such as a grid."""
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -31,3 +36,12 @@ def holds_plan(folder: Path) -> bool:
         return bool(read_plan(folder))
     except InputError:
         return False
+
+
+def read_samples_record(folder: Path) -> dict[str, Any] | None:
+    """Return samples.json of a folder that `smallgan sample` wrote; None where there is none of ours."""
+    with suppress(OSError, ValueError):
+        record = json.loads((folder / SAMPLES).read_text(encoding="utf-8"))
+        if isinstance(record, dict) and record.get("format") == SAMPLES_FORMAT:
+            return record
+    return None

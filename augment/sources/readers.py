@@ -3,9 +3,9 @@
 * A folder with its sub-folders, which are classes; or a zip of one, where the folder that all share is no class.
 * A folder or zip with metadata.jsonl or metadata.csv (Hugging Face's imagefolder) or dataset.json (StyleGAN): these
   tables say the classes. train/, test/ and validation/ at the top are splits, and no classes.
-* An array file (.npz) or a folder of such; a list file; one image; a mixed dataset of ours.
+* An array file (.npz) or a folder of such; a list file; one image; a mixed dataset of ours; the images/ of samples.
 
-Hidden files and folders, and folders that smallgan wrote (datasets, runs) are left out.
+Hidden files and folders, and folders that smallgan wrote (datasets, runs, samples) are left out.
 """
 
 import os
@@ -16,7 +16,7 @@ from posixpath import splitext
 
 from augment.errors import InputError
 from augment.imaging.codec import IMAGE_SUFFIXES, RULES, Rules
-from augment.sources.dataset_format import METADATA, holds_plan
+from augment.sources.dataset_format import METADATA, SAMPLE_IMAGES, holds_plan, read_samples_record
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
@@ -33,6 +33,12 @@ def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES
         is_folder, is_file = path.is_dir(), path.is_file()
         if is_folder and holds_plan(path):
             return _open_mixed(path, rules)
+        if is_folder and read_samples_record(path):
+            if not (path / SAMPLE_IMAGES).is_dir():
+                raise InputError(
+                    f"{path}: no single images in these samples; run `smallgan sample` without --grid-only"
+                )
+            return _open_folder(path / SAMPLE_IMAGES, exclude, rules)
         if is_folder:
             return _open_folder(path, exclude, rules)
         if is_file and suffix == ".zip":
@@ -199,12 +205,12 @@ def _open_mixed(path: Path, rules: Rules) -> ImageSet:
 
 
 def _is_output(folder: Path) -> bool:
-    """Whether smallgan wrote this folder: a mixed dataset, whole or not, or a run."""
+    """Whether smallgan wrote this folder: a mixed dataset, whole or not, a run, or samples."""
     try:
         is_run = (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir()
     except OSError:  # a folder that cannot be entered is told when it is listed
         return False
-    return is_run or holds_plan(folder)
+    return is_run or holds_plan(folder) or read_samples_record(folder) is not None
 
 
 def _printable(name: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from augment.core.files import make_folder, output_errors, write_json
 from augment.errors import UsageError
+from augment.sources.dataset_format import SAMPLES, SAMPLES_FORMAT, read_samples_record
 from smallgan.core.console import say
 from smallgan.core.device import choose_device
 from smallgan.sampling.arrays import read_labels, read_latents
@@ -218,9 +220,21 @@ def _which(drawn: list[Address]) -> str:
 
 
 def _folder(request: Request, model: Model, kind: str) -> Path:
-    """Return where pictures go: --out, else a folder of their own in samples/ of the model's run, or of this place."""
-    if request.out:
-        return request.out
+    """Return where pictures go: --out, else a folder of their own in samples/ of the model's run, or of this place.
+
+    samples.json in it says what they are. Raises UsageError when --out holds anything else, OutputError.
+    """
+    record = {"format": SAMPLES_FORMAT, "sha256": model.sha256, "step": model.step, "kind": kind}
+    record |= {"truncation": request.truncation, "label": request.label, **model.prior.describe()}
+    folder = request.out or _own_folder(request, model, kind)
+    with output_errors(folder):
+        if request.out and read_samples_record(folder) != record and folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"--out {folder}: the folder holds other files; name a new or an empty one")
+    write_json(make_folder(folder) / SAMPLES, record)
+    return folder
+
+
+def _own_folder(request: Request, model: Model, kind: str) -> Path:
     if model.run:
         root, origin = model.run.samples, f"step-{model.step:06d}"
     else:  # files of many models have the same name

@@ -11,6 +11,7 @@ from PIL import Image
 
 from augment.core.files import make_folder, renamed, write_bytes
 from augment.imaging.codec import encode_png
+from augment.sources.dataset_format import SAMPLE_IMAGES
 from smallgan.core.console import progress
 from smallgan.data.images import Pixels, grid
 from smallgan.sampling.latents import Inputs, generate, generate_images, interpolate
@@ -27,12 +28,12 @@ _GIF_MILLISECONDS_PER_FRAME = 50
 def write_samples(
     model: Model, inputs: Inputs, names: Sequence[str], folder: Path, *, singles: bool = True
 ) -> list[Path]:
-    """Write a PNG under each of `names` and grid.png of the first 100; return the paths, the grid's first.
+    """Write a PNG under each of `names` in images/, and grid.png of the first 100; return the paths, the grid's first.
 
     Raises OutputError.
     """
     make_folder(folder)
-    files = [folder / name for name in names] if singles else []
+    files = [make_folder(folder / SAMPLE_IMAGES) / name for name in names] if singles else []
     tiles = [pixels for number, pixels in enumerate(_written(model, inputs, files)) if number < GRID_LIMIT]
     return [_write(folder / "grid.png", grid(tiles)), *files]
 
@@ -64,7 +65,7 @@ def write_interpolation(
 def write_reconstructions(
     model: Model, codes: Inputs, originals: Originals, folder: Path, *, singles: bool = True
 ) -> tuple[list[Path], list[float | None]]:
-    """Write grid.png, each original above the image of its code, and code-00000.png and so on, the images alone.
+    """Write grid.png, each original above the image of its code, and images/code-00000.png and so on.
 
     Returns the paths, the grid's first, and each image's mean absolute difference to its original in levels of 0 to
     255, None where there is no original: its place stays white, and the grid has no places for originals at all where
@@ -72,7 +73,8 @@ def write_reconstructions(
     """
     make_folder(folder)
     count = len(codes.z)
-    files = [folder / f"code-{number:05d}.png" for number in range(count)] if singles else []
+    names = [f"code-{number:05d}.png" for number in range(count)] if singles else []
+    files = [make_folder(folder / SAMPLE_IMAGES) / name for name in names]
     tiles: list[Pixels] = []
     differences: list[float | None] = []
     for number, pixels in enumerate(_written(model, codes, files)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from augment.core.files import make_folder, write_bytes, write_json
 from augment.errors import InputError
 from augment.imaging.codec import Pixels, encode_png
+from augment.sources.dataset_format import SAMPLES, SAMPLES_FORMAT
 from smallgan.core.run_dir import RunDir
 from smallgan.metrics.features.extract import FeatureNet, extract
 from smallgan.metrics.features.image_sets import sample_features
@@ -77,7 +78,7 @@ def write_nearest(
         nearest=tuple(_row(one, trained_on) for one in found),
     )
     path = sheet_of(run, model.step, seed)
-    make_folder(path.parent)
+    write_json(make_folder(path.parent) / SAMPLES, {"format": SAMPLES_FORMAT, "kind": "nearest"})
     write_json(path.with_name(FACTS), facts.model_dump(by_alias=True))
     write_bytes(path, encode_png(picture))
     return path

@@ -11,6 +11,7 @@ from PIL import Image
 from sampled_models import CPU, SIZE, Z, biggan_run, dcgan_run, generator, pretrained_file, transfer_run
 
 from augment.core.files import sha256_file
+from augment.errors import InputError
 from augment.imaging.geometry import resize_square
 from augment.sources.readers import open_source
 from smallgan.cli import main
@@ -75,6 +76,37 @@ def test_every_kind_of_model_is_sampled(sample, made, model):
         np.testing.assert_array_equal(opened(path), pixels)
     assert found["count"] == 3
     assert (found["labels"] is None) == (loaded.generator.num_classes < 2)
+
+
+def test_a_grid_is_no_image_of_the_folder_that_was_sampled(sample, tmp_path):
+    for number, extra in enumerate([["dcgan", "--count", 5], ["adapted", "--reconstruct"]]):
+        found, _ = result(sample, *extra, "--out", tmp_path / str(number))
+        grid, *singles = found["files"]
+        images = open_source(tmp_path / str(number))
+        assert [image.name for image in images.images] == [path.rsplit("/", 1)[1] for path in singles]
+        assert {image.label for image in images.images} == {None}
+        assert str(images.path) not in grid
+    # Beside other pictures, samples are left out as every folder of ours is
+    Image.new("RGB", (9, 9)).save(tmp_path / "one.png")
+    assert [image.name for image in open_source(tmp_path).images] == ["one.png"]
+    result(sample, "dcgan", "--grid-only", "--out", tmp_path / "grid")
+    with pytest.raises(InputError, match="no single images"):
+        open_source(tmp_path / "grid")
+
+
+def test_samples_are_not_mixed_into_other_files(sample, tmp_path):
+    assert sample("dcgan", "--out", tmp_path / "a")[0] == 0
+    before = sorted((tmp_path / "a").rglob("*"))
+    assert sample("dcgan", "--out", tmp_path / "a")[0] == 0  # the same again
+    for other in (["--seed", 1], ["--truncation", 0.5], ["--count", 2], ["--interpolate"]):
+        code, _, error = sample("dcgan", *other, "--out", tmp_path / "a")
+        assert code == 2
+        assert "holds other files; name a new or an empty one" in error
+    assert sorted((tmp_path / "a").rglob("*")) == before
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/photo.png").touch()
+    assert sample("dcgan", "--out", tmp_path / "b")[0] == 2
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["photo.png"]
 
 
 def test_settings_that_differ_go_to_folders_that_differ(sample, made, tmp_path):

@@ -112,7 +112,7 @@ def test_files_of_samples_and_interpolation(run, tmp_path):
     written = write_samples(model, inputs, names, tmp_path / "s")
     assert [path.name for path in written] == ["grid.png", *names]
     assert all(path.is_file() for path in written)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "s/4.png")), sample_pixels(model, 5, 0)[4])
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "s/images/4.png")), sample_pixels(model, 5, 0)[4])
     write_interpolation(model, draw_inputs(model, addresses(3, 0, None)), tmp_path / "i", frames=4)
     assert Image.open(tmp_path / "i/strip.png").size == (8 * 34 - 2, 2 * 34 - 2)
     assert Image.open(tmp_path / "i/loop.gif").n_frames == 3 * 4

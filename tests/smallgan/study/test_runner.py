@@ -140,7 +140,7 @@ def test_other_samples_are_drawn_without_training_again(tiny_set, tmp_path):
     weights = {path: path.stat().st_mtime_ns for path in study.runs.rglob("*.safetensors")}
     run(tiny(tiny_set, **{"sample.count": 5}), tmp_path / "study")
     assert {path: path.stat().st_mtime_ns for path in study.runs.rglob("*.safetensors")} == weights
-    assert (study.path / "runs/00-none-seed0/samples/step-000004-images-seed0-x5/sample-00004.png").is_file()
+    assert (study.path / "runs/00-none-seed0/samples/step-000004-images-seed0-x5/images/sample-00004.png").is_file()
 
 
 @pytest.mark.slow
