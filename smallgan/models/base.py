@@ -28,14 +28,6 @@ class Generator(Protocol):
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (None: class 0)."""
 
 
-@runtime_checkable
-class Discriminator(Protocol):
-    """Images to raw scores: no sigmoid, higher means more real."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return scores B for images B x 3 x S x S in [-1, 1]."""
-
-
 class ConditionalNorm(nn.Module, ABC):
     """A batch norm whose gain and bias are made from a condition: x_hat (1 + gain(condition)) + bias(condition)."""
 

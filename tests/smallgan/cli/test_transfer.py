@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pretrained_files import deep_folder, saved, state
+from tiny_networks import TINY_DEEP
 
 from augment.imaging.codec import decode
 from smallgan.cli import main
@@ -15,23 +16,13 @@ from smallgan.core.rng import Stream, normal
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.data.images import grid, to_pixels
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
-from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
+from smallgan.models.biggan_deep import BigGANDeepGenerator
 from smallgan.models.pretrained import save_generator
 from smallgan.models.spectral import freeze
 from smallgan.sampling.loading import load_codes, load_model
 
 CPU = torch.device("cpu")
 CONFIG = BigGANConfig(size=32, ch=8, z_dim=16, num_classes=5, shared_dim=6)
-DEEP = BigGANDeepConfig(
-    output_dim=32,
-    z_dim=10,
-    class_embed_dim=6,
-    channel_width=8,
-    num_classes=5,
-    layers=((False, 4, 4), (True, 4, 2), (True, 2, 2), (True, 2, 1)),
-    attention_layer_position=2,
-    n_stats=6,
-)
 QUICK = ["--steps", "2", "--batch-size", "4", "--device", "cpu"]
 UNSCORED = ["--set", "score.metrics=[]"]
 PLAIN = [*UNSCORED, "--set", "method.perceptual=none"]
@@ -217,7 +208,7 @@ def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, 
 def test_what_cannot_be_done_is_said_in_one_line_before_anything_is_written(
     call, tiny_set, ours, tmp_path, options, said
 ):
-    deep = deep_folder(tmp_path / "deep", BigGANDeepGenerator(DEEP).eval()) if "DEEP" in options else None
+    deep = deep_folder(tmp_path / "deep", BigGANDeepGenerator(TINY_DEEP).eval()) if "DEEP" in options else None
     places = {"WEIGHTS": ours, "DEEP": deep}
     code, out, err = call("train", tiny_set, *(places.get(option, option) for option in options), *QUICK)
     assert code == 2, err

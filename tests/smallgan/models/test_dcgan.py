@@ -7,7 +7,7 @@ import torch
 from augment.errors import UsageError
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Batch
-from smallgan.models.base import Discriminator, Generator
+from smallgan.models.base import Generator
 from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
@@ -40,7 +40,6 @@ def test_shapes_and_range(size):
     assert images.abs().max() <= 1
     assert discriminator(images).shape == (3,)
     assert isinstance(generator, Generator)
-    assert isinstance(discriminator, Discriminator)
 
 
 def test_parameter_counts_by_hand():
