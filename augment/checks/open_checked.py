@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augment.checks.advice import by_class, by_duplicates
+from augment.checks.advice import by_border, by_class, by_duplicates
 from augment.checks.inspect import ImageRecord, check, duplicates, found_symmetries, near_duplicate_names, valid_subset
 from augment.imaging.codec import RULES, Rules
 from augment.policy.expression import Policy
@@ -77,6 +77,7 @@ def open_checked(
     notes += by_duplicates(duplicates(originals), near_duplicate_names(originals))
     classes = Counter(record.label for record in originals if record.label is not None)
     notes += by_class(classes, sum(record.label is None for record in originals) if classes else 0)
+    notes += by_border(sum(record.border for record in originals), len(originals))
     left_out = [record.problem for record in records if record.problem]
     for one in extra:
         is_real = one.origin == "original"
