@@ -11,6 +11,7 @@ from augment.build.plan import DEFAULT_RATIO, Plan, PlanOptions, make_plan, num_
 from augment.build.warnings import advice, advice_on_result
 from augment.checks.open_checked import open_checked
 from augment.core.file_names import safe
+from augment.core.files import outside
 from augment.core.parallel import ProgressBar, default_workers
 from augment.errors import MissingError, UsageError
 from augment.imaging.codec import Rules, parse_background, parse_mode
@@ -56,13 +57,16 @@ def make_dataset(
         UsageError: an option is wrong.
         InputError: a file cannot be used.
         MissingError: the policy needs a generator and there is none.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or lies in a source.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
     ratio, per_class, generator = options.get("ratio"), options.get("per_class"), options.get("generator")
     num_added(1, ratio, options.get("count"))  # what is wrong is told before a long check
     if per_class:
         parse_per_class(per_class)
+    sources = [source_path, *(one.path for one in extra)]
+    if out is not None:
+        outside(out, sources)
     check_container(container, options.get("size"))
     rules = Rules(parse_background(background), parse_mode(mode))
     if workers is not None and workers < 1:
@@ -75,7 +79,7 @@ def make_dataset(
     workers = workers or default_workers()
     seed = options.get("seed", 0)
     checked = open_checked(
-        source_path, extra, exclude=out, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers, seed=seed
+        source_path, extra, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers, seed=seed
     )
     for problem in checked.left_out:
         log(f"left out: {problem}")
@@ -87,8 +91,8 @@ def make_dataset(
     warnings += [*policy.notes, *advice(plan), *checked.against_symmetry(policy)]
     for warning in warnings:
         log(f"note: {warning}")
+    folder = out or outside(default_folder(plan), sources)
     with progress("building", len(plan.entries)) if progress else nullcontext() as report:
-        folder = out or default_folder(plan)
         dataset = build(plan, checked.source, folder, workers=workers, generator=generator, progress=report)
     packed, notes = pack(dataset, container)
     notes = [*advice_on_result(dataset), *notes]

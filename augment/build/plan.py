@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -172,7 +172,7 @@ def make_plan(
     taken = sorted(index for target in targets for index in target.taken)
     entries = [_taken_over(source, index, image_infos[index], size, format, namer) for index in taken]
     num_original = sum(entry.origin == "original" for entry in entries)
-    entries += _added(source, policy, targets, seed, FORMATS[format], namer)
+    entries += _added(source, policy, targets, seed, FORMATS[format], namer, getattr(generator, "labels", None))
     names = zip(entries, [source.images[index].name for index in taken], strict=False)  # the originals come first
     custom, background = policy.custom_transforms, source.rules.background
     totals = [sum(numbers) for numbers in zip(*amounts, strict=True)]
@@ -306,7 +306,13 @@ def _taken_over(
 
 
 def _added(
-    source: ImageSet, policy: Policy, targets: Sequence[ClassTarget], seed: int, suffix: str, namer: Namer
+    source: ImageSet,
+    policy: Policy,
+    targets: Sequence[ClassTarget],
+    seed: int,
+    suffix: str,
+    namer: Namer,
+    labels_of: Callable[[Sequence[int], int], Sequence[str | None]] | None,
 ) -> list[PlanEntry]:
     """Return the added images by component, and in one class after class, each class with its own walk."""
     amounts = [policy.counts(target.num_added) for target in targets]
@@ -316,11 +322,14 @@ def _added(
     for place, component in enumerate(policy.components):
         called = component.name if len(component.name) <= 40 else f"{component.name[:39]}~"
         for walk, numbers in zip(walks, amounts, strict=True):
-            for k in range(len(entries), len(entries) + numbers[place]):
-                if component.is_synthetic:
-                    name = namer.name(None, f"{component.name}-{k:05d}", suffix, numbered=True)
-                    entries.append(PlanEntry(name, "synthetic", None, None, k, component))
-                    continue
+            numbered = range(len(entries), len(entries) + numbers[place])
+            if component.is_synthetic:
+                labels = labels_of(numbered, seed) if labels_of else [None] * len(numbered)
+                for k, label in zip(numbered, labels, strict=True):
+                    name = namer.name(label, f"{component.name}-{k:05d}", suffix, numbered=True)
+                    entries.append(PlanEntry(name, "synthetic", label, None, k, component))
+                continue
+            for k in numbered:
                 parent = next(walk)
                 image = source.images[parent]
                 tail = f"__{called}-{k:05d}{suffix}"  # the safe stem is short; the operation comes after it, whole

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from augment.build.plan import LookOptions, Plan, parent_order
-from augment.core.files import make_folder, write_bytes
+from augment.core.files import make_folder, outside, write_bytes
 from augment.core.rng import image_generators
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import RULES, Pixels, Rules, encode_png, to_gray
@@ -120,11 +120,13 @@ def write_preview(
         look: the keywords of `policy_sheet`.
 
     Raises:
+        OutputError: the file lies in a source.
         UsageError: the name is no PNG file's, or the policy cannot be applied.
         InputError: a source cannot be read.
     """
     if file.suffix.lower() != ".png":
         raise UsageError(f"--preview {file}: needed the name of a PNG file to write, such as preview.png")
+    outside(file, [source_path, *(one.path for one in extra)])
     source = open_source(source_path, rules=rules)
     source = source.originals() if extra else source
     for one in extra:

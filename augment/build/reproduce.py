@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from augment.build.plan import versions
-from augment.core.files import make_folder, sha256_bytes, write_bytes
+from augment.core.files import make_folder, outside, sha256_bytes, write_bytes
 from augment.errors import FailedError, InputError, UsageError
 from augment.imaging.codec import Pixels, Rules, decode, encode_jpeg, encode_png, parse_background, to_gray
 from augment.imaging.geometry import RESIZE_MODES, resize_by
@@ -56,10 +56,11 @@ def write_reproduction(
         generator: what its synthetic images were made by, for one of these.
 
     Raises:
+        OutputError: the file lies in the source.
         UsageError: the ending differs, and as `reproduce` does.
     """
+    file = outside(out or Path("out") / "reproduced" / image.name, [source] if source else [])
     data, record = reproduce(image, source=source, generator=generator)
-    file = out or Path("out") / "reproduced" / image.name
     if file.suffix.lower() != image.suffix.lower():
         raise UsageError(f"--out {file}: needed a file ending in {image.suffix}, as the image that is reproduced")
     make_folder(file.parent)

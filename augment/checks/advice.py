@@ -30,6 +30,9 @@ _BY_NUMBER = (
 )
 TRAIN_SIZES = (32, 64, 128)
 """Sides that `smallgan train` offers."""
+SMALL_SHARE = 0.1
+"""Share of the images that may be smaller than the size advised: a few thumbnails do not decide for all."""
+BORDER_SHARE = 0.05
 CUT_SHARE = 0.1
 """Share of the median image that the middle square may cut off before it is worth a word."""
 
@@ -45,6 +48,7 @@ def advise(summary: Mapping[str, Any]) -> list[str]:
         by_number(summary["num_usable"] - repeats),
         *by_class(summary["classes"], summary["num_without_class"]),
         *_by_size(files),
+        *by_border(sum(file["border"] for file in files), len(files)),
         *_by_channels(files),
         *by_duplicates(summary["duplicates"], summary["near_duplicates"]),
         *_by_symmetry(summary["symmetry"]),
@@ -84,9 +88,18 @@ def by_duplicates(equal: Sequence[Sequence[str]], near: Sequence[Sequence[str]])
     return lines
 
 
+def by_border(number: int, total: int) -> list[str]:
+    """Return what to do where `number` of `total` images have a border."""
+    if number <= BORDER_SHARE * total:
+        return []
+    return [
+        f"{number:,} of {total:,} images have a black or white border: crop it off, or generated images have one too"
+    ]
+
+
 def _by_size(files: Sequence[Mapping[str, Any]]) -> list[str]:
     shorter = sorted(min(file["width"], file["height"]) for file in files)
-    small = shorter[len(shorter) // 20]
+    small = shorter[int(len(shorter) * SMALL_SHARE)]
     size = max((side for side in TRAIN_SIZES if side <= small), default=TRAIN_SIZES[0])
     most = ", the largest that train offers" if size == TRAIN_SIZES[-1] else ""
     enlarged = sum(side < size for side in shorter)
@@ -119,7 +132,8 @@ def _by_symmetry(symmetries: Sequence[Mapping[str, Any]]) -> list[str]:
             fitting += names
         elif one["fits"] is False and names:
             against.append(f"{one['text']}: leave {' and '.join(names)} out")
-    allowed = f"{' and '.join(fitting)} may be added, unless there is writing in the images"
+    mirrored = ", or images mirrored while training (smallgan train --mirror)" if "hflip" in fitting else ""
+    allowed = f"{' and '.join(fitting)} may be added{mirrored}, unless there is writing in the images"
     return [allowed, *against] if fitting else against
 
 

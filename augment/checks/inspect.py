@@ -8,13 +8,14 @@ from typing import Any
 from augment.checks.advice import advise
 from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError
+from augment.imaging.geometry import has_border
 from augment.imaging.perceptual_hash import ImageSignature, image_signature, near_duplicates
 from augment.imaging.symmetry import MAX_IMAGES, Symmetry, symmetries
 from augment.sources.image_set import ImageSet
 
 _MAX_LISTED = 10
 _SHAPES = {"crop": "its middle square", "pad": "padded to a square", "stretch": "stretched to a square"}
-_FILE_KEYS = ("name", "label", "width", "height", "format", "mode", "orientation", "sha256")
+_FILE_KEYS = ("name", "label", "width", "height", "format", "mode", "orientation", "sha256", "border")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class ImageRecord:
     """EXIF's number of how it is stored, 1 to 8; 1 is upright."""
     plain: bool = False
     """Whether the file itself can be taken over."""
+    border: bool = False
+    """Whether an edge is black or white all along, and what is inside is not."""
     signature: ImageSignature | None = field(default=None, repr=False)
     """What it looks like, where that was asked for."""
 
@@ -62,6 +65,7 @@ def check(
             notes=decoded.notes,
             orientation=decoded.orientation,
             plain=decoded.plain,
+            border=has_border(decoded.pixels),
             signature=image_signature(decoded.pixels, keep_gray=index % every == 0) if signatures else None,
         )
 

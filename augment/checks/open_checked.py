@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augment.checks.advice import by_class, by_duplicates
+from augment.checks.advice import by_border, by_class, by_duplicates
 from augment.checks.inspect import ImageRecord, check, duplicates, found_symmetries, near_duplicate_names, valid_subset
 from augment.imaging.codec import RULES, Rules
 from augment.policy.expression import Policy
@@ -41,7 +41,6 @@ def open_checked(
     path: Path,
     extra: Sequence[ExtraSource] = (),
     *,
-    exclude: Path | None = None,
     rules: Rules = RULES,
     skip_bad: bool = False,
     originals_only: bool = False,
@@ -53,7 +52,6 @@ def open_checked(
     Args:
         path: the first source; the records are of its images.
         extra: other sources, with how much is taken of each.
-        exclude: an output folder that is not read back.
         rules: what becomes of transparent and gray images.
         skip_bad: leave files out that cannot be used.
         originals_only: of a mixed dataset take only these.
@@ -64,7 +62,7 @@ def open_checked(
         InputError: something is not there or, unless `skip_bad`, files cannot be used; it names them.
         UsageError: an extra source has fewer images than are asked for.
     """
-    source = open_source(path, exclude=exclude, rules=rules)
+    source = open_source(path, rules=rules)
     notes = list(source.notes)
     if originals_only:
         num_mixed, source = len(source), source.originals()
@@ -77,12 +75,11 @@ def open_checked(
     notes += by_duplicates(duplicates(originals), near_duplicate_names(originals))
     classes = Counter(record.label for record in originals if record.label is not None)
     notes += by_class(classes, sum(record.label is None for record in originals) if classes else 0)
+    notes += by_border(sum(record.border for record in originals), len(originals))
     left_out = [record.problem for record in records if record.problem]
     for one in extra:
         is_real = one.origin == "original"
-        more = open_checked(
-            one.path, rules=rules, exclude=exclude, skip_bad=skip_bad, originals_only=is_real, workers=workers
-        )
+        more = open_checked(one.path, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers)
         source = concat(source, one, more.source, seed)
         left_out += more.left_out
         notes += [f"{one.path}: {note}" for note in more.notes]

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,14 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
 def write_json(path: Path, value: Mapping[str, Any] | list[Any], *, sync: bool = False) -> None:
     """Write indented JSON in the order given, ending in a newline. NaN is refused: JSON has none."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", sync=sync)
+
+
+def outside(path: Path, sources: Iterable[Path]) -> Path:
+    """Return `path`, which is about to be written, unless it lies in the folder of a source: then OutputError."""
+    for source in sources:
+        if source.is_dir() and path.resolve().is_relative_to(source.resolve()):
+            raise OutputError(f"cannot write {path}: it lies in the source {source}; name another place")
+    return path
 
 
 def make_folder(path: Path) -> Path:

@@ -18,6 +18,7 @@ import struct
 import threading
 import warnings
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from posixpath import splitext
 
@@ -39,6 +40,8 @@ IMAGE_SUFFIXES = HEIC_SUFFIXES | {
 }
 MAX_PIXELS = 100_000_000
 """Larger images are refused by their header alone: decoded they take 3 bytes a pixel, several times over."""
+MAX_PIXELS_A_BYTE, LARGE_PIXELS = 50, 16_000_000
+"""A large image packed tighter is refused as a bomb (a photograph has 32 at most); others are decoded one at a time."""
 MAX_SIDE = 65_500
 """The longest side that JPEG can hold."""
 JPEG_QUALITY = 95
@@ -57,6 +60,7 @@ _SUFFIXES_OF = {
     "PPM": {".ppm", ".pgm", ".pbm", ".pnm"},
     "JPEG2000": {".jp2"},
 }
+_decoding_large = threading.Lock()
 _opening = threading.Lock()  # Python's warning filters belong to the whole process
 
 
@@ -134,7 +138,7 @@ def decode_noted(data: bytes, name: str, rules: Rules = RULES) -> Decoded:
     if data.startswith(_PNG_SIGNATURE):
         _check_png(data, name)
     if (shape := _plain_jpeg(data)) is not None:
-        _check_size(*shape, name)
+        _check_size(*shape, name, len(data))
         try:
             pixels = simplejpeg.decode_jpeg(data)
         except ValueError:
@@ -171,11 +175,16 @@ def encode_jpeg(pixels: Pixels, quality: int = JPEG_QUALITY, *, gray: bool = Fal
     return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420", fastdct=False))
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def _check_size(width: int, height: int, name: str, num_bytes: int) -> None:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise InputError(
             f"{name}: {width}x{height} pixels, {width * height / 1e6:,.0f} million; at most {MAX_PIXELS // 1_000_000} "
             f"million and {MAX_SIDE} a side are read. Make it smaller, or leave it out"
+        )
+    if width * height > max(LARGE_PIXELS, MAX_PIXELS_A_BYTE * num_bytes):
+        raise InputError(
+            f"{name}: {width}x{height} pixels in {num_bytes:,} bytes, as a decompression bomb has; make it smaller, or "
+            "leave it out"
         )
 
 
@@ -215,7 +224,7 @@ def _check_png(data: bytes, name: str) -> None:
             )
         if chunk == b"IHDR" and length >= 8:
             width, height = struct.unpack_from(">II", data, at + 8)
-            _check_size(width, height, name)
+            _check_size(width, height, name, len(data))
         if chunk == b"IEND":
             return
         at = end
@@ -245,16 +254,17 @@ def _decode_pillow(data: bytes, name: str, rules: Rules) -> Decoded:
             image: Image.Image = Image.open(io.BytesIO(data))
             frames = getattr(image, "n_frames", 1)
             turned = image.getexif().get(0x0112, 1) if image.width * image.height <= MAX_PIXELS else 1
-        _check_size(*image.size, name)
+        _check_size(*image.size, name, len(data))
         format_, mode = image.format or "", image.mode
-        image.load()
-        notes = [f"the first of {frames} frames or pages is used"] if frames > 1 else []
-        if (deep := _sixteen_bits(data, image)) is not None:
-            notes.append("16-bit colour, scaled to 8 bits")
-            image = deep
-        if turned in range(2, 9):
-            image = ImageOps.exif_transpose(image)
-        pixels = np.ascontiguousarray(_to_rgb(image, name, notes, rules), dtype=np.uint8)
+        with _decoding_large if image.width * image.height > LARGE_PIXELS else nullcontext():
+            image.load()
+            notes = [f"the first of {frames} frames or pages is used"] if frames > 1 else []
+            if (deep := _sixteen_bits(data, image)) is not None:
+                notes.append("16-bit colour, scaled to 8 bits")
+                image = deep
+            if turned in range(2, 9):
+                image = ImageOps.exif_transpose(image)
+            pixels = np.ascontiguousarray(_to_rgb(image, name, notes, rules), dtype=np.uint8)
     except InputError:
         raise
     except Image.DecompressionBombError as error:

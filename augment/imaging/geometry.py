@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from augment.errors import UsageError
 from augment.imaging.codec import WHITE, Colour, Pixels, Rules, to_gray
 
 RESIZE_MODES = ("crop", "pad", "stretch")
 
+_NEARLY_BLACK = 32  # levels of 255
+_BLACK_STEP, _WHITE_STEP = 12, 48  # photographs at night begin that dark; light shadows on a white ground are no border
 Box = tuple[int, int, int, int]
 """Left, top, width, height in pixels."""
 
@@ -101,3 +104,22 @@ def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
     if (low_height, low_width) != (height, width):
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.ascontiguousarray(pixels)
+
+
+def has_border(pixels: Pixels) -> bool:
+    """Tell whether some edge is nearly black or white all along, and nearly all that lies right inside of it is not.
+
+    A plain ground on which something stands, as that of digits, is no border.
+    """
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    grounds = (gray, _BLACK_STEP), (255 - gray, _WHITE_STEP)
+    return any(
+        _begins_with_border(side, step) for dark, step in grounds for side in (dark, dark[::-1], dark.T, dark.T[::-1])
+    )
+
+
+def _begins_with_border(rows: NDArray[np.uint8], step: int) -> bool:
+    """Tell whether the first rows are nearly black, and those after the next one, which may be a blend, are not."""
+    dark = rows[: len(rows) // 4].max(axis=1, initial=0) <= _NEARLY_BLACK
+    depth = 0 if dark.all() else int(dark.argmin())
+    return depth > 0 and bool(np.quantile(rows[depth + 1], 0.1) >= np.median(rows[depth - 1]) + step)

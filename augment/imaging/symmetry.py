@@ -1,9 +1,14 @@
 """Does an image turned over still look like one of the set? A flower does; a letter or a car from one side does not.
 
 If the set does not care about a mirror, then a mirrored image lies as near to the others as the image itself: for each
-image it is a coin's throw which of the two is nearer to its nearest neighbour among the others. Where the mirrored one
-is the farther one too often for a coin (a sign test), the set does care. Distances are taken on small gray images in
-three ways: as they are, without the coarse light and shade, and by the strength of edges; the clearest answer counts.
+image it is a coin's throw which of the two is nearer to its nearest neighbour among the others. The share of images
+whose mirrored one is the farther one is the effect, and the lower end of its 95 % interval decides. Distances are taken
+on small gray images in three ways: as they are, without the coarse light and shade, and by the strength of edges; the
+clearest answer counts.
+
+Measured on 500 images of each set, share of the mirrored ones that are farther: CelebA 53 %, dogs 51 %, cars 57 %,
+kangaroos 77 %, frames of 27 faces in their rooms 77 %; motorbikes, which all face right, 89 %, MNIST 93 %, USPS 86 %.
+Upside down: flowers 54 to 62 %, dogs 60 to 64 %, CelebA 97 %, digits 87 to 90 %.
 """
 
 import math
@@ -20,19 +25,23 @@ MIN_IMAGES = 20
 """Fewer say nothing either way."""
 MAX_IMAGES = 500
 """More are not compared: the time grows with the square of the number, and the answer is clear by then."""
-MIN_SHARE = 0.56
-"""Share of turned images that are farther, below which a difference is too small to matter, however sure."""
-MIN_Z = 3.0
-"""Standard errors above one half; a set that does not care gets there in about 1 of 250 tests of three."""
+CHANCE = 0.5
+MIRROR_BOUND = 0.75
+"""Faces, animals and things are mirrored nearly as often as not: only writing, and what faces one way, gets above it.
+
+What is up matters to nearly every set: there any difference counts that chance does not explain.
+"""
+_Z = 1.96
 
 Grays = NDArray[np.float32]
 """N x 32 x 32, 0 to 255."""
 
-SYMMETRIES: dict[str, tuple[str, Callable[[Grays], Grays]]] = {
-    "hflip": ("mirrored left to right", lambda grays: grays[:, :, ::-1]),
-    "vflip": ("upside down", lambda grays: grays[:, ::-1]),
-    "quarter turn": ("turned by a quarter", lambda grays: np.rot90(grays, axes=(1, 2))),
+SYMMETRIES: dict[str, tuple[str, float, Callable[[Grays], Grays]]] = {
+    "hflip": ("mirrored left to right", MIRROR_BOUND, lambda grays: grays[:, :, ::-1]),
+    "vflip": ("upside down", CHANCE, lambda grays: grays[:, ::-1]),
+    "quarter turn": ("turned by a quarter", CHANCE, lambda grays: np.rot90(grays, axes=(1, 2))),
 }
+"""What each is called, and the share that the interval must lie above for a set to care."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Symmetry:
     name: str
     """Which row of `SYMMETRIES`."""
     fits: bool | None
-    """Whether turned copies look like the set; None: too few images to tell."""
+    """Whether turned copies look like the set, or nearly; None: too few images to tell."""
     share_farther: float | None
     """Share of images whose turned copy is farther from the others than the image is; 0.5 is what chance gives."""
     text: str
@@ -52,26 +61,32 @@ def symmetries(grays: Sequence[bytes]) -> list[Symmetry]:
     """Return what is found of each way to turn over. `grays` are those of `perceptual_hash.image_signature`."""
     if len(grays) < MIN_IMAGES:
         too_few = f"{len(grays)} images are too few to tell"
-        return [Symmetry(name, None, None, f"{words}: {too_few}") for name, (words, _) in SYMMETRIES.items()]
+        return [Symmetry(name, None, None, f"{words}: {too_few}") for name, (words, *_) in SYMMETRIES.items()]
     numbers = np.frombuffer(b"".join(grays[:MAX_IMAGES]), np.uint8).reshape(-1, GRAY_SIDE, GRAY_SIDE)
     images = numbers.astype(np.float32)
     features = [_even, _without_shade, _edges]
     known = [feature(images) for feature in features]
     own = [_nearest(each, each) for each in known]
     results = []
-    for name, (words, turn) in SYMMETRIES.items():
+    for name, (words, bound, turn) in SYMMETRIES.items():
         turned = np.ascontiguousarray(turn(images))
         shares = []
         for feature, each, mine in zip(features, known, own, strict=True):
             nearest = _nearest(feature(turned), each)
             shares.append(float(np.mean(nearest > mine) + np.mean(nearest == mine) / 2))  # ties count half
         share = max(shares)
-        sure = (share - 0.5) * 2 * math.sqrt(len(images)) >= MIN_Z
-        fits = not (sure and share >= MIN_SHARE)
-        said = "copies cannot be told from the set" if fits else "copies differ from the set"
-        text = f"{words}: {said} ({share:.0%} of them are farther from it; 50% is chance)"
-        results.append(Symmetry(name, fits, round(share, 3), text))
+        low, high = wilson(share, len(images))
+        slight = "differ slightly from the set" if low > CHANCE else "cannot be told from the set"
+        said = "differ from the set" if low > bound else slight
+        text = f"{words}: copies {said} ({share:.0%} are farther from it, {low:.0%} to {high:.0%}; 50% is chance)"
+        results.append(Symmetry(name, low <= bound, round(share, 3), text))
     return results
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of `number` (Wilson 1927)."""
+    center, spread = share + _Z**2 / (2 * number), _Z * math.sqrt(share * (1 - share) / number + (_Z / number) ** 2 / 4)
+    return (center - spread) / (1 + _Z**2 / number), (center + spread) / (1 + _Z**2 / number)
 
 
 def _nearest(images: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

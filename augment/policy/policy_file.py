@@ -28,6 +28,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 _MERGE = "tag:yaml.org,2002:merge"  # <<, which takes keys over from elsewhere
 _KEYS = ("transforms", "policy")
+_MAX_LENGTH = 1 << 18
+_MAX_NODES = 20_000  # aliases followed: a few aliases of aliases stand for billions
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -85,11 +87,14 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MAX_LENGTH)
     except FileNotFoundError as error:
         raise InputError(f"{path}: not there; needed a policy file, or an expression such as hflip+contrast") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+    if len(text) == _MAX_LENGTH:
+        raise UsageError(f"{path}: longer than {_MAX_LENGTH:,} characters; no policy needs so many")
     try:
         values = json.loads(text) if path.suffix.lower() == ".json" else yaml.load(text, _loader())
     except (ValueError, yaml.YAMLError, RecursionError) as error:
@@ -100,10 +105,20 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _loader() -> Any:
-    """Return PyYAML's safe loader, which takes the last of two equal keys in silence, made to refuse them."""
+    """Return PyYAML's safe loader, made to refuse two equal keys, and aliases that stand for too much."""
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def get_single_node(self) -> yaml.Node | None:
+            nodes = [root := super().get_single_node()]
+            for number, node in enumerate(nodes):  # it grows on the way
+                if number == _MAX_NODES:
+                    problem = f"more than {_MAX_NODES:,} entries once its aliases are followed; write a smaller file"
+                    raise yaml.constructor.ConstructorError(None, None, problem, None)
+                if isinstance(node, yaml.CollectionNode):
+                    nodes += [part for item in node.value for part in (item if isinstance(item, tuple) else [item])]
+            return root
+
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
             for key in keys:

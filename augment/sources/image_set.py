@@ -61,7 +61,10 @@ class ImageInfo:
 
 
 class ImageSource(Protocol):
-    """Makes images of the transform `gan`."""
+    """Makes images of the transform `gan`.
+
+    One that knows classes also has `labels(indices, seed)`: the class of each of these images, None where it has none.
+    """
 
     name: str
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from augment.errors import InputError
 from augment.sources.dataset_format import METADATA, Origin
+from augment.sources.storage import FileEntry
 
 DATASET_JSON = "dataset.json"
 CLASS_NAMES = "class_names"
@@ -19,6 +20,8 @@ TABLE_NAMES = frozenset({METADATA, "metadata.csv", DATASET_JSON})
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 
 _NAME_COLUMNS = ("file_name", "filename", "file", "path", "image")
+_MAX_LINE = 1 << 20
+_MAX_JSON, _MAX_PARTS = 32 << 20, 4_000_000  # a dataset.json has three commas and brackets an image
 _NO_CLASSES = "its labels are no single classes, and are not used"
 _ORIGINS: dict[object, Origin] = {origin: origin for origin in get_args(Origin)}
 
@@ -47,11 +50,11 @@ def read_tables(
         where = f"{root}: {name}"
         folder = str(PurePosixPath(name).parent)
         try:
-            text = read(name).decode("utf-8-sig")
-        except (UnicodeDecodeError, OSError) as error:
-            raise InputError(f"{where}: cannot be read as text: {error}") from error
+            data = read(name)
+        except OSError as error:
+            raise InputError(f"{where}: cannot be read: {error}") from error
         is_stylegan = PurePosixPath(name).name == DATASET_JSON
-        listed = _stylegan_rows(text, where, notes) if is_stylegan else _rows(text, splitext(name)[1], where, notes)
+        listed = _stylegan_rows(data, where, notes) if is_stylegan else _rows(data, splitext(name)[1], where, notes)
         if listed is None:
             continue
         used.add(name)
@@ -65,17 +68,16 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
 
     In a .txt a class may follow a path after a tab. Raises InputError naming the line that is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: no list of images, as it is no UTF-8 text") from error
+    data = FileEntry(str(path)).read(str(path))
     suffix = path.suffix.lower()
     listed: dict[str, Row] = {}
     if suffix == ".txt":
-        parts = [line.partition("\t") for line in text.splitlines()]
-        lines = iter([(name.strip(), Row(label.strip() or None)) for name, _, label in parts if name.strip()])
+        parts = (line.partition("\t") for line in _lines(data, str(path)))
+        lines: Iterator[tuple[str, Row]] = (
+            (name.strip(), Row(label.strip() or None)) for name, _, label in parts if name.strip()
+        )
     else:
-        lines = _rows(text, suffix, str(path), [])
+        lines = _rows(data, suffix, str(path), [])
     for number, (name, row) in enumerate(lines, 1):
         name = name.replace("\\", "/")
         if splitext(name)[1].lower() not in suffixes:
@@ -91,11 +93,24 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
     return listed
 
 
-def _rows(text: str, suffix: str, where: str, notes: list[str]) -> Iterator[tuple[str, Row]]:
+def _lines(data: bytes, where: str) -> Iterator[str]:
+    """Yield the lines of a text one by one, so that a hostile one takes no memory."""
+    stream = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
+    try:
+        for number, line in enumerate(iter(lambda: stream.readline(_MAX_LINE), ""), 1):
+            if len(line) == _MAX_LINE or number > _MAX_PARTS:
+                bound = f"{_MAX_PARTS:,} lines of {_MAX_LINE:,} characters are read"
+                raise InputError(f"{where}, line {number}: at most {bound}; needed an image a line")
+            yield line
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: cannot be read as text, as it is no UTF-8: {error}") from error
+
+
+def _rows(data: bytes, suffix: str, where: str, notes: list[str]) -> Iterator[tuple[str, Row]]:
     """Yield the file name and what is said of it, of a table with a column file_name."""
     delimiter = "\t" if suffix == ".tsv" else ","
-    csv_records = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    records: Iterable[dict[str, Any]] = _json_records(text, where) if suffix == ".jsonl" else csv_records
+    csv_records = csv.DictReader(_lines(data, where), delimiter=delimiter)
+    records: Iterable[dict[str, Any]] = _json_records(data, where) if suffix == ".jsonl" else csv_records
     for number, record in enumerate(records, 1):
         column = next((column for column in _NAME_COLUMNS if isinstance(record.get(column), str)), None)
         if column is None:
@@ -108,8 +123,8 @@ def _rows(text: str, suffix: str, where: str, notes: list[str]) -> Iterator[tupl
         yield record[column], Row(None if label is None or label == "" else str(label), "label" in record, origin)
 
 
-def _json_records(text: str, where: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _json_records(data: bytes, where: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(_lines(data, where), 1):
         if not line.strip():
             continue
         try:
@@ -121,10 +136,14 @@ def _json_records(text: str, where: str) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _stylegan_rows(text: str, where: str, notes: list[str]) -> dict[str, Row] | None:
+def _stylegan_rows(data: bytes, where: str, notes: list[str]) -> dict[str, Row] | None:
     """Read StyleGAN's labels: pairs of file name and class number, or a vector with a single 1. None: other JSON."""
+    if len(data) > _MAX_JSON or sum(map(data.count, (b",", b"[", b"{"))) > _MAX_PARTS:
+        raise InputError(
+            f"{where}: larger than {_MAX_JSON >> 20} MiB, or more than {_MAX_PARTS:,} parts; use {METADATA}"
+        )
     try:
-        content = json.loads(text)
+        content = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON: {error}") from error
     if not isinstance(content, dict) or "labels" not in content:

@@ -26,7 +26,7 @@ SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid
 ARRAYS = ".npz"
 
 
-def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES) -> ImageSet:
+def open_source(path: Path, *, rules: Rules = RULES) -> ImageSet:
     """Return the images of `path`, which is anything of the list above."""
     suffix = path.suffix.lower()
     try:
@@ -40,7 +40,7 @@ def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES
                 )
             return _open_folder(path / SAMPLE_IMAGES, exclude, rules)
         if is_folder:
-            return _open_folder(path, exclude, rules)
+            return _open_folder(path, rules)
         if is_file and suffix == ".zip":
             return _open_zip(path, rules)
         if is_file and suffix == ARRAYS:
@@ -59,11 +59,11 @@ def open_source(path: Path, *, exclude: Path | None = None, rules: Rules = RULES
     )
 
 
-def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
+def _open_folder(root: Path, rules: Rules) -> ImageSet:
     pictures: dict[str, FileEntry] = {}
     others: dict[str, FileEntry] = {}
     ignored: list[str] = []
-    for name, path in _walk(root, exclude.resolve() if exclude else None, ignored):
+    for name, path in _walk(root, ignored):
         (pictures if splitext(name)[1].lower() in IMAGE_SUFFIXES else others)[name] = FileEntry(path)
     if not pictures:
         arrays = {name: Path(entry.path) for name, entry in sorted(others.items()) if name.lower().endswith(ARRAYS)}
@@ -75,7 +75,7 @@ def _open_folder(root: Path, exclude: Path | None, rules: Rules) -> ImageSet:
     return _classed(root, pictures, others, ignored, 0, rules)
 
 
-def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tuple[str, str]]:
+def _walk(root: Path, ignored: list[str]) -> Iterator[tuple[str, str]]:
     """Yield (name, path) of the files below `root`, following links, each folder once. Raises OSError."""
     seen: set[tuple[int, int]] = set()
     folders = [("", str(root))]
@@ -91,7 +91,7 @@ def _walk(root: Path, exclude: Path | None, ignored: list[str]) -> Iterator[tupl
             name = above + _printable(entry.name)
             if not entry.is_dir():
                 yield name, entry.path
-            elif Path(entry.path).resolve() == exclude or _is_output(Path(entry.path)):
+            elif _is_output(Path(entry.path)):
                 ignored.append(f"{name}/")
             else:
                 folders.append((f"{name}/", entry.path))

@@ -1,9 +1,12 @@
 """Where the bytes of an image are: a file, an entry of a zip, a row of an array file."""
 
+import math
 import os
 import stat
 import threading
 import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,11 @@ from numpy.typing import NDArray
 
 from augment.errors import InputError
 
-MAX_FILE_BYTES = 1 << 30
+MAX_FILE_BYTES = 128 << 20
+"""Of an image or a table, also unpacked from a zip: told by its header, before it is read."""
+MAX_ARRAY_BYTES = 1 << 30
+"""Of all arrays of a file together."""
+MAX_RATIO, _SMALL_BYTES = 100, 16 << 20  # photographs unpack to 3 times the bytes at most, digits to 40 times
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,12 @@ class Archive:
             if self._opened is None:
                 self._opened = zipfile.ZipFile(self.path)
         try:
-            if self._opened.getinfo(entry).file_size > MAX_FILE_BYTES:
-                raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB; leave it out")
+            info = self._opened.getinfo(entry)
+            if info.file_size > min(MAX_FILE_BYTES, max(_SMALL_BYTES, MAX_RATIO * info.compress_size)):
+                raise InputError(
+                    f"{name}: would unpack from {info.compress_size:,} bytes to {info.file_size:,}; at most "
+                    f"{MAX_FILE_BYTES >> 20} MiB and {MAX_RATIO} times its bytes are read. Leave it out"
+                )
             return self._opened.read(entry)
         except KeyError as error:
             raise InputError(f"{name}: not in {self.path.name}; run the command again") from error
@@ -68,21 +79,13 @@ class Arrays:
         self.images: dict[str, NDArray[Any]] = {}
         self.labels: dict[str, NDArray[Any]] = {}
         held = []
-        try:
-            with zipfile.ZipFile(path) as archive:  # sizes first: an array may claim to unpack to anything
-                if any(info.file_size > MAX_FILE_BYTES for info in archive.infolist()):
-                    raise InputError(f"{path}: an array in it is larger than {MAX_FILE_BYTES >> 20} MiB; use a folder")
-            with np.load(path, allow_pickle=False) as arrays:
-                for key in arrays.files:
-                    array = arrays[key]
-                    held.append(f"{key} {array.dtype} {'x'.join(map(str, array.shape))}")
-                    fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
-                    if fits and min(array.shape) > 0 and array.dtype in (np.uint8, np.float32, np.float64):
-                        self.images[key] = array
-                    elif array.ndim == 1 and array.dtype.kind in "iuU":
-                        self.labels[key] = array
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-            raise InputError(f"{path}: not an array file of numpy that can be read, or damaged: {error}") from error
+
+        def is_wanted(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+            held.append(f"{key} {dtype} {'x'.join(map(str, shape))}")
+            return _is_images(shape, dtype) or (len(shape) == 1 and dtype.kind in "iuU")
+
+        for key, array in read_arrays(path, is_wanted).items():
+            (self.labels if array.ndim == 1 else self.images)[key] = array
         if not self.images:
             raise InputError(
                 f"{path}: no images in it ({', '.join(held) or 'nothing'}); needed an array N x H x W or N x H x W x 3 "
@@ -111,6 +114,49 @@ class Arrays:
             code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
             pixels = cv2.cvtColor(np.ascontiguousarray(pixels), code)
         return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
+
+
+def _is_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    fits = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3, 4))
+    return fits and min(shape) > 0 and dtype in (np.uint8, np.float32, np.float64)
+
+
+def read_arrays(
+    path: Path, is_wanted: Callable[[str, tuple[int, ...], np.dtype[Any]], bool] = lambda *_: True
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz whose key, shape and type `is_wanted` says yes to; nothing else of it is unpacked.
+
+    Raises InputError when it is damaged, or unpacks to more than `MAX_ARRAY_BYTES`.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    num_bytes = 0
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as file:
+                    version = np.lib.format.read_magic(file)
+                    header = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    shape, _, dtype = header(file)
+                size, key = math.prod(shape) * dtype.itemsize, info.filename.removesuffix(".npy")
+                if not is_wanted(key, shape, dtype):
+                    continue
+                num_bytes += size
+                if num_bytes > MAX_ARRAY_BYTES or size > max(_SMALL_BYTES, MAX_RATIO * info.compress_size):
+                    raise InputError(
+                        f"{path}: {key} would unpack from {info.compress_size:,} bytes to {size:,}; at most "
+                        f"{MAX_ARRAY_BYTES >> 20} MiB in a file and {MAX_RATIO} times its bytes are read. Use a folder"
+                    )
+                if size > info.file_size:
+                    raise ValueError(f"{key} is cut short")
+                with archive.open(info) as file:
+                    arrays[key] = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{path}: damaged, or no plain arrays of numpy ({error})") from error
+    return arrays
 
 
 @dataclass(frozen=True, slots=True)

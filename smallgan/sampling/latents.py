@@ -196,6 +196,11 @@ class GeneratorSource:
             **self.model.prior.describe(),
         }
 
+    def labels(self, indices: Sequence[int], seed: int) -> list[str | None]:
+        """Return the name of the class that each image is of, None where the generator names no classes."""
+        drawn = draw_labels(self.model, [(seed, k) for k in indices]) if self.model.classes else None
+        return [None] * len(indices) if drawn is None else [self.model.classes[label] for label in drawn]
+
     def draw(self, indices: Sequence[int], seed: int) -> Iterator[tuple[Pixels, dict[str, Any]]]:
         """Yield image k of `seed` for each k in `indices`, in that order, with its address."""
         for first in range(0, len(indices), BATCH_SIZE):

@@ -57,9 +57,15 @@ class TrainingData:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Class of each image of the mixture as a place in `classes`; images without a class count to the first."""
+        """Class of each image of the mixture as a place in `classes`. Raises UsageError when one has no class."""
+        if without := Counter(image.origin for image in self.mixture.images if image.label is None):
+            listed = " and ".join(f"{number} {origin}" for origin, number in without.items())
+            raise UsageError(
+                f"{listed} images have no class, beside {len(self.classes)} classes: put originals in class folders, "
+                "make synthetic ones by a generator of named classes, or set method.conditional to false"
+            )
         places = {name: place for place, name in enumerate(self.classes)}
-        return np.array([places.get(str(image.label), 0) for image in self.mixture.images], np.int64)
+        return np.array([places[str(image.label)] for image in self.mixture.images], np.int64)
 
 
 def load_data(recipe: Recipe, device: torch.device) -> TrainingData:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.errors import FailedError, InputError
+from augment.sources.storage import read_arrays
 from smallgan.metrics.features.extract import FeatureNet, Features
 
 _SUFFIX = ".npz"
@@ -47,11 +48,7 @@ def is_precomputed(path: Path) -> bool:
 
 def read_precomputed(path: Path) -> Precomputed:
     """Return the features in `path`. Raises InputError that says what it holds instead."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise InputError(f"{path}: damaged, or no plain arrays ({error}); write it with numpy.savez") from error
+    arrays = read_arrays(path)
     features = _matrix(path, "features", arrays["features"])
     logits = _matrix(path, "logits", arrays["logits"]) if "logits" in arrays else np.zeros((len(features), 0))
     if len(logits) != len(features):

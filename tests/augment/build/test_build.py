@@ -47,6 +47,14 @@ class FlatColours:
             yield np.full((16, 16, 3), 10 + k, np.uint8), {"seed": seed, "k": k}
 
 
+class NamedColours(FlatColours):
+    """One whose images are of two classes in turn, and every fifth of none."""
+
+    def labels(self, indices, seed):
+        assert seed == 3
+        return [None if k % 5 == 4 else ("apes", "bees")[k % 2] for k in indices]
+
+
 def contents(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -164,6 +172,19 @@ def test_draws_depend_on_seed_and_number_not_on_what_else_is_made(tiny_set):
     assert other.operations(other.entries[12:]) != short.operations(short.entries[12:])
 
 
+def test_images_of_a_generator_carry_its_class(tiny_set, tmp_path):
+    source = open_source(tiny_set)
+    plan = make_plan(source, "hflip+gan", count=16, size=16, seed=3, generator=NamedColours())
+    dataset = build(plan, source, tmp_path / "out", generator=NamedColours())
+    synthetic = [record for record in dataset.records if record.origin == "synthetic"]
+    labels = NamedColours().labels([int(record.file_name[-9:-4]) for record in synthetic], 3)
+    assert set(labels) == {"apes", "bees", None}
+    assert [record.label for record in synthetic] == labels
+    assert [record.file_name.split("/")[1:-1] for record in synthetic] == [[label] if label else [] for label in labels]
+    mixture = mix(plan, source, generator=NamedColours())
+    assert [image.label for image in mixture.images if image.origin == "synthetic"] == labels
+
+
 def test_a_mixture_in_memory_equals_the_written_set(tiny_set, tmp_path):
     source = open_source(tiny_set)
     plan = make_plan(source, "hflip+gan.negative+contrast", count=20, size=16, generator=FlatColours())
@@ -172,7 +193,7 @@ def test_a_mixture_in_memory_equals_the_written_set(tiny_set, tmp_path):
     assert mixture.pixels.shape == (32, 16, 16, 3)
     for pixels, image, record in zip(mixture.pixels, mixture.images, dataset.records, strict=True):
         assert (pixels == pixels_at(dataset, record)).all()
-        assert (image.name, image.origin, image.parent) == (record.file_name, record.origin, record.parent)
+        assert (image.name, image.origin, image.label) == (record.file_name, record.origin, record.label)
     sheet = mixture.preview()
     assert sheet.dtype == np.uint8
     assert (sheet == decode(dataset.preview.read_bytes(), "preview")).all()

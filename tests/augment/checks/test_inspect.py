@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ from augment.checks.inspect import check, summarise, what_is_done
 from augment.checks.open_checked import open_checked
 from augment.errors import InputError
 from augment.imaging.codec import Rules
+from augment.imaging.geometry import has_border
 from augment.imaging.perceptual_hash import image_signature, near_duplicates
-from augment.imaging.symmetry import MIN_IMAGES, symmetries
+from augment.imaging.symmetry import MIN_IMAGES, symmetries, wilson
 from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
 from smallgan.cli import inspect as inspect_command
@@ -225,3 +227,61 @@ def test_near_duplicates_of_real_sets(real_data):
     assert found["near_duplicates"] == [["twin-a.png", "twin-near.jpg"]]
     source = open_source(real_data / "celeba" / "train-1000")
     assert summarise(source, check(source, workers=2, signatures=True))["near_duplicates"] == []
+
+
+def of_two_kinds(share, number=200):
+    """Pictures of which about half look mirrored; `share` of the rest face one way."""
+    faces_one_way = [letter(seed) for seed in range(round(number * share))]
+    return [*faces_one_way, *(photo(seed, 64, 64) for seed in range(number - len(faces_one_way)))]
+
+
+def test_a_sure_but_slight_asymmetry_costs_no_mirror():
+    found = symmetries([image_signature(each, keep_gray=True).gray for each in of_two_kinds(0.4)])[0]
+    assert found.fits is True
+    assert 0.6 < found.share_farther < 0.75
+    assert "differ slightly from the set" in found.text
+    assert hints(of_two_kinds(0.9))["hflip"] is False
+
+
+def test_an_interval_of_a_share_is_wilson_s():
+    assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson(1.0, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
+
+
+def framed(pixels, value, depth=2):
+    return cv2.copyMakeBorder(pixels, depth, 0, 0, depth, cv2.BORDER_CONSTANT, value=(value,) * 3)
+
+
+def test_black_and_white_borders_are_found_and_plain_grounds_are_none():
+    assert all(has_border(framed(photo(seed), value)) for seed in range(5) for value in (0, 255))
+    grounds = [letter(0), 255 - letter(0), np.zeros((64, 64, 3), np.uint8), photo(0), photo(0)[:2, :2].copy()]
+    assert not any(map(has_border, grounds))
+
+
+def test_borders_and_a_few_small_images_in_the_advice(tmp_path):
+    for seed in range(30):
+        Image.fromarray(framed(photo(seed, 160, 140), 0)).save(tmp_path / f"{seed:02}.png")
+    for seed in range(2):
+        Image.fromarray(photo(seed + 50, 20, 20)).save(tmp_path / f"small{seed}.png")
+    source = open_source(tmp_path)
+    advice = summarise(source, check(source, signatures=True))["advice"]
+    assert any("--size 128 fits" in line and "2 of 32 are smaller" in line for line in advice)
+    border = "30 of 32 images have a black or white border: crop it off"
+    assert any(line.startswith(border) for line in advice)
+    assert any(line.startswith(border) for line in open_checked(tmp_path).notes)
+
+
+@pytest.mark.real_data
+def test_faces_may_be_mirrored_digits_may_not_and_leopards_have_borders(real_data):
+    with zipfile.ZipFile(real_data / "source64" / "caltech101.zip") as archive:
+        names = [name for name in archive.namelist() if "-Leopards/" in name and name.endswith(".jpg")]
+        leopards = [np.asarray(Image.open(archive.open(name)).convert("RGB")) for name in names]
+    assert (len(leopards), sum(map(has_border, leopards))) == (200, 200)
+    for place, fits in (("celeba/train-1000", True), ("digits/mnist.npz", False)):
+        source = open_source(real_data / place)
+        if not fits:
+            source = source.subset(range(2000))
+        found = summarise(source, check(source, workers=2, signatures=True))
+        assert [each["fits"] for each in found["symmetry"][:2]] == [fits, False]
+        assert not any("white border" in line for line in found["advice"])
+        assert any("--mirror" in line for line in found["advice"]) is fits

@@ -1,6 +1,7 @@
 """Policy files: named transforms, weights, pipelines, those of albumentations, and what is said of mistakes."""
 
 import json
+import time
 from collections import Counter
 
 import pytest
@@ -308,3 +309,20 @@ def test_counts_are_exact_and_parents_used_evenly_whatever_the_policy(thirty, nu
     uses = Counter(entry.source for entry in added)
     assert max(uses.values(), default=0) - min(uses[parent] for parent in range(number)) <= 1
     assert len({entry.file_name for entry in plan.entries}) == len(plan.entries)
+
+
+def test_alias_bombs_and_endless_files_are_refused_soon(tmp_path):
+    path = tmp_path / "bomb.yaml"
+    levels = "".join(f"  b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 10))
+    loop, merge = "transforms: &a {tilt: *a}", f"transforms:\n{levels.replace('[', '{<<: [').replace(']', ']}')}"
+    started = time.monotonic()
+    for text, told in (
+        (f"transforms:\n  b0: &b0 [Blur]\n{levels}", "once its aliases are followed"),
+        (merge.replace("transforms:\n", "transforms:\n  b0: &b0 {p: 1}\n"), "once its aliases are followed"),
+        (loop, "once its aliases are followed"),
+        ("policy: hflip\n" + "#" * 300_000, "longer than"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=told):
+            load_policy(str(path))
+    assert time.monotonic() - started < 5

@@ -55,8 +55,6 @@ def test_what_smallgan_wrote_inside_the_source_is_never_read_back(tmp_path):
     (tmp_path / "run" / "recipe.yaml").write_text("name: x")
     fill(tmp_path / "run", ["reals.png"])
     assert names(open_source(tmp_path)) == ["a.png", "b.png"]
-    fill(tmp_path / "excluded", ["x.png"])
-    assert names(open_source(tmp_path, exclude=tmp_path / "excluded")) == ["a.png", "b.png"]
 
 
 def test_a_mixed_dataset_knows_its_originals(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augment.errors import InputError, UsageError
+from augment.sources import storage
 from smallgan.core import weights
 from smallgan.metrics.features import image_sets
 from smallgan.metrics.features.cache import usage
@@ -256,3 +257,10 @@ def test_images_in_an_array_file_are_images(tmp_path):
     [found] = score(tmp_path / "images.npz", None, ScoreOptions())
     net, _ = feature_net(weights.SHIPPED_FEATURES, torch.device("cpu"))
     assert found.value == pytest.approx(inception_score(extract(pixels, net).logits, splits=1).value, rel=1e-6)
+
+
+def test_given_features_too_large_to_unpack_are_refused_by_their_header(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "MAX_ARRAY_BYTES", 100)
+    np.savez(tmp_path / "a.npz", features=rows(0))
+    with pytest.raises(InputError, match="features would unpack from"):
+        score(tmp_path / "a.npz", None, ScoreOptions())

@@ -73,6 +73,19 @@ def test_the_source_for_augment_draws_what_sample_draws(run):
     assert source.describe()["checkpoint_sha256"] == model.sha256
 
 
+def test_the_source_for_augment_names_the_classes_that_it_draws(run, classes, tmp_path):
+    model, numbers = load_model(classes.path, CPU), [*range(40, 0, -1)]
+    source = GeneratorSource(model)
+    labels = source.labels(numbers, 5)
+    assert set(labels) == {"ape", "bee", "cat"}
+    one = find_class(model, labels[3])
+    asked = draw_inputs(model, [(5, numbers[3])])
+    assert asked.labels.tolist() == [one]
+    assert labels[3:5] == source.labels(numbers[3:5], 5), "of (seed, k) alone"
+    for nameless in (run.path, pretrained_file(tmp_path)):
+        assert GeneratorSource(load_model(nameless, CPU)).labels([0, 1], 5) == [None, None]
+
+
 def test_a_run_a_checkpoint_and_a_step_name_the_same_model(run):
     models = [load_model(run.path, CPU), load_model(run.checkpoint(3), CPU), load_model(run.path, CPU, "3")]
     assert len({model.sha256 for model in models}) == 1

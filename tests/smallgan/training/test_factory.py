@@ -8,12 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from pretrained_files import deep_folder, saved, state
+from sampled_models import biggan_run
 
 from augment.errors import InputError, UsageError
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
 from smallgan.models.dcgan import DCGANGenerator
 from smallgan.models.pretrained import save_generator
+from smallgan.sampling.latents import draw_labels
+from smallgan.sampling.loading import load_model
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.data import load_data
@@ -112,6 +115,24 @@ def test_sub_folders_are_classes_in_the_order_of_their_names(classes_set):
     assert trainer.generator.config.num_classes == 3
     assert batches.labels.tolist() == [0] * 3 + [1] * 5 + [2] * 2
     assert not any("one class" in line for line in said)
+
+
+def test_images_of_a_generator_count_to_the_class_that_was_drawn(classes_set, tmp_path):
+    run = biggan_run(tmp_path / "run", [*CLASSES]).path
+    own = {"model__name": "biggan", "augment__policy": "gan", "augment__count": 8}
+    trainer, batches, _ = prepared(classes_set, augment__generator=str(run), **own)
+    drawn = draw_labels(load_model(run, CPU), [(0, k) for k in range(8)])
+    assert trainer.description["classes"] == [*CLASSES]
+    assert batches.labels[10:].tolist() == drawn.tolist()
+    assert len({*drawn}) > 1
+
+
+def test_images_without_a_class_are_refused_beside_classes(classes_set, ours):
+    (classes_set / "discs" / "0.png").rename(classes_set / "loose.png")
+    own = {"model__name": "biggan", "augment__policy": "gan", "augment__count": 4, "augment__generator": str(ours)}
+    with pytest.raises(UsageError, match="1 original and 4 synthetic images have no class, beside 3 classes"):
+        prepared(classes_set, **own)
+    prepared(classes_set, method__conditional=False, **own)
 
 
 def test_mirror_images_added_by_a_policy_keep_their_classes(classes_set):
