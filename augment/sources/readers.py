@@ -38,7 +38,7 @@ def open_source(path: Path, *, rules: Rules = RULES) -> ImageSet:
                 raise InputError(
                     f"{path}: no single images in these samples; run `smallgan sample` without --grid-only"
                 )
-            return _open_folder(path / SAMPLE_IMAGES, exclude, rules)
+            return _open_folder(path / SAMPLE_IMAGES, rules)
         if is_folder:
             return _open_folder(path, rules)
         if is_file and suffix == ".zip":
