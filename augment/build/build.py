@@ -28,10 +28,8 @@ from augment.sources.mixed_dataset import PREVIEW, MixedDataset
 class InMemoryDataset:
     """A plan carried out in memory."""
 
-    pixels: NDArray[np.uint8]
-    """N x S x S x 3, in the order of the plan; equal to the pixels of the written PNG set."""
-    images: tuple[SourceImage, ...]
-    """Each `name` is what the file is called when the plan is carried out on disk."""
+    pixels: NDArray[np.uint8]  # N x S x S x 3, in the order of the plan; equal to the pixels of the written PNG set
+    images: tuple[SourceImage, ...]  # Each `name` is what the file is called when the plan is carried out on disk
     plan: Plan
 
     def preview(self) -> Pixels:

@@ -55,33 +55,25 @@ class PlanEntry:
     file_name: str
     origin: Origin
     label: str | None
-    source: int | None
-    """Index of the source image it is, or is made from; None: a generator makes it."""
-    k: int | None = None
-    """Its number among the added images: what its draws depend on, beside the seed."""
-    component: MixtureComponent | None = None
-    """How it is made, where it is added."""
-    copied: bool = False
-    """An original whose bytes are taken as they are."""
+    source: int | None  # Index of the source image it is, or is made from; None: a generator makes it
+    k: int | None = None  # Its number among the added images: what its draws depend on, beside the seed
+    component: MixtureComponent | None = None  # How it is made, where it is added
+    copied: bool = False  # An original whose bytes are taken as they are
 
 
 @dataclass(frozen=True)
 class Plan:
     """What will be made. Two plans with the same `settings` make the same bytes."""
 
-    entries: tuple[PlanEntry, ...]
-    """Originals first, in the order of the source; then the added images by k."""
-    image_infos: tuple[ImageInfo, ...]
-    """Hash and size of every source image."""
+    entries: tuple[PlanEntry, ...]  # Originals first, in the order of the source; then the added images by k
+    image_infos: tuple[ImageInfo, ...]  # Hash and size of every source image
     policy: Policy
     size: int | None
     resize_mode: str
     format: str
     seed: int
-    settings: dict[str, Any]
-    """plan.json"""
-    rules: Rules = RULES
-    """What transparent and gray images become."""
+    settings: dict[str, Any]  # plan.json
+    rules: Rules = RULES  # What transparent and gray images become
 
     @property
     def counts(self) -> dict[str, int]:

@@ -104,8 +104,7 @@ class _BuiltImage(WrittenImage):
 
     operations: tuple[Operation, ...] = ()
     width: int = 0
-    height: int = 0
-    """Of the parent, until its own pixels are known: a transform may exchange the sides."""
+    height: int = 0  # Of the parent, until its own pixels are known: a transform may exchange the sides
 
 
 class BuildWorker:

@@ -28,13 +28,11 @@ _BY_NUMBER = (
     ),
     (math.inf, "enough to train from scratch (smallgan train DATA)"),
 )
-TRAIN_SIZES = (32, 64, 128)
-"""Sides that `smallgan train` offers."""
+TRAIN_SIZES = (32, 64, 128)  # Sides that `smallgan train` offers
 SMALL_SHARE = 0.1
 """Share of the images that may be smaller than the size advised: a few thumbnails do not decide for all."""
 BORDER_SHARE = 0.05
-CUT_SHARE = 0.1
-"""Share of the median image that the middle square may cut off before it is worth a word."""
+CUT_SHARE = 0.1  # Share of the median image that the middle square may cut off before it is worth a word
 
 
 def advise(summary: Mapping[str, Any]) -> list[str]:

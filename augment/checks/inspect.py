@@ -29,18 +29,12 @@ class ImageRecord:
     sha256: str | None = None
     format: str | None = None
     mode: str | None = None
-    problem: str | None = None
-    """Why it cannot be used, naming the file."""
-    notes: tuple[str, ...] = ()
-    """What is done with it that the user may not expect."""
-    orientation: int = 1
-    """EXIF's number of how it is stored, 1 to 8; 1 is upright."""
-    plain: bool = False
-    """Whether the file itself can be taken over."""
-    border: bool = False
-    """Whether an edge is black or white all along, and what is inside is not."""
-    signature: ImageSignature | None = field(default=None, repr=False)
-    """What it looks like, where that was asked for."""
+    problem: str | None = None  # Why it cannot be used, naming the file
+    notes: tuple[str, ...] = ()  # What is done with it that the user may not expect
+    orientation: int = 1  # EXIF's number of how it is stored, 1 to 8; 1 is upright
+    plain: bool = False  # Whether the file itself can be taken over
+    border: bool = False  # Whether an edge is black or white all along, and what is inside is not
+    signature: ImageSignature | None = field(default=None, repr=False)  # What it looks like, where that was asked for
 
 
 def check(

@@ -18,14 +18,10 @@ from augment.sources.readers import open_source
 class CheckedSource:
     """A source whose files were checked."""
 
-    source: ImageSet
-    """Its valid images."""
-    records: list[ImageRecord]
-    """Of all its images, also those left out."""
-    left_out: list[str]
-    """The problems of what was left out."""
-    notes: list[str]
-    """What to know of it, a line each."""
+    source: ImageSet  # Its valid images
+    records: list[ImageRecord]  # Of all its images, also those left out
+    left_out: list[str]  # The problems of what was left out
+    notes: list[str]  # What to know of it, a line each
 
     def against_symmetry(self, policy: Policy) -> list[str]:
         """Return which transforms of a policy make images unlike the set, a line each."""

@@ -7,8 +7,7 @@ from functools import lru_cache
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_MAX_BYTES = 120
-"""Of a stem: with operation, number and the suffix of a file half written it stays below the usual 255."""
+_MAX_BYTES = 120  # Of a stem: with operation, number and the suffix of a file half written it stays below the usual 255
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,7 @@ import cv2
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Progress = Callable[[int], None]
-"""Takes the number of items done so far."""
+Progress = Callable[[int], None]  # Takes the number of items done so far
 ProgressBar = Callable[[str, int], AbstractContextManager[Progress]]
 """Takes a title and the number of items, and gives a `Progress` while these are worked on."""
 

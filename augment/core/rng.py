@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-IMAGE = 1
-"""The stream of a seed that the draws of images come from; other parts of a plan have other streams."""
+IMAGE = 1  # The stream of a seed that the draws of images come from; other parts of a plan have other streams
 
 
 def image_generators(seed: int, ks: Iterable[int], stream: int = IMAGE) -> Iterator[np.random.Generator]:

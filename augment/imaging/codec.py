@@ -30,8 +30,7 @@ from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
 from augment.errors import InputError, UsageError
 
-Pixels = NDArray[np.uint8]
-"""H x W x 3, RGB."""
+Pixels = NDArray[np.uint8]  # H x W x 3, RGB
 
 HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 IMAGE_SUFFIXES = HEIC_SUFFIXES | {
@@ -42,8 +41,7 @@ MAX_PIXELS = 100_000_000
 """Larger images are refused by their header alone: decoded they take 3 bytes a pixel, several times over."""
 MAX_PIXELS_A_BYTE, LARGE_PIXELS = 50, 16_000_000
 """A large image packed tighter is refused as a bomb (a photograph has 32 at most); others are decoded one at a time."""
-MAX_SIDE = 65_500
-"""The longest side that JPEG can hold."""
+MAX_SIDE = 65_500  # The longest side that JPEG can hold
 JPEG_QUALITY = 95
 Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
@@ -68,10 +66,8 @@ _opening = threading.Lock()  # Python's warning filters belong to the whole proc
 class Rules:
     """What becomes of kinds of image that can be read in more than one way."""
 
-    background: Colour | None = WHITE
-    """What transparent parts are laid on; None: an image that has some is refused."""
-    gray: bool = False
-    """Every image becomes gray: three equal channels here, one in the files written."""
+    background: Colour | None = WHITE  # What transparent parts are laid on; None: an image that has some is refused
+    gray: bool = False  # Every image becomes gray: three equal channels here, one in the files written
 
 
 RULES = Rules()

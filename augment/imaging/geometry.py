@@ -14,8 +14,7 @@ RESIZE_MODES = ("crop", "pad", "stretch")
 
 _NEARLY_BLACK = 32  # levels of 255
 _BLACK_STEP, _WHITE_STEP = 12, 48  # photographs at night begin that dark; light shadows on a white ground are no border
-Box = tuple[int, int, int, int]
-"""Left, top, width, height in pixels."""
+Box = tuple[int, int, int, int]  # Left, top, width, height in pixels
 
 
 @dataclass(frozen=True)

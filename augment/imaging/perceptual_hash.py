@@ -11,8 +11,7 @@ from augment.imaging.codec import Pixels
 
 THUMB_SIDE = 16
 GRAY_SIDE = 32
-MAX_BITS = 7
-"""Hashes that differ in so many of their 64 bits at most are compared by thumbnail."""
+MAX_BITS = 7  # Hashes that differ in so many of their 64 bits at most are compared by thumbnail
 MAX_LEVELS = 6.0
 """Root mean square difference of two thumbnails, in levels of 255, up to which the images count as near duplicates."""
 MIN_CONTRAST = 6.0
@@ -27,12 +26,9 @@ _CHUNK, _SLICE = 1 << 21, 1 << 14  # pairs at once: by hash, and by thumbnail
 class ImageSignature:
     """What is remembered of how an image looks."""
 
-    hash: int
-    """64 bits that change little when an image is saved again, made smaller or slightly brighter."""
-    thumb: bytes
-    """The image drawn small: 16 x 16 x 3, each the average of its area. Its shape is lost on purpose."""
-    gray: bytes | None = None
-    """The gray image at 32 x 32, where it is asked for."""
+    hash: int  # 64 bits that change little when an image is saved again, made smaller or slightly brighter
+    thumb: bytes  # The image drawn small: 16 x 16 x 3, each the average of its area. Its shape is lost on purpose
+    gray: bytes | None = None  # The gray image at 32 x 32, where it is asked for
 
 
 def image_signature(pixels: Pixels, *, keep_gray: bool = False) -> ImageSignature:

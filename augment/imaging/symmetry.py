@@ -11,7 +11,6 @@ kangaroos 77 %, frames of 27 faces in their rooms 77 %; motorbikes, which all fa
 Upside down: flowers 54 to 62 %, dogs 60 to 64 %, CelebA 97 %, digits 87 to 90 %.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,22 +18,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.core.shares import wilson
 from augment.imaging.perceptual_hash import GRAY_SIDE
 
-MIN_IMAGES = 20
-"""Fewer say nothing either way."""
-MAX_IMAGES = 500
-"""More are not compared: the time grows with the square of the number, and the answer is clear by then."""
+MIN_IMAGES = 20  # Fewer say nothing either way
+MAX_IMAGES = 500  # More are not compared: the time grows with the square of the number, and the answer is clear by then
 CHANCE = 0.5
 MIRROR_BOUND = 0.75
 """Faces, animals and things are mirrored nearly as often as not: only writing, and what faces one way, gets above it.
 
 What is up matters to nearly every set: there any difference counts that chance does not explain.
 """
-_Z = 1.96
 
-Grays = NDArray[np.float32]
-"""N x 32 x 32, 0 to 255."""
+Grays = NDArray[np.float32]  # N x 32 x 32, 0 to 255
 
 SYMMETRIES: dict[str, tuple[str, float, Callable[[Grays], Grays]]] = {
     "hflip": ("mirrored left to right", MIRROR_BOUND, lambda grays: grays[:, :, ::-1]),
@@ -81,12 +77,6 @@ def symmetries(grays: Sequence[bytes]) -> list[Symmetry]:
         text = f"{words}: copies {said} ({share:.0%} are farther from it, {low:.0%} to {high:.0%}; 50% is chance)"
         results.append(Symmetry(name, low <= bound, round(share, 3), text))
     return results
-
-
-def wilson(share: float, number: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `number` (Wilson 1927)."""
-    center, spread = share + _Z**2 / (2 * number), _Z * math.sqrt(share * (1 - share) / number + (_Z / number) ** 2 / 4)
-    return (center - spread) / (1 + _Z**2 / number), (center + spread) / (1 + _Z**2 / number)
 
 
 def _nearest(images: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -27,8 +27,7 @@ from augment.errors import UsageError
 from augment.imaging.codec import Pixels
 from augment.policy.transforms import Transform
 
-CLASS = "__class_fullname__"
-"""The key under which albumentations writes the name of a transform."""
+CLASS = "__class_fullname__"  # The key under which albumentations writes the name of a transform
 Config = dict[str, Any]
 
 _COMPOSITIONS = ("Compose", "OneOf", "OneOrOther", "RandomOrder", "SelectiveChannelTransform", "Sequential", "SomeOf")
@@ -69,8 +68,7 @@ _instances = threading.local()
 class LibraryTransform(Transform):
     """A transform of albumentations, always applied. What is drawn for an image is the seed of its draws."""
 
-    varies: bool = True
-    """Whether what it draws can differ; a parent gives one image only where it cannot."""
+    varies: bool = True  # Whether what it draws can differ; a parent gives one image only where it cannot
 
     @property
     def is_random(self) -> bool:

@@ -13,10 +13,8 @@ class CatalogEntry:
 
     name: str
     summary: str
-    parameters: dict[str, str]
-    """Each with its default as Python writes it; empty for one that must be given."""
-    library: str
-    """Whose it is: smallgan or albumentations."""
+    parameters: dict[str, str]  # Each with its default as Python writes it; empty for one that must be given
+    library: str  # Whose it is: smallgan or albumentations
 
 
 def list_transforms() -> list[CatalogEntry]:

@@ -59,10 +59,8 @@ class Policy:
     """What is added to a set, as a mixture of components. No component is the policy `none`."""
 
     components: tuple[MixtureComponent, ...]
-    title: str | None = None
-    """What its file is called, for names of folders; None: it is an expression."""
-    notes: tuple[str, ...] = ()
-    """What its user should know, beside what it does."""
+    title: str | None = None  # What its file is called, for names of folders; None: it is an expression
+    notes: tuple[str, ...] = ()  # What its user should know, beside what it does
 
     @property
     def custom_transforms(self) -> dict[str, Any]:

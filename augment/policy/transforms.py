@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
     Function = Callable[[Pixels, Mapping[str, Any]], Pixels]
 
-GAN = "gan"
-"""Stands first in a pipeline whose images come from a generator."""
-NONE = "none"
-"""The policy that adds nothing."""
+GAN = "gan"  # Stands first in a pipeline whose images come from a generator
+NONE = "none"  # The policy that adds nothing
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class Parameter:
     """A number that is drawn for each image: one of `ranges`, each as likely, then evenly within it."""
 
     ranges: tuple[tuple[float, float], ...]
-    limits: tuple[float, float] = (0.0, 100.0)
-    """What ranges of one's own have to stay within."""
+    limits: tuple[float, float] = (0.0, 100.0)  # What ranges of one's own have to stay within
 
     def draw(self, generator: np.random.Generator) -> float:
         """Return a number with four decimals, so that the record is short and exact."""

@@ -12,8 +12,7 @@ from augment.sources.image_set import SourceImage
 
 TOP_UP = "top-up"
 MAX_PER_CLASS = 1_000_000
-IMBALANCE = 2.0
-"""How many times the smallest class the largest may hold before it is worth a word."""
+IMBALANCE = 2.0  # How many times the smallest class the largest may hold before it is worth a word
 
 _CLASS_ORDER = 3  # the stream of a seed that says which images of a class stay
 
@@ -23,10 +22,8 @@ class ClassTarget:
     """What one class is to become, or the whole set where classes are not counted (`label` is then None)."""
 
     label: str | None
-    taken: tuple[int, ...]
-    """Images of the source that are taken over, in its order."""
-    parents: tuple[int, ...]
-    """The originals among them: what is added is made from these."""
+    taken: tuple[int, ...]  # Images of the source that are taken over, in its order
+    parents: tuple[int, ...]  # The originals among them: what is added is made from these
     num_added: int
     num_left_out: int = 0
 

@@ -18,10 +18,8 @@ class ExtraSource:
     """A source beside the first one."""
 
     path: Path
-    origin: Origin
-    """original: they count as real and are augmented too. synthetic: they are taken as they are."""
-    amount: str | None = None
-    """A number, or a percentage of the images of the first source; None: all."""
+    origin: Origin  # original: they count as real and are augmented too. synthetic: they are taken as they are
+    amount: str | None = None  # A number, or a percentage of the images of the first source; None: all
 
 
 def parse_extra_source(text: str, origin: Origin) -> ExtraSource:

@@ -11,8 +11,7 @@ Origin = Literal["original", "augmented", "synthetic"]
 
 METADATA = "metadata.jsonl"
 PLAN = "plan.json"
-PLAN_FORMAT = "augment-plan-1"
-"""What `format` says in a plan.json of ours."""
+PLAN_FORMAT = "augment-plan-1"  # What `format` says in a plan.json of ours
 SAMPLES = "samples.json"
 SAMPLES_FORMAT = "smallgan-samples-1"
 SAMPLE_IMAGES = "images"

@@ -23,13 +23,10 @@ KEPT_BYTES = 256 << 20
 class SourceImage:
     """One image of a set."""
 
-    name: str
-    """Relative to the set, with '/'."""
-    label: str | None
-    """The class: its sub-folder in the set, None at the top."""
+    name: str  # Relative to the set, with '/'
+    label: str | None  # The class: its sub-folder in the set, None at the top
     origin: Origin = "original"
-    part: int = 0
-    """Which of several sources in one set it is from."""
+    part: int = 0  # Which of several sources in one set it is from
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,7 @@ class ImageInfo:
     sha256: str
     width: int
     height: int
-    plain: bool = True
-    """Whether the file can be taken as it is: any reader sees in it the pixels that we do."""
+    plain: bool = True  # Whether the file can be taken as it is: any reader sees in it the pixels that we do
 
 
 class ImageSource(Protocol):

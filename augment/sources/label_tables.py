@@ -31,8 +31,7 @@ class Row:
     """What a table says of one image."""
 
     label: str | None
-    has_label: bool = True
-    """Whether the table has a column of classes at all; without one the folders are the classes."""
+    has_label: bool = True  # Whether the table has a column of classes at all; without one the folders are the classes
     origin: Origin = "original"
 
 

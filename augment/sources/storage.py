@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from augment.errors import InputError
 
-MAX_FILE_BYTES = 128 << 20
-"""Of an image or a table, also unpacked from a zip: told by its header, before it is read."""
-MAX_ARRAY_BYTES = 1 << 30
-"""Of all arrays of a file together."""
+MAX_FILE_BYTES = 128 << 20  # Of an image or a table, also unpacked from a zip: told by its header, before it is read
+MAX_ARRAY_BYTES = 1 << 30  # Of all arrays of a file together
 MAX_RATIO, _SMALL_BYTES = 100, 16 << 20  # photographs unpack to 3 times the bytes at most, digits to 40 times
 
 

@@ -13,8 +13,7 @@ import typer
 import typer.core
 import typer.main
 
-INTERRUPTED = 130
-"""How typer leaves after Ctrl-C; ours are 0, 1 and 2."""
+INTERRUPTED = 130  # How typer leaves after Ctrl-C; ours are 0, 1 and 2
 
 COMMANDS = {
     "augment": "Build a mixed dataset: the originals, and augmented images in exact numbers.",

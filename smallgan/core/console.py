@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-Log = Callable[[str], None]
-"""Takes a line for a person to read."""
-PLAIN_SECONDS = 5.0
-"""Seconds between two progress lines where there is no terminal; shorter work prints none."""
+Log = Callable[[str], None]  # Takes a line for a person to read
+PLAIN_SECONDS = 5.0  # Seconds between two progress lines where there is no terminal; shorter work prints none
 
 
 def say(line: str) -> None:

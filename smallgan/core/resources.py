@@ -5,8 +5,7 @@ from pathlib import Path
 from augment.errors import MissingError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-SAMPLE_SET = "painted-flowers"
-"""Name of the folder in data/ that commands use when no SOURCE or DATA is given."""
+SAMPLE_SET = "painted-flowers"  # Name of the folder in data/ that commands use when no SOURCE or DATA is given
 
 
 def shipped_folder(kind: str) -> Path:

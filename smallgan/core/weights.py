@@ -30,8 +30,7 @@ from smallgan.core.resources import shipped_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHIPPED_FEATURES = "smallgan-small64-v1"
-"""The feature network that ships inside the package."""
+SHIPPED_FEATURES = "smallgan-small64-v1"  # The feature network that ships inside the package
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
 Progress = Callable[[int, int | None], None]
@@ -69,10 +68,8 @@ class State:
 
     card: Card
     path: Path
-    sha256: str | None
-    """Of the file that is there, None when it is absent."""
-    problem: str | None
-    """Why the file is not what the card says, None when it is absent or sound."""
+    sha256: str | None  # Of the file that is there, None when it is absent
+    problem: str | None  # Why the file is not what the card says, None when it is absent or sound
 
 
 @cache

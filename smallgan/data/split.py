@@ -8,8 +8,7 @@ from augment.errors import UsageError
 
 STUDY_HOLDOUT_FROM, STUDY_HOLDOUT, LEAST_HELD_OUT = 125, 0.2, 25
 """From so many originals on a study holds out this share of them, and at least so many."""
-LEAST_TO_SELECT = 100
-"""Held-out images from which on scores select the best checkpoint: of fewer, chance would."""
+LEAST_TO_SELECT = 100  # Held-out images from which on scores select the best checkpoint: of fewer, chance would
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1024
-"""Rows of a block: 1024 x 1024 distances are 8 MiB, however many images there are."""
+BLOCK = 1024  # Rows of a block: 1024 x 1024 distances are 8 MiB, however many images there are
 Vectors = NDArray[np.floating]
 _ROUNDING = 1e-12
 """Of |x|^2 + |y|^2: a distance of a millionth of the vectors' length, near the last bit of float32 features."""

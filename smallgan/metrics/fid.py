@@ -20,20 +20,16 @@ from smallgan.metrics.distances import Vectors, mean_vector, row_blocks
 from smallgan.metrics.intervals import Matrix, Spread, group_labels, jackknife
 from smallgan.metrics.measure import CHECK_WIDTH, Case, MetricInputs, MetricOptions, MetricResult
 
-_GROUPS = 10
-"""Of the jackknife: each needs the eigenvalues of an F x F matrix."""
+_GROUPS = 10  # Of the jackknife: each needs the eigenvalues of an F x F matrix
 
 
 @dataclass(frozen=True)
 class Moments:
     """What FID needs of a set, in float64."""
 
-    mean: Matrix
-    """F."""
-    covariance: Matrix | None
-    """F x F; None where there are at most F images and `factor` says it shorter."""
-    factor: Matrix
-    """F x F or n x F: its transpose times itself is the covariance."""
+    mean: Matrix  # F
+    covariance: Matrix | None  # F x F; None where there are at most F images and `factor` says it shorter
+    factor: Matrix  # F x F or n x F: its transpose times itself is the covariance
     trace: float
 
 

@@ -9,7 +9,7 @@ kernel and nearest-neighbour statistic: its interval then misses the very value 
 
 Sources: Busing, Meijer and van der Leeden 1999 (Statistics and Computing 9), the jackknife with groups of unequal size;
 Shao and Wu 1989 (Annals of Statistics 17), deleting many at once, for statistics that are not smooth; Politis, Romano
-and Wolf 1999 (Subsampling); Wilson 1927 (JASA 22) for a share; Welch 1947 (Biometrika 34) for the degrees of freedom.
+and Wolf 1999 (Subsampling); Welch 1947 (Biometrika 34) for the degrees of freedom.
 """
 
 from __future__ import annotations
@@ -22,15 +22,10 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 Matrix = NDArray[np.float64]
-Interval = tuple[float, float]
-"""Its ends."""
-MOST_GROUPS = 50
-"""Groups of a jackknife: sets of up to that many images leave out one at a time."""
-LEAST_IMAGES = 5
-"""Fewer images than this say nothing of their own spread: no interval then."""
+Interval = tuple[float, float]  # Its ends
+MOST_GROUPS = 50  # Groups of a jackknife: sets of up to that many images leave out one at a time
+LEAST_IMAGES = 5  # Fewer images than this say nothing of their own spread: no interval then
 _CONFIDENCE = 0.95
-_WILSON = 1.959963984540054
-"""The two-sided 95 % point of the normal distribution."""
 _SUBSAMPLES = 40
 _LARGEST_SUBSAMPLE = 500
 _GROUPING_SEED = 20_200
@@ -115,17 +110,3 @@ def subsampled(
     ]
     correction = max(size / (count - size) for count, size in zip(counts, drawn, strict=True))
     return Spread(float(np.var(values, ddof=1)) * correction, _SUBSAMPLES - 1)
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share found among `count` independent images.
-
-    None of ten is a share of at most 3.84 / 13.84:
-
-        >>> [round(end, 3) for end in wilson(0.0, 10)]
-        [0.0, 0.278]
-    """
-    square = _WILSON**2
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    half = _WILSON / (1 + square / count) * np.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -26,12 +26,9 @@ _STEP = 0.01
 class SetSums:
     """Sums of k over pairs of the G groups of one set."""
 
-    pairs: Matrix
-    """G x G, pairs of an image with itself included."""
-    itself: Matrix
-    """G: the sum of k(x, x) over a group."""
-    counts: Matrix
-    """G: images in each group."""
+    pairs: Matrix  # G x G, pairs of an image with itself included
+    itself: Matrix  # G: the sum of k(x, x) over a group
+    counts: Matrix  # G: images in each group
 
     def total(self, *, unbiased: bool) -> Matrix:
         """Return the sum over all pairs; unbiased leaves out those of an image with itself."""
@@ -44,8 +41,7 @@ class PairSums:
 
     fakes: SetSums
     reals: SetSums
-    between: Matrix
-    """G x H, pairs of a fake and a real."""
+    between: Matrix  # G x H, pairs of a fake and a real
 
     def mmd2(self, *, unbiased: bool) -> float:
         """Return the squared discrepancy of the whole sets; unbiased leaves out the pairs of an image with itself."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from augment.core.shares import wilson
 from smallgan.metrics.distances import BLOCK, Vectors
-from smallgan.metrics.intervals import Interval, Matrix, subsampled, wilson
+from smallgan.metrics.intervals import Interval, Matrix, subsampled
 
 if TYPE_CHECKING:
     from smallgan.metrics.features.extract import Features
 
-MANY_IMAGES = 1000
-"""From here on the Inception Score is split in ten as published, and few-image notes fall silent."""
+MANY_IMAGES = 1000  # From here on the Inception Score is split in ten as published, and few-image notes fall silent
 CHECK_IMAGES, CHECK_WIDTH = BLOCK + 6, 8
 """Size of the sets of a self-check: they reach over the border of a block, so that sums over blocks are checked too."""
 
@@ -25,16 +25,13 @@ class MetricResult:
     """What a metric found, before its conditions are written beside it."""
 
     value: float
-    estimator: str
-    """Names the definition, and what of the images or the options has a say in it."""
+    estimator: str  # Names the definition, and what of the images or the options has a say in it
     std: float | None = None
     splits: int | None = None
     parts: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    interval: Interval | None = None
-    """95 %."""
-    needed: int | None = None
-    """Images per set that are enough, where there are too few for this metric."""
+    interval: Interval | None = None  # 95 %
+    needed: int | None = None  # Images per set that are enough, where there are too few for this metric
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,7 @@ class RealSet:
     """Features of real images, and what tells these images from others."""
 
     features: Features
-    fingerprint: str | None
-    """`augment.sources.image_set.fingerprint` of their files."""
+    fingerprint: str | None  # `augment.sources.image_set.fingerprint` of their files
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from smallgan.metrics.distances import Vectors, square_blocks
 from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult, note_bias, share_interval
 from smallgan.metrics.memorisation.nearest import kth_square_within
 
-NEIGHBOURS = 3
-"""k, as published; the rows of the table name it."""
+NEIGHBOURS = 3  # k, as published; the rows of the table name it
 
 
 def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> float:

@@ -103,8 +103,7 @@ class Versus:
 
     one: list[Score]
     other: list[Score]
-    differences: dict[str, float]
-    """By metric: the other's value less the one's."""
+    differences: dict[str, float]  # By metric: the other's value less the one's
     test: SetsTest
 
 
@@ -151,10 +150,8 @@ _Originals = tuple[ImageSet, str | None]
 @dataclass(frozen=True)
 class _RealSets:
     reals: RealSet | None = None
-    training_set: RealSet | None = None
-    """Where it is another than `reals`."""
-    pictures: Pictures | None = None
-    """Of the training set, else of the reals, where details are asked for."""
+    training_set: RealSet | None = None  # Where it is another than `reals`
+    pictures: Pictures | None = None  # Of the training set, else of the reals, where details are asked for
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ class Check:
     case: str
     expected: float
     found: float
-    tolerance: float
-    """Absolute."""
+    tolerance: float  # Absolute
 
     @property
     def passed(self) -> bool:

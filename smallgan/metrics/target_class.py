@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from augment.core.shares import wilson
 from augment.errors import UsageError
-from smallgan.metrics.intervals import wilson
 from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult
 
 _NEIGHBOUR_SHARE = 0.05
@@ -23,16 +23,11 @@ _NEIGHBOUR_SHARE = 0.05
 class TargetShare:
     """The share, and the table that it was counted from, a row for each image."""
 
-    share: float
-    """Of images whose most probable class is among `classes`."""
-    classes: tuple[int, ...]
-    """The target first, then its neighbours."""
-    top: NDArray[np.intp]
-    """n: the most probable class."""
-    top_probability: NDArray[np.float64]
-    """n: its probability."""
-    probability: NDArray[np.float64]
-    """n: of all `classes` together."""
+    share: float  # Of images whose most probable class is among `classes`
+    classes: tuple[int, ...]  # The target first, then its neighbours
+    top: NDArray[np.intp]  # n: the most probable class
+    top_probability: NDArray[np.float64]  # n: its probability
+    probability: NDArray[np.float64]  # n: of all `classes` together
 
 
 def target_share(logits: NDArray[np.floating], classes: tuple[int, ...]) -> TargetShare:

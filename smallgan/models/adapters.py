@@ -35,8 +35,7 @@ from smallgan.tables.methods import APGCOptions, BSAOptions
 Init = Literal["pretrained", "identity"]
 BYTES_A_PARAMETER = {True: 16, False: 4}
 """In training a float32 weight, its gradient and Adam's two moments; else the weight."""
-MEMORY_SHARE = 0.75
-"""Most of the free memory that an adapter's layers may take."""
+MEMORY_SHARE = 0.75  # Most of the free memory that an adapter's layers may take
 
 
 class AdaptedGenerator(nn.Module, ABC):
@@ -191,16 +190,12 @@ class AdapterSize:
     """Counts of one adapter's parameters, and their ratios to BSA on the same generator."""
 
     name: str
-    group_size: int | None
-    """Channels a group, 0 for no groups; None for BSA."""
-    weights: int
-    """Of the layers that make the channels' mixing (BSA: gains and biases), without their biases."""
+    group_size: int | None  # Channels a group, 0 for no groups; None for BSA
+    weights: int  # Of the layers that make the channels' mixing (BSA: gains and biases), without their biases
     weights_ratio: float
-    layer_parameters: int
-    """Of all layers after the batch norms, biases included."""
+    layer_parameters: int  # Of all layers after the batch norms, biases included
     layer_ratio: float
-    trained: int
-    """All that is trained but the codes: also class vector, first layer, scale and bias of the first map."""
+    trained: int  # All that is trained but the codes: also class vector, first layer, scale and bias of the first map
 
 
 def parameter_table(generator: Adaptable, group_sizes: Sequence[int] = (1, 4, 8, 16, 0)) -> list[AdapterSize]:

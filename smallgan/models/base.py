@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 Modulate = Callable[[int, Tensor, Tensor], Tensor]
 """(number of the conditional batch norm, normalised maps B x C x H x W, condition B x V) -> modulated maps."""
-Adjust = Callable[[Tensor], Tensor]
-"""First map B x C x 4 x 4 -> the map that goes on."""
+Adjust = Callable[[Tensor], Tensor]  # First map B x C x 4 x 4 -> the map that goes on
 
 
 @runtime_checkable

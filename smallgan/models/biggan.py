@@ -42,8 +42,7 @@ _DISCRIMINATOR_WIDTHS = {
     512: (1, 1, 2, 4, 8, 8, 16, 16),
 }
 """Channels after each block, in units of `ch`."""
-BOTTOM = 4
-"""Side of the first map."""
+BOTTOM = 4  # Side of the first map
 
 
 @dataclass(frozen=True)

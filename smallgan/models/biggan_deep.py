@@ -28,8 +28,7 @@ from smallgan.models.base import Adaptable, Adjust, ConditionalNorm, Modulate
 from smallgan.models.biggan import BOTTOM, attend
 from smallgan.models.spectral import SpectralConv2d, SpectralLayer, SpectralLinear
 
-Layer = tuple[bool, int, int]
-"""(doubles the side, channels in, channels out), channels in units of the width."""
+Layer = tuple[bool, int, int]  # (doubles the side, channels in, channels out), channels in units of the width
 _START: tuple[Layer, ...] = ((False, 16, 16), (True, 16, 16), (False, 16, 16), (True, 16, 8), (False, 8, 8))
 _MIDDLE: tuple[Layer, ...] = ((True, 8, 8), (False, 8, 8))
 _END: tuple[Layer, ...] = ((True, 8, 4), (False, 4, 4), (True, 4, 2), (False, 2, 2), (True, 2, 1))
@@ -45,21 +44,16 @@ RELEASED_LAYERS: dict[int, tuple[Layer, ...]] = {
 class BigGANDeepConfig:
     """What a generator is built from; the names are those of the released config.json, and `truncation`."""
 
-    output_dim: int = 128
-    """Side of the images in pixels."""
+    output_dim: int = 128  # Side of the images in pixels
     z_dim: int = 128
     class_embed_dim: int = 128
-    channel_width: int = 128
-    """Unit of width."""
+    channel_width: int = 128  # Unit of width
     num_classes: int = 1000
     layers: tuple[Layer, ...] = RELEASED_LAYERS[128]
-    attention_layer_position: int = 8
-    """Number of the block before which self-attention stands."""
+    attention_layer_position: int = 8  # Number of the block before which self-attention stands
     eps: float = 1e-4
-    n_stats: int = 51
-    """Rows of moments: for truncation 0, ..., 1 at equal distances."""
-    truncation: float = 1.0
-    """The one whose moments are used, above 0 and at most 1; ours, not of the file."""
+    n_stats: int = 51  # Rows of moments: for truncation 0, ..., 1 at equal distances
+    truncation: float = 1.0  # The one whose moments are used, above 0 and at most 1; ours, not of the file
 
     @property
     def size(self) -> int:

@@ -16,13 +16,11 @@ from smallgan.models.biggan_deep import BigGANDeepConfig
 from smallgan.models.weight_files import refusal
 from smallgan.tables.models import MODELS
 
-MARK = "blocks.0.0.bn1.gain.weight"
-"""A key that every official generator has, and nothing else we know."""
+MARK = "blocks.0.0.bn1.gain.weight"  # A key that every official generator has, and nothing else we know
 DEEP_MARK = "generator.gen_z.weight_orig"
 _APGC_MARK = "conv1x1_paramG_weights.0.weight"
 _BSA_MARKS = {"embeddings.weight", "bsa_linear_scale"}
-_OFFICIAL_EPS, _TF_HUB_EPS = (1e-5, 1e-6), (1e-4, 1e-4)
-"""Of the batch norms and of the spectral norms."""
+_OFFICIAL_EPS, _TF_HUB_EPS = (1e-5, 1e-6), (1e-4, 1e-4)  # Of the batch norms and of the spectral norms
 _MOMENTS = {"running_mean": "stored_mean", "running_var": "stored_var"}
 _BATCH_COUNTS = ("num_batches_tracked", "accumulation_counter")
 

@@ -16,10 +16,8 @@ from smallgan.models.small_net import SmallNet
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of RGB in [0, 1], as torchvision normalises."""
-_VGG16_CUTS = (0, 2, 4, 7, 9, 12, 14, 16, 19, 21, 23)
-"""conv1_1 .. conv4_3, each behind its ReLU."""
-_SQUEEZENET_CUTS = (0, 2, 4, 5, 7, 8, 10, 11, 12, 13)
-"""The first ReLU and the eight Fire modules."""
+_VGG16_CUTS = (0, 2, 4, 7, 9, 12, 14, 16, 19, 21, 23)  # conv1_1 .. conv4_3, each behind its ReLU
+_SQUEEZENET_CUTS = (0, 2, 4, 5, 7, 8, 10, 11, 12, 13)  # The first ReLU and the eight Fire modules
 
 
 class Perceptual(nn.Module):

@@ -47,18 +47,12 @@ _Config = TypeVar("_Config", BigGANConfig, BigGANDeepConfig)
 class Pretrained:
     """A generator and what is known of it."""
 
-    generator: Adaptable
-    """On the CPU, in eval mode, not frozen."""
-    discriminator: nn.Module | None
-    """Its discriminator, where a matching one lay beside it; on the CPU, in eval mode."""
-    kind: str
-    """One of the names in this module's description."""
-    path: Path
-    """The generator's file."""
-    sha256: str
-    """Of that file."""
-    notes: tuple[str, ...]
-    """Sentences that a user should read."""
+    generator: Adaptable  # On the CPU, in eval mode, not frozen
+    discriminator: nn.Module | None  # Its discriminator, where a matching one lay beside it; on the CPU, in eval mode
+    kind: str  # One of the names in this module's description
+    path: Path  # The generator's file
+    sha256: str  # Of that file
+    notes: tuple[str, ...]  # Sentences that a user should read
     config: BigGANConfig | BigGANDeepConfig
 
 

@@ -8,8 +8,7 @@ scores (metrics) and the perceptual loss (models), which know nothing of each ot
 import torch
 from torch import nn
 
-SIZE = 64
-"""Height and width in pixels that it was trained at."""
+SIZE = 64  # Height and width in pixels that it was trained at
 WIDTHS = (32, 32, 64, 128, 256)
 """Channels after the stem and after each residual block; the last is the width of its features."""
 

@@ -34,8 +34,7 @@ class Contents:
     """What a file of weights holds."""
 
     tensors: dict[str, Tensor]
-    metadata: dict[str, str]
-    """The header of a safetensors file; else {}."""
+    metadata: dict[str, str]  # The header of a safetensors file; else {}
 
 
 def refusal(path: Path, what: str) -> InputError:

@@ -20,14 +20,11 @@ class Bar:
     """One row."""
 
     name: str
-    number: int
-    """Of the policy, which decides colour and marker."""
+    number: int  # Of the policy, which decides colour and marker
     value: float
     interval: Interval | None
-    seeds: tuple[tuple[int, float], ...]
-    """Value of each seed."""
-    is_significant: bool = True
-    """Else the marker is hollow."""
+    seeds: tuple[tuple[int, float], ...]  # Value of each seed
+    is_significant: bool = True  # Else the marker is hollow
 
     @property
     def description(self) -> str:
@@ -41,11 +38,9 @@ class BarChart(Figure):
     """A chart with a row for each policy."""
 
     bars: tuple[Bar, ...]
-    line: float | None
-    """Where the reference stands."""
+    line: float | None  # Where the reference stands
     line_name: str
-    from_zero: bool
-    """Bars from 0, or markers alone."""
+    from_zero: bool  # Bars from 0, or markers alone
 
     @property
     def description(self) -> str:

@@ -14,8 +14,7 @@ from smallgan.report.runs import finite, spread
 
 NUM_COLOURS = 8
 _MAX_MARKED = 24
-MAX_BANDS = 4
-"""More bands than this hide each other and are drawn as strokes."""
+MAX_BANDS = 4  # More bands than this hide each other and are drawn as strokes
 _TABLE_ROWS = 24
 _WIDTH, _HEIGHT = 480, 290
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 26, 14, 46
@@ -23,10 +22,8 @@ _MARKS = ("M0-4A4 4 0 1 1 0 4A4 4 0 1 1 0-4Z", "M-3.6-3.6H3.6V3.6H-3.6Z", "M0-5L
 """Circle, square, diamond, triangle about the origin: colour is never the only difference."""
 
 Point = tuple[float, float]
-Bounds = tuple[float, float, float]
-"""x, low and high."""
-Scale = Callable[[float], float]
-"""From a value to its position in the drawing."""
+Bounds = tuple[float, float, float]  # x, low and high
+Scale = Callable[[float], float]  # From a value to its position in the drawing
 
 
 @dataclass(frozen=True)
@@ -34,11 +31,9 @@ class Line:
     """One line of a chart."""
 
     label: str
-    number: int
-    """Of its run or policy, which decides colour and marker."""
+    number: int  # Of its run or policy, which decides colour and marker
     points: tuple[Point, ...]
-    band: tuple[Bounds, ...] = ()
-    """The range or uncertainty around the line; empty where there is none."""
+    band: tuple[Bounds, ...] = ()  # The range or uncertainty around the line; empty where there is none
     dashed: bool = False
 
 
@@ -46,8 +41,7 @@ class Line:
 class Figure:
     """What every chart has."""
 
-    name: str
-    """Its ids on the page begin with it."""
+    name: str  # Its ids on the page begin with it
     title: str
     x_name: str
     note: str

@@ -14,15 +14,12 @@ from smallgan.report.runs import Run, finite
 from smallgan.tables.methods import METHODS, Term
 from smallgan.tables.metrics import METRICS
 
-MAX_POINTS = 160
-"""Points per line; in longer logs each point is the mean of some neighbours."""
-_LARGEST = 1e30
-"""Larger numbers, as of diverged runs, are not drawn."""
+MAX_POINTS = 160  # Points per line; in longer logs each point is the mean of some neighbours
+_LARGEST = 1e30  # Larger numbers, as of diverged runs, are not drawn
 
 _IMAGE_LEVEL = "95 % interval (or standard deviation over splits) of one trained model over its images"
 _Step = TypeVar("_Step", int, float)
-ToX = Callable[[Run, float], float]
-"""From a run and one of its steps to the place on the axis that all runs share."""
+ToX = Callable[[Run, float], float]  # From a run and one of its steps to the place on the axis that all runs share
 
 
 def score_charts(report: Report) -> list[Chart]:

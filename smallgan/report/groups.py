@@ -11,13 +11,11 @@ from augment.errors import InputError
 from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.report.runs import Run, printable, whole
 
-_NOT_THE_POLICY = ("seeds", "name")
-"""Keys of a recipe in which the runs of one group may differ."""
+_NOT_THE_POLICY = ("seeds", "name")  # Keys of a recipe in which the runs of one group may differ
 _MOST_KEYS = 3
 _NAME_LETTERS = 60
 _Known = dict[Path, tuple[StudyDir, Trial]]
-_LEVELS_UP = 4
-"""How far above a run folder its study is looked for."""
+_LEVELS_UP = 4  # How far above a run folder its study is looked for
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,8 @@ class Group:
     """The runs of one policy: of one variant of a study, or of one recipe."""
 
     name: str
-    runs: tuple[int, ...]
-    """Numbers of its runs in the report, ascending in seed, one a seed."""
-    seeds: tuple[int, ...]
-    """The seed of each of them."""
+    runs: tuple[int, ...]  # Numbers of its runs in the report, ascending in seed, one a seed
+    seeds: tuple[int, ...]  # The seed of each of them
     is_reference: bool = False
 
 

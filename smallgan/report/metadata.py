@@ -29,8 +29,7 @@ class Row:
 
     name: str
     cells: tuple[str, ...]
-    is_measured: bool = False
-    """Measured for each run, so shown for each even where the rounded texts are equal."""
+    is_measured: bool = False  # Measured for each run, so shown for each even where the rounded texts are equal
 
     @property
     def differs(self) -> bool:

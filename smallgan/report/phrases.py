@@ -11,8 +11,7 @@ from smallgan.report.collect import Report
 from smallgan.report.ranking import MetricRanking
 from smallgan.report.verdict import FEW_SEEDS, Difference
 
-_UNEQUAL = 1.01
-"""Training lengths further apart than this factor are said to differ."""
+_UNEQUAL = 1.01  # Training lengths further apart than this factor are said to differ
 
 
 @dataclass(frozen=True)

@@ -13,26 +13,20 @@ from PIL import Image
 
 from augment.errors import InputError
 
-_KEEP_BYTES = 48 << 10
-"""A PNG up to this size is inlined byte for byte; above it WebP is many times smaller."""
+_KEEP_BYTES = 48 << 10  # A PNG up to this size is inlined byte for byte; above it WebP is many times smaller
 _QUALITY = 82
 _LEAST = 96
-BUDGET_BYTES = 13 << 20
-"""Of all pictures of a page: base64 makes it 18 MB, and texts, charts and numbers stay below 2."""
-_BYTES_A_PIXEL = 0.3
-"""Of WebP at that quality on grids of early fakes, which are close to noise."""
+BUDGET_BYTES = 13 << 20  # Of all pictures of a page: base64 makes it 18 MB, and texts, charts and numbers stay below 2
+_BYTES_A_PIXEL = 0.3  # Of WebP at that quality on grids of early fakes, which are close to noise
 
 
 @dataclass(frozen=True)
 class Sizes:
     """How large pictures may be, so that all of them fit into one page."""
 
-    large: int = 1024
-    """Longest side in pixels of a picture that is looked at closely."""
-    small: int = 512
-    """Of one in a strip of many."""
-    keep_bytes: int = _KEEP_BYTES
-    """A PNG up to this size is kept as it is."""
+    large: int = 1024  # Longest side in pixels of a picture that is looked at closely
+    small: int = 512  # Of one in a strip of many
+    keep_bytes: int = _KEEP_BYTES  # A PNG up to this size is kept as it is
 
     def shrunk(self, factor: float) -> Sizes:
         """Return sizes for about `factor` times the bytes, 0 to 1; 96 pixels at least."""

@@ -12,8 +12,7 @@ from smallgan.report.runs import Run
 from smallgan.report.verdict import Difference, Interval, compare_to_reference, mean_interval
 from smallgan.tables.metrics import METRICS, headline_metrics
 
-COPIES = "copies"
-"""The metric that tells whether a lower distance was bought by copying."""
+COPIES = "copies"  # The metric that tells whether a lower distance was bought by copying
 
 
 @dataclass(frozen=True)

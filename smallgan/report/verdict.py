@@ -17,13 +17,10 @@ from typing import Literal
 
 from scipy.special import stdtr, stdtrit
 
-ALPHA = 0.05
-"""Family-wise error rate, and one minus the confidence of the intervals."""
+ALPHA = 0.05  # Family-wise error rate, and one minus the confidence of the intervals
 POWER = 0.8
-FEW_SEEDS = 5
-"""With fewer seeds than this a result is called preliminary."""
-_ROUNDING = 1e-12
-"""A standard deviation below this share of the scores is rounding."""
+FEW_SEEDS = 5  # With fewer seeds than this a result is called preliminary
+_ROUNDING = 1e-12  # A standard deviation below this share of the scores is rounding
 
 Conclusion = Literal["lower", "higher", "not significant", "not tested"]
 Interval = tuple[float, float]

@@ -20,8 +20,7 @@ from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 
-CLASS_NAMES = "classes.txt"
-"""Beside a pretrained file: the names of its classes in their order, one a line."""
+CLASS_NAMES = "classes.txt"  # Beside a pretrained file: the names of its classes in their order, one a line
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,13 @@ class Model:
 
     generator: Generator
     device: torch.device
-    path: Path
-    """The checkpoint's folder, or the pretrained file."""
-    run: RunDir | None
-    """The run that the checkpoint belongs to, None when it stands alone."""
+    path: Path  # The checkpoint's folder, or the pretrained file
+    run: RunDir | None  # The run that the checkpoint belongs to, None when it stands alone
     step: int
-    sha256: str
-    """Of the checkpoint's tensors, or of the pretrained file."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes, () where they are not known."""
-    notes: tuple[str, ...] = ()
-    """Sentences about the file that a user should read."""
-    prior: Prior = NORMAL
-    """Where its latents are drawn from unless a user says otherwise."""
+    sha256: str  # Of the checkpoint's tensors, or of the pretrained file
+    classes: tuple[str, ...] = ()  # Names of the classes, () where they are not known
+    notes: tuple[str, ...] = ()  # Sentences about the file that a user should read
+    prior: Prior = NORMAL  # Where its latents are drawn from unless a user says otherwise
 
     @property
     def size(self) -> int:

@@ -22,8 +22,7 @@ class PretrainedSource:
     """The generator that a transfer starts from."""
 
     pretrained: Pretrained
-    path: str | None
-    """Absolute path of its file, or the name of a card; None: the one that ships with smallgan."""
+    path: str | None  # Absolute path of its file, or the name of a card; None: the one that ships with smallgan
 
     @property
     def generator(self) -> Adaptable:

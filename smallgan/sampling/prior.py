@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from augment.errors import UsageError
 from smallgan.core.rng import Stream, normal, rng
 
-Address = tuple[int, int]
-"""(seed, k)"""
+Address = tuple[int, int]  # (seed, k)
 Latents = NDArray[np.float32]
 
 
@@ -51,8 +50,7 @@ class Prior:
         return np.concatenate(rows)
 
 
-NORMAL = Prior()
-"""A standard normal."""
+NORMAL = Prior()  # A standard normal
 
 
 def check_around_codes(spread: float) -> None:

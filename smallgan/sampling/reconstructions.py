@@ -16,12 +16,9 @@ from smallgan.sampling.loading import Model
 class Originals:
     """What could be found."""
 
-    pixels: Mapping[int, Pixels] = field(default_factory=dict)
-    """S x S x 3 by number of the code."""
-    names: Mapping[int, str] = field(default_factory=dict)
-    """File in the source, by number of the code."""
-    notes: tuple[str, ...] = ()
-    """Why there is no more."""
+    pixels: Mapping[int, Pixels] = field(default_factory=dict)  # S x S x 3 by number of the code
+    names: Mapping[int, str] = field(default_factory=dict)  # File in the source, by number of the code
+    notes: tuple[str, ...] = ()  # Why there is no more
 
 
 def find_originals(model: Model, num_codes: int) -> Originals:

@@ -20,8 +20,7 @@ from smallgan.sampling.reconstructions import Originals
 
 GRID_LIMIT = 100
 STRIP_TILES = 8
-PAIR_GAP = 8
-"""Pixels between two pairs of original and reconstruction; within a pair there are none."""
+PAIR_GAP = 8  # Pixels between two pairs of original and reconstruction; within a pair there are none
 _GIF_MILLISECONDS_PER_FRAME = 50
 
 

@@ -43,13 +43,10 @@ SMOKE: dict[str, Any] = {
 class SetFacts:
     """What is known about a set of images before training."""
 
-    num_train: int
-    """Images of it that are trained on."""
-    num_originals: int
-    """Originals among them."""
+    num_train: int  # Images of it that are trained on
+    num_originals: int  # Originals among them
     num_held: int
-    fingerprint: str
-    """Of all its files, those held out included."""
+    fingerprint: str  # Of all its files, those held out included
     notes: tuple[str, ...] = ()
 
 
@@ -59,13 +56,10 @@ class Job:
 
     run: Path
     recipe: Recipe
-    num_images: int
-    """Images trained on, the added ones included."""
+    num_images: int  # Images trained on, the added ones included
     data: SetFacts
-    trial: Trial | None = None
-    """None for a shared generator run."""
-    needs: Path | None = None
-    """The run that must be done first."""
+    trial: Trial | None = None  # None for a shared generator run
+    needs: Path | None = None  # The run that must be done first
 
     @property
     def label(self) -> str:

@@ -20,11 +20,9 @@ from smallgan.tables.recipe import Recipe
 class StudyResult:
     """What a command on a study came to."""
 
-    values: dict[str, Any]
-    """As JSON prints it."""
+    values: dict[str, Any]  # As JSON prints it
     text: str
-    is_complete: bool = True
-    """False when a run failed, or a stop left some to be resumed."""
+    is_complete: bool = True  # False when a run failed, or a stop left some to be resumed
 
 
 def run_recipe(

@@ -34,10 +34,8 @@ class Outcome:
     """What became of the runs that were asked for; a run in none of the three can be resumed."""
 
     done: set[Path] = field(default_factory=set)
-    failed: dict[Path, str] = field(default_factory=dict)
-    """With the reason."""
-    elsewhere: set[Path] = field(default_factory=set)
-    """Held by other processes."""
+    failed: dict[Path, str] = field(default_factory=dict)  # With the reason
+    elsewhere: set[Path] = field(default_factory=set)  # Held by other processes
     stopped: bool = False
 
     def add(self, other: Outcome) -> None:
@@ -194,8 +192,7 @@ class _Runner:
             self.study.update(job.trial.index, state, problem)
 
 
-_stop: Any = None
-"""In a worker: a shared number, not 0 once the study is to stop."""
+_stop: Any = None  # In a worker: a shared number, not 0 once the study is to stop
 
 
 def _begin_worker(stop: Any, threads: int) -> None:

@@ -31,8 +31,7 @@ class ExecutionOptions:
     """How runs are made; nothing of it changes what is computed."""
 
     device: str = "auto"
-    command: str = ""
-    """Command line, for environment.json."""
+    command: str = ""  # Command line, for environment.json
 
 
 def carry_out(

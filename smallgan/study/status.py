@@ -15,8 +15,7 @@ from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.tables.metrics import selection_metric
 
-PLAIN_SECONDS = 30.0
-"""Between two lines about running trials where there is no terminal."""
+PLAIN_SECONDS = 30.0  # Between two lines about running trials where there is no terminal
 _TAIL_BYTES = 4096
 
 
@@ -27,15 +26,11 @@ class Row:
     index: int
     variant: str
     seed: int
-    state: str
-    """As in trials.json, or "stopped": begun, not finished, and no process works on it."""
+    state: str  # As in trials.json, or "stopped": begun, not finished, and no process works on it
     step: int
-    steps: int | None
-    """Asked for; None before the run has begun."""
-    seconds_left: float | None
-    """Of training, at the speed so far."""
-    score: float | None
-    """Of the last snapshot, by the metric that selects the best checkpoint."""
+    steps: int | None  # Asked for; None before the run has begun
+    seconds_left: float | None  # Of training, at the speed so far
+    score: float | None  # Of the last snapshot, by the metric that selects the best checkpoint
     problem: str | None
 
 

@@ -26,8 +26,7 @@ class FeatureNetworkSpec:
     logits B x K; it raises KeyError or RuntimeError when the tensors are those of another architecture."""
 
 
-PUBLISHED = "inception-v3-tf2015"
-"""The network whose Inception Score may be called that without a further word."""
+PUBLISHED = "inception-v3-tf2015"  # The network whose Inception Score may be called that without a further word
 _NETS = "smallgan.metrics.features"
 _TORCHVISION = f"{_NETS}.torchvision_nets"
 _TF1 = "bilinear as TensorFlow 1, 299 px"

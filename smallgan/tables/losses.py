@@ -38,10 +38,8 @@ class LossRow:
     name: str
     title: str
     options: type[Options]
-    build: str
-    """(options) -> an AdversarialLoss of `smallgan.training.step`."""
-    generator_needs_reals: bool = False
-    """Whether the generator's step scores the real batch too."""
+    build: str  # (options) -> an AdversarialLoss of `smallgan.training.step`
+    generator_needs_reals: bool = False  # Whether the generator's step scores the real batch too
 
 
 _IN = "smallgan.training.losses"

@@ -11,8 +11,7 @@ from smallgan.tables.options import Options
 
 STEPS: dict[str, Any] = {"counted_in_steps": True}
 """Marks a key that grows with the number of steps, when a study stretches a run."""
-CLASSES: dict[str, Any] = {"needs_classes": True}
-"""Marks a key that only class-conditional models read."""
+CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
 
 
 class AdversarialOptions(Options):
@@ -114,16 +113,11 @@ class APGCOptions(BSAOptions):
 class Term:
     """A number that a step returns, and how it is shown."""
 
-    name: str
-    """Its key in stats.jsonl."""
-    chart: str
-    """Title of its chart on the page; terms of one chart share it; "": none."""
-    label: str = ""
-    """Its line in the chart, where there are several."""
-    note: str = ""
-    """What to know when reading the chart."""
-    status: str = ""
-    """Its name on the status line; "": not there."""
+    name: str  # Its key in stats.jsonl
+    chart: str  # Title of its chart on the page; terms of one chart share it; "": none
+    label: str = ""  # Its line in the chart, where there are several
+    note: str = ""  # What to know when reading the chart
+    status: str = ""  # Its name on the status line; "": not there
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,9 @@ name in `model` or `method`."""
 class Mistake:
     """One mistake in a recipe."""
 
-    path: str
-    """Dotted key."""
+    path: str  # Dotted key
     message: str = ""
-    variant: str = ""
-    """Where the variant stands that has it: grid[2] (hflip); "": it is the recipe's own."""
+    variant: str = ""  # Where the variant stands that has it: grid[2] (hflip); "": it is the recipe's own
 
     def text(self, source: Source) -> str:
         """Return it as a line, with the line of the file where that is known."""

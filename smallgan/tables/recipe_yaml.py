@@ -21,8 +21,7 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
-MAX_KEYS = 20_000
-"""Keys and list entries of a file, aliases followed: a few aliases of aliases stand for billions."""
+MAX_KEYS = 20_000  # Keys and list entries of a file, aliases followed: a few aliases of aliases stand for billions
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SHARED = ("grid", "name", "seeds", "budget", "report")
-"""Keys of the whole study, which a variant cannot change."""
-NAMED = ("model", "method", "loss")
-"""Sections that a name alone may stand for."""
+SHARED = ("grid", "name", "seeds", "budget", "report")  # Keys of the whole study, which a variant cannot change
+NAMED = ("model", "method", "loss")  # Sections that a name alone may stand for
 MAX_VARIANTS = 500
 _AMOUNTS = ("augment.ratio", "augment.count", "augment.generator")
 _LONGEST_NAME = 60
@@ -22,10 +20,8 @@ class Variant:
     """One configuration of a grid."""
 
     name: str
-    overrides: dict[str, Any] = field(default_factory=dict)
-    """Dotted key -> value."""
-    where: str = ""
-    """Its place in the recipe, for messages: grid[2] (hflip)."""
+    overrides: dict[str, Any] = field(default_factory=dict)  # Dotted key -> value
+    where: str = ""  # Its place in the recipe, for messages: grid[2] (hflip)
 
 
 def expand_grid(grid: Any) -> tuple[list[Variant], list[str]]:

@@ -33,16 +33,11 @@ class TrainingData:
     """The set in memory, and what is known of it."""
 
     mixture: InMemoryDataset
-    preview: Pixels
-    """Contact sheet of what was mixed, H x W x 3."""
-    originals: Pixels
-    """The originals that are trained on, num_real x S x S x 3."""
-    reals: Pixels
-    """What scores compare with: the originals held out, R x S x S x 3, or those trained on where none is."""
-    summary: dict[str, Any]
-    """data.json"""
-    notes: tuple[str, ...] = ()
-    """What to know of the set, a line each, as `smallgan inspect` says it."""
+    preview: Pixels  # Contact sheet of what was mixed, H x W x 3
+    originals: Pixels  # The originals that are trained on, num_real x S x S x 3
+    reals: Pixels  # What scores compare with: the originals held out, R x S x S x 3, or those trained on where none is
+    summary: dict[str, Any]  # data.json
+    notes: tuple[str, ...] = ()  # What to know of the set, a line each, as `smallgan inspect` says it
 
     @property
     def reals_fingerprint(self) -> str:

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from smallgan.models.biggan import StoredBatchNorm
 
-STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64
-"""How many latents batch-norm statistics are measured on."""
+STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64  # How many latents batch-norm statistics are measured on
 
 
 @torch.no_grad()

@@ -21,8 +21,7 @@ from smallgan.models import perceptual
 from smallgan.models.perceptual import Perceptual
 
 Variant = Literal["normalized", "raw"]
-PERCEPTUAL_WEIGHT: dict[Variant, float] = {"normalized": 0.1, "raw": 0.001}
-"""Of each layer."""
+PERCEPTUAL_WEIGHT: dict[Variant, float] = {"normalized": 0.1, "raw": 0.001}  # Of each layer
 NO_PERCEPTUAL = "none"
 _NETWORKS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Tensor]], Perceptual]]] = {
     "vgg16": (("vgg16",), perceptual.vgg16),

@@ -26,12 +26,10 @@ from smallgan.training.data import TrainingData
 from smallgan.training.loop import Trainer
 from smallgan.training.reconstruction import PERCEPTUAL_WEIGHT, latent_distance, load_perceptual, reconstruction
 
-TARGETS_A_CODE = 10
-"""Normal draws for each code of a batch, in the latent regulariser."""
+TARGETS_A_CODE = 10  # Normal draws for each code of a batch, in the latent regulariser
 KEPT_BYTES = 2 << 30
 """Most memory for the perceptual layers of the training images, which never change; beyond it they are made anew."""
-PAIRS_SHOWN = 50
-"""Training images in the picture of reconstructions."""
+PAIRS_SHOWN = 50  # Training images in the picture of reconstructions
 _CHUNK = 25
 
 

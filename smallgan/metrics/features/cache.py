@@ -21,8 +21,7 @@ from smallgan.core.version import __version__
 from smallgan.core.weights import cache_folder
 from smallgan.metrics.features.extract import FeatureNet, Features
 
-_FORMAT = 1
-"""Raise it when the same images would give other features: another reader or resize."""
+_FORMAT = 1  # Raise it when the same images would give other features: another reader or resize
 _SUFFIX = ".features"
 _DIGEST_BYTES = 64
 
@@ -32,8 +31,7 @@ class Kept:
     """What an entry holds."""
 
     features: Features
-    side: int | None
-    """S where all images were squares of S pixels, else None."""
+    side: int | None  # S where all images were squares of S pixels, else None
 
 
 def folder() -> Path:

@@ -20,8 +20,7 @@ from smallgan.tables.dotted import load
 from smallgan.tables.feature_networks import FEATURE_NETWORKS, PUBLISHED
 
 PRECISIONS = ("fp32", "bf16")
-_PENDING_BYTES = 256 << 20
-"""Most memory for images that wait for others of their size."""
+_PENDING_BYTES = 256 << 20  # Most memory for images that wait for others of their size
 _SHIPPED_NOTE = (
     f"scored with {weights.SHIPPED_FEATURES}, the small network that ships with smallgan: compare with its scores "
     f"only; for the published network: smallgan weights fetch {PUBLISHED}"
@@ -34,30 +33,23 @@ class FeatureNet:
     """A feature network that is ready to run, and what a score must say about it."""
 
     name: str
-    label: str
-    """Name to show in a score's label."""
-    sha256: str
-    """Of the weights file."""
-    resize: str
-    """How images of any size reach the network's."""
+    label: str  # Name to show in a score's label
+    sha256: str  # Of the weights file
+    resize: str  # How images of any size reach the network's
     precision: str
     num_features: int
     num_logits: int
-    forward: Callable[[Tensor], tuple[Tensor, Tensor]]
-    """uint8 B x H x W x 3 to features B x F and logits B x K."""
+    forward: Callable[[Tensor], tuple[Tensor, Tensor]]  # uint8 B x H x W x 3 to features B x F and logits B x K
     device: torch.device
-    note: str | None = None
-    """What a reader of its scores must know."""
+    note: str | None = None  # What a reader of its scores must know
 
 
 @dataclass(frozen=True)
 class Features:
     """What a network made of N images, in their order."""
 
-    features: NDArray[np.float32] | NDArray[np.float64]
-    """N x F, pooled; float64 only where they were given so."""
-    logits: NDArray[np.float32] | NDArray[np.float64]
-    """N x K, before the softmax; K = 0 for a network without classes."""
+    features: NDArray[np.float32] | NDArray[np.float64]  # N x F, pooled; float64 only where they were given so
+    logits: NDArray[np.float32] | NDArray[np.float64]  # N x K, before the softmax; K = 0 for a network without classes
 
     def __len__(self) -> int:
         """Return N."""

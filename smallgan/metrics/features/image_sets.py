@@ -24,10 +24,8 @@ class Extracted:
     """The features of a set of images."""
 
     features: Features
-    fingerprint: str
-    """`augment.sources.image_set.fingerprint` of the files."""
-    side: int | None
-    """S where all images are squares of S pixels, else None."""
+    fingerprint: str  # `augment.sources.image_set.fingerprint` of the files
+    side: int | None  # S where all images are squares of S pixels, else None
 
 
 def set_features(

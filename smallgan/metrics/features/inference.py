@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-Tensors = dict[str, Tensor]
-"""Weights by name."""
+Tensors = dict[str, Tensor]  # Weights by name
 
 
 def resized(images: Tensor, size: int) -> Tensor:

@@ -28,10 +28,8 @@ class Precomputed:
 
     path: Path
     features: Features
-    fingerprint: str
-    """sha256 of the numbers."""
-    network: str | None
-    """What made them, as the file says."""
+    fingerprint: str  # sha256 of the numbers
+    network: str | None  # What made them, as the file says
     weights_sha256: str | None
 
 

@@ -15,8 +15,7 @@ from augment.imaging.geometry import resize_square
 from smallgan.metrics.distances import Vectors
 from smallgan.metrics.memorisation.nearest import nearest
 
-TILE = 96
-"""Side of one image on the sheet, in pixels."""
+TILE = 96  # Side of one image on the sheet, in pixels
 _GAP, _BLOCK_GAP, _LINE, _FONT = 2, 12, 18, 13
 _NAMES_WIDTH = 58
 _INK = (40, 40, 40)
@@ -27,14 +26,10 @@ PixelsOf = Callable[[int], Pixels]
 class Near:
     """One fake and what it is most like."""
 
-    fake: int
-    """Its row."""
-    original: int
-    """Row of the nearest original."""
-    distance: float
-    """To that original, in the features' units."""
-    added: int | None = None
-    """Row of the nearest added image where that is nearer than the original."""
+    fake: int  # Its row
+    original: int  # Row of the nearest original
+    distance: float  # To that original, in the features' units
+    added: int | None = None  # Row of the nearest added image where that is nearer than the original
     added_distance: float | None = None
 
     @property

@@ -28,8 +28,7 @@ class Pictures:
     """The images behind features, in their order."""
 
     names: Sequence[str]
-    pixels_of: Callable[[int], Pixels] | None
-    """None where there are features alone."""
+    pixels_of: Callable[[int], Pixels] | None  # None where there are features alone
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,8 @@ _REALS_FOR_A_PAIR = 200
 class Threshold:
     """The distance below which two images count as one."""
 
-    distance: float
-    """Greater than 0."""
-    expected: float
-    """Share of new images from the source of the reals that would fall below it."""
+    distance: float  # Greater than 0
+    expected: float  # Share of new images from the source of the reals that would fall below it
 
 
 def near_threshold(real: Vectors) -> Threshold:

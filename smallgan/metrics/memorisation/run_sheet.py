@@ -18,19 +18,16 @@ from smallgan.metrics.memorisation.sheet_facts import FACTS, PICTURE, Neighbour,
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
 
-_SHOWN, _COLUMNS = 12, 6
-"""Fakes on the sheet, and how many stand side by side: it is shown as wide as a phone."""
+_SHOWN, _COLUMNS = 12, 6  # Fakes on the sheet, and how many stand side by side: it is shown as wide as a phone
 
 
 @dataclass(frozen=True)
 class TrainingImages:
     """The images that a run was trained on, all squares of one size."""
 
-    originals: Pixels
-    """N x S x S x 3."""
+    originals: Pixels  # N x S x S x 3
     original_names: Sequence[str]
-    added: Pixels
-    """What augmentation added, A x S x S x 3."""
+    added: Pixels  # What augmentation added, A x S x S x 3
     added_names: Sequence[str]
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-PICTURE, FACTS = "worst.png", "worst.json"
-"""The sheet, and the file beside it."""
+PICTURE, FACTS = "worst.png", "worst.json"  # The sheet, and the file beside it
 
 
 class Neighbour(BaseModel, frozen=True):

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from augment.checks.advice import by_number
 from augment.checks.inspect import check, summarise, what_is_done
 from augment.checks.open_checked import open_checked
+from augment.core.shares import wilson
 from augment.errors import InputError
 from augment.imaging.codec import Rules
 from augment.imaging.geometry import has_border
 from augment.imaging.perceptual_hash import image_signature, near_duplicates
-from augment.imaging.symmetry import MIN_IMAGES, symmetries, wilson
+from augment.imaging.symmetry import MIN_IMAGES, symmetries
 from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
 from smallgan.cli import inspect as inspect_command
