@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from augment.errors import InputError
@@ -115,8 +116,8 @@ class Arrays:
 def _check_unpacked(name: str, packed: int, unpacked: int, most: int) -> None:
     if unpacked > min(most, max(_SMALL_BYTES, MAX_RATIO * packed)):
         raise InputError(
-            f"{name}: would unpack from {packed:,} bytes to {unpacked:,}; at most {most >> 20} MiB and {MAX_RATIO} times "
-            "its bytes are read. Leave it out"
+            f"{name}: would unpack from {packed:,} bytes to {unpacked:,}; at most {most >> 20} MiB and {MAX_RATIO} "
+            "times its bytes are read. Leave it out"
         )
 
 
@@ -137,11 +138,8 @@ def read_arrays(
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 with archive.open(info) as file:
-                    version = np.lib.format.read_magic(file)
-                    header = {1: np.lib.format.read_array_header_1_0}.get(
-                        version[0], np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = header(file)
+                    is_first = npy.read_magic(file) == (1, 0)
+                    shape, _, dtype = (npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0)(file)
                 size, key = math.prod(shape) * dtype.itemsize, info.filename.removesuffix(".npy")
                 if not is_wanted(key, shape, dtype):
                     continue
@@ -150,7 +148,7 @@ def read_arrays(
                 if size > info.file_size:
                     raise ValueError(f"{key} is cut short")
                 with archive.open(info) as file:
-                    arrays[key] = np.lib.format.read_array(file, allow_pickle=False)
+                    arrays[key] = npy.read_array(file, allow_pickle=False)
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: damaged, or no plain arrays of numpy ({error})") from error
     return arrays
