@@ -119,6 +119,8 @@ def has_border(pixels: Pixels) -> bool:
 
 def _begins_with_border(rows: NDArray[np.uint8], step: int) -> bool:
     """Tell whether the first rows are nearly black, and those after the next one, which may be a blend, are not."""
+    if rows[0].max() > _NEARLY_BLACK:
+        return False
     dark = rows[: len(rows) // 4].max(axis=1, initial=0) <= _NEARLY_BLACK
     depth = 0 if dark.all() else int(dark.argmin())
     return depth > 0 and bool(np.quantile(rows[depth + 1], 0.1) >= np.median(rows[depth - 1]) + step)

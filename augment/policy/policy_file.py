@@ -45,8 +45,6 @@ def read_policy_file(path: Path) -> Policy:
     if "transform" in values:
         return _pipeline(path, values)
     for key in values:
-        if key == "kinds":
-            raise UsageError(f"{path}: the key 'kinds' is called 'transforms' now")
         if key not in _KEYS:
             raise UsageError(
                 f"{path}: unknown key {key!r}; did you mean {nearest(str(key), _KEYS)!r}? "

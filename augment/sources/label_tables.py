@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, splitext
@@ -108,8 +108,7 @@ def _lines(data: bytes, where: str) -> Iterator[str]:
 def _rows(data: bytes, suffix: str, where: str, notes: list[str]) -> Iterator[tuple[str, Row]]:
     """Yield the file name and what is said of it, of a table with a column file_name."""
     delimiter = "\t" if suffix == ".tsv" else ","
-    csv_records = csv.DictReader(_lines(data, where), delimiter=delimiter)
-    records: Iterable[dict[str, Any]] = _json_records(data, where) if suffix == ".jsonl" else csv_records
+    records = _json_records(data, where) if suffix == ".jsonl" else _csv_records(data, where, delimiter)
     for number, record in enumerate(records, 1):
         column = next((column for column in _NAME_COLUMNS if isinstance(record.get(column), str)), None)
         if column is None:
@@ -120,6 +119,13 @@ def _rows(data: bytes, suffix: str, where: str, notes: list[str]) -> Iterator[tu
             label = None
         origin = _ORIGINS.get(str(record.get("origin")), "original")
         yield record[column], Row(None if label is None or label == "" else str(label), "label" in record, origin)
+
+
+def _csv_records(data: bytes, where: str, delimiter: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from csv.DictReader(_lines(data, where), delimiter=delimiter)
+    except csv.Error as error:
+        raise InputError(f"{where}: not a table of text: {error}") from error
 
 
 def _json_records(data: bytes, where: str) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from augment.errors import InputError
@@ -54,11 +55,7 @@ class Archive:
                 self._opened = zipfile.ZipFile(self.path)
         try:
             info = self._opened.getinfo(entry)
-            if info.file_size > min(MAX_FILE_BYTES, max(_SMALL_BYTES, MAX_RATIO * info.compress_size)):
-                raise InputError(
-                    f"{name}: would unpack from {info.compress_size:,} bytes to {info.file_size:,}; at most "
-                    f"{MAX_FILE_BYTES >> 20} MiB and {MAX_RATIO} times its bytes are read. Leave it out"
-                )
+            _check_unpacked(name, info.compress_size, info.file_size, MAX_FILE_BYTES)
             return self._opened.read(entry)
         except KeyError as error:
             raise InputError(f"{name}: not in {self.path.name}; run the command again") from error
@@ -114,6 +111,14 @@ class Arrays:
         return cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes()
 
 
+def _check_unpacked(name: str, packed: int, unpacked: int, most: int) -> None:
+    if unpacked > min(most, max(_SMALL_BYTES, MAX_RATIO * packed)):
+        raise InputError(
+            f"{name}: would unpack from {packed:,} bytes to {unpacked:,}; at most {most >> 20} MiB and {MAX_RATIO} "
+            "times its bytes are read. Leave it out"
+        )
+
+
 def _is_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     fits = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3, 4))
     return fits and min(shape) > 0 and dtype in (np.uint8, np.float32, np.float64)
@@ -127,31 +132,21 @@ def read_arrays(
     Raises InputError when it is damaged, or unpacks to more than `MAX_ARRAY_BYTES`.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    num_bytes = 0
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 with archive.open(info) as file:
-                    version = np.lib.format.read_magic(file)
-                    header = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = header(file)
+                    is_first = npy.read_magic(file) == (1, 0)
+                    shape, _, dtype = (npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0)(file)
                 size, key = math.prod(shape) * dtype.itemsize, info.filename.removesuffix(".npy")
                 if not is_wanted(key, shape, dtype):
                     continue
-                num_bytes += size
-                if num_bytes > MAX_ARRAY_BYTES or size > max(_SMALL_BYTES, MAX_RATIO * info.compress_size):
-                    raise InputError(
-                        f"{path}: {key} would unpack from {info.compress_size:,} bytes to {size:,}; at most "
-                        f"{MAX_ARRAY_BYTES >> 20} MiB in a file and {MAX_RATIO} times its bytes are read. Use a folder"
-                    )
+                held = sum(array.nbytes for array in arrays.values())
+                _check_unpacked(f"{path}: {key}", info.compress_size, size, MAX_ARRAY_BYTES - held)
                 if size > info.file_size:
                     raise ValueError(f"{key} is cut short")
                 with archive.open(info) as file:
-                    arrays[key] = np.lib.format.read_array(file, allow_pickle=False)
+                    arrays[key] = npy.read_array(file, allow_pickle=False)
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{path}: damaged, or no plain arrays of numpy ({error})") from error
     return arrays

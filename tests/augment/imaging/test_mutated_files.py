@@ -110,6 +110,7 @@ def test_bombs_are_refused_by_their_headers_in_little_memory(tmp_path):
         "parts.zip": ({"a.png": image, "dataset.json": (b"[]," * (1 << 18), 20)}, "4,000,000 parts"),
         "line.zip": ({"a.png": image, "metadata.jsonl": (b"[]," * (1 << 18), 15)}, "line 1: at most"),
         "lines.zip": ({"a.png": image, "metadata.csv": (b"\n" * (1 << 20), 15)}, "line 4000001: at most"),
+        "field.zip": ({"a.png": image, "metadata.csv": (b'"' + b"x" * 200_000, 1)}, "not a table of text"),
         "zeros.npz": ({"x.npy": (array + zeros[len(array) :], 900)}, "would unpack from"),
         "other.npz": (
             {"x.npy": (npy((900 << 20,), "|u1") + zeros, 900), "y.npy": (npy((1, 9), "<f8"), 1)},

@@ -158,7 +158,6 @@ def test_an_old_pipeline_may_say_always_apply(tmp_path):
     ("text", "says"),
     [
         ("transformss: {}", "unknown key 'transformss'; did you mean 'transforms'"),
-        ("kinds: {}", "the key 'kinds' is called 'transforms' now"),
         ("transforms: {a: {contrast: {factor: [0, 101]}}}", "contrast has factor [0, 101]; needed a range"),
         ("transforms: {a: Blurr}", "transform 'a': albumentations 2.0.8 has no transform 'Blurr'; did you mean 'Blur'"),
         ("transforms: {a: hfilp}", "did you mean 'hflip'"),
@@ -217,7 +216,6 @@ def test_what_cannot_work_is_told_before_anything_is_planned(tiny_set, tmp_path,
 
 WORDS = st.sampled_from(
     [
-        "kinds",
         "policy",
         "transform",
         "__class_fullname__",

@@ -262,5 +262,5 @@ def test_images_in_an_array_file_are_images(tmp_path):
 def test_given_features_too_large_to_unpack_are_refused_by_their_header(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "MAX_ARRAY_BYTES", 100)
     np.savez(tmp_path / "a.npz", features=rows(0))
-    with pytest.raises(InputError, match="features would unpack from"):
+    with pytest.raises(InputError, match="features: would unpack from"):
         score(tmp_path / "a.npz", None, ScoreOptions())
