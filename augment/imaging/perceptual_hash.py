@@ -59,8 +59,13 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
     small = thumbs.reshape(len(bits), 3 * THUMB_SIDE**2).astype(np.float32)
     drawn = small.std(axis=1) >= MIN_CONTRAST if len(small) else np.empty(0, bool)
     leader = np.arange(len(bits))
-    for first, second in _candidates(bits):
-        chosen = drawn[first] & drawn[second] & (np.bitwise_count(bits[first] ^ bits[second]) <= MAX_BITS)
+    firsts: dict[ImageSignature, int] = {}  # pairs are looked at among images that differ: equal ones may be many
+    for at in np.flatnonzero(drawn).tolist():
+        leader[at] = firsts.setdefault(signatures[at], at)
+    distinct = np.fromiter(firsts.values(), np.int64)
+    for pair in _candidates(bits[distinct]):
+        first, second = distinct[pair[0]], distinct[pair[1]]
+        chosen = np.bitwise_count(bits[first] ^ bits[second]) <= MAX_BITS
         first, second = first[chosen], second[chosen]
         for at in range(0, len(first), _SLICE):
             one, other = first[at : at + _SLICE], second[at : at + _SLICE]
