@@ -91,7 +91,7 @@ def test_each_trial_shows_its_fakes_beside_the_nearest_training_images(tiny_set,
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
     facts = {}
     for trial in study.trials():
-        (path,) = (RunDir(study.run_of(trial)).samples / "step-000004-nearest-seed0").glob("*.json")
+        path = RunDir(study.run_of(trial)).samples / "step-000004-nearest-seed0/worst.json"
         facts[trial.variant] = json.loads(path.read_text(encoding="utf-8"))
         with Image.open(path.with_suffix(".png")) as picture:
             assert picture.width < 700
