@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augment.core.files import make_folder, output_errors, write_json
+from augment.core.files import make_folder, output_errors, sha256_bytes, write_json
 from augment.errors import UsageError
 from augment.sources.dataset_format import SAMPLES, SAMPLES_FORMAT, read_samples_record
 from smallgan.core.console import say
@@ -145,7 +145,7 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
         return _made(inputs, request, [request.raw])
     one_seed = len({seed for seed, _ in drawn}) == 1
     names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
-    files = write_samples(model, inputs, names, _folder(request, model, kind), singles=not request.grid_only)
+    files = write_samples(model, inputs, names, _folder(request, model, kind, inputs), singles=not request.grid_only)
     return _made(inputs, request, files)
 
 
@@ -176,7 +176,7 @@ def _interpolation(request: Request, model: Model) -> dict[str, Any]:
         raise UsageError(
             "--interpolate: needed at least two latents; give --count 2 or more, two --seeds or two --codes"
         )
-    folder, straight = _folder(request, model, kind), request.codes is not None
+    folder, straight = _folder(request, model, kind, ends), request.codes is not None
     files = write_interpolation(model, ends, folder, request.frames, straight=straight, truncation=request.truncation)
     first = Inputs(ends.z, None if ends.labels is None else np.repeat(ends.labels[:1], len(ends.z)))
     return _made(first, request, files)
@@ -187,7 +187,7 @@ def _reconstructions(request: Request, model: Model) -> dict[str, Any]:
     originals = find_originals(model, len(codes.z))
     for note in originals.notes:
         say(note)
-    folder = _folder(request, model, "reconstructions")
+    folder = _folder(request, model, "reconstructions", codes)
     files, found = write_reconstructions(model, codes, originals, folder, singles=not request.grid_only)
     measured = {code: error for code, error in enumerate(found) if error is not None}
     rounded = {code: round(error, 4) for code, error in measured.items()}
@@ -219,12 +219,14 @@ def _which(drawn: list[Address]) -> str:
     return f"seed{first}-x{k + 1}" if first == last else f"seeds{first}-{last}"
 
 
-def _folder(request: Request, model: Model, kind: str) -> Path:
+def _folder(request: Request, model: Model, kind: str, inputs: Inputs) -> Path:
     """Return where pictures go: --out, else a folder of their own in samples/ of the model's run, or of this place.
 
     samples.json in it says what they are. Raises UsageError when --out holds anything else, OutputError.
     """
     record = {"format": SAMPLES_FORMAT, "sha256": model.sha256, "step": model.step, "kind": kind}
+    labels = b"" if inputs.labels is None else inputs.labels.tobytes()
+    record["inputs_sha256"] = sha256_bytes(inputs.z.tobytes() + labels)  # a kind names only the first and last seed
     record |= {"truncation": request.truncation, "label": request.label, **model.prior.describe()}
     folder = request.out or _own_folder(request, model, kind)
     with output_errors(folder):

@@ -103,6 +103,8 @@ def test_samples_are_not_mixed_into_other_files(sample, tmp_path):
         assert code == 2
         assert "holds other files; name a new or an empty one" in error
     assert sorted((tmp_path / "a").rglob("*")) == before
+    assert sample("dcgan", "--seeds", "0,5,9", "--out", tmp_path / "c")[0] == 0
+    assert sample("dcgan", "--seeds", "0,7,9", "--out", tmp_path / "c")[0] == 2
     (tmp_path / "b").mkdir()
     (tmp_path / "b/photo.png").touch()
     assert sample("dcgan", "--out", tmp_path / "b")[0] == 2
