@@ -1,5 +1,7 @@
 """A slice of `python -m benchmarks.fuzz`: mutated files are used or refused in one sentence."""
 
+import pytest
+
 from benchmarks import fuzz
 
 
@@ -9,12 +11,14 @@ def test_mutated_recipes_are_used_or_refused(tmp_path):
     assert min(result.used, result.refused) > 10, "both ends are met"
 
 
+@pytest.mark.slow
 def test_mutated_checkpoints_are_refused_or_what_was_saved(tmp_path):
     result = fuzz.checkpoints(120, 11, tmp_path)
     assert result.failures == []
     assert result.refused > 60
 
 
+@pytest.mark.slow
 def test_what_hangs_and_what_breaks_is_a_failure(monkeypatch):
     monkeypatch.setattr(fuzz, "MAX_SECONDS", 1)
     result = fuzz.Result("toys")

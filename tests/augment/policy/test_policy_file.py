@@ -286,6 +286,7 @@ def thirty(tmp_path_factory):
     return open_source(folder)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     number=st.integers(1, 30),

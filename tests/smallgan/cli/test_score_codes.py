@@ -38,6 +38,7 @@ def score(runs, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_it_is_the_function_of_the_runs_codes(score, runs):
     code, out, _ = score("adapted", "--latent-kmmd", "3", "--seed", "4", "--json")
     expected = latent_kmmd(load_codes(load_model(runs / "adapted", CPU)), 4, 3)

@@ -131,6 +131,7 @@ def test_a_dry_run_prints_the_table_of_adapters_and_writes_nothing(call, tiny_se
     assert written() == []
 
 
+@pytest.mark.slow
 def test_fine_tuning_says_which_discriminator_it_has(call, tiny_set, ours, tmp_path):
     run = one_run(call("train", tiny_set, "--transfer", "finetune", "--pretrained", ours, *QUICK, *UNSCORED))
     assert "no pretrained discriminator was found beside" in run.log.read_text(encoding="utf-8")
@@ -144,6 +145,7 @@ def test_fine_tuning_says_which_discriminator_it_has(call, tiny_set, ours, tmp_p
     assert "loss D" in run.log.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_from_scratch_can_be_adapted_and_tuned_with_its_own_discriminator(call, tiny_set, tmp_path):
     by_class = tmp_path / "by-class"
     for number, path in enumerate(sorted(tiny_set.iterdir())):
@@ -169,6 +171,7 @@ def test_a_recipe_with_a_transfer_takes_another_generator(call, tiny_set, ours):
     assert json.loads(out)["recipe"]["method"]["pretrained"] == str(ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [["--transfer", "bsa"], ["--set", "method.name=bsa"]])
 def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, asked):
     code, out, err = call("train", *asked, "--pretrained", ours, "--dry-run", *QUICK, *PLAIN)

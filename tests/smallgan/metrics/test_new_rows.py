@@ -83,6 +83,7 @@ def run(*args):
     return CliRunner().invoke(app, ["score", *map(str, args)])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("toy_metric")
 def test_a_new_metric_is_scored_shown_checked_and_listed(tmp_path):
     for name, features in (("fake", np.ones((9, 2))), ("real", np.eye(2).repeat(5, axis=0))):

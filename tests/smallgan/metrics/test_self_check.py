@@ -16,6 +16,7 @@ def test_every_metric_is_checked_and_right():
     assert [check.line() for check in checks if not check.passed] == []
 
 
+@pytest.mark.slow
 def test_a_wrong_metric_and_one_that_raises_are_told(monkeypatch):
     right = kid.cubic
     monkeypatch.setattr(kid, "cubic", lambda width: right(width * 1.001))
@@ -36,6 +37,7 @@ def run(*args):
     return CliRunner().invoke(app, ["score", *map(str, args)])
 
 
+@pytest.mark.slow
 def test_check_prints_a_verdict_for_each_and_ends_with_1_when_one_fails(monkeypatch):
     good = run("--check")
     assert good.exit_code == 0

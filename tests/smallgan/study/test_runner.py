@@ -53,6 +53,7 @@ def states(study):
     return {(trial.variant, trial.seed): trial.state for trial in study.trials()}
 
 
+@pytest.mark.slow
 def test_a_study_trains_scores_and_samples_every_trial(tiny_set, tmp_path):
     study, outcome, _ = run(tiny(tiny_set, seeds=[1, 2]), tmp_path / "study")
     assert len(outcome.done) == 6
@@ -70,6 +71,7 @@ def test_a_study_trains_scores_and_samples_every_trial(tiny_set, tmp_path):
     assert data["origins"] == {"original": 12, "synthetic": 12}
 
 
+@pytest.mark.slow
 def test_the_last_scores_say_what_reals_would_read(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set, {"augment.policy": ["none"]}), tmp_path / "study")
     lines = read_jsonl(RunDir(study.run_of(study.trials()[0])).scores)
@@ -327,6 +329,7 @@ def test_one_trial_is_made_with_the_run_that_it_needs(tiny_set, tmp_path):
         jobs_of_trial(jobs, 3)
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_is_at_is_left_to_it(tiny_set, tmp_path):
     study, jobs = open_study(tiny(tiny_set), out=tmp_path / "study")
     with study.claimed(jobs[0].run) as mine:
@@ -360,6 +363,7 @@ def command(*words):
     return CliRunner().invoke(app, ["run", *map(str, words)])
 
 
+@pytest.mark.slow
 def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text("grid: {augment.policy: [none, hflip]}\n", encoding="utf-8")
@@ -380,6 +384,7 @@ def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
     assert command(*words, "--trial", "0", "--jobs", "2").exit_code != 0
 
 
+@pytest.mark.slow
 def test_the_command_fails_when_a_trial_did(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text("grid: [{name: wild, method.lr_d: 1.0e+30, method.lr_g: 1.0e+30}, {name: none}]\n")

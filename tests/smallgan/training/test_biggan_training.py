@@ -81,6 +81,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     assert {name for name in tensors(one) if name.endswith("weight")} <= differing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -74,6 +74,7 @@ def test_a_whole_run_writes_what_the_design_lists(tmp_path):
     assert "eval/save" in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [3, 5, 9, 11])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at):
     whole_run, whole, _, _ = run_loop(tmp_path / "whole", recipe())
@@ -119,6 +120,7 @@ def test_a_kill_while_a_snapshot_is_scored_leaves_nothing_out(tmp_path):
     assert list(run.grids()) == [0, 4, 8, 12]
 
 
+@pytest.mark.slow
 def test_more_steps_go_on_where_the_run_ended(tmp_path):
     _, whole, _, _ = run_loop(tmp_path / "whole", recipe())
     run_loop(tmp_path / "run", recipe(**{"train.steps": 8}))

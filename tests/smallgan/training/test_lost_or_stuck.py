@@ -164,6 +164,7 @@ def test_a_run_of_another_version_does_not_stop_a_new_one(tiny_set, tmp_path):
     assert start(tiny_set, tmp_path / "runs").name == "00001-train"
 
 
+@pytest.mark.slow
 def test_a_source_named_in_another_way_is_the_same_run_and_can_be_scored(tiny_set, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = start("tiny", tmp_path / "runs")

@@ -62,6 +62,7 @@ def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
         assert path.stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_scores_select_a_checkpoint_where_enough_is_held_out(tiny_set, tmp_path, monkeypatch):
     held_out = tiny(tiny_set, **{"data.holdout": 0.5})
     assert start(held_out, tmp_path / "few").best_step() is None
@@ -75,6 +76,7 @@ def test_without_images_held_out_the_log_says_what_scores_mean(tiny_set, tmp_pat
         assert ("a copy would score as well" in run.log.read_text(encoding="utf-8")) is wanted
 
 
+@pytest.mark.slow
 def test_scores_while_training_are_those_of_the_score_command(tiny_set, tmp_path):
     run = start(tiny(tiny_set, **{"score.num_fake": None, "train.snapshot_every": 6}), tmp_path / "runs")
     while_training = read_jsonl(run.scores)[-2:]
