@@ -1,11 +1,12 @@
 """Randomness with an address: draws depend on (seed, stream, position) alone."""
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+@unique
 class Stream(IntEnum):
     """What a draw is for; part of its address, so that two uses of one seed never share numbers."""
 
@@ -25,6 +26,7 @@ class Stream(IntEnum):
     CODE_CHOICE = 13
     DIFFAUGMENT_REALS = 14
     DIFFAUGMENT_PENALTY = 15
+    PSEUDO_REALS = 16
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -40,6 +40,7 @@ class LossRow:
     options: type[Options]
     build: str  # (options) -> an AdversarialLoss of `smallgan.training.step`
     generator_needs_reals: bool = False  # Whether the generator's step scores the real batch too
+    boundary: float | None = 0.0  # Score between those that reals and fakes aim at; None: only differences count
 
 
 _IN = "smallgan.training.losses"
@@ -50,7 +51,14 @@ LOSSES: Table[LossRow] = Table(
             "nonsaturating", "non-saturating cross-entropy", NonsaturatingOptions, f"{_IN}.nonsaturating:Nonsaturating"
         ),
         LossRow("hinge", "hinge", HingeOptions, f"{_IN}.hinge:Hinge"),
-        LossRow("lsgan", "least squares", LSGANOptions, f"{_IN}.lsgan:LSGAN"),
-        LossRow("relativistic", "relativistic, paired", RelativisticOptions, f"{_IN}.relativistic:Relativistic", True),
+        LossRow("lsgan", "least squares", LSGANOptions, f"{_IN}.lsgan:LSGAN", boundary=0.5),
+        LossRow(
+            "relativistic",
+            "relativistic, paired",
+            RelativisticOptions,
+            f"{_IN}.relativistic:Relativistic",
+            generator_needs_reals=True,
+            boundary=None,
+        ),
     ],
 )

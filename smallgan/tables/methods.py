@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from augment.core.table import Table
-from smallgan.tables.options import Options
+from smallgan.tables.options import READ_WITH, REPLACED_BY, STEPS, Options
 
-STEPS: dict[str, Any] = {"counted_in_steps": True}
-"""Marks a key that grows with the number of steps, when a study stretches a run."""
 CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
+BOUNDARY: dict[str, Any] = {"needs_boundary": True}  # Marks a key that needs a loss with a boundary (`LossRow`)
+Fill = Literal["zero", "reflect"]
 
 
 class AdversarialOptions(Options):
@@ -26,14 +26,34 @@ class AdversarialOptions(Options):
     """Adam's decay of the mean gradient."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Adam's decay of the mean squared gradient."""
+    lr_decay_from: float | None = Field(default=None, ge=0, lt=1)
+    """Share of train.steps from which both learning rates fall linearly, to 0 at the end; None: they are constant."""
     d_steps: int = Field(default=1, ge=1)
     """Discriminator steps per generator step."""
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, json_schema_extra={REPLACED_BY: "ema_kimg"})
     """Decay per step of the averaged generator that samples and scores come from."""
+    ema_kimg: float | None = Field(default=None, gt=0)
+    """The same as a half-life in thousands of images, instead of `ema_decay`; None: `ema_decay` holds."""
     ema_start: int = Field(default=0, ge=0, json_schema_extra=STEPS)
     """Step from which the generator is averaged; before it the average is a copy."""
     diffaugment: str = "none"
     """Augmentations of reals and fakes in the discriminator: some of color, translation, cutout, joined by commas."""
+    diffaugment_probability: float = Field(
+        default=1.0, ge=0, le=1, json_schema_extra={READ_WITH: "diffaugment", REPLACED_BY: "ada_target"}
+    )
+    """Probability of each image to be augmented, by all of `diffaugment` at once."""
+    diffaugment_fill: Fill = Field(default="zero", json_schema_extra={READ_WITH: "diffaugment"})
+    """What a translation leaves behind: zeros, which are gray, or the image mirrored at its edge."""
+    ada_target: float | None = Field(
+        default=None, gt=-1, lt=1, json_schema_extra={READ_WITH: "diffaugment", **BOUNDARY}
+    )
+    """ADA: the probability of `diffaugment` keeps the mean sign of the scores of reals here; 0.6 in the paper."""
+    ada_cap: float = Field(default=0.8, gt=0, le=1, json_schema_extra={READ_WITH: "ada_target"})
+    """Highest probability that ADA goes to."""
+    apa_target: float | None = Field(default=None, gt=-1, lt=1, json_schema_extra=BOUNDARY)
+    """APA: fakes take the place of reals with a probability controlled in the same way; 0.6 in the paper."""
+    apa_cap: float = Field(default=0.8, gt=0, le=1, json_schema_extra={READ_WITH: "apa_target"})
+    """Highest probability that APA goes to."""
     mirror: bool = False
     """Mirror half of the real images of each batch."""
     conditional: bool = Field(default=True, json_schema_extra=CLASSES)
@@ -154,6 +174,14 @@ _ADVERSARIAL_TERMS = (
         "Solid: real images, dashed: fakes; the further apart, the better it tells them from each other. ",
     ),
     Term("score_fake", "Raw scores of the discriminator", "fakes"),
+    Term(
+        "r_t",
+        "Overfitting of the discriminator",
+        note="Mean sign of the scores of real images: 1 when it takes all of them for real. Above the target the "
+        "probability of augmentation grows. ",
+    ),
+    Term("augment_p", "Probability of augmentation", "DiffAugment"),
+    Term("apa_p", "Probability of augmentation", "fakes among the reals"),
 )
 _ADAPTER_TERMS = (
     Term("loss_g", ""),  # where each term is divided by its own value, the sum is a constant

@@ -8,6 +8,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from augment.core.table import Table
 
+STEPS: dict[str, Any] = {"counted_in_steps": True}
+"""Marks a key that grows with the number of steps, when a study stretches a run."""
+READ_WITH = "read_with"  # Marks a key that is read only where the named key of its section is neither None nor "none"
+REPLACED_BY = "replaced_by"  # Marks a key that is not read where the named key of its section is
+
 
 class Section(BaseModel):
     """No unknown key, no change after the check, and the sentence below a key is its description."""
@@ -61,7 +66,7 @@ def _dumped(value: Options | None, info: Any) -> dict[str, Any] | None:
     return None if value is None else value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset)
 
 
-def marked(options: type[BaseModel], mark: str) -> list[str]:
-    """Return the keys of a section that carry a mark such as counted_in_steps in their field."""
+def marked(options: type[BaseModel], mark: str) -> dict[str, Any]:
+    """Return the keys of a section that carry a mark such as counted_in_steps in their field, with its value."""
     extras = {name: field.json_schema_extra for name, field in options.model_fields.items()}
-    return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get(mark)]
+    return {name: extra[mark] for name, extra in extras.items() if isinstance(extra, dict) and mark in extra}

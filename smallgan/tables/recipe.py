@@ -90,8 +90,11 @@ def variant_recipe(recipe: Recipe, variant: Variant, seed: int) -> Recipe:
 
 def step_keys(recipe: Recipe) -> tuple[str, ...]:
     """Return the dotted keys of a recipe that are counted in steps, beside train.steps itself."""
-    sections = (("train", recipe.train), ("method", recipe.method))
-    return tuple(f"{name}.{key}" for name, section in sections for key in marked(type(section), "counted_in_steps"))
+    sections = {"train": recipe.train, "method": recipe.method}
+    sections |= {f"regularizers.{name}": options for name, options in recipe.regularizers.chosen().items()}
+    return tuple(
+        f"{name}.{key}" for name, section in sections.items() for key in marked(type(section), "counted_in_steps")
+    )
 
 
 def json_schema() -> str:

@@ -16,7 +16,7 @@ from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS
 from smallgan.tables.metrics import readers_of
 from smallgan.tables.models import MODELS
-from smallgan.tables.options import Section, marked
+from smallgan.tables.options import READ_WITH, REPLACED_BY, Section, marked
 from smallgan.tables.recipe_schema import (
     DEFAULT_METHOD,
     DEFAULT_NAMES,
@@ -25,6 +25,7 @@ from smallgan.tables.recipe_schema import (
     Side,
     chosen,
     size_mistake,
+    with_defaults,
 )
 from smallgan.tables.recipe_yaml import Source
 from smallgan.tables.regularizers import REGULARIZERS
@@ -111,6 +112,7 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
             readers = list(readers_of(key))
             if readers and isinstance(metrics, Sequence) and not set(readers).intersection(metrics):
                 yield Mistake(f"score.{key}", f"read by the {_listed('metric', readers)}; this recipe scores {metrics}")
+    yield from _unread_beside_others(values, method)
     model = chosen(values, "model", DEFAULT_NAMES["model"])
     if "model" not in METHODS[method].sections or model not in MODELS:
         return
@@ -123,6 +125,23 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
         for key in marked(METHODS[method].options, "needs_classes"):
             if key in given and model not in readers:
                 yield Mistake(f"method.{key}", _read_by("model", readers, model))
+
+
+def _unread_beside_others(values: Mapping[str, Any], method: str) -> Iterator[Mistake]:
+    """Yield the keys of the method that are not read because of what another of its keys says, or does not say."""
+    given, options = values.get("method"), METHODS[method].options
+    if not isinstance(given, Mapping):
+        return
+    settled = {key: field.default for key, field in options.model_fields.items()} | with_defaults(values)["method"]
+    read_with, replaced_by = marked(options, READ_WITH), marked(options, REPLACED_BY)
+    for key in (key for key, value in given.items() if value is not None):
+        if key in read_with and settled[read_with[key]] in _OFF:
+            yield Mistake(f"method.{key}", f"read where method.{read_with[key]} is given; this recipe leaves it out")
+        elif key in replaced_by and settled[replaced_by[key]] not in _OFF:
+            yield Mistake(f"method.{key}", f"method.{replaced_by[key]} takes its place; leave one of the two out")
+
+
+_OFF = (None, "none", "")  # What a key says where it asks for nothing
 
 
 def _mistake(values: Mapping[str, Any], item: Any) -> Mistake:

@@ -14,10 +14,10 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, 
 from pydantic_core import PydanticCustomError, core_schema
 
 from smallgan.tables.losses import LOSSES
-from smallgan.tables.methods import METHODS, STEPS, AdversarialOptions, MethodRow
+from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
-from smallgan.tables.options import Choice, Options, Section
+from smallgan.tables.options import STEPS, Choice, Options, Section, marked
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
 
 Side = Literal[32, 64, 128, 256, 512]
@@ -220,7 +220,18 @@ class Recipe(Section):
     def _is_possible(self) -> Recipe:
         if self.model and self.data.size not in MODELS[self.model.name].sizes:
             raise ValueError(f"data.size: {size_mistake(self.model.name, self.data.size)}")
+        if self.loss and LOSSES[self.loss.name].boundary is None:
+            for key in self._keys_that_need_a_boundary():
+                raise ValueError(
+                    f"{key}: it looks at scores by themselves, and the loss {self.loss.name} only at differences of "
+                    f"scores; use {', '.join(row.name for row in LOSSES if row.boundary is not None)}"
+                )
         return self
+
+    def _keys_that_need_a_boundary(self) -> list[str]:
+        options = marked(type(self.method), "needs_boundary")
+        keys = [f"method.{key}" for key in options if getattr(self.method, key) is not None]
+        return keys + [f"regularizers.{key}" for key in self.regularizers.chosen() if REGULARIZERS[key].needs_boundary]
 
     @field_validator("seeds")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from augment.core.table import Table
-from smallgan.tables.options import Section
+from smallgan.tables.options import STEPS, Section
 
 
 class RegularizerOptions(Section):
@@ -16,6 +16,10 @@ class RegularizerOptions(Section):
     """Factor of the term; 0 leaves it out."""
     every: int = Field(default=1, ge=1)
     """Steps from one use of the term to the next; its weight is multiplied by this."""
+
+    def strength(self, _size: int, _batch_size: int) -> float:
+        """Return the factor of the term on images of `size` px in batches of `batch_size`, without `every`."""
+        return self.weight
 
 
 class OrthogonalOptions(RegularizerOptions):
@@ -32,6 +36,23 @@ class R1Options(RegularizerOptions):
     """gamma of gamma / 2 E |grad D(x)|^2; 0 leaves it out."""
     every: int = Field(default=16, ge=1)
     """Steps from one use to the next, as in StyleGAN2's lazy regularisation; the weight is multiplied by this."""
+    scaled: bool = False
+    """Multiply the weight by size^2 / batch size; StyleGAN2-ADA does so, with a weight of 0.0002."""
+
+    def strength(self, size: int, batch_size: int) -> float:
+        """Return gamma on images of `size` px in batches of `batch_size`."""
+        return self.weight * size**2 / batch_size if self.scaled else self.weight
+
+
+class LeCamOptions(RegularizerOptions):
+    """LeCam (Tseng et al. 2021): keeps the discriminator's scores from leaving their running means."""
+
+    weight: float = Field(default=0.3, ge=0)
+    """Factor of E relu(D(x) - a_f)^2 + E relu(a_r - D(g))^2; 0 leaves it out."""
+    decay: float = Field(default=0.99, ge=0, lt=1)
+    """Decay per use of the running means a_r and a_f of the scores of reals and fakes."""
+    start: int = Field(default=1000, ge=0, json_schema_extra=STEPS)
+    """Step from which the term is added."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,8 @@ class RegularizerRow:
 
     A torch module where it has a state that a checkpoint must hold.
     """
+    needs_boundary: bool = False
+    """Whether it needs a loss whose scores mean something by themselves (`LossRow.boundary`)."""
 
 
 REGULARIZERS: Table[RegularizerRow] = Table(
@@ -61,5 +84,13 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "smallgan.training.regularizers.orthogonal:Orthogonal",
         ),
         RegularizerRow("r1", "R1 penalty", R1Options, "discriminator", "smallgan.training.regularizers.r1:R1"),
+        RegularizerRow(
+            "lecam",
+            "LeCam regularisation",
+            LeCamOptions,
+            "discriminator",
+            "smallgan.training.regularizers.lecam:LeCam",
+            needs_boundary=True,
+        ),
     ],
 )

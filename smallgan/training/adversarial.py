@@ -11,9 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smallgan.core.device import autocast
@@ -25,10 +23,17 @@ from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
+from smallgan.training.augmentation import Augmentation
 from smallgan.training.data import TrainingData
-from smallgan.training.diffaugment import diffaugment, parse_diffaugment
-from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES, measure_statistics, update_ema
+from smallgan.training.ema import (
+    STATISTICS_BATCH,
+    STATISTICS_BATCHES,
+    decay_of_half_life,
+    measure_statistics,
+    update_ema,
+)
 from smallgan.training.loop import Trainer
+from smallgan.training.schedule import linear_decay
 from smallgan.training.step import AdversarialLoss, Penalty, StepContext
 
 
@@ -36,7 +41,8 @@ from smallgan.training.step import AdversarialLoss, Penalty, StepContext
 class _Regularizer:
     name: str
     network: str
-    options: RegularizerOptions
+    every: int
+    strength: float
     penalty: Penalty
 
 
@@ -62,8 +68,11 @@ class AdversarialTrainer(Trainer):
         assert isinstance(options, AdversarialOptions)
         assert loss is not None
         self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
-        self.options, self.batch_size = options, recipe.train.batch_size
-        self.diffaugment = parse_diffaugment(options.diffaugment)
+        self.options, self.batch_size, self.num_steps = options, recipe.train.batch_size, recipe.train.steps
+        self.augmentation = Augmentation(recipe, device)
+        self.ema_decay = options.ema_decay
+        if options.ema_kimg is not None:
+            self.ema_decay = decay_of_half_life(options.ema_kimg, self.batch_size * options.d_steps)
         self.loss: AdversarialLoss = load(LOSSES[loss.name].build)(loss)
         self.generator_needs_reals = LOSSES[loss.name].generator_needs_reals
         # channels_last is the order in which CPU and GPU convolutions are fastest, and the one our pixels lie in.
@@ -73,10 +82,12 @@ class AdversarialTrainer(Trainer):
         # Batch norm must not see reals and fakes at once; without it one pass serves both.
         self._one_pass = not any(isinstance(each, nn.BatchNorm2d) for each in self.discriminator.modules())
         self._has_classes = bool(self.generator.num_classes)
-        self.regularizers = [self._regularizer(*each) for each in recipe.regularizers.chosen().items()]
+        chosen = recipe.regularizers.chosen()
+        self.regularizers = [self._regularizer(*each, recipe.data.size) for each in chosen.items()]
         self.description = {**self.generator.description, "classes": list(classes)}
-        # A regularizer with a state of its own is a network of the checkpoint.
+        # A regularizer with a state of its own is a network of the checkpoint, and so is a controller.
         states = {each.name: each.penalty for each in self.regularizers if isinstance(each.penalty, nn.Module)}
+        states |= self.augmentation.controllers
         self.networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
         betas = (options.beta1, options.beta2)
         self.optimizers = {
@@ -87,11 +98,12 @@ class AdversarialTrainer(Trainer):
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` (from 0): `d_steps` discriminator steps on as many parts of the batch, one generator step.
 
-        Returns scalars on the device, unread, so that a GPU need not wait: loss_d, loss_g, score_real, score_fake, and
-        each regularizer that was used in this step by its name.
+        Returns scalars on the device, unread, so that a GPU need not wait: loss_d, loss_g, score_real, score_fake,
+        each regularizer that was used in this step by its name, and r_t and the probabilities that follow it.
         """
         d_steps = self.options.d_steps
-        images = self._mirrored(batch.images, number) if self.options.mirror else batch.images
+        self._set_rates(number)
+        images = self.augmentation.mirrored(batch.images, number)
         terms: dict[str, Tensor] = {}
         for part, (real, labels) in enumerate(
             zip(images.split(self.batch_size), batch.labels.split(self.batch_size), strict=True)
@@ -101,9 +113,10 @@ class AdversarialTrainer(Trainer):
                 fake = self._fakes(labels, position)
             terms |= self._discriminator_step(real, fake, labels, position, number)
         terms |= self._generator_step(real, fake, labels, number)
+        self.augmentation.end_step(number)
 
         averaged = number - self.options.ema_start  # before its start the average is a copy
-        decay = self.options.ema_decay if averaged >= 0 else 0.0
+        decay = self.ema_decay if averaged >= 0 else 0.0
         update_ema(self.generator_ema, self.generator, decay, max(averaged, 0))
         return {name: value.detach() for name, value in terms.items()}
 
@@ -123,26 +136,30 @@ class AdversarialTrainer(Trainer):
     def _discriminator_step(
         self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int
     ) -> dict[str, Tensor]:
-        seen = self._augmented(real, 3 * position), self._augmented(fake.detach(), 3 * position + 1)
+        fake, augmented = fake.detach(), self.augmentation.augmented
+        real = self.augmentation.with_pseudo_reals(real, fake, position)
+        seen = augmented(real, 3 * position), augmented(fake, 3 * position + 1)
         with autocast(self.device, self.precision):
             if self._one_pass:
                 real_scores, fake_scores = self._scores(torch.cat(seen), labels.repeat(2)).chunk(2)
             else:
                 real_scores, fake_scores = (self._scores(images, labels) for images in seen)
-        context = self._context(real, fake.detach(), labels, number)
+        context = self._context(real, fake, labels, number, real_scores, fake_scores)
         loss = self.loss.discriminator(real_scores, fake_scores, context)
         terms = {"loss_d": loss, "score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
+        terms |= self.augmentation.observe(real_scores)
         return terms | self._descend("discriminator", loss, context)
 
     def _generator_step(self, real: Tensor, fake: Tensor, labels: Tensor, number: int) -> dict[str, Tensor]:
+        augmented = self.augmentation.augmented
         # The generator's gradient passes through the discriminator, whose own gradients are not wanted here.
         with without_gradients(self.discriminator), autocast(self.device, self.precision):
             real_scores = None
             if self.generator_needs_reals:
                 with torch.no_grad():
-                    real_scores = self._scores(self._augmented(real, number, Stream.DIFFAUGMENT_REALS), labels)
-            fake_scores = self._scores(self._augmented(fake, 3 * number + 2), labels)
-            context = self._context(real, fake, labels, number)
+                    real_scores = self._scores(augmented(real, number, Stream.DIFFAUGMENT_REALS), labels)
+            fake_scores = self._scores(augmented(fake, 3 * number + 2), labels)
+            context = self._context(real, fake, labels, number, real_scores, fake_scores)
             loss = self.loss.generator(real_scores, fake_scores, context)
         return {"loss_g": loss} | self._descend("generator", loss, context)
 
@@ -150,26 +167,45 @@ class AdversarialTrainer(Trainer):
         """Add the regularizers of this step, take one optimiser step, and return the regularizers' terms."""
         total, terms = loss, {}
         for each in self.regularizers:
-            if each.network == network and context.number % each.options.every == 0:
+            if each.network == network and context.number % each.every == 0:
                 terms[each.name] = each.penalty(context)
-                total = total + each.options.weight * each.options.every * terms[each.name]
+                total = total + each.strength * each.every * terms[each.name]
         optimizer = self.optimizers[network[0]]
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         optimizer.step()
         return terms
 
-    def _context(self, real: Tensor, fake: Tensor, labels: Tensor, number: int) -> StepContext:
+    def _set_rates(self, number: int) -> None:
+        """Set the rates of step `number`, which depend on it and the number of steps alone: a resumed run has them."""
+        start = self.options.lr_decay_from
+        if start is None:
+            return
+        factor = linear_decay(number, self.num_steps, start)
+        for name, rate in (("g", self.options.lr_g), ("d", self.options.lr_d)):
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate * factor
+
+    def _context(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        labels: Tensor,
+        number: int,
+        real_scores: Tensor | None,
+        fake_scores: Tensor,
+    ) -> StepContext:
         def score(images: Tensor) -> Tensor:
-            return self._scores(self._augmented(images, number, Stream.DIFFAUGMENT_PENALTY), labels)
+            return self._scores(self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY), labels)
 
-        return StepContext(number, real, fake, labels, score)
+        return StepContext(number, real, fake, labels, real_scores, fake_scores, score)
 
-    def _regularizer(self, name: str, options: RegularizerOptions) -> _Regularizer:
+    def _regularizer(self, name: str, options: RegularizerOptions, size: int) -> _Regularizer:
         row = REGULARIZERS[name]
         network = self.generator if row.network == "generator" else self.discriminator
         penalty = load(row.build)(options, network)
-        return _Regularizer(name, row.network, options, penalty.to(self.device) if hasattr(penalty, "to") else penalty)
+        penalty = penalty.to(self.device) if hasattr(penalty, "to") else penalty
+        return _Regularizer(name, row.network, options.every, options.strength(size, self.batch_size), penalty)
 
     def _fakes(self, labels: Tensor, position: int) -> Tensor:
         z = self._latents(Stream.TRAIN_LATENTS, position, len(labels))
@@ -191,16 +227,6 @@ class AdversarialTrainer(Trainer):
         most = max(self.generator.num_classes, 1)
         drawn = rng(self.seed, Stream.LABELS, position).integers(most, size=STATISTICS_BATCH)
         return torch.from_numpy(drawn).to(self.device)
-
-    def _mirrored(self, images: Tensor, number: int) -> Tensor:
-        mirrored: NDArray[np.bool_] = rng(self.seed, Stream.MIRROR, number).random(len(images)) < 0.5
-        chosen = torch.from_numpy(mirrored).to(images.device)[:, None, None, None]
-        return torch.where(chosen, images.flip(3), images)
-
-    def _augmented(self, images: Tensor, position: int, stream: Stream = Stream.DIFFAUGMENT) -> Tensor:
-        if not self.diffaugment:
-            return images
-        return diffaugment(images, self.diffaugment, rng(self.seed, stream, position))
 
 
 @contextmanager

@@ -10,6 +10,11 @@ from smallgan.models.biggan import StoredBatchNorm
 STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64  # How many latents batch-norm statistics are measured on
 
 
+def decay_of_half_life(kimg: float, images_per_step: int) -> float:
+    """Return the decay per step at which a weight's share in the average halves every `kimg` thousand images."""
+    return float(0.5 ** (images_per_step / (1000 * kimg)))
+
+
 @torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move `average` towards `network`: w <- d w + (1 - d) w', with d = min(decay, (1 + step) / (10 + step)).

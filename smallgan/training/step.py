@@ -21,6 +21,10 @@ class StepContext:
     """B x 3 x S x S; without a gradient in the discriminator's step."""
     labels: Tensor
     """Classes of both, int64 B; all 0 without classes."""
+    real_scores: Tensor | None
+    """Raw scores B of the reals; None in a generator step that has none (`LossRow.generator_needs_reals`)."""
+    fake_scores: Tensor
+    """Raw scores B of the fakes."""
     score: Callable[[Tensor], Tensor]
     """Images B x 3 x S x S -> raw scores B, through DiffAugment and the discriminator, in float32."""
 

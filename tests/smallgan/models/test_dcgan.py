@@ -11,7 +11,7 @@ from smallgan.models.base import Generator
 from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
-from smallgan.training import adversarial
+from smallgan.training import augmentation
 from smallgan.training.adversarial import build_trainer
 from smallgan.training.diffaugment import diffaugment
 from smallgan.training.ema import measure_statistics, update_ema
@@ -207,12 +207,12 @@ def test_all_that_the_discriminator_sees_is_augmented_by_draws_of_its_own(monkey
     settings = {"method.diffaugment": "translation", "loss.name": loss, "regularizers.r1.every": 1}
     trainer, addresses = tiny_trainer(**settings), []
 
-    def noted(images, kinds, draws):
+    def noted(images, kinds, draws, *options):
         state = draws.bit_generator.state["state"]
         addresses.append(state["key"].tobytes() + state["counter"].tobytes())
-        return diffaugment(images, kinds, draws)
+        return diffaugment(images, kinds, draws, *options)
 
-    monkeypatch.setattr(adversarial, "diffaugment", noted)
+    monkeypatch.setattr(augmentation, "diffaugment", noted)
     seen = seen_by_the_discriminator(monkeypatch, trainer)
     for number in range(2):
         trainer.step(a_batch(), number)

@@ -84,6 +84,27 @@ BROKEN = {
         "model: {shared_dim: 4}",
         ["read by the model biggan", "trains a dcgan"],
     ),
+    "a key that another takes the place of": (
+        "method:\n  ema_decay: 0.99\n  ema_kimg: 10",
+        ["line 2, method.ema_decay: method.ema_kimg takes its place; leave one of the two out"],
+    ),
+    "two probabilities": (
+        "method: {diffaugment: color, diffaugment_probability: 0.5, ada_target: 0.6}",
+        ["method.diffaugment_probability: method.ada_target takes its place"],
+    ),
+    "a probability of nothing": (
+        "method: {diffaugment_probability: 0.5}",
+        ["method.diffaugment_probability: read where method.diffaugment is given; this recipe leaves it out"],
+    ),
+    "a target of nothing": (
+        "method: {diffaugment: none, ada_target: 0.6}",
+        ["method.ada_target: read where method.diffaugment is given"],
+    ),
+    "a cap of nothing": ("method: {apa_cap: 0.5}", ["method.apa_cap: read where method.apa_target is given"]),
+    "controllers of a loss of differences": (
+        "loss: relativistic\nmethod: {apa_target: 0.6}",
+        ["line 2, method.apa_target: it looks at scores by themselves", "use nonsaturating, hinge, lsgan"],
+    ),
     "a key of class-conditional models": (
         "method:\n  conditional: false",
         ["line 2, method.conditional: read by the model biggan; this recipe trains a dcgan"],

@@ -14,6 +14,7 @@ from smallgan.tables.recipe import (
     parse_overrides,
     read_recipe,
     shipped_recipes,
+    step_keys,
 )
 
 
@@ -132,6 +133,22 @@ def test_a_written_recipe_keeps_the_defaults_it_was_made_with(tmp_path):
         recipe = load_recipe(None, overrides)
         path.write_text(dump_recipe(recipe), encoding="utf-8")
         assert differences(read_recipe(path), recipe) == {}
+
+
+def test_a_written_recipe_leaves_out_what_is_not_read(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    recipe = load_recipe(None, {"model": "biggan", "method.ema_kimg": 5, "method.apa_target": 0.6})
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    method = yaml.safe_load(path.read_text(encoding="utf-8"))["method"]
+    assert (method["ema_kimg"], method["apa_target"], method["apa_cap"]) == (5, 0.6, 0.8)
+    assert {"ema_decay", "diffaugment_probability", "diffaugment_fill", "ada_cap"}.isdisjoint(method)
+    assert differences(read_recipe(path), recipe) == {}
+
+
+def test_keys_counted_in_steps_are_those_of_the_regularizers_too():
+    plain = step_keys(load_recipe(None))
+    assert plain == ("train.report_every", "train.snapshot_every", "method.ema_start")
+    assert step_keys(load_recipe(None, {"regularizers.lecam": {}})) == (*plain, "regularizers.lecam.start")
 
 
 def test_a_ratio_and_a_class_are_read_as_they_are_written(tmp_path):

@@ -12,7 +12,7 @@ from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
-from smallgan.training import adversarial
+from smallgan.training import adversarial, augmentation
 from smallgan.training.adversarial import AdversarialTrainer, build_trainer, without_gradients
 from smallgan.training.diffaugment import diffaugment
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES
@@ -208,12 +208,12 @@ def test_reals_and_fakes_are_augmented_by_draws_of_their_own_at_every_step(monke
     one = trainer(settings)
     addresses = []
 
-    def noted(images, kinds, draws):
+    def noted(images, kinds, draws, *options):
         state = draws.bit_generator.state["state"]
         addresses.append(state["key"].tobytes() + state["counter"].tobytes())
-        return diffaugment(images, kinds, draws)
+        return diffaugment(images, kinds, draws, *options)
 
-    monkeypatch.setattr(adversarial, "diffaugment", noted)
+    monkeypatch.setattr(augmentation, "diffaugment", noted)
     seen = spied(monkeypatch, one, "discriminator")
     batch = batches(settings).batch(0)
     one.step(batch, 0)

@@ -94,6 +94,48 @@ def test_translation_moves_whole_pixels_and_leaves_zeros_behind(down, right):
     assert torch.equal(found, expected)
 
 
+def test_a_reflected_translation_fills_with_what_lies_at_the_edge():
+    images = places()
+    found = diffaugment(images, ("translation",), shifts((-2, 1)), "reflect")  # 2 down, 1 to the left
+    assert torch.equal(found[..., 2:, :15], images[..., :14, 1:])  # what stays inside is moved as before
+    assert torch.equal(found[..., 0, :15], images[..., 2, 1:])  # rows -2 and -1 are rows 2 and 1
+    assert torch.equal(found[..., 1, :15], images[..., 1, 1:])
+    assert torch.equal(found[..., 2:, 15], images[..., :14, 14])  # column 16 is column 14
+
+
+def test_the_fill_changes_nothing_but_what_a_translation_leaves_behind():
+    images = places(50)
+    for kinds in (("color",), ("cutout",)):
+        assert torch.equal(diffaugment(images, kinds, draws(), "reflect"), diffaugment(images, kinds, draws()))
+    zero, reflected = (diffaugment(images, ("translation",), draws(), fill) for fill in ("zero", "reflect"))
+    assert (reflected != 0).all()
+    assert torch.equal(zero[zero != 0], reflected[zero != 0])
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_an_image_goes_through_all_operations_or_none_with_the_probability(as_tensor):
+    images = places(4) / 4000
+    operations = np.array([2, 2, 2, 2]), np.array([8, 8, 8, 8])  # both shifts, both centres
+    chances = np.array([0.1, 0.7, 0.69, 0.9]).reshape(4, 1, 1, 1)
+    probability = torch.tensor(0.7) if as_tensor else 0.7
+    names = ("translation", "cutout")
+    given = Given(*operations, chances)
+    found = diffaugment(images, names, given, "zero", probability)
+    assert given.asked[-1] == (0.0, 1.0)
+    whole = diffaugment(images, names, Given(*operations))
+    assert torch.equal(found[[0, 2]], whole[[0, 2]])
+    assert torch.equal(found[[1, 3]], images[[1, 3]])
+
+
+def test_probabilities_of_0_and_1():
+    images, names = places(9) / 4000, ("color", "translation", "cutout")
+    assert torch.equal(diffaugment(images, names, draws(), "zero", 0.0), images)
+    assert torch.equal(diffaugment(images, names, draws(), "zero", torch.tensor(0.0)), images)
+    plain = diffaugment(images, names, draws())
+    for probability in (1.0, torch.tensor(1.0)):
+        assert torch.equal(diffaugment(images, names, draws(), "zero", probability), plain)
+
+
 def test_each_image_moves_on_its_own_up_to_an_eighth_of_the_side():
     images = places(200)
     found = diffaugment(images, ("translation",), draws())

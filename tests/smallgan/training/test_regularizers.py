@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def context(real, score):
-    return StepContext(0, real, real, torch.zeros(len(real), dtype=torch.int64), score)
+    return StepContext(0, real, real, torch.zeros(len(real), dtype=torch.int64), None, torch.zeros(len(real)), score)
 
 
 def images(count=4, size=32):
@@ -140,6 +140,15 @@ def test_r1_is_added_every_k_steps_with_k_times_its_weight(monkeypatch):
             if parameter.grad is not None:
                 expected = 3 * 0.7 * parameter.grad
                 torch.testing.assert_close(with_r1[name] - plain[name], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_r1s_weight_scaled_by_stylegan2_adas_rule():
+    rule = R1Options(weight=0.0002, scaled=True)
+    assert rule.strength(64, 64) == pytest.approx(0.0128)
+    assert rule.strength(256, 16) == pytest.approx(0.8192)
+    assert R1Options(weight=0.7).strength(256, 16) == 0.7
+    (r1,) = build_trainer(recipe(**{"regularizers.r1": {"weight": 0.001, "scaled": True}}), CPU).regularizers
+    assert (r1.strength, r1.every) == (pytest.approx(0.001 * 32 * 32 / 4), 16)
 
 
 def test_a_weight_of_0_leaves_a_regularizer_out(monkeypatch):

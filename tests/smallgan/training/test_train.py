@@ -229,6 +229,11 @@ TRAINERS = {
         | {"method.diffaugment": "translation,cutout"},
         AdversarialTrainer,
     ),
+    "adaptive": (
+        {"method.diffaugment": "color,translation", "method.ada_target": -0.5, "method.apa_target": -0.5}
+        | {"regularizers.lecam.start": 1, "method.lr_decay_from": 0.25, "method.ema_kimg": 0.01},
+        AdversarialTrainer,
+    ),
     "finetune": ({"method.name": "finetune"}, AdversarialTrainer),
     "apgc": (
         {"method.name": "apgc", "method.perceptual": "none", "method.group_size": 8, "method.lr_decay_every": 3},
