@@ -94,7 +94,7 @@ def _what_zip(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, *_DAMAGE) as error:  # a name that is not UTF-8 is a ValueError, for one
         raise _damaged(path, error) from error
     if any(name.endswith("data.pkl") for name in names):
         return None

@@ -40,7 +40,7 @@ def is_precomputed(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return "features.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
         return False
 
 

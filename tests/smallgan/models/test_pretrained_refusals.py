@@ -14,6 +14,7 @@ from tiny_networks import TINY_DEEP, shaken
 from torch import nn
 
 from augment.errors import InputError
+from smallgan.metrics.features.precomputed import is_precomputed
 from smallgan.models.biggan import BigGANDiscriminator, BigGANGenerator
 from smallgan.models.biggan_deep import BigGANDeepGenerator
 from smallgan.models.dcgan import DCGANGenerator
@@ -160,6 +161,18 @@ def test_what_is_no_generator_is_called_what_it_is(generator, tmp_path, what):
         load_pretrained(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_zip_whose_names_are_damaged_is_refused_in_one_sentence(generator, tmp_path):
+    file = tmp_path / "G_ema.pth"
+    torch.save(generator.state_dict(), file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("\u00fcber", b"")  # beyond ASCII: the zip says that this name is UTF-8
+    file.write_bytes(file.read_bytes().replace("\u00fcber".encode(), b"\xf6\xf6ber"))
+    with pytest.raises(InputError, match=r"G_ema\.pth: damaged"):
+        load_pretrained(file)
+    npz = file.rename(tmp_path / "features.npz")
+    assert not is_precomputed(npz)
 
 
 @pytest.mark.parametrize("form", ["raw", "new", "old", "inside"])
