@@ -1,7 +1,7 @@
 """`augment` against a plain Pillow loop that makes the same set, interleaved, each on one thread.
 
 The loop is what one writes without us: open, operate, save, with Pillow's default JPEG quality (75) and PNG level (6).
-Files are written to memory where the system has a folder there, else to the temporary folder.
+Time is the processor's. Files are written to memory where the system has a folder there, else to the temporary folder.
 Ours does all that the command does: check every file, plan, hash, write by rename, preview, metadata.
 Two loops are shown: one saves every file by Pillow, as tutorials do; the other copies the originals as files, as we do.
 """
@@ -12,6 +12,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def measure(rounds: int) -> list[Row]:
         source, what = source_images(Path(name))
         for format_, target in TARGETS.items():
             ways = {work.__name__: _way(work, source, Path(name), format_) for work in (_ours, _saving, _copying)}
-            seconds = interleave(ways, rounds)
+            seconds = interleave(ways, rounds, time.process_time)
             for plain, title, goal in (("_saving", "", target), ("_copying", ", originals copied", None)):
                 ratios = tuple(theirs / ours for theirs, ours in zip(seconds[plain], seconds["_ours"], strict=True))
                 rows.append(Row(f"augment to {format_.upper()}{title}", goal, ratios, what))

@@ -14,6 +14,7 @@ RESIZE_MODES = ("crop", "pad", "stretch")
 
 _NEARLY_BLACK = 32  # levels of 255
 _BLACK_STEP, _WHITE_STEP = 12, 48  # photographs at night begin that dark; light shadows on a white ground are no border
+_NEARLY_ALL = 0.9  # of the places of a row
 Box = tuple[int, int, int, int]  # Left, top, width, height in pixels
 
 
@@ -111,16 +112,24 @@ def has_border(pixels: Pixels) -> bool:
     A plain ground on which something stands, as that of digits, is no border.
     """
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    grounds = (gray, _BLACK_STEP), (255 - gray, _WHITE_STEP)
+    height, width = gray.shape
+    # Most images have no such edge, and four lines in one array say so in a tenth of the time of eight looks.
+    edges = np.concatenate((gray[0], gray[-1], gray[:, 0], gray[:, -1]))
+    starts = (0, width, 2 * width, 2 * width + height)
+    is_black = np.maximum.reduceat(edges, starts) <= _NEARLY_BLACK
+    is_white = np.minimum.reduceat(edges, starts) >= 255 - _NEARLY_BLACK
+    if not (is_black.any() or is_white.any()):
+        return False
+    grounds = (gray, is_black, _BLACK_STEP), (255 - gray, is_white, _WHITE_STEP)
     return any(
-        _begins_with_border(side, step) for dark, step in grounds for side in (dark, dark[::-1], dark.T, dark.T[::-1])
+        is_plain and _begins_with_border(side, step)
+        for dark, plain, step in grounds
+        for is_plain, side in zip(plain, (dark, dark[::-1], dark.T, dark.T[::-1]), strict=True)
     )
 
 
 def _begins_with_border(rows: NDArray[np.uint8], step: int) -> bool:
-    """Tell whether the first rows are nearly black, and those after the next one, which may be a blend, are not."""
-    if rows[0].max() > _NEARLY_BLACK:
-        return False
+    """Tell whether no more than the first rows are nearly black, and the row after the next, a blend maybe, is not."""
     dark = rows[: len(rows) // 4].max(axis=1, initial=0) <= _NEARLY_BLACK
     depth = 0 if dark.all() else int(dark.argmin())
-    return depth > 0 and bool(np.quantile(rows[depth + 1], 0.1) >= np.median(rows[depth - 1]) + step)
+    return depth > 0 and bool(np.mean(rows[depth + 1] >= np.median(rows[depth - 1]) + step) >= _NEARLY_ALL)
