@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 import cv2
 
@@ -52,6 +53,93 @@ def parallel_map(
     if progress:
         progress(len(items))
     return list(itertools.chain.from_iterable(results))
+
+
+@contextmanager
+def ahead(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    size_of: Callable[[Result], int],
+    *,
+    workers: int,
+    most_bytes: int,
+) -> Iterator[Iterator[Result]]:
+    """Give `work` of each item, in the order of `items`, from threads that work ahead of the caller.
+
+    They rest while the results that wait hold `most_bytes` or more: one result a thread comes on top at most. The first
+    is given when they rest or have done all. An error is raised in its item's turn. No thread is left at the end.
+    """
+    line = _Line(work, items, size_of, most_bytes)
+    workers = max(1, min(workers, len(items)))
+    with _one_cv2_thread(), ThreadPoolExecutor(workers) as pool:
+        for _ in range(workers):
+            pool.submit(line.carry_out)
+        try:
+            yield line.results()
+        finally:
+            line.stop()
+
+
+class _Line(Generic[Item, Result]):
+    """Results that wait for their turn, and the threads that wait for room."""
+
+    def __init__(
+        self, work: Callable[[Item], Result], items: Sequence[Item], size_of: Callable[[Result], int], most_bytes: int
+    ) -> None:
+        self._work, self._items, self._size_of, self._most_bytes = work, items, size_of, most_bytes
+        self._changed = threading.Condition()
+        self._waiting: dict[int, tuple[Future[Result], int]] = {}
+        self._taken = self._given = self._held_bytes = 0
+        self._stopped = False
+
+    def carry_out(self) -> None:
+        """Work on the next item again and again, in a thread."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._may_go_on)
+                if self._stopped or self._taken == len(self._items):
+                    return
+                number = self._taken
+                self._taken += 1
+            outcome: Future[Result] = Future()
+            num_bytes = 0
+            try:
+                result = self._work(self._items[number])
+                num_bytes = self._size_of(result)
+                outcome.set_result(result)
+            except BaseException as error:
+                outcome.set_exception(error)
+            with self._changed:
+                self._waiting[number] = outcome, num_bytes
+                self._held_bytes += num_bytes
+                self._changed.notify_all()
+
+    def _may_go_on(self) -> bool:
+        is_next = self._taken == self._given  # the caller waits for it, whatever the others hold
+        return self._stopped or self._taken == len(self._items) or is_next or self._held_bytes < self._most_bytes
+
+    def results(self) -> Iterator[Result]:
+        """Yield the results in order."""
+        self._wait(lambda: len(self._waiting) == len(self._items) or self._held_bytes >= self._most_bytes)
+        for number in range(len(self._items)):
+            self._wait(partial(self._waiting.__contains__, number))
+            with self._changed:
+                outcome, num_bytes = self._waiting.pop(number)
+                self._given += 1
+                self._held_bytes -= num_bytes
+                self._changed.notify_all()
+            yield outcome.result()
+
+    def _wait(self, until: Callable[[], bool]) -> None:
+        with self._changed:
+            while not self._changed.wait_for(until, _REPORT_SECONDS):  # without a time Windows would not see Ctrl-C
+                pass
+
+    def stop(self) -> None:
+        """Let the threads end."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
 
 def default_workers() -> int:

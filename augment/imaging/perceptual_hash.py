@@ -1,6 +1,6 @@
 """How alike two images look: a perceptual hash finds candidates, small thumbnails decide."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,8 +18,9 @@ MIN_CONTRAST = 6.0
 """Standard deviation of a thumbnail below which an image is so plain that others look like it by chance."""
 
 _KEPT = 8
-_BANDS = MAX_BITS + 1  # of 64 / 8 bits: hashes that differ in fewer bits than there are bands agree in one of them
-_CHUNK, _SLICE = 1 << 21, 1 << 14  # pairs at once: by hash, and by thumbnail
+_NUM_LEVELS = 3 * THUMB_SIDE**2  # Of a thumbnail
+_ROWS, _COLUMNS = 256, 4096  # Images that are compared at once
+_Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +54,52 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
     Two images count when their hashes differ in 7 bits at most, and their thumbnails by 6 levels at most (root mean
     square). Members are linked in pairs: the first and the last of a group may differ by more. Nearly empty images are
     left out.
+
+    Pairs are compared in blocks, but for those that are in one group already: many that look alike are soon one group.
     """
-    bits = np.array([signature.hash for signature in signatures], np.uint64)
-    thumbs = np.frombuffer(b"".join(signature.thumb for signature in signatures), np.uint8)
-    small = thumbs.reshape(len(bits), 3 * THUMB_SIDE**2).astype(np.float32)
-    drawn = small.std(axis=1) >= MIN_CONTRAST if len(small) else np.empty(0, bool)
-    leader = np.arange(len(bits))
-    firsts: dict[ImageSignature, int] = {}  # pairs are looked at among images that differ: equal ones may be many
-    for at in np.flatnonzero(drawn).tolist():
-        leader[at] = firsts.setdefault(signatures[at], at)
-    distinct = np.fromiter(firsts.values(), np.int64)
-    for pair in _candidates(bits[distinct]):
-        first, second = distinct[pair[0]], distinct[pair[1]]
-        chosen = np.bitwise_count(bits[first] ^ bits[second]) <= MAX_BITS
-        first, second = first[chosen], second[chosen]
-        for at in range(0, len(first), _SLICE):
-            one, other = first[at : at + _SLICE], second[at : at + _SLICE]
-            apart = leader[one] != leader[other]
-            one, other = one[apart], other[apart]
-            alike = np.sqrt(np.square(small[one] - small[other]).mean(axis=1)) <= MAX_LEVELS
-            for ends in zip(one[alike], other[alike], strict=True):
-                low, high = sorted(int(leader[end]) for end in ends)
-                leader[leader == high] = low
-    groups: dict[int, list[int]] = {}
-    for at in range(len(bits)):
-        groups.setdefault(int(leader[at]), []).append(at)
-    return [group for group in groups.values() if len(group) > 1]
+    thumbs = np.frombuffer(b"".join(signature.thumb for signature in signatures), np.uint8).reshape(-1, _NUM_LEVELS)
+    sums, squares = thumbs.sum(axis=1, dtype=np.int64), np.einsum("ij,ij->i", thumbs, thumbs, dtype=np.int64)
+    drawn = np.flatnonzero(_NUM_LEVELS * squares - sums**2 >= (_NUM_LEVELS * MIN_CONTRAST) ** 2)
+    # Thumbnails differ by at least as much as their means: of images by brightness, near duplicates are not far apart.
+    order = drawn[np.argsort(sums[drawn], kind="stable")]
+    sums, thumbs = sums[order], thumbs[order]
+    bits = np.array([signatures[at].hash for at in order], np.uint64)
+    group = np.arange(len(order))
+    for first in range(0, len(order), _ROWS):
+        rows = np.arange(first, min(first + _ROWS, len(order)))
+        end = int(np.searchsorted(sums, sums[rows[-1]] + MAX_LEVELS * _NUM_LEVELS, side="right"))
+        for start in range(first, end, _COLUMNS):
+            columns = np.arange(start, min(start + _COLUMNS, end))
+            if (group[rows] == group[first]).all():
+                columns = columns[group[columns] != group[first]]
+            _join(group, *_alike(rows, columns, group, bits, thumbs))
+    found: dict[int, list[int]] = {}
+    for at, number in zip(order.tolist(), group.tolist(), strict=True):
+        found.setdefault(number, []).append(at)
+    return sorted(sorted(members) for members in found.values() if len(members) > 1)
 
 
-def _candidates(bits: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield pairs of positions that agree in one of eight bytes, in pieces of bounded size; a pair may come again."""
-    for band in range(_BANDS):
-        keys = (bits >> np.uint64(8 * band)) & np.uint64(255)
-        order = np.argsort(keys, kind="stable")
-        _, starts = np.unique(keys[order], return_index=True)
-        for members in np.split(order, starts[1:]):
-            step = max(1, _CHUNK // max(1, len(members)))
-            for at in range(0, len(members), step):
-                rows, columns = np.nonzero(np.arange(len(members)) > np.arange(len(members))[at : at + step, None])
-                yield members[rows + at], members[columns]
+def _alike(
+    rows: _Positions, columns: _Positions, group: _Positions, bits: NDArray[np.uint64], thumbs: Pixels
+) -> tuple[_Positions, _Positions]:
+    """Return the pairs of a row and a column, as two arrays, that look the same and are not yet in one group."""
+    chosen = np.bitwise_count(bits[rows, None] ^ bits[columns]) <= MAX_BITS
+    chosen &= group[rows, None] != group[columns]
+    rows_left, columns_left = chosen.any(axis=1), chosen.any(axis=0)
+    rows, columns, chosen = rows[rows_left], columns[columns_left], chosen[np.ix_(rows_left, columns_left)]
+    # Around 128, all sums of products of two thumbnails are whole numbers below 2^24, which float32 holds exactly.
+    one, other = (thumbs[each].astype(np.float32) - 128 for each in (rows, columns))
+    lengths = [np.square(each).sum(axis=1).astype(np.float64) for each in (one, other)]
+    most = MAX_LEVELS**2 * _NUM_LEVELS
+    chosen &= one @ other.T >= (lengths[0][:, None] + lengths[1] - most) / 2  # |a - b|^2 = a.a + b.b - 2 a.b <= most
+    row, column = np.nonzero(chosen)
+    return rows[row], columns[column]
+
+
+def _join(group: _Positions, one: _Positions, other: _Positions) -> None:
+    """Put the two images of each pair in one group, in place; a group's number is its least position."""
+    while (group[one] != group[other]).any():
+        low, high = np.minimum(group[one], group[other]), np.maximum(group[one], group[other])
+        np.minimum.at(group, high, low)
+        while (group[group] != group).any():
+            group[:] = group[group]

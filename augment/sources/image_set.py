@@ -115,20 +115,26 @@ class ImageSet:
         except OSError as error:
             raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
 
-    def load(self, index: int) -> LoadedImage:
-        """Return image `index` decoded, with the hash of its file. Raises InputError naming it."""
+    def load(self, index: int, data: bytes | None = None) -> LoadedImage:
+        """Return image `index` decoded, with the hash of its file. Raises InputError naming it.
+
+        `data` are the bytes of the file, where they were read already.
+        """
         entry = self._entries[index]
         kept = self._cache.kept.get(entry)
         if kept is None:
-            data = self.read(index)
+            data = self.read(index) if data is None else data
             kept = LoadedImage(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
             self._cache.add(entry, kept)
         return kept
 
     def info(self, index: int) -> ImageInfo:
         """Return hash and size of image `index`, decoding it only the first time. Raises InputError naming it."""
-        known = self._cache.infos.get(self._entries[index])
-        return known or _info(self.load(index))
+        return self.known(index) or _info(self.load(index))
+
+    def known(self, index: int) -> ImageInfo | None:
+        """Return hash and size of image `index` where it was decoded before, else None."""
+        return self._cache.infos.get(self._entries[index])
 
     def subset(self, indices: Sequence[int]) -> ImageSet:
         """Return the set of these images only."""

@@ -89,18 +89,18 @@ def show_cache(
     import json
 
     from smallgan.core import weights
-    from smallgan.metrics.features import cache
+    from smallgan.metrics.features import entries
 
-    count, num_bytes = cache.usage(clear=clear)
+    count, num_bytes = entries.usage(clear=clear)
     folder = weights.cache_folder()
     weight_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if as_json:
-        kept = {"path": str(cache.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
+        kept = {"path": str(entries.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
         typer.echo(json.dumps({"weights": {"path": str(folder), "bytes": weight_bytes}, "features": kept}, indent=2))
         return
     what = "deleted" if clear else "kept"
     typer.echo(f"weights: {weight_bytes / 1e6:.1f} MB in {folder}")
-    typer.echo(f"features: {count} set(s) {what}, {num_bytes / 1e6:.1f} MB in {cache.folder()}")
+    typer.echo(f"features: {count} set(s) {what}, {num_bytes / 1e6:.1f} MB in {entries.folder()}")
 
 
 def _print_states(names: list[str], *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks
 from smallgan.metrics.intervals import Matrix, Spread, group_labels, jackknife
 from smallgan.metrics.measure import CHECK_WIDTH, Case, MetricInputs, MetricOptions, MetricResult
+from smallgan.metrics.real_facts import NONE_KEPT, RealFacts
 
 _GROUPS = 10  # Of the jackknife: each needs the eigenvalues of an F x F matrix
 
@@ -33,13 +34,14 @@ class Moments:
     trace: float
 
 
-def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> MetricResult:
+def fid(fake: Vectors, real: Vectors, facts: RealFacts = NONE_KEPT, *, interval: bool = True) -> MetricResult:
     """Return the distance between n x F and m x F features, in float64; n and m from 2 up.
 
     The covariances mean something from twice the width on, at least 20 images per set; fewer get a note, no interval.
 
     Args:
         fake, real: features of any float type; blocks are cast, never the whole.
+        facts: of the reals.
         interval: also find the interval, which costs 20 more eigenvalue problems.
 
     Raises:
@@ -50,7 +52,7 @@ def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> MetricResult:
         >>> round(fid(np.array([[0.0], [2.0]]), np.array([[3.0], [7.0]])).value, 9)
         18.0
     """
-    of_fake, of_real = moments(fake, "fake"), moments(real, "real")
+    of_fake, of_real = moments(fake, "fake"), _moments_of_reals(real, facts)
     value, means = frechet(of_fake, of_real)
     needed, fewest = max(2 * fake.shape[1], 2 * _GROUPS), min(len(fake), len(real))
     found = MetricResult(value, "Gaussians, sample covariances", parts={"means": means, "covariances": value - means})
@@ -68,7 +70,7 @@ def fid(fake: Vectors, real: Vectors, *, interval: bool = True) -> MetricResult:
 
 def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     """Heusel et al. 2017, sample covariances."""
-    return fid(*inputs.pair, interval=options.intervals)
+    return fid(*inputs.pair, inputs.facts, interval=options.intervals)
 
 
 def checks() -> list[Case]:
@@ -113,6 +115,13 @@ def moments(x: Vectors, what: str = "") -> Moments:
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # what rounding left below 0 becomes 0
     return Moments(mean, covariance, root, float(np.trace(covariance)))
+
+
+def _moments_of_reals(real: Vectors, facts: RealFacts) -> Moments:
+    if len(real) <= real.shape[1]:  # one look at each image, and nothing shorter to keep than the images
+        return moments(real, "real")
+    found = facts.get("moments", lambda: {name: np.asarray(value) for name, value in vars(moments(real)).items()})
+    return Moments(found["mean"], found["covariance"], found["factor"], float(found["trace"]))
 
 
 def frechet(one: Moments, other: Moments) -> tuple[float, float]:

@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from smallgan.metrics.real_facts import RealFacts
+
 Matrix = NDArray[np.float64]
 Interval = tuple[float, float]  # Its ends
 MOST_GROUPS = 50  # Groups of a jackknife: sets of up to that many images leave out one at a time
@@ -82,7 +84,11 @@ def jackknife(value: float, without: Matrix, num_images: Matrix) -> Spread:
 
 
 def subsampled(
-    statistic: Callable[..., float], sets: Sequence[NDArray[np.floating]], seed: int, least: int = 2
+    statistic: Callable[..., float],
+    sets: Sequence[NDArray[np.floating]],
+    seed: int,
+    least: int = 2,
+    facts: RealFacts | None = None,
 ) -> Spread | None:
     """Return the spread of a statistic of several sets from its values on halves of them, drawn without replacement.
 
@@ -94,6 +100,7 @@ def subsampled(
         sets: n x F features each.
         seed: of the draws.
         least: images of a set without which the statistic has no value.
+        facts: of the set that is of reals; the statistic is then also called with those of its half, `facts`.
 
     Returns:
         None where half of a set is fewer than `least`.
@@ -104,9 +111,10 @@ def subsampled(
     if min(drawn) < least or min(counts) < LEAST_IMAGES:
         return None
     rng = np.random.default_rng(np.random.SeedSequence([abs(seed), *counts]))
-    values = [
-        statistic(*(each[rng.permutation(len(each))[:size]] for each, size in zip(sets, drawn, strict=True)))
-        for _ in range(_SUBSAMPLES)
-    ]
+    values = []
+    for draw in range(_SUBSAMPLES):
+        halves = [each[rng.permutation(len(each))[:size]] for each, size in zip(sets, drawn, strict=True)]
+        of_half = {"facts": facts.of_part(f"draw {draw} of {drawn} of {counts} by seed {seed}")} if facts else {}
+        values.append(statistic(*halves, **of_half))
     correction = max(size / (count - size) for count, size in zip(counts, drawn, strict=True))
     return Spread(float(np.var(values, ddof=1)) * correction, _SUBSAMPLES - 1)

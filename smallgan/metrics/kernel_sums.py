@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smallgan.metrics.distances import Vectors, mean_vector, row_blocks, squares_between
 from smallgan.metrics.intervals import LEAST_IMAGES, Interval, Matrix, group_labels, jackknife
+from smallgan.metrics.real_facts import RealFacts
 
 Kernel = Callable[[Matrix, Matrix], Matrix]
 """n x F and m x F in float64 to the n x m values of a kernel, which the caller may overwrite."""
@@ -63,22 +64,33 @@ class PairSums:
         return PairSums(self.reals, self.fakes, self.between.T).without_fakes(unbiased=unbiased)
 
 
-def pair_sums(fake: Vectors, real: Vectors, kernel: Kernel, center: Matrix | None = None) -> PairSums:
+def pair_sums(
+    fake: Vectors, real: Vectors, kernel: Kernel, center: Matrix | None = None, reals: SetSums | None = None
+) -> PairSums:
     """Return the sums of a kernel over all pairs, in blocks: memory does not grow with the number of images.
 
     Args:
         fake, real: n x F and m x F of any float type; each block is cast to float64 when its turn comes.
         kernel: of two blocks; symmetric.
         center: F, subtracted from both first; for kernels of differences only.
+        reals: the sums over pairs of reals, where they are known.
     """
     groups_f, groups_r = group_labels(len(fake)), group_labels(len(real))
-    fakes, reals = _sums_within(fake, groups_f, kernel, center), _sums_within(real, groups_r, kernel, center)
+    fakes = _sums_within(fake, kernel, center)
+    reals = _sums_within(real, kernel, center) if reals is None else reals
     between = np.zeros((len(fakes.counts), len(reals.counts)))
     for rows in row_blocks(len(fake)):
         x, of_x = _block(fake, rows, center), _members(groups_f, rows)
         for columns in row_blocks(len(real)):
             between += of_x @ kernel(x, _block(real, columns, center)) @ _members(groups_r, columns).T
     return PairSums(fakes, reals, between)
+
+
+def sums_of_reals(
+    real: Vectors, kernel: Kernel, center: Matrix | None = None, *, facts: RealFacts, name: str
+) -> SetSums:
+    """Return the sums over pairs of reals, a fact called `name`: kernel and center must follow from the reals alone."""
+    return SetSums(**facts.get(name, lambda: vars(_sums_within(real, kernel, center))))
 
 
 def mmd2_with_interval(
@@ -90,17 +102,18 @@ def mmd2_with_interval(
     widths_without: tuple[Matrix | float, Matrix | float] | None = None,
     *,
     unbiased: bool,
+    reals: SetSums | None = None,
 ) -> tuple[float, Interval | None]:
     """Return a squared discrepancy and the block jackknife's interval, for which both sides leave out their groups.
 
     Args:
-        fake, real, center: as of `pair_sums`.
+        fake, real, center, reals: as of `pair_sums`.
         kernel_of: gives the kernel of a width.
         width: of the kernel.
         widths_without: the width without one group of fakes each, and of reals; None where images do not move it.
         unbiased: leave out the pairs of an image with itself.
     """
-    sums = pair_sums(fake, real, kernel_of(width), center)
+    sums = pair_sums(fake, real, kernel_of(width), center, reals)
     value = sums.mmd2(unbiased=unbiased)
     if min(len(fake), len(real)) < LEAST_IMAGES:
         return value, None
@@ -149,7 +162,8 @@ def gaussian(width: float) -> Kernel:
     return kernel
 
 
-def _sums_within(x: Vectors, groups: NDArray[np.intp], kernel: Kernel, center: Matrix | None) -> SetSums:
+def _sums_within(x: Vectors, kernel: Kernel, center: Matrix | None) -> SetSums:
+    groups = group_labels(len(x))
     num_groups = int(groups.max()) + 1
     table, itself = np.zeros((num_groups, num_groups)), np.zeros(num_groups)
     for rows in row_blocks(len(x)):

@@ -13,16 +13,18 @@ import numpy as np
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors
 from smallgan.metrics.intervals import Matrix
-from smallgan.metrics.kernel_sums import Kernel, mmd2_with_interval
+from smallgan.metrics.kernel_sums import Kernel, mmd2_with_interval, sums_of_reals
 from smallgan.metrics.measure import CHECK_WIDTH, Case, MetricInputs, MetricOptions, MetricResult, two_places
+from smallgan.metrics.real_facts import NONE_KEPT, RealFacts
 
 
-def kid(fake: Vectors, real: Vectors) -> MetricResult:
+def kid(fake: Vectors, real: Vectors, facts: RealFacts = NONE_KEPT) -> MetricResult:
     """Return the unbiased estimate over all pairs, in float64 and in blocks, with its interval from five images on.
 
     Args:
         fake: n x F features, n from 2 up.
         real: m x F features, m from 2 up.
+        facts: of the reals.
 
     Raises:
         InputError: a set has one image.
@@ -36,13 +38,15 @@ def kid(fake: Vectors, real: Vectors) -> MetricResult:
     for what, count in (("fake", len(fake)), ("real", len(real))):
         if count < 2:
             raise InputError(f"KID needs at least two {what} images to have a pair of them, and found {count}")
-    value, interval = mmd2_with_interval(fake, real, cubic, fake.shape[1], unbiased=True)
+    width = fake.shape[1]
+    reals = sums_of_reals(real, cubic(width), facts=facts, name="sums of the cubic kernel")
+    value, interval = mmd2_with_interval(fake, real, cubic, width, unbiased=True, reals=reals)
     return MetricResult(value, "cubic kernel, unbiased, all pairs", interval=interval)
 
 
 def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
     """Binkowski et al. 2018: k = (x.y / F + 1)^3, unbiased, all pairs; around 0 for equal sources."""
-    return kid(*inputs.pair)
+    return kid(*inputs.pair, inputs.facts)
 
 
 def checks() -> list[Case]:

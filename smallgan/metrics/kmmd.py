@@ -13,7 +13,8 @@ import numpy as np
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, mean_vector
-from smallgan.metrics.kernel_sums import LEAST_SPREAD, gaussian, group_spreads, mmd2_with_interval
+from smallgan.metrics.features.entries import Arrays
+from smallgan.metrics.kernel_sums import LEAST_SPREAD, gaussian, group_spreads, mmd2_with_interval, sums_of_reals
 from smallgan.metrics.measure import (
     CHECK_IMAGES,
     Case,
@@ -23,9 +24,12 @@ from smallgan.metrics.measure import (
     note_bias,
     two_places,
 )
+from smallgan.metrics.real_facts import NONE_KEPT, RealFacts
+
+_SPREADS = ("center", "counts", "squares", "shifts")
 
 
-def kmmd(fake: Vectors, real: Vectors) -> MetricResult:
+def kmmd(fake: Vectors, real: Vectors, facts: RealFacts = NONE_KEPT) -> MetricResult:
     """Return sqrt(max(0, mean k(R, R) + mean k(F, F) - 2 mean k(R, F))), k = exp(-D2 / (2 m)).
 
     D2 is the squared Euclidean distance and m its mean over all pairs of reals. All means, m too, run over the full
@@ -35,6 +39,7 @@ def kmmd(fake: Vectors, real: Vectors) -> MetricResult:
     Args:
         fake: n x F features.
         real: N x F features; m comes from them alone.
+        facts: of the reals.
 
     Raises:
         InputError: the reals do not differ, which leaves the kernel without a width.
@@ -44,7 +49,7 @@ def kmmd(fake: Vectors, real: Vectors) -> MetricResult:
         >>> round(kmmd(np.array([[0.0]]), np.array([[0.0], [2.0]])).value, 6) == round((0.5 - 0.5 / np.e) ** 0.5, 6)
         True
     """
-    squared = _mmd2(fake, real, "A: Gaussian, biased, root; width from reals", unbiased=False)
+    squared = _mmd2(fake, real, facts, "A: Gaussian, biased, root; width from reals", unbiased=False)
     interval = squared.interval and (_root(squared.interval[0]), _root(squared.interval[1]))
     return replace(squared, value=_root(squared.value), interval=interval)
 
@@ -53,12 +58,12 @@ def _root(value: float) -> float:
     return math.sqrt(max(0.0, value))
 
 
-def mmd2_rbf_unbiased(fake: Vectors, real: Vectors) -> MetricResult:
+def mmd2_rbf_unbiased(fake: Vectors, real: Vectors, facts: RealFacts = NONE_KEPT) -> MetricResult:
     """Return the square of `kmmd` without the pairs of an image with itself, and without the root: 0 on average for
     sets of one source, whatever their size, and below 0 by chance.
 
     Args:
-        fake, real: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images per set at least.
+        fake, real, facts: as of `kmmd`, whose bandwidth m it has too (diagonal included); two images per set at least.
 
     Raises:
         InputError: the reals do not differ, or there is one fake.
@@ -70,13 +75,13 @@ def mmd2_rbf_unbiased(fake: Vectors, real: Vectors) -> MetricResult:
     """
     if len(fake) < 2:
         raise InputError(f"the unbiased MMD needs at least two fake images to have a pair of them, found {len(fake)}")
-    return _mmd2(fake, real, "A unbiased, no root; width from reals", unbiased=True)
+    return _mmd2(fake, real, facts, "A unbiased, no root; width from reals", unbiased=True)
 
 
-def _mmd2(fake: Vectors, real: Vectors, estimator: str, *, unbiased: bool) -> MetricResult:
-    center = mean_vector(real)
+def _mmd2(fake: Vectors, real: Vectors, facts: RealFacts, estimator: str, *, unbiased: bool) -> MetricResult:
     # The mean over all pairs of |x - y|^2 is twice the mean of |x - mean|^2: no pair needs to be looked at.
-    counts, squares, shifts = group_spreads(real, center)
+    spreads = facts.get("spreads around the mean", lambda: _spreads(real))
+    center, counts, squares, shifts = (spreads[name] for name in _SPREADS)
     bandwidth = 2 * float(squares.sum()) / len(real)
     if bandwidth <= LEAST_SPREAD * (float(center @ center) + bandwidth):
         raise InputError(
@@ -85,18 +90,28 @@ def _mmd2(fake: Vectors, real: Vectors, estimator: str, *, unbiased: bool) -> Me
         )
     left, rest = len(real) - counts, squares.sum() - squares
     widths = bandwidth, 2 * (rest / left - shifts / left**2)
-    value, interval = mmd2_with_interval(fake, real, gaussian, bandwidth, center, widths, unbiased=unbiased)
+    reals = sums_of_reals(
+        real, gaussian(bandwidth), center, facts=facts, name="sums of the Gaussian of their own width"
+    )
+    value, interval = mmd2_with_interval(
+        fake, real, gaussian, bandwidth, center, widths, unbiased=unbiased, reals=reals
+    )
     return MetricResult(value, estimator, parts={"bandwidth": bandwidth, "sigma": 1.0}, interval=interval)
+
+
+def _spreads(real: Vectors) -> Arrays:
+    center = mean_vector(real)
+    return dict(zip(_SPREADS, (center, *group_spreads(real, center)), strict=True))
 
 
 def measure(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
     """KMMD, above (definition "A"); biased upwards for few images; at most 1.414."""
-    return note_bias(kmmd(*inputs.pair), inputs, "KMMD")
+    return note_bias(kmmd(*inputs.pair, inputs.facts), inputs, "KMMD")
 
 
 def measure_unbiased(inputs: MetricInputs, _options: MetricOptions) -> MetricResult:
     """KMMD squared, without pairs of an image with itself, no root; around 0 for equal sources."""
-    return mmd2_rbf_unbiased(*inputs.pair)
+    return mmd2_rbf_unbiased(*inputs.pair, inputs.facts)
 
 
 _HERE, _THERE = two_places()

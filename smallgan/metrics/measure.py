@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from augment.core.shares import wilson
 from smallgan.metrics.distances import BLOCK, Vectors
 from smallgan.metrics.intervals import Interval, Matrix, subsampled
+from smallgan.metrics.real_facts import NONE_KEPT, RealFacts
 
 if TYPE_CHECKING:
     from smallgan.metrics.features.extract import Features
@@ -41,6 +43,7 @@ class MetricInputs:
     fake: Features
     real: Features | None = None
     augmented: Features | None = None
+    facts: RealFacts = NONE_KEPT  # Of `real`
 
     @property
     def pair(self) -> tuple[Vectors, Vectors]:
@@ -55,6 +58,11 @@ class RealSet:
 
     features: Features
     fingerprint: str | None  # `augment.sources.image_set.fingerprint` of their files
+
+    @cached_property
+    def facts(self) -> RealFacts:
+        """What follows from these features alone."""
+        return RealFacts.of(self.features)
 
 
 @dataclass(frozen=True)
@@ -95,27 +103,37 @@ def note_bias(measured: MetricResult, inputs: MetricInputs, name: str) -> Metric
 
 
 def subsample_interval(
-    value: float, statistic: Callable[..., float], sets: Sequence[Vectors], options: MetricOptions, least: int
+    value: float,
+    statistic: Callable[..., float],
+    sets: Sequence[Vectors],
+    options: MetricOptions,
+    least: int,
+    facts: RealFacts | None = None,
 ) -> Interval | None:
     """Return the interval of a statistic from halves of its sets; None where intervals are not asked for.
 
     Args:
         value: of the whole sets.
-        statistic, sets, least: as of `subsampled`.
+        statistic, sets, least, facts: as of `subsampled`.
         options: seed of the halves, and whether intervals are asked for.
     """
-    spread = subsampled(statistic, sets, options.seed, least) if options.intervals else None
+    spread = subsampled(statistic, sets, options.seed, least, facts) if options.intervals else None
     return spread.around(value) if spread else None
 
 
 def share_interval(
-    value: float, statistic: Callable[..., float], sets: Sequence[Vectors], options: MetricOptions, least: int
+    value: float,
+    statistic: Callable[..., float],
+    sets: Sequence[Vectors],
+    options: MetricOptions,
+    least: int,
+    facts: RealFacts | None = None,
 ) -> Interval | None:
     """Return the interval of a share of the images of the first set; arguments as of `subsample_interval`.
 
     At each end the wider of two counts: that of halves, and Wilson's, as halves may all agree on 0 or 1.
     """
-    by_halves = subsample_interval(value, statistic, sets, options, least)
+    by_halves = subsample_interval(value, statistic, sets, options, least, facts)
     if by_halves is None:
         return None
     low, high = wilson(value, len(sets[0]))

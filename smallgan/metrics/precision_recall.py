@@ -13,17 +13,19 @@ from augment.errors import InputError
 from smallgan.metrics.distances import Vectors, square_blocks
 from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult, note_bias, share_interval
 from smallgan.metrics.memorisation.nearest import kth_square_within
+from smallgan.metrics.real_facts import NONE_KEPT, RealFacts
 
 NEIGHBOURS = 3  # k, as published; the rows of the table name it
 
 
-def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> float:
+def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS, facts: RealFacts = NONE_KEPT) -> float:
     """Return the share of fakes that lie in the ball of at least one real; recall is the same with the sets swapped.
 
     Args:
         fake: n x F features.
         real: m x F features; m from `neighbours` + 1 up.
         neighbours: k, from 1 up.
+        facts: of the reals.
 
     Raises:
         InputError: there are too few images for a k-th neighbour.
@@ -38,7 +40,8 @@ def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> 
             f"precision and recall look at the {neighbours} nearest of the other images and need {neighbours + 1} or "
             f"more in each set, found {len(real)}; give more images"
         )
-    radii = kth_square_within(real, neighbours)
+    name = f"squared distances to neighbour {neighbours}"
+    radii = facts.get(name, lambda: {"squares": kth_square_within(real, neighbours)})["squares"]
     inside = np.zeros(len(fake), np.bool_)
     for rows, columns, squares in square_blocks(fake, real):
         inside[rows] |= (squares <= radii[columns]).any(axis=1)
@@ -47,8 +50,8 @@ def precision(fake: Vectors, real: Vectors, *, neighbours: int = NEIGHBOURS) -> 
 
 def measure_precision(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     """Kynkaanniemi et al. 2019, k = 3: share of fakes that lie among the reals; 1,000 images to mean much."""
-    value = precision(*inputs.pair)
-    interval = share_interval(value, precision, inputs.pair, options, NEIGHBOURS + 1)
+    value = precision(*inputs.pair, facts=inputs.facts)
+    interval = share_interval(value, precision, inputs.pair, options, NEIGHBOURS + 1, inputs.facts)
     return note_bias(MetricResult(value, "k = 3 nearest reals", interval=interval), inputs, "precision")
 
 

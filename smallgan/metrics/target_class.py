@@ -77,7 +77,11 @@ def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     found = target_share(inputs.fake.logits, classes)
     parts = {"mean_probability": float(found.probability.mean())}
     if inputs.real is not None:
-        parts["of_reals"] = target_share(inputs.real.logits, classes).share
+        logits = inputs.real.logits
+        of_reals = inputs.facts.get(
+            f"share of the classes {found.classes}", lambda: {"share": np.array(target_share(logits, classes).share)}
+        )
+        parts["of_reals"] = float(of_reals["share"])
     return MetricResult(
         found.share,
         f"share with the top class among {', '.join(map(str, found.classes))}",

@@ -1,14 +1,17 @@
-"""From a set of images on disk to its features: hashed, looked up in the cache, else checked, extracted and kept."""
+"""From a set of images on disk to its features: hashed, looked up in the cache, else decoded, extracted and kept."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
-from augment.checks.inspect import check, valid_subset
+from augment.checks.inspect import ImageRecord, check, valid_subset
 from augment.core.files import sha256_bytes
-from augment.core.parallel import default_workers
+from augment.core.parallel import ahead, default_workers, parallel_map
 from augment.errors import InputError
 from augment.imaging.codec import Pixels
 from augment.imaging.geometry import resize_square
-from augment.sources.image_set import ImageSet, fingerprint
+from augment.sources.image_set import KEPT_BYTES, ImageSet, fingerprint
 from smallgan.core.console import progress, say
 from smallgan.metrics.features import cache
 from smallgan.metrics.features.cache import Kept
@@ -48,25 +51,87 @@ def set_features(
         skip_bad: leave unreadable files out and list them, instead of stopping.
 
     Raises:
-        InputError: files that cannot be read (all named at once, before the work), or another fingerprint.
+        InputError: files that cannot be read (all named at once), or another fingerprint.
     """
-    found = None if skip_bad else _looked_up(images, net, what, resize, expected)
-    if found is None:
-        images = readable(images, skip_bad=skip_bad)
-        found = _looked_up(images, net, what, resize, expected) if skip_bad else None
-    if found is not None:
-        return found
+    if skip_bad:
+        images = readable(images, skip_bad=True)
+    files = _Files(images)
+    try:
+        known = fingerprint(parallel_map(files.sha256, range(len(images)), default_workers()))
+    except InputError:
+        readable(images, skip_bad=False)  # names all such files at once
+        raise
+    if expected is not None and known != expected:
+        raise InputError(
+            f"{images.path}: the images are not those that the run was trained on (fingerprint then "
+            f"{expected[:16]}, now {known[:16]}); put them back, or name reals with --real"
+        )
+    if kept := cache.find(_name(images, net, known, resize), len(images), what):
+        return Extracted(kept.features, known, kept.side)
+    with progress(what, len(images)) as advance, files.decoded(resize) as pixels:
+        features = extract(pixels, net, progress=advance)
     facts = [images.info(index) for index in range(len(images))]
     sizes = {(each.height, each.width) for each in facts}
     height, width = next(iter(sizes))
     side = height if len(sizes) == 1 and height == width else None
-    loaded = (images.load(index).image.pixels for index in range(len(images)))
-    squares = loaded if resize is None else (resize_square(pixels, *resize) for pixels in loaded)
-    with progress(what, len(images)) as advance:
-        features = extract(squares, net, progress=advance)
     known = fingerprint([each.sha256 for each in facts])
     cache.store(_name(images, net, known, resize), Kept(features, side))
     return Extracted(features, known, side)
+
+
+class _Files:
+    """The files of a set on their way to a network: each is decoded once, and read once where there is room for it.
+
+    Beyond KEPT_BYTES they are read twice, for their hashes and for their pixels.
+    """
+
+    def __init__(self, images: ImageSet) -> None:
+        self._images = images
+        self._held: dict[int, bytes] = {}
+        self._free, self._lock = KEPT_BYTES, Lock()
+
+    def sha256(self, index: int) -> str:
+        """Return the hash of a file; its bytes wait to be decoded. Raises InputError."""
+        if info := self._images.known(index):
+            return info.sha256
+        data = self._images.read(index)
+        with self._lock:
+            if len(data) <= self._free:
+                self._free -= len(data)
+                self._held[index] = data
+        return sha256_bytes(data)
+
+    @contextmanager
+    def decoded(self, resize: Resize | None) -> Iterator[Iterator[Pixels]]:
+        """Give the images in their order, decoded by threads ahead of the caller.
+
+        Raises InputError that names all bad files. No image is given after a thread met one: the rest are decoded to be
+        named with it. Of a set that takes at most KEPT_BYTES none is given before.
+        """
+        images, problems = self._images, dict[int, str]()
+
+        def square(index: int) -> Pixels | None:
+            try:
+                pixels = images.load(index, self._held.pop(index, None)).image.pixels
+            except InputError as error:
+                problems[index] = str(error)
+                return None
+            return pixels if resize is None else resize_square(pixels, *resize)
+
+        def good(squares: Iterator[Pixels | None]) -> Iterator[Pixels]:
+            for pixels in squares:
+                if pixels is not None and not problems:
+                    yield pixels
+            records = [
+                ImageRecord(each.name, each.label, problem=problems.get(at)) for at, each in enumerate(images.images)
+            ]
+            valid_subset(images, records, skip_bad=False)
+
+        def size_of(pixels: Pixels | None) -> int:
+            return 0 if pixels is None else pixels.nbytes
+
+        with ahead(square, range(len(images)), size_of, workers=default_workers(), most_bytes=KEPT_BYTES) as squares:
+            yield good(squares)
 
 
 def sample_features(pixels: Pixels, net: FeatureNet, what: str) -> Features:
@@ -82,6 +147,8 @@ def sample_features(pixels: Pixels, net: FeatureNet, what: str) -> Features:
 
 def readable(images: ImageSet, *, skip_bad: bool) -> ImageSet:
     """Return the images that can be read, and say which are left out. Raises InputError naming the others."""
+    if all(images.known(index) for index in range(len(images))):
+        return images
     records = check(images, workers=default_workers())
     good = valid_subset(images, records, skip_bad=skip_bad)
     left_out = [record.problem for record in records if record.problem]
@@ -92,23 +159,6 @@ def readable(images: ImageSet, *, skip_bad: bool) -> ImageSet:
         if len(left_out) > _MOST_NAMED:
             say(f"  and {len(left_out) - _MOST_NAMED} more")
     return good
-
-
-def _looked_up(
-    images: ImageSet, net: FeatureNet, what: str, resize: Resize | None, expected: str | None
-) -> Extracted | None:
-    """Return the features from the cache, for which files are hashed and not decoded. Raises InputError."""
-    try:
-        known = fingerprint([sha256_bytes(images.read(index)) for index in range(len(images))])
-    except InputError:
-        return None  # `readable` names all such files at once
-    if expected is not None and known != expected:
-        raise InputError(
-            f"{images.path}: the images are not those that the run was trained on (fingerprint then "
-            f"{expected[:16]}, now {known[:16]}); put them back, or name reals with --real"
-        )
-    kept = cache.find(_name(images, net, known, resize), len(images), what)
-    return Extracted(kept.features, known, kept.side) if kept else None
 
 
 def _name(images: ImageSet, net: FeatureNet, known: str, resize: Resize | None) -> str:

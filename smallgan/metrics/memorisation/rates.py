@@ -26,6 +26,7 @@ from smallgan.metrics.distances import Vectors
 from smallgan.metrics.intervals import Matrix
 from smallgan.metrics.measure import CHECK_IMAGES, Case, MetricInputs, MetricOptions, MetricResult, share_interval
 from smallgan.metrics.memorisation.nearest import nearest_distance, nearest_within
+from smallgan.metrics.real_facts import NONE_KEPT, RealFacts
 
 _REALS_FOR_A_PAIR = 200
 
@@ -38,15 +39,19 @@ class Threshold:
     expected: float  # Share of new images from the source of the reals that would fall below it
 
 
-def near_threshold(real: Vectors) -> Threshold:
-    """Return the distance that tells copies from neighbours. Raises InputError unless three reals differ.
+def near_threshold(real: Vectors, facts: RealFacts = NONE_KEPT) -> Threshold:
+    """Return the distance that tells copies from neighbours; `facts` are of the reals.
+
+    Raises InputError unless three reals differ.
 
     Reals at 0, 1 and 5 have the nearest distances 1, 1 and 4; with so few the smallest is the threshold:
 
     >>> near_threshold(np.array([[0.0], [1.0], [5.0]]))
     Threshold(distance=1.0, expected=0.5)
     """
-    within = nearest_within(real) if len(real) > 1 else np.zeros(0)
+    within = np.zeros(0)
+    if len(real) > 1:
+        within = facts.get("distances to neighbour 1", lambda: {"distances": nearest_within(real)})["distances"]
     within = np.sort(within[within > 0])
     if len(within) < 3:
         raise InputError(
@@ -57,7 +62,7 @@ def near_threshold(real: Vectors) -> Threshold:
     return Threshold(float(within[rank - 1]), rank / (len(within) + 1))
 
 
-def copy_rate(fake: Vectors, real: Vectors) -> float:
+def copy_rate(fake: Vectors, real: Vectors, facts: RealFacts = NONE_KEPT) -> float:
     """Return the share of fakes nearer than `near_threshold(real)` to a real. Raises InputError as that does.
 
     Of the fakes 0.9, 3 and 3.1 the first is nearer than 1 to a real:
@@ -65,7 +70,7 @@ def copy_rate(fake: Vectors, real: Vectors) -> float:
     >>> round(copy_rate(np.array([[0.9], [3.0], [3.1]]), np.array([[0.0], [1.0], [5.0]])), 3)
     0.333
     """
-    return float(np.mean(nearest_distance(fake, real) < near_threshold(real).distance))
+    return float(np.mean(nearest_distance(fake, real) < near_threshold(real, facts).distance))
 
 
 def repeat_rate(fake: Vectors, threshold: Threshold) -> float:
@@ -95,16 +100,17 @@ def leak_rate(fake: Vectors, original: Vectors, augmented: Vectors) -> float:
 
 def measure_copies(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     """Share of fakes that are copies of a real; `expected` for new images; 199 different reals for their 1 % point."""
-    return _rate(copy_rate(*inputs.pair), near_threshold(inputs.pair[1]), copy_rate, "real", inputs, options)
+    value = copy_rate(*inputs.pair, inputs.facts)
+    return _rate(value, near_threshold(inputs.pair[1], inputs.facts), copy_rate, "real", inputs, options)
 
 
 def measure_repeats(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
     """Share of fakes that repeat another fake; `expected` for new images; 199 different reals for their 1 % point."""
 
-    def rate(fake: Vectors, real: Vectors) -> float:
-        return repeat_rate(fake, near_threshold(real))
+    def rate(fake: Vectors, real: Vectors, facts: RealFacts) -> float:
+        return repeat_rate(fake, near_threshold(real, facts))
 
-    threshold = near_threshold(inputs.pair[1])
+    threshold = near_threshold(inputs.pair[1], inputs.facts)
     value = repeat_rate(inputs.pair[0], threshold)
     if math.isnan(value):
         raise UsageError("--metrics repeats: one image has no other to repeat; give at least two")
@@ -129,7 +135,7 @@ def _rate(
         f"nearer to a {to} than 1 % of reals are to each other",
         parts={"expected": threshold.expected, "threshold": threshold.distance},
         notes=(note,) if num_real < _REALS_FOR_A_PAIR - 1 else (),
-        interval=share_interval(value, rate, inputs.pair, options, 6),
+        interval=share_interval(value, rate, inputs.pair, options, 6, inputs.facts),
     )
 
 

@@ -16,7 +16,6 @@ from augment.checks.inspect import check, summarise, what_is_done
 from augment.checks.open_checked import open_checked
 from augment.core.shares import wilson
 from augment.errors import InputError
-from augment.imaging import perceptual_hash
 from augment.imaging.codec import Rules
 from augment.imaging.geometry import has_border
 from augment.imaging.perceptual_hash import image_signature, near_duplicates
@@ -61,17 +60,6 @@ def test_the_same_picture_saved_again_smaller_or_a_little_brighter_is_found_and_
     pictures = [photo(1), one, photo(2), jpeg(one, 60), smaller, photo(3), brighter, photo(4), jpeg(photo(4), 80)]
     assert near_duplicates([image_signature(each) for each in pictures]) == [[1, 3, 4, 6], [7, 8]]
     assert near_duplicates([]) == []
-
-
-def test_pairs_are_looked_at_among_images_that_differ(monkeypatch):
-    looked_at = []
-    pairs_of = perceptual_hash._candidates
-    monkeypatch.setattr(perceptual_hash, "_candidates", lambda bits: looked_at.append(len(bits)) or pairs_of(bits))
-    black = image_signature(np.zeros((64, 64, 3), np.uint8))
-    two = [image_signature(np.random.default_rng(k).integers(0, 256, (64, 64, 3), dtype=np.uint8)) for k in (0, 1)]
-    groups = near_duplicates([black, *two, *[black, two[1]] * 5000])
-    assert groups == [[2, *range(4, 10003, 2)]]
-    assert looked_at == [2]
 
 
 def test_mirrored_and_negative_copies_are_not_near_duplicates():

@@ -15,7 +15,7 @@ from augment.errors import InputError, UsageError
 from augment.sources import storage
 from smallgan.core import weights
 from smallgan.metrics.features import image_sets
-from smallgan.metrics.features.cache import usage
+from smallgan.metrics.features.entries import usage
 from smallgan.metrics.features.extract import extract, feature_net
 from smallgan.metrics.inception_score import inception_score
 from smallgan.metrics.kmmd import kmmd
