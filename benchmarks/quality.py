@@ -1,7 +1,7 @@
 """Image quality at equal processor time: entries trained side by side, judged by several networks on held-out reals.
 
 python -m benchmarks.quality FOLDER --held-out FOLDER [--entries default,study,official] [--cpu-minutes 15]
-    [--seeds 0,1,2] [--entry NAME:KEY=VALUE,KEY=VALUE ...] [--features CARD] [--num-fake 1000] [--out FOLDER]
+    [--seeds 0,1,2] [--entry NAME:KEY=VALUE;KEY=VALUE ...] [--features CARD] [--num-fake 1000] [--out FOLDER]
     [--only train|score|table]
 
 An entry is a name of ENTRIES below, a recipe of one's own (--entry), or a folder of finished images (its path), which
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from augment.core.files import make_folder, write_text
-from augment.sources.image_set import open_source
+from augment.sources.readers import open_source
 from benchmarks.quality_run import OFFICIAL, Task, carry_out
 from smallgan.data.images import Pixels
 from smallgan.metrics.features.extract import FeatureNet, Features, extract, feature_net
@@ -102,9 +102,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _own_entry(text: str) -> tuple[str, dict[str, Any]]:
-    """Return the name and the recipe keys of NAME:KEY=VALUE,KEY=VALUE."""
+    """Return the name and the recipe keys of NAME:KEY=VALUE;KEY=VALUE."""
     name, _, keys = text.partition(":")
-    return name, parse_overrides(key for key in keys.split(",") if key)
+    return name, parse_overrides(key for key in keys.split(";") if key)
 
 
 @dataclass(frozen=True)
