@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     marks = [60 * mark for mark in MARKS if mark <= args.cpu_minutes]
     if not marks or marks[-1] < 60 * args.cpu_minutes:
         marks.append(60 * args.cpu_minutes)
-    own = {
-        text.partition(":")[0]: parse_overrides(filter(None, text.partition(":")[2].split(","))) for text in args.entry
-    }
+    own = dict(_own_entry(text) for text in args.entry)
     known = {**ENTRIES, **own}
     names = [name for name in args.entries.split(",") if name] + list(own)
     sides = {"data.size": args.size}
