@@ -1,13 +1,14 @@
-"""The table of feature networks: one row each, for the weights that a card of the same name in weights.yaml describes.
+"""The table of feature networks: one row each. Torch-free.
 
-The card holds title, origin and hash. To add a network, write its module in `smallgan.metrics.features`, a card and a
-row here. Torch-free.
+Title, origin and hash of the weights stand in their card in weights.yaml. To add a network, write its module in
+`smallgan.metrics.features`, a card where it has weights, and a row here.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from augment.core.table import Table
-from smallgan.core.weights import card
+from smallgan.core.weights import Card, card
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class FeatureNetworkSpec:
     """A feature network."""
 
     name: str
-    """As in `--features`, and of its card."""
+    """As in `--features`."""
     resize: str
     """Resize rule, as it stands in a score's identity."""
     num_features: int
@@ -24,23 +25,64 @@ class FeatureNetworkSpec:
     build: str
     """Dotted path of the function from tensors by name to a module that maps uint8 B x H x W x 3 to features B x F and
     logits B x K; it raises KeyError or RuntimeError when the tensors are those of another architecture."""
+    weights: str | None = ""
+    """Name of the card of its weights; "": the network's own name; None: it has no weights."""
+    trained_on: str = ""
+    """Images that its weights were made from: networks of the same images are related judges."""
+    title: str = ""
+    """Its name in a score's label; "": the title of the card."""
+    about: str = ""
+    """What it is, for the table of the docs; "": what the card says."""
+
+    @property
+    def card(self) -> Card | None:
+        """Card of its weights; None where it has none."""
+        return None if self.weights is None else card(self.weights or self.name)
+
+    @property
+    def label(self) -> str:
+        """Its name in a score's label."""
+        return self.title or (self.card.title if self.card else self.name)
 
 
 PUBLISHED = "inception-v3-tf2015"  # The network whose Inception Score may be called that without a further word
 _NETS = "smallgan.metrics.features"
 _TORCHVISION = f"{_NETS}.torchvision_nets"
 _TF1 = "bilinear as TensorFlow 1, 299 px"
-_299, _224, _64 = (f"bilinear with antialias, {size} px" for size in (299, 224, 64))
+_299, _224, _64, _8 = (f"bilinear with antialias, {size} px" for size in (299, 224, 64, 8))
+_IMAGENET: Any = {"trained_on": "ImageNet"}
+_CALTECH: Any = {"trained_on": "Caltech-101"}
 FEATURE_NETWORKS: Table[FeatureNetworkSpec] = Table(
     "feature network",
     [
-        FeatureNetworkSpec(PUBLISHED, _TF1, 2048, 1008, f"{_NETS}.inception:TF2015Inception"),
-        FeatureNetworkSpec("inception-v3", _299, 2048, 1000, f"{_TORCHVISION}:TorchvisionInception"),
-        FeatureNetworkSpec("resnet50", _224, 2048, 1000, f"{_TORCHVISION}:ResNet50"),
-        FeatureNetworkSpec("mobilenet_v2", _224, 1280, 1000, f"{_TORCHVISION}:MobileNetV2"),
-        FeatureNetworkSpec("squeezenet1_1", _224, 512, 1000, f"{_TORCHVISION}:SqueezeNet"),
-        FeatureNetworkSpec("squeezenet1_1-features", _224, 512, 0, f"{_TORCHVISION}:SqueezeNet"),
-        FeatureNetworkSpec("smallgan-small64-v1", _64, 256, 129, f"{_NETS}.small:SmallFeatures"),
+        FeatureNetworkSpec(PUBLISHED, _TF1, 2048, 1008, f"{_NETS}.inception:TF2015Inception", **_IMAGENET),
+        FeatureNetworkSpec("inception-v3", _299, 2048, 1000, f"{_TORCHVISION}:TorchvisionInception", **_IMAGENET),
+        FeatureNetworkSpec("resnet50", _224, 2048, 1000, f"{_TORCHVISION}:ResNet50", **_IMAGENET),
+        FeatureNetworkSpec("mobilenet_v2", _224, 1280, 1000, f"{_TORCHVISION}:MobileNetV2", **_IMAGENET),
+        FeatureNetworkSpec("squeezenet1_1", _224, 512, 1000, f"{_TORCHVISION}:SqueezeNet", **_IMAGENET),
+        FeatureNetworkSpec("squeezenet1_1-features", _224, 512, 0, f"{_TORCHVISION}:SqueezeNet", **_IMAGENET),
+        FeatureNetworkSpec(
+            "squeezenet1_1-64",
+            _64,
+            512,
+            0,
+            f"{_TORCHVISION}:SqueezeNet64",
+            weights="squeezenet1_1-features",
+            title="SqueezeNet 1.1 at 64 px",
+            about="The same weights at 64 px, for images of 32 to 64 px, which gain nothing from 224",
+            **_IMAGENET,
+        ),
+        FeatureNetworkSpec("smallgan-small64-v1", _64, 256, 129, f"{_NETS}.small:SmallFeatures", **_CALTECH),
+        FeatureNetworkSpec(
+            "pixels8",
+            _8,
+            192,
+            0,
+            f"{_NETS}.pixels:Pixels8",
+            weights=None,
+            title="8 x 8 pixels",
+            about="No network and no weights: colours and coarse layout, which no training can flatter",
+        ),
     ],
 )
 
@@ -49,7 +91,8 @@ def networks_table() -> str:
     """Return the table of docs/features.md as Markdown."""
     lines = ["| `--features` | features | logits | resize | weights |", "|---|---|---|---|---|"]
     lines += [
-        f"| `{net.name}` | {net.num_features} | {net.num_logits or 'none'} | {net.resize} | {card(net.name).about} |"
+        f"| `{net.name}` | {net.num_features} | {net.num_logits or 'none'} | {net.resize} "
+        f"| {net.about or (net.card.about if net.card else '')} |"
         for net in FEATURE_NETWORKS
     ]
     return "\n".join(lines)

@@ -17,9 +17,10 @@ from smallgan.core.device import float32_math
 from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
 from smallgan.metrics.features.onnx_card import is_onnx
 from smallgan.tables.dotted import load
-from smallgan.tables.feature_networks import FEATURE_NETWORKS, PUBLISHED
+from smallgan.tables.feature_networks import FEATURE_NETWORKS, PUBLISHED, FeatureNetworkSpec
 
 PRECISIONS = ("fp32", "bf16")
+NO_WEIGHTS = "none"  # In the place of a hash, of a network without weights
 _PENDING_BYTES = 256 << 20  # Most memory for images that wait for others of their size
 _SHIPPED_NOTE = (
     f"scored with {weights.SHIPPED_FEATURES}, the small network that ships with smallgan: compare with its scores "
@@ -85,22 +86,15 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
     note = _SHIPPED_NOTE if name == weights.SHIPPED_FEATURES else None
     if name not in FEATURE_NETWORKS:
         raise UsageError(f"--features {name}: {FEATURE_NETWORKS.unknown(name)}")
-    spec, card = FEATURE_NETWORKS[name], weights.card(name)
-    path, sha256 = weights.find(name)
-    tensors = weights.read_tensors(path)
-    try:
-        module: nn.Module = load(spec.build)(tensors)
-    except (KeyError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: holds {len(tensors)} tensors, but not those of {card.title}; fetch it again"
-        ) from error
+    spec = FEATURE_NETWORKS[name]
+    module, sha256 = _built(spec)
     module.eval().requires_grad_(False)
     fold_batch_norms(module)
     if precision == "bf16":
         to_bfloat16(module)
     module.to(device).to(memory_format=torch.channels_last)
     widths = spec.num_features, spec.num_logits
-    net = FeatureNet(name, card.title, sha256, spec.resize, precision, *widths, module, device, note)
+    net = FeatureNet(name, spec.label, sha256, spec.resize, precision, *widths, module, device, note)
     return net, None if asked else note
 
 
@@ -141,6 +135,20 @@ def extract(
             f"{net.name} gave features that are not finite; its weights (sha256 {net.sha256[:16]}) are unusable"
         )
     return result
+
+
+def _built(spec: FeatureNetworkSpec) -> tuple[nn.Module, str]:
+    """Return a network of the table with its weights, and their hash."""
+    if spec.card is None:
+        return load(spec.build)({}), NO_WEIGHTS
+    path, sha256 = weights.find(spec.card.name)
+    tensors = weights.read_tensors(path)
+    try:
+        return load(spec.build)(tensors), sha256
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: holds {len(tensors)} tensors, but not those of {spec.card.title}; fetch it again"
+        ) from error
 
 
 def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:

@@ -41,8 +41,9 @@ class TorchvisionInception(nn.Module):
 
 
 class _ImageNet(nn.Module):
-    """What torchvision's classifiers for 224 px share: stretched to that size, then ImageNet's mean and std."""
+    """What torchvision's classifiers share: stretched to `side` pixels, then ImageNet's mean and std."""
 
+    side = 224
     shift: Tensor
     scale: Tensor
 
@@ -53,8 +54,8 @@ class _ImageNet(nn.Module):
         self.register_buffer("scale", 0.5 / std)
 
     def prepared(self, pixels: Tensor) -> Tensor:
-        """Map uint8 B x H x W x 3 to what the network was trained on, B x 3 x 224 x 224."""
-        return resized(to_images(pixels), 224) * self.scale + self.shift
+        """Map uint8 B x H x W x 3 to what the network was trained on, B x 3 x side x side."""
+        return resized(to_images(pixels), self.side) * self.scale + self.shift
 
 
 class ResNet50(_ImageNet):
@@ -114,3 +115,9 @@ class SqueezeNet(_ImageNet):
         if self.head is None:
             return features, features[:, :0]
         return features, torch.relu(self.head(maps)).float().mean(dim=(2, 3))
+
+
+class SqueezeNet64(SqueezeNet):
+    """SqueezeNet 1.1 on images of 64 px: its last maps are 3 x 3."""
+
+    side = 64

@@ -1,0 +1,217 @@
+"""Image quality at equal processor time: entries trained side by side, judged by several networks on held-out reals.
+
+python -m benchmarks.quality FOLDER --held-out FOLDER [--entries default,study,official] [--cpu-minutes 15]
+    [--seeds 0,1,2] [--entry NAME:KEY=VALUE;KEY=VALUE ...] [--features CARD] [--num-fake 1000] [--out FOLDER]
+    [--only train|score|table]
+
+An entry is a name of ENTRIES below, a recipe of one's own (--entry), or a folder of finished images (its path), which
+is scored alone. Time is that of the processor in training alone, one thread, so a busy machine changes little. Samples
+are drawn at 1, 2, 4, 8 and 15 minutes (those that fit). The same command goes on where it was stopped.
+
+--out (below runs/ as it stands) gets the runs, a grid of 64 samples a mark, scores.jsonl and table.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from augment.core.files import make_folder, write_text
+from augment.sources.readers import open_source
+from benchmarks.quality_run import OFFICIAL, Task, carry_out
+from smallgan.data.images import Pixels
+from smallgan.metrics.features.extract import FeatureNet, Features, extract, feature_net
+from smallgan.metrics.kid import kid
+from smallgan.metrics.kmmd import kmmd
+from smallgan.metrics.memorisation.nearest import nearest_distance
+from smallgan.metrics.memorisation.rates import near_threshold
+from smallgan.metrics.precision_recall import precision
+from smallgan.metrics.sharpness import laplacian_variance
+from smallgan.tables.recipe import load_recipe, parse_overrides
+from smallgan.training.data import load_data
+
+CPU = torch.device("cpu")
+MARKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 45.0)
+ENTRIES: dict[str, dict[str, Any]] = {
+    "study": {"model.d_width": 64, "train.batch_size": 64, "method.mirror": False},
+    "default": {},
+    OFFICIAL: {},
+}
+FIGURES = ("kid", "kmmd", "precision", "recall", "copies", "nearest")
+JUDGES = ("smallgan-small64-v1", "squeezenet1_1-64", "pixels8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, score, and print the table of what there is."""
+    args = _parser().parse_args(arguments)
+    torch.set_num_threads(1)
+    out = args.out or Path("runs") / f"quality-{args.folder.name}"
+    marks = [60 * mark for mark in MARKS if mark <= args.cpu_minutes]
+    if not marks or marks[-1] < 60 * args.cpu_minutes:
+        marks.append(60 * args.cpu_minutes)
+    own = dict(_own_entry(text) for text in args.entry)
+    known = {**ENTRIES, **own}
+    names = [name for name in args.entries.split(",") if name] + list(own)
+    sides = {"data.size": args.size}
+    tasks = [
+        Task(args.folder, name, {**sides, **known[name]}, seed, out)
+        for seed in args.seeds
+        for name in names
+        if name in known
+    ]
+    folders = [Path(name) for name in names if name not in known]
+    if args.only in (None, "train"):
+        for task in tasks:
+            carry_out(task, marks, args.num_fake)
+    if args.only in (None, "score"):
+        panel = Panel.of(args)
+        for task in tasks:
+            for mark in marks:
+                if task.record(mark).is_file():
+                    panel.score_mark(task, mark, out)
+        for folder in folders:
+            panel.score_folder(folder, out)
+    table = markdown(read(out / "scores.jsonl"))
+    write_text(out / "table.md", table)
+    print(table, end="")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--entries", default="")
+    parser.add_argument("--entry", action="append", default=[])
+    parser.add_argument("--cpu-minutes", type=float, default=15)
+    parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[0, 1, 2])
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--features", action="append", default=[])
+    parser.add_argument("--num-fake", type=int, default=1000)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", choices=("train", "score", "table"))
+    return parser
+
+
+def _own_entry(text: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and the recipe keys of NAME:KEY=VALUE;KEY=VALUE."""
+    name, _, keys = text.partition(":")
+    return name, parse_overrides(key for key in keys.split(";") if key)
+
+
+@dataclass(frozen=True)
+class Reals:
+    """What a judge makes of the training images and of the held-out ones."""
+
+    net: FeatureNet
+    train: Features
+    held_out: Features
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The judges and the real images."""
+
+    reals: list[Reals]
+    train_sharpness: float
+    """Median variance of the Laplacian of the training images."""
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Panel:
+        """Return the panel: every judge whose weights are here."""
+        pixels = [_reals(folder, args.size) for folder in (args.folder, args.held_out)]
+        nets = [feature_net(name, CPU)[0] for name in (*JUDGES, *args.features)]
+        reals = [Reals(net, *(extract(each, net) for each in pixels)) for net in nets]
+        panel = cls(reals, float(np.median(laplacian_variance(pixels[0]))))
+        out = args.out or Path("runs") / f"quality-{args.folder.name}"
+        panel._record(make_folder(out), {"entry": "real images", "seed": 0, "mark": 0}, pixels[1], is_real=True)
+        return panel
+
+    def score_mark(self, task: Task, mark: float, out: Path) -> None:
+        """Score the samples of a mark."""
+        record = json.loads(task.record(mark).read_text(encoding="utf-8"))
+        about = {"entry": task.name, "seed": task.seed, "mark": mark, **record}
+        self._record(out, about, np.load(task.samples(mark)))
+
+    def score_folder(self, folder: Path, out: Path) -> None:
+        """Score finished images."""
+        images = open_source(folder)
+        pixels = [images.load(index).image.pixels for index in range(len(images))]
+        self._record(out, {"entry": str(folder), "seed": 0, "mark": 0}, pixels)
+
+    def _record(self, out: Path, about: dict[str, Any], pixels: Iterable[Pixels], *, is_real: bool = False) -> None:
+        path = out / "scores.jsonl"
+        identity = ("entry", "seed", "mark")
+        if any(all(each[key] == about[key] for key in identity) for each in read(path)):
+            return
+        pixels = list(pixels)
+        line = {**about, "sharpness": float(np.median(laplacian_variance(pixels))) / self.train_sharpness, "judges": {}}
+        for each in self.reals:
+            found = each.held_out if is_real else extract(pixels, each.net)
+            against = each.train if is_real else each.held_out
+            line["judges"][each.net.label] = judged(found, against, each.train, each.held_out)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(line) + "\n")
+        print(f"scored {about}", flush=True)
+
+
+def judged(fake: Features, against: Features, train: Features, held_out: Features) -> dict[str, float]:
+    """Return what one judge says: KID, KMMD, precision and recall to `against`, copies and nearness to `train`."""
+    fakes, reals = fake.features, against.features
+    nearest = nearest_distance(fakes, train.features)
+    of_held_out = np.median(nearest_distance(held_out.features, train.features))
+    return {
+        "kid": kid(fakes, reals).value,
+        "kmmd": kmmd(fakes, reals).value,
+        "precision": precision(fakes, reals),
+        "recall": precision(reals, fakes),
+        "copies": float(np.mean(nearest < near_threshold(train.features).distance)),
+        "nearest": float(np.median(nearest) / of_held_out),
+    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of scores.jsonl; none where there is no file."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table: a row an entry and mark, mean (least to most) over seeds."""
+    if not lines:
+        return "nothing is scored yet\n"
+    judges = list(lines[0]["judges"])
+    head = ["entry", "CPU s", "seeds", "steps", "sharpness"]
+    head += [
+        f"{what}: {judge}" for what in ("KID", "KMMD", "precision", "recall", "copies", "nearest") for judge in judges
+    ]
+    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for entry, mark in dict.fromkeys((line["entry"], line["mark"]) for line in lines):
+        own = [line for line in lines if (line["entry"], line["mark"]) == (entry, mark)]
+        cells = [entry, f"{mark:.0f}", str(len(own)), _spread([line.get("step", 0) for line in own], 0)]
+        cells.append(_spread([line["sharpness"] for line in own], 2))
+        for what in FIGURES:
+            cells += [_spread([line["judges"][judge][what] for line in own], 3) for judge in judges]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def _reals(folder: Path, size: int) -> Pixels:
+    data = load_data(load_recipe(None, {"data.source": str(folder), "data.size": size}), CPU)
+    return data.originals
+
+
+if __name__ == "__main__":
+    main()
