@@ -27,9 +27,8 @@ def recipe(**overrides):
         "model.name": "biggan",
         "data.size": 32,
         "model.base_width": 8,
-        "model.z_dim": 8,
         "train.batch_size": BATCH,
-        "model.shared_dim": 4,
+        **{"model.z_dim": 8, "model.shared_dim": 4},
     }
     return load_recipe(None, settings | {name.replace("__", "."): value for name, value in overrides.items()})
 
