@@ -8,6 +8,7 @@ from pathlib import Path
 from augment.checks.advice import by_border, by_class, by_duplicates
 from augment.checks.inspect import ImageRecord, check, duplicates, found_symmetries, near_duplicate_names, valid_subset
 from augment.imaging.codec import RULES, Rules
+from augment.imaging.symmetry import Symmetry
 from augment.policy.expression import Policy
 from augment.sources.concat import ExtraSource, concat
 from augment.sources.image_set import ImageSet
@@ -23,14 +24,20 @@ class CheckedSource:
     left_out: list[str]  # The problems of what was left out
     notes: list[str]  # What to know of it, a line each
 
+    def fits_symmetry(self, name: str) -> bool:
+        """Tell whether images turned over so look like the set, as far as could be told: "hflip", say."""
+        return any(one.name == name and one.fits is not False for one in self._symmetries())
+
     def against_symmetry(self, policy: Policy) -> list[str]:
         """Return which transforms of a policy make images unlike the set, a line each."""
         used = {t.symmetry: t.name for component in policy.components for t in component.transforms if t.symmetry}
         if not used:
             return []
-        symmetries = found_symmetries([record for record in self.records if not record.problem])
-        unlike = [one for one in symmetries if one.name in used and one.fits is False]
+        unlike = [one for one in self._symmetries() if one.name in used and one.fits is False]
         return [f"{one.text}; the policy adds such images by {used[one.name]}" for one in unlike]
+
+    def _symmetries(self) -> list[Symmetry]:
+        return found_symmetries([record for record in self.records if not record.problem])
 
 
 def open_checked(

@@ -28,6 +28,9 @@ def train(
     group_size: Annotated[int | None, typer.Option(help="APGC: channels per group; 0 for no groups.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the training images in pixels: 32, 64, 128 ...")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps. Raising it goes on with a finished run.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train about so long instead: timed at the start, then only steps count.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
     loss: Annotated[str | None, typer.Option(help=f"{', '.join(LOSSES.names)}; default: the model's.")] = None,
     mirror: Annotated[
@@ -92,24 +95,27 @@ def train(
         own = f"quickstart-{given.get('method.name')}"
         recipe = own if own in shipped_recipes() else "quickstart"
         say(f"no DATA given: the recipe {recipe} on the sample set of painted flowers that ships with smallgan")
+    if minutes is not None and (minutes <= 0 or "train.steps" in given):
+        raise UsageError(f"--minutes {minutes:g}: needed more than 0, and no --steps beside it")
+    open_sections = ("model", "method.name", "loss", "regularizers")
+    is_open = data is not None and recipe is None and not any(path.startswith(open_sections) for path in given)
     resolved = load_recipe(recipe, given)
     if resolved.is_study:
         what = "a grid" if resolved.grid is not None else "train.epochs"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {recipe or 'RECIPE'}")
+    asked: dict[str, Any] = {"out": out, "new": new, "device": device, "is_open": is_open, "minutes": minutes}
     if dry_run:
-        plan = plan_run(resolved, root=Path("runs"), out=out, new=new, device=device, log=say)
+        plan = plan_run(resolved, root=Path("runs"), log=say, **asked)
         typer.echo(json.dumps(plan, indent=2))
         return
-    with stop_flag() as stop_requested, progress_bar("training", resolved.train.steps) as advance:
+    with stop_flag() as stop_requested, progress_bar("training", None) as advance:
         run = run_training(
             resolved,
-            out=out,
-            new=new,
-            device=device,
             log=say,
             command=shlex.join(["smallgan", *sys.argv[1:]]),
             stop_requested=stop_requested,
             advance=advance,
+            **asked,
         )
     typer.echo(run.path)
     if stop_requested():

@@ -22,17 +22,20 @@ def is_terminal() -> bool:
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Give a function that takes the number done so far and moves a bar on a terminal; elsewhere it does nothing."""
+def progress_bar(title: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """Give a function that takes the number done so far and moves a bar on a terminal; elsewhere it does nothing.
+
+    Where the total is not known yet (None), the function takes it beside the number.
+    """
     if not is_terminal():
-        yield lambda _done: None
+        yield lambda _done, _total=None: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, of=total: bar.update(task, completed=done, total=of)
 
 
 @contextmanager

@@ -61,6 +61,14 @@ def float32_math(precision: str) -> Iterator[None]:
             each.fp32_precision = value
 
 
+def has_fast_bf16(device: torch.device) -> bool:
+    """Tell whether products in bfloat16 are faster than in float32 here: on a GPU and a CPU with units for them."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 cannot be asked
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 def describe_device(device: torch.device) -> str:
     """Return what the device is, in words."""
     if device.type == "cuda":

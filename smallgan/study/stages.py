@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from augment.core.files import make_folder, sha256_bytes, sha256_file, write_json
 from augment.errors import UsageError
@@ -58,7 +59,8 @@ def carry_out(
     inputs, stages = refuse_other_inputs(job, study), read_record(file) or {}
     if not is_trained(job):
         _note(file, "train", inputs)
-        train(job.recipe, out=job.run, log=log, stop_requested=stop_requested, advance=advance, **asdict(options))
+        hooks: dict[str, Any] = {"stop_requested": stop_requested, "advance": lambda step, _steps: advance(step)}
+        train(job.recipe, out=job.run, log=log, **hooks, **asdict(options))
         if not is_trained(job):
             return False
     best = run.best_step() if job.recipe.sample.checkpoint == "best" else None

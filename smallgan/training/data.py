@@ -38,6 +38,7 @@ class TrainingData:
     reals: Pixels  # What scores compare with: the originals held out, R x S x S x 3, or those trained on where none is
     summary: dict[str, Any]  # data.json
     notes: tuple[str, ...] = ()  # What to know of the set, a line each, as `smallgan inspect` says it
+    may_mirror: bool = False  # Whether mirrored images look like the set, as `smallgan inspect` finds
 
     @property
     def reals_fingerprint(self) -> str:
@@ -116,7 +117,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
             "fingerprint": fingerprint([hashes[name] for name in held_names]),
         }
     notes = [*entered.notes, *entered.against_symmetry(plan.policy)]
-    return TrainingData(mixture, preview, originals, reals, summary, tuple(notes))
+    return TrainingData(mixture, preview, originals, reals, summary, tuple(notes), entered.fits_symmetry("hflip"))
 
 
 def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tuple[ImageSet, ImageSet]:

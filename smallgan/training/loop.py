@@ -86,8 +86,8 @@ class Hooks:
     """True once the user asked to stop; the loop then saves and returns."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
     """Takes each line of stats.jsonl, for TensorBoard."""
-    advance: Callable[[int], None] = lambda _: None
-    """Takes the step reached at each report, for a progress bar."""
+    advance: Callable[[int, int], None] = lambda _step, _steps: None
+    """Takes the step reached at each report and the number of steps, for a progress bar."""
 
 
 def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, hooks: Hooks) -> int:
@@ -185,7 +185,7 @@ def _report(
     }
     append_jsonl(run.stats, line)
     hooks.record(line)
-    hooks.advance(step)
+    hooks.advance(step, recipe.train.steps)
     left = (recipe.train.steps - step) / steps_per_second
     parts = (
         f"step {step}/{recipe.train.steps}",

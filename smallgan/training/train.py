@@ -1,5 +1,6 @@
 """A recipe carried out: the images are mixed in memory, a run folder is found or made, and the loop is called."""
 
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from augment.core.files import write_bytes, write_json, write_text
 from augment.errors import InputError
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
-from smallgan.core.device import choose_device, default_precision, describe_device, float32_math
+from smallgan.core.device import choose_device, default_precision, describe_device, float32_math, has_fast_bf16
 from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
@@ -20,8 +21,10 @@ from smallgan.metrics.features.extract import feature_net
 from smallgan.metrics.run_scorer import RunScorer
 from smallgan.models.base import Generator
 from smallgan.sampling.loading import Model
+from smallgan.sampling.pretrained import PretrainedSource
+from smallgan.tables.choice import Situation, choose, with_choice
 from smallgan.tables.metrics import selection_metric
-from smallgan.tables.recipe import Recipe, dump_recipe
+from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
@@ -39,17 +42,32 @@ def train(
     log: Log = print,
     command: str = "",
     stop_requested: Callable[[], bool] = lambda: False,
-    advance: Callable[[int], None] = lambda _step: None,
+    advance: Callable[[int, int], None] = lambda _step, _steps: None,
+    is_open: bool = False,
+    minutes: float | None = None,
 ) -> RunDir:
     """Train as the recipe says and return the run, which a stop may have left unfinished but resumable.
 
     Goes on with the newest unfinished run of the same recipe below `root`, or with the one in `out`; `new` starts
-    another. `log` takes a status line, `advance` the step reached at each report. Raises the errors of the parts.
+    another. Raises the errors of the parts.
+
+    Args:
+        recipe: what is trained.
+        root: folder of the numbered runs.
+        out: the run folder, where it is named.
+        new: start another run.
+        device: auto, cpu, cuda or cuda:N.
+        log: takes a status line.
+        command: as the user typed it, for environment.json.
+        stop_requested: true once the user asked to stop.
+        advance: takes the step reached at each report, and the number of steps.
+        is_open: let the images, their size and the device decide what the recipe leaves out (`smallgan.tables.choice`).
+        minutes: of training; a timing at the start of a run turns them into steps, which alone count afterwards.
     """
     chosen = choose_device(device)
-    recipe, source = open_pretrained(with_precision(recipe, chosen))
-    data = load_data(recipe, chosen)
-    run = find_run(recipe, data.summary, root, out, new=new)
+    recipe, source, data, run, why = _prepared(recipe, chosen, root, out, new=new, is_open=is_open, minutes=minutes)
+    for line in why:
+        log(line)
     refuse_other_data(run, data.summary)
     refuse_other_generator(run, source)
     if run.reached(recipe.train.steps):
@@ -85,6 +103,48 @@ def train(
     return run
 
 
+def _prepared(
+    recipe: Recipe,
+    device: torch.device,
+    root: Path,
+    out: Path | None,
+    *,
+    new: bool,
+    is_open: bool,
+    minutes: float | None,
+) -> tuple[Recipe, PretrainedSource | None, TrainingData, RunDir, list[str]]:
+    """Return the recipe with all that was left open, what it needs, its run, and what was decided, a line each."""
+    why: list[str] = []
+    data = load_data(recipe, device) if is_open else None
+    if data is not None:
+        now = Situation(
+            num_images=data.summary["num_real"],
+            size=recipe.data.size,
+            device=device.type,
+            has_bf16=has_fast_bf16(device),
+            may_mirror=data.may_mirror,
+        )
+        settings, reasons = choose(now)
+        recipe = with_choice(recipe, settings)
+        why = [
+            f"chosen for {now.num_images} images of {now.size} px on {device.type}: {'; '.join(reasons)}",
+            "--model, --recipe and --set decide otherwise; docs/train.md says what was measured",
+        ]
+    recipe, source = open_pretrained(with_precision(recipe, device))
+    data = data or load_data(recipe, device)
+    run = find_run(recipe, data.summary, root, out, new=new)
+    if minutes is not None:
+        if run.exists() and not new:
+            steps = read_recipe(run.recipe).train.steps
+            why.append(f"{run.path} has {steps} steps; a timing sets them at its start alone")
+        else:
+            seconds = statistics.median(seconds_per_step(*prepare(recipe, data, device, source, lambda _line: None), 8))
+            steps = max(round(60 * minutes / seconds), 1)
+            why.append(f"{minutes:g} minutes are {steps} steps of {seconds:.3f} s, as timed here now")
+        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": steps})})
+    return recipe, source, data, run, why
+
+
 def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
     """Return the recipe with the precision that this device trains in, where it names none."""
     if recipe.train.precision is not None:
@@ -100,13 +160,21 @@ def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
 
 
 def dry_run(
-    recipe: Recipe, *, root: Path, out: Path | None, new: bool, device: str, log: Log = print
+    recipe: Recipe,
+    *,
+    root: Path,
+    out: Path | None,
+    new: bool,
+    device: str,
+    log: Log = print,
+    is_open: bool = False,
+    minutes: float | None = None,
 ) -> dict[str, Any]:
     """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
     chosen = choose_device(device)
-    recipe, source = open_pretrained(with_precision(recipe, chosen))
-    data = load_data(recipe, chosen)
-    run = find_run(recipe, data.summary, root, out, new=new)
+    recipe, source, data, run, why = _prepared(recipe, chosen, root, out, new=new, is_open=is_open, minutes=minutes)
+    for line in why:
+        log(line)
     trainer, batches = prepare(recipe, data, chosen, source, log)
     seconds = min(seconds_per_step(trainer, batches))
     steps = max(recipe.train.steps - run.last_step(), 0)

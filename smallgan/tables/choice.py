@@ -1,0 +1,79 @@
+"""What `smallgan train DATA` trains where the user leaves it open: settings by images, size and device. Torch-free.
+
+What was measured for them is in docs/train.md. A key that the user gave always holds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from smallgan.tables.recipe import Recipe, given
+from smallgan.tables.sweep import flat, put
+
+FEW_IMAGES = 500  # Below this many originals the discriminator learns them by heart unless it sees them augmented
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the choice depends on."""
+
+    num_images: int
+    """Originals that are trained on."""
+    size: int
+    """Side of the images in pixels."""
+    device: str
+    """cpu or cuda."""
+    has_bf16: bool
+    """Whether the device multiplies in bfloat16 faster than in float32."""
+    may_mirror: bool
+    """Whether mirrored images look like the set, by the same test as `smallgan inspect`."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Settings, and when and why they are chosen."""
+
+    applies: Callable[[Situation], bool]
+    settings: dict[str, Any]
+    what: str
+
+
+RULES = (
+    Rule(
+        lambda now: now.device == "cpu",
+        {"model.base_width": 48, "model.d_width": 32, "train.batch_size": 16, "train.steps": 10_000},
+        "a DCGAN with 48 and 32 channels and batches of 16, as many small steps teach more a minute on a CPU",
+    ),
+    Rule(
+        lambda now: now.device != "cpu",
+        {"model.base_width": 64, "model.d_width": 64, "train.batch_size": 32, "train.steps": 30_000},
+        "a DCGAN with 64 channels and batches of 32 (not yet measured on a GPU)",
+    ),
+    Rule(lambda now: now.has_bf16, {"train.precision": "bf16"}, "bf16, which is faster here"),
+    Rule(lambda now: now.may_mirror, {"method.mirror": True}, "mirrored reals, as mirror images look like this set"),
+    Rule(
+        lambda now: now.num_images < FEW_IMAGES,
+        {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"},
+        f"DiffAugment, as there are fewer than {FEW_IMAGES} images",
+    ),
+    Rule(lambda _now: True, {"train.snapshot_every": 1000}, ""),
+)
+"""Later rules win; all that apply are told to the user."""
+
+
+def choose(now: Situation) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings by dotted recipe key, and why, a phrase each."""
+    settings: dict[str, Any] = {}
+    for rule in (rules := [rule for rule in RULES if rule.applies(now)]):
+        settings |= rule.settings
+    return settings, [rule.what for rule in rules if rule.what]
+
+
+def with_choice(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
+    """Return the recipe with the settings for keys that it was not given."""
+    values = given(recipe)
+    known = flat(values)
+    for path, value in settings.items():
+        if path not in known:
+            put(values, path, value)
+    return Recipe.model_validate(values)
