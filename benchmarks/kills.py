@@ -88,19 +88,19 @@ def carry_out(scenario: Scenario, count: int, draws: random.Random, root: Path) 
     whole = root / "whole"
     whole.mkdir()
     scenario.prepare(whole)
-    started = time.monotonic()
-    _run(scenario, whole, None)
-    seconds = time.monotonic() - started
+    seconds = _seconds_or_killed(scenario, whole, None) or 0.0
     expected, failures, kills, ends = scenario.digest(whole), [], 0, 0
     while kills < count:
         folder = root / f"killed-{ends}"
         folder.mkdir()
         scenario.prepare(folder)
         for _ in range(min(draws.randint(1, MOST_KILLS), count - kills)):
-            if not _run(scenario, folder, draws.uniform(0.1, 1.0) * seconds):
+            ended_after = _seconds_or_killed(scenario, folder, draws.uniform(0.1, 1.0) * seconds)
+            if ended_after is not None:  # what is resumed ends sooner than the whole, and so does a machine less busy
+                seconds = max(0.9 * seconds, min(seconds, ended_after))
                 break
             kills += 1
-        _run(scenario, folder, None)
+        _seconds_or_killed(scenario, folder, None)
         ends += 1
         found = scenario.digest(folder)
         wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
@@ -110,10 +110,11 @@ def carry_out(scenario: Scenario, count: int, draws: random.Random, root: Path) 
     return kills, ends, failures
 
 
-def _run(scenario: Scenario, folder: Path, kill_after: float | None) -> bool:
-    """Run a command, to its end or until it is killed; tell whether it was killed. Raises when it fails by itself."""
+def _seconds_or_killed(scenario: Scenario, folder: Path, kill_after: float | None) -> float | None:
+    """Run a command to its end, and return its seconds, or until it is killed: None. Raises when it fails by itself."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "SMALLGAN_CACHE": str(folder.parent / "cache")}
     words = [sys.executable, "-m", "smallgan", *scenario.words(folder)]
+    started = time.monotonic()
     with (folder.parent / "output.txt").open("w+") as output:
         process = subprocess.Popen(words, stdout=output, stderr=output, env=environment)
         try:
@@ -121,11 +122,11 @@ def _run(scenario: Scenario, folder: Path, kill_after: float | None) -> bool:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            return True
+            return None
         if process.returncode:
             output.seek(0)
             raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}:\n{output.read()[-2000:]}")
-    return False
+    return time.monotonic() - started
 
 
 def files_below(folder: Path) -> dict[str, Any]:
