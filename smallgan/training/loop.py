@@ -143,7 +143,6 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
             _stop_unless_finite_weights(trainer, recipe, run, step)
             _save(run, trainer, clock, step, batches.batch_size)
             _snapshot(recipe, run, trainer, hooks, step)
-            run.prune_checkpoints()
             clock.other_seconds += clock.lap()
 
         if stopping:
@@ -213,7 +212,7 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
 
 
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
-    """Score, remember the best checkpoint by the score, and last draw the grid, the mark that the snapshot is whole."""
+    """Score, remember the best checkpoint, delete old ones, and last draw the grid: the mark that all this is done."""
     merit = hooks.evaluate(trainer, step)
     best = (run.best_record() or {}).get("merit", math.inf)
     if step and merit is not None and merit < best:
@@ -221,6 +220,7 @@ def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step:
     preview = trainer.preview()
     if preview is not None:
         write_bytes(run.reconstructions(step), encode_png(preview))
+    run.prune_checkpoints()
     write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer, recipe))))
 
 

@@ -120,6 +120,21 @@ def test_a_kill_while_a_snapshot_is_scored_leaves_nothing_out(tmp_path):
     assert list(run.grids()) == [0, 4, 8, 12]
 
 
+def test_a_kill_before_old_checkpoints_are_deleted_leaves_none_of_them(tmp_path, monkeypatch):
+    def killed(_run):
+        raise Killed
+
+    run_loop(tmp_path / "run", recipe(**{"train.steps": 8}))
+    with monkeypatch.context() as at_the_end:
+        at_the_end.setattr(RunDir, "prune_checkpoints", killed)
+        with pytest.raises(Killed):
+            run_loop(tmp_path / "run", recipe())
+    run = RunDir(tmp_path / "run")
+    assert (run.checkpoint_steps(), run.reached(12)) == ([4, 8, 12], False)
+    run_loop(run.path, recipe())
+    assert (run.checkpoint_steps(), run.reached(12)) == ([8, 12], True)
+
+
 @pytest.mark.slow
 def test_more_steps_go_on_where_the_run_ended(tmp_path):
     _, whole, _, _ = run_loop(tmp_path / "whole", recipe())
