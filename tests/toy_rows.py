@@ -168,7 +168,7 @@ class ToyPenaltyOptions(RegularizerOptions):
 class ToyPenalty(nn.Module):
     """A regularizer with a state: the running average."""
 
-    def __init__(self, _options, _network):
+    def __init__(self, _options, _network, _draws):
         super().__init__()
         self.register_buffer("average", torch.zeros(()))
 

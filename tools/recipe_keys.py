@@ -103,6 +103,8 @@ def _said(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"`[{', '.join(map(str, value))}]`"
+    if isinstance(value, dict):
+        return f"`{{{', '.join(f'{key}: {each}' for key, each in value.items())}}}`"
     return f"`{value}`"
 
 

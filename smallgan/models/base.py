@@ -27,6 +27,16 @@ class Generator(Protocol):
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (None: class 0)."""
 
 
+class HasMaps(Protocol):
+    """A discriminator that shows what it makes of an image before it is scored."""
+
+    map_channels: int
+    """C of the maps."""
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return maps B x C x 8 x 8 of images B x 3 x S x S in [-1, 1]."""
+
+
 class ConditionalNorm(nn.Module, ABC):
     """A batch norm whose gain and bias are made from a condition: x_hat (1 + gain(condition)) + bias(condition)."""
 

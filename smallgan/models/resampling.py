@@ -17,13 +17,14 @@ LARGEST_SMALL_SIDE = 8
 class HalvingConv2d(nn.Conv2d):
     """B x C x 2S x 2S -> B x C' x S x S."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 4, 2, 1, bias=False)
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = False) -> None:
+        super().__init__(in_channels, out_channels, 4, 2, 1, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the convolution of maps B x C x 2S x 2S."""
         if images.device.type == "cpu" and images.shape[-1] <= LARGEST_SMALL_SIDE:
-            return _Resample.apply(*_autocast(images, self.weight), False)  # type: ignore[no-any-return]
+            maps: Tensor = _Resample.apply(*_autocast(images, self.weight), False)
+            return maps if self.bias is None else maps + self.bias.to(maps.dtype)[:, None, None]
         return super().forward(images)
 
 

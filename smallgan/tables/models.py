@@ -42,6 +42,20 @@ class BigGANOptions(Options):
     """Initial weights: orthogonal, or drawn with a standard deviation of 0.02."""
 
 
+class FastGANOptions(Options):
+    """FastGAN (Liu et al. 2021): a light generator for 100 to a few thousand images."""
+
+    name: Literal["fastgan"] = "fastgan"
+    z_dim: int = Field(default=256, ge=1)
+    """Length of z."""
+    base_width: int = Field(default=8, ge=1)
+    """Unit of width: 24, 16, 12, 6, 3 units at 4 to 64 px; above 64 px, 64, 64, 32, 16, 16, 8, 4, 2 at 4 to 512."""
+    d_width: int | None = Field(default=None, ge=1)
+    """Unit of width of the discriminator; None: as the generator's."""
+    class_dim: int = Field(default=128, ge=1)
+    """Length of the class embedding beside z; not used with one class."""
+
+
 @dataclass(frozen=True)
 class ModelRow:
     """A model that training from scratch can choose."""
@@ -57,6 +71,8 @@ class ModelRow:
     """(state of a checkpoint) -> generator with its architecture; the weights are loaded into it afterwards."""
     has_classes: bool = False
     """Whether it can be class-conditional."""
+    has_maps: bool = False
+    """Whether its discriminator gives its 8 x 8 maps (`smallgan.models.base.HasMaps`), as some regularizers need."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Dotted recipe keys and their defaults for this model, where they differ from the sections' own."""
 
@@ -82,6 +98,26 @@ MODELS: Table[ModelRow] = Table(
                 "method.beta1": 0.0,
                 "method.ema_decay": 0.9999,
                 "method.mirror": True,
+            },
+        ),
+        ModelRow(
+            "fastgan",
+            "FastGAN",
+            FastGANOptions,
+            (32, 64, 128, 256, 512),
+            f"{_IN}.fastgan:build",
+            f"{_IN}.fastgan:load",
+            has_classes=True,
+            has_maps=True,
+            defaults={
+                "loss.name": "hinge",
+                "regularizers.r1": {"weight": 0.0002, "scaled": True},
+                "regularizers.autoencode": {},
+                "method.beta1": 0.0,
+                "method.beta2": 0.99,
+                "method.diffaugment": "color,translation",
+                "method.mirror": True,
+                "train.batch_size": 16,
             },
         ),
     ],

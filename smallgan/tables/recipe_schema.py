@@ -226,6 +226,13 @@ class Recipe(Section):
                     f"{key}: it looks at scores by themselves, and the loss {self.loss.name} only at differences of "
                     f"scores; use {', '.join(row.name for row in LOSSES if row.boundary is not None)}"
                 )
+        if not (self.model and MODELS[self.model.name].has_maps):
+            for key in (key for key in self.regularizers.chosen() if REGULARIZERS[key].needs_maps):
+                able = " or ".join(row.name for row in MODELS if row.has_maps)
+                raise ValueError(
+                    f"regularizers.{key}: it needs the discriminator's maps, and that of {self.model_name} gives none; "
+                    f"use the model {able}"
+                )
         return self
 
     def _keys_that_need_a_boundary(self) -> list[str]:
@@ -287,6 +294,9 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
         own = filled.get(section, {})
         own = {"name": own} if isinstance(own, str) else own
         if isinstance(own, Mapping):
+            # Of a regularizer that the recipe sets in part, the other keys keep the model's defaults.
+            if isinstance(default, Mapping) and isinstance(own.get(key), Mapping):
+                own = {**own, key: {**default, **own[key]}}
             filled[section] = {key: default, **own}
     return filled
 

@@ -55,6 +55,15 @@ class LeCamOptions(RegularizerOptions):
     """Step from which the term is added."""
 
 
+class AutoencodeOptions(RegularizerOptions):
+    """Decodes the discriminator's maps of real images (Liu et al. 2021): mean absolute difference at 32 px."""
+
+    weight: float = Field(default=1.0, ge=0)
+    """Factor of the difference; 0 leaves it out."""
+    every: int = Field(default=2, ge=1)
+    """Steps from one use to the next; the weight is multiplied by this."""
+
+
 @dataclass(frozen=True)
 class RegularizerRow:
     """A term of the loss of one of the two networks."""
@@ -65,12 +74,16 @@ class RegularizerRow:
     network: Literal["generator", "discriminator"]
     """Whose loss it is added to."""
     build: str
-    """(options, network) -> a function of a `smallgan.training.step.StepContext`: the term, not yet weighted.
+    """(options, network, draws: torch.Generator) -> a function of a `smallgan.training.step.StepContext`: the term,
+    not yet weighted.
 
-    A torch module where it has a state that a checkpoint must hold.
+    A torch module where it has a state that a checkpoint must hold. Weights of its own are drawn from `draws` and
+    trained as the network's are.
     """
     needs_boundary: bool = False
     """Whether it needs a loss whose scores mean something by themselves (`LossRow.boundary`)."""
+    needs_maps: bool = False
+    """Whether it needs a model whose discriminator gives its maps (`ModelRow.has_maps`)."""
 
 
 REGULARIZERS: Table[RegularizerRow] = Table(
@@ -91,6 +104,14 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "discriminator",
             "smallgan.training.regularizers.lecam:LeCam",
             needs_boundary=True,
+        ),
+        RegularizerRow(
+            "autoencode",
+            "decoding of real images",
+            AutoencodeOptions,
+            "discriminator",
+            "smallgan.training.regularizers.autoencode:Autoencode",
+            needs_maps=True,
         ),
     ],
 )

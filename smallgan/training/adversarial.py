@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches
+from smallgan.models.fastgan import MinibatchDeviation
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
@@ -79,20 +81,29 @@ class AdversarialTrainer(Trainer):
         self.generator = cast(Any, generator.train().to(device).to(memory_format=torch.channels_last))
         self.discriminator = discriminator.train().to(device).to(memory_format=torch.channels_last)
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        # Batch norm must not see reals and fakes at once; without it one pass serves both.
-        self._one_pass = not any(isinstance(each, nn.BatchNorm2d) for each in self.discriminator.modules())
+        # Layers that look across the batch must not see reals and fakes at once; without them one pass serves both.
+        self._one_pass = not any(
+            isinstance(each, nn.BatchNorm2d | MinibatchDeviation) for each in self.discriminator.modules()
+        )
         self._has_classes = bool(self.generator.num_classes)
         chosen = recipe.regularizers.chosen()
-        self.regularizers = [self._regularizer(*each, recipe.data.size) for each in chosen.items()]
+        draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT, 1).integers(2**63)))
+        self.regularizers = [self._regularizer(*each, recipe.data.size, draws) for each in chosen.items()]
         self.description = {**self.generator.description, "classes": list(classes)}
         # A regularizer with a state of its own is a network of the checkpoint, and so is a controller.
         states = {each.name: each.penalty for each in self.regularizers if isinstance(each.penalty, nn.Module)}
         states |= self.augmentation.controllers
         self.networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
+        self.rates = {"g": options.lr_g, "d": options.lr_d}
+        # Weights of a regularizer's own are trained as those of the network that it is for.
+        with_weights = {name for name, state in states.items() if any(True for _ in state.parameters())}
+        self.rates |= {
+            each.name: self.rates[each.network[0]] for each in self.regularizers if each.name in with_weights
+        }
         betas = (options.beta1, options.beta2)
         self.optimizers = {
-            "g": torch.optim.Adam(self.generator.parameters(), options.lr_g, betas, fused=True),
-            "d": torch.optim.Adam(self.discriminator.parameters(), options.lr_d, betas, fused=True),
+            name: torch.optim.Adam(self.networks[name].parameters(), rate, betas, fused=True)
+            for name, rate in self.rates.items()
         }
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
@@ -164,16 +175,19 @@ class AdversarialTrainer(Trainer):
         return {"loss_g": loss} | self._descend("generator", loss, context)
 
     def _descend(self, network: str, loss: Tensor, context: StepContext) -> dict[str, Tensor]:
-        """Add the regularizers of this step, take one optimiser step, and return the regularizers' terms."""
+        """Add the regularizers of this step, step the network and their own weights, and return their terms."""
         total, terms = loss, {}
         for each in self.regularizers:
             if each.network == network and context.number % each.every == 0:
                 terms[each.name] = each.penalty(context)
                 total = total + each.strength * each.every * terms[each.name]
-        optimizer = self.optimizers[network[0]]
-        optimizer.zero_grad(set_to_none=True)
+        # Regularizers that were not used in this step, and those without weights, have nothing to step.
+        optimizers = [self.optimizers[name] for name in (network[0], *terms) if name in self.optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         total.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         return terms
 
     def _set_rates(self, number: int) -> None:
@@ -182,7 +196,7 @@ class AdversarialTrainer(Trainer):
         if start is None:
             return
         factor = linear_decay(number, self.num_steps, start)
-        for name, rate in (("g", self.options.lr_g), ("d", self.options.lr_d)):
+        for name, rate in self.rates.items():
             for group in self.optimizers[name].param_groups:
                 group["lr"] = rate * factor
 
@@ -198,13 +212,15 @@ class AdversarialTrainer(Trainer):
         def score(images: Tensor) -> Tensor:
             return self._scores(self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY), labels)
 
-        return StepContext(number, real, fake, labels, real_scores, fake_scores, score)
+        precision = partial(autocast, self.device, self.precision)
+        return StepContext(number, real, fake, labels, real_scores, fake_scores, score, precision)
 
-    def _regularizer(self, name: str, options: RegularizerOptions, size: int) -> _Regularizer:
+    def _regularizer(self, name: str, options: RegularizerOptions, size: int, draws: torch.Generator) -> _Regularizer:
         row = REGULARIZERS[name]
         network = self.generator if row.network == "generator" else self.discriminator
-        penalty = load(row.build)(options, network)
-        penalty = penalty.to(self.device) if hasattr(penalty, "to") else penalty
+        penalty = load(row.build)(options, network, draws)
+        if isinstance(penalty, nn.Module):
+            penalty = penalty.to(self.device).to(memory_format=torch.channels_last)
         return _Regularizer(name, row.network, options.every, options.strength(size, self.batch_size), penalty)
 
     def _fakes(self, labels: Tensor, position: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -27,6 +28,8 @@ class StepContext:
     """Raw scores B of the fakes."""
     score: Callable[[Tensor], Tensor]
     """Images B x 3 x S x S -> raw scores B, through DiffAugment and the discriminator, in float32."""
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    """The run's precision, for passes that need no float32."""
 
 
 class AdversarialLoss(ABC):

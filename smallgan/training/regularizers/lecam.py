@@ -18,7 +18,7 @@ class LeCam(nn.Module):
     real_mean: Tensor
     fake_mean: Tensor
 
-    def __init__(self, options: LeCamOptions, _network: nn.Module) -> None:
+    def __init__(self, options: LeCamOptions, _network: nn.Module, _draws: torch.Generator) -> None:
         """Start without any scores seen."""
         super().__init__()
         self.options = options

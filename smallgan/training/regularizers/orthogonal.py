@@ -12,7 +12,7 @@ from smallgan.training.step import StepContext
 class Orthogonal:
     """The penalty of all weights of a network but its shared class vectors."""
 
-    def __init__(self, _options: RegularizerOptions, network: nn.Module) -> None:
+    def __init__(self, _options: RegularizerOptions, network: nn.Module, _draws: torch.Generator) -> None:
         named = network.named_parameters()
         self.weights = [weight for name, weight in named if weight.ndim >= 2 and not name.startswith("shared")]
 

@@ -10,7 +10,7 @@ from smallgan.training.step import StepContext
 class R1:
     """1/2 E |grad D(x)|^2, the gradient taken at the reals before DiffAugment."""
 
-    def __init__(self, _options: RegularizerOptions, _network: nn.Module) -> None:
+    def __init__(self, _options: RegularizerOptions, _network: nn.Module, _draws: torch.Generator) -> None:
         """Nothing is kept between steps."""
 
     def __call__(self, context: StepContext) -> Tensor:

@@ -107,7 +107,7 @@ BROKEN = {
     ),
     "a key of class-conditional models": (
         "method:\n  conditional: false",
-        ["line 2, method.conditional: read by the model biggan; this recipe trains a dcgan"],
+        ["line 2, method.conditional: read by the models biggan and fastgan; this recipe trains a dcgan"],
     ),
     "a key of a transfer": (
         "method: {pretrained: x}",

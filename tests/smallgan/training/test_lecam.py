@@ -18,7 +18,7 @@ def context(number, real, fake):
 
 
 def test_two_steps_by_hand():
-    lecam = LeCam(LeCamOptions(decay=0.75, start=0), torch.nn.Identity())
+    lecam = LeCam(LeCamOptions(decay=0.75, start=0), torch.nn.Identity(), torch.Generator())
     # Means 2 and -0.5; reals lie 1.5 and 3.5 above the fakes' mean, fakes 3 and 2 below the reals'.
     first = lecam(context(0, torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])))
     assert first.item() == pytest.approx((1.5**2 + 3.5**2) / 2 + (3**2 + 2**2) / 2)
@@ -29,7 +29,7 @@ def test_two_steps_by_hand():
 
 
 def test_the_gradient_reaches_the_scores_and_not_the_means():
-    lecam = LeCam(LeCamOptions(start=0), torch.nn.Identity())
+    lecam = LeCam(LeCamOptions(start=0), torch.nn.Identity(), torch.Generator())
     real, fake = torch.tensor([1.0, 3.0], requires_grad=True), torch.tensor([-1.0, 0.0], requires_grad=True)
     lecam(context(0, real, fake)).backward()
     torch.testing.assert_close(real.grad, torch.tensor([1.5, 3.5]))  # 2 (D(x) - a_f) / B
@@ -37,7 +37,7 @@ def test_the_gradient_reaches_the_scores_and_not_the_means():
 
 
 def test_before_its_start_it_adds_nothing_and_the_means_are_those_of_the_step():
-    lecam = LeCam(LeCamOptions(start=7), torch.nn.Identity())
+    lecam = LeCam(LeCamOptions(start=7), torch.nn.Identity(), torch.Generator())
     for number in range(9):
         real, fake = torch.tensor([number + 0.0, number + 2.0]), torch.tensor([-number, -number])
         found = lecam(context(number, real, fake.float()))

@@ -30,6 +30,10 @@ def images(count=4, size=32):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
+def r1_of(network):
+    return R1(R1Options(), network, torch.Generator())
+
+
 def test_docstring_examples_hold():
     assert doctest.testmod(orthogonal).failed == 0
 
@@ -62,7 +66,7 @@ def test_orthogonal_penalty_does_not_look_at_lengths():
 
 def test_r1_of_a_linear_discriminator_is_half_its_squared_weights_whatever_the_images():
     weight = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    penalty = R1(R1Options(), torch.nn.Identity())(context(images(5, 4), lambda x: (x * weight).sum(dim=(1, 2, 3))))
+    penalty = r1_of(torch.nn.Identity())(context(images(5, 4), lambda x: (x * weight).sum(dim=(1, 2, 3))))
     penalty.backward()
     torch.testing.assert_close(penalty.detach(), weight.detach().square().sum() / 2)
     torch.testing.assert_close(weight.grad, weight.detach())
@@ -72,7 +76,7 @@ def test_r1_of_a_quadratic_discriminator_by_hand():
     # D(x) = a / 2 |x|^2 has the gradient a x: half of a^2 times the mean of |x|^2, which falls by a times that.
     a, real = torch.tensor(3.0, requires_grad=True), images(5, 4)
     squared = real.square().sum(dim=(1, 2, 3)).mean()
-    penalty = R1(R1Options(), torch.nn.Identity())(context(real, lambda x: a / 2 * x.square().sum(dim=(1, 2, 3))))
+    penalty = r1_of(torch.nn.Identity())(context(real, lambda x: a / 2 * x.square().sum(dim=(1, 2, 3))))
     penalty.backward()
     torch.testing.assert_close(penalty.detach(), 4.5 * squared)
     torch.testing.assert_close(a.grad, 3 * squared)
@@ -92,7 +96,7 @@ def test_r1_of_a_dcgan_has_the_gradients_of_torchs_own_convolutions():
     theirs.load_state_dict(ours.state_dict())
     found = []
     for network in (ours, theirs):
-        penalty = R1(R1Options(), network)(context(images(), network))
+        penalty = r1_of(network)(context(images(), network))
         penalty.backward()
         found.append([penalty.detach(), *(p.grad for p in network.parameters() if p.grad is not None)])
     assert len(found[0]) > 4
@@ -133,7 +137,7 @@ def test_r1_is_added_every_k_steps_with_k_times_its_weight(monkeypatch):
             assert all(torch.equal(plain[name], with_r1[name]) for name in plain)
             continue
         one.discriminator.zero_grad(set_to_none=True)
-        penalty = R1(R1Options(), one.discriminator)(context(batches(recipe()).batch(0).images, one.discriminator))
+        penalty = r1_of(one.discriminator)(context(batches(recipe()).batch(0).images, one.discriminator))
         penalty.backward()
         torch.testing.assert_close(terms["r1"], penalty.detach())
         for name, parameter in one.discriminator.named_parameters():
