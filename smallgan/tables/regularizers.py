@@ -55,6 +55,15 @@ class LeCamOptions(RegularizerOptions):
     """Step from which the term is added."""
 
 
+class WarmStartOptions(RegularizerOptions):
+    """Early in training the generator also learns to make each image of its principal components. An experiment."""
+
+    weight: float = Field(default=10.0, ge=0)
+    """Factor of the absolute difference of pixels and, by half, of Laplacian pyramids; 0 leaves it out."""
+    steps: int = Field(default=400, ge=1, json_schema_extra=STEPS)
+    """Steps at full weight; over as many more it falls to 0, and from then on costs nothing."""
+
+
 @dataclass(frozen=True)
 class RegularizerRow:
     """A term of the loss of one of the two networks."""
@@ -71,6 +80,8 @@ class RegularizerRow:
     """
     needs_boundary: bool = False
     """Whether it needs a loss whose scores mean something by themselves (`LossRow.boundary`)."""
+    needs_images: bool = False
+    """Whether `build` takes the pixels of the training images, N x S x S x 3, as a third argument."""
 
 
 REGULARIZERS: Table[RegularizerRow] = Table(
@@ -91,6 +102,14 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "discriminator",
             "smallgan.training.regularizers.lecam:LeCam",
             needs_boundary=True,
+        ),
+        RegularizerRow(
+            "warm_start",
+            "warm start from principal components",
+            WarmStartOptions,
+            "generator",
+            "smallgan.training.regularizers.warm_start:WarmStart",
+            needs_images=True,
         ),
     ],
 )
