@@ -144,6 +144,7 @@ def run_loop(path, settings, one, **hooks):
     "own", [{}, {"method__keep": None, "method__mirror": True, "model__g_norm": "batch", "method__pca_steps": 2}]
 )
 @pytest.mark.parametrize("killed_at", [6, 9])
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at, own):
     settings = recipe(**own)
     whole = trainer(settings, network())
@@ -172,6 +173,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at, own):
         assert picture(cut, 12).read_bytes() == picture(whole_run, 12).read_bytes()
 
 
+@pytest.mark.slow
 def test_training_makes_the_images_of_their_latents():
     own = {"train__steps": 80, "method__pca_steps": 80, "method__pca_noise": 0, "method__lr": 5e-3}
     settings = recipe(train__batch_size=7, **own)
@@ -238,6 +240,7 @@ def test_a_round_whose_first_step_is_far_is_not_begun():
     assert math.isclose(one.matcher.distance, 0)
 
 
+@pytest.mark.slow
 def test_the_command_trains_goes_on_and_its_run_is_sampled(tmp_path):
     folder, noise = tmp_path / "eight", np.random.default_rng(0)
     folder.mkdir()

@@ -102,6 +102,7 @@ def test_its_steps_grow_with_a_longer_run():
     assert not any("warm_start" in key for key in step_keys(recipe()))
 
 
+@pytest.mark.slow
 def test_reconstruction_alone_improves_with_steps():
     settings = recipe(**{"regularizers.warm_start": {"steps": 30, "weight": 100}, "method.lr_g": 2e-3})
     one, found = trainer(settings), ImageBatches(pixels(), 4, 0, CPU)
