@@ -10,6 +10,7 @@ from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 
 _TRANSFERS = ", ".join(row.name for row in METHODS if row.is_transfer)
+_FROM_SCRATCH = [row.name for row in METHODS if not row.is_transfer]
 
 
 def train(
@@ -19,6 +20,10 @@ def train(
     ] = None,
     model: Annotated[
         str | None, typer.Option(help=f"Train from scratch: {', '.join(MODELS.names)}; default: {MODELS.names[0]}.")
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help=f"How to train from scratch: {', '.join(_FROM_SCRATCH)}; default: {_FROM_SCRATCH[0]}."),
     ] = None,
     transfer: Annotated[str | None, typer.Option(help=f"Adapt a pretrained BigGAN instead: {_TRANSFERS}.")] = None,
     pretrained: Annotated[
@@ -70,10 +75,14 @@ def train(
 
     if transfer is not None and transfer not in [row.name for row in METHODS if row.is_transfer]:
         raise UsageError(f"--transfer {transfer}: needed one of {_TRANSFERS}")
+    if method is not None and method not in _FROM_SCRATCH:
+        raise UsageError(f"--method {method}: needed one of {', '.join(_FROM_SCRATCH)}; for the others use --transfer")
+    if method is not None and transfer is not None:
+        raise UsageError(f"--method {method} and --transfer {transfer} are two ways to train; give one")
     options: dict[str, Any] = {
         "data.source": data,
         "model.name": model,
-        "method.name": transfer,
+        "method.name": transfer or method,
         "method.pretrained": pretrained,
         "method.group_size": group_size,
         "data.size": size,

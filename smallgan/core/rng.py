@@ -27,6 +27,12 @@ class Stream(IntEnum):
     DIFFAUGMENT_REALS = 14
     DIFFAUGMENT_PENALTY = 15
     PSEUDO_REALS = 16
+    POOL_LATENTS = 17
+    KEPT_LATENTS = 18
+    MATCH_ORDER = 19
+    PROJECTION = 20
+    CROPS = 21
+    WARM_START = 22
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -9,7 +9,8 @@ Where we differ:
 - half the paper's width by default (`base_width` 64 where the paper has 128), as small sets need less; settable;
 - latents from N(0, I) in place of the uniform cube;
 - sides of 32 and 128 px beside the paper's 64: one stage less or more;
-- the discriminator returns the raw score; the sigmoid is in the loss.
+- the discriminator returns the raw score; the sigmoid is in the loss;
+- `g_norm: layer` normalises each place of a map over its channels: an image then does not depend on its batch.
 """
 
 import math
@@ -28,15 +29,17 @@ from smallgan.tables.models import MODELS, DCGANOptions
 class DCGANGenerator(nn.Module):
     """z -> 4 x 4 -> ... -> S x S. The channels double with each halving of the side, up to 8 x `base_width`."""
 
-    def __init__(self, size: int = 64, z_dim: int = 100, base_width: int = 64) -> None:
+    def __init__(self, size: int = 64, z_dim: int = 100, base_width: int = 64, norm: str = "batch") -> None:
         super().__init__()
         self.size, self.z_dim, self.num_classes = size, z_dim, 0
         self.description: dict[str, Any] = {"model": "dcgan", "size": size, "z_dim": z_dim, "base_width": base_width}
+        self.description |= {"g_norm": norm} if norm != "batch" else {}
+        make_norm = nn.BatchNorm2d if norm == "batch" else _LayerNorm
         widths = _widths(size, base_width)[::-1]
         self.project = nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)
-        self.project_norm = nn.BatchNorm2d(widths[0])
+        self.project_norm = make_norm(widths[0])
         self.stages = nn.ModuleList(
-            nn.Sequential(DoublingConv2d(narrow, wide), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
+            nn.Sequential(DoublingConv2d(narrow, wide), make_norm(wide), nn.ReLU(inplace=True))
             for narrow, wide in pairwise(widths)
         )
         self.to_rgb = nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1)
@@ -80,6 +83,12 @@ class DCGANDiscriminator(nn.Module):
         return score.squeeze(1).float()
 
 
+class _LayerNorm(nn.LayerNorm):
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps B x C x H x W, each place normalised over its channels, times gains C plus biases C."""
+        return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class _Bias(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,7 +106,7 @@ def build(
 
     Raises UsageError for a size that DCGAN does not make.
     """
-    generator = DCGANGenerator(size, options.z_dim, options.base_width)
+    generator = DCGANGenerator(size, options.z_dim, options.base_width, options.g_norm)
     discriminator = DCGANDiscriminator(size, options.d_width or options.base_width, options.d_norm)
     for network in (generator, discriminator):
         initialize(network, draws)
@@ -106,7 +115,7 @@ def build(
 
 def load(state: Mapping[str, Any]) -> DCGANGenerator:
     """Return the generator that a checkpoint describes, its weights not yet loaded. Raises KeyError."""
-    return DCGANGenerator(state["size"], state["z_dim"], state["base_width"])
+    return DCGANGenerator(state["size"], state["z_dim"], state["base_width"], state.get("g_norm", "batch"))
 
 
 def initialize(network: nn.Module, generator: torch.Generator) -> None:

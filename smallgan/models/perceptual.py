@@ -46,6 +46,7 @@ class Perceptual(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.unit = name, unit
+        self.card, self.sha256 = "", ""  # of its weights, where they come from a file
         self.stages = nn.ModuleList(stages)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])

@@ -129,6 +129,57 @@ class APGCOptions(BSAOptions):
     """Start as the pretrained generator, or as the published code does, at the identity plus noise."""
 
 
+class MatchingOptions(Options):
+    """What all methods share that match latents of the prior to the training images."""
+
+    pool: int = Field(default=10, ge=2)
+    """Most fresh latents of a round for each training image; a round of K steps draws no more than their K batches have
+    images, and at least two for each training image."""
+    assignment: Literal["greedy", "hungarian"] = "hungarian"
+    """greedy: one image after another, in random order, takes its nearest free sample; hungarian: the least sum of
+    distances, for sets of up to a few thousand images."""
+    eps: float = Field(default=0.5, ge=0)
+    """Samples this near to an image are not matched (RS-IMLE), in median distances between nearest training images."""
+    keep: float | None = Field(default=0.3, ge=0, le=1)
+    """Noise on each image's last latent, which stands in the next pool too; 1: a fresh one. None: fresh ones alone."""
+    round_steps: int | None = Field(default=None, ge=1)
+    """Steps of the first round; each next one is twice as long. None: one pass over the images, and at least 20."""
+    round_most: int = Field(default=200, ge=1)
+    """Steps of the longest round."""
+
+
+class IMLEOptions(MatchingOptions):
+    """Implicit maximum likelihood (Li and Malik 2018; Vashist et al. 2024), without a discriminator. An experiment."""
+
+    name: Literal["imle"] = "imle"
+    lr: float = Field(default=1e-3, gt=0)
+    """Adam's learning rate in the first step; it falls by a cosine over `train.steps`."""
+    lr_last: float = Field(default=1e-4, ge=0)
+    """Learning rate after the last step."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Adam's decay of the mean gradient."""
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient."""
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    """Decay per step of the averaged generator that samples and scores come from."""
+    pca_steps: int = Field(default=400, ge=0, json_schema_extra=STEPS)
+    """Steps before the first round, in which an image's latent is its first principal components."""
+    pca_noise: float = Field(default=0.3, ge=0, le=1)
+    """Noise on these latents, drawn anew in each step; the share of a latent's variance is its square."""
+    latent_noise: float = Field(default=0.05, ge=0, le=1)
+    """Noise on matched latents, likewise."""
+    pyramid_weight: float = Field(default=0.5, ge=0)
+    """Weight of the absolute difference of Laplacian pyramids beside that of pixels."""
+    perceptual: str = "auto"
+    """vgg16, squeezenet1_1, shipped or none; auto: the first of the three whose weights are on this machine."""
+    perceptual_weight: float = Field(default=1.0, ge=0)
+    """Weight of the mean over the perceptual layers beside that of pixels; 0 takes no network, in matching neither."""
+    mirror: bool = False
+    """Match each training image or its mirror image, whichever is nearer."""
+    conditional: bool = Field(default=True, json_schema_extra=CLASSES)
+    """Learn the classes that the sub-folders name; one class where there are none, or when false."""
+
+
 @dataclass(frozen=True)
 class Term:
     """A number that a step returns, and how it is shown."""
@@ -153,7 +204,10 @@ class MethodRow:
     rates: tuple[str, ...]
     """Keys of its learning rates, for the message of a diverged run."""
     sections: tuple[str, ...] = ()
-    """Sections of a recipe that this method reads and others may not: model, loss, regularizers."""
+    """Sections of a recipe that this method reads and others may not: model, loss, regularizers.
+
+    A method that reads no loss trains no discriminator.
+    """
     is_transfer: bool = False
     """Whether it starts from a pretrained generator, which also decides the size of the images."""
     load: str | None = None
@@ -161,7 +215,10 @@ class MethodRow:
     adapter: str | None = None
     """(options, pretrained generator, draws, device, training) -> AdaptedGenerator, of a method that fits one."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted recipe keys and their defaults for this method, where they differ from the sections' own."""
+    """Dotted recipe keys and their defaults for this method, where they differ from the sections' own.
+
+    One that the chosen model does not have is passed over.
+    """
 
 
 _ADVERSARIAL_TERMS = (
@@ -190,6 +247,16 @@ _ADAPTER_TERMS = (
     ),
     Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
     Term("latent", "Distance of the codes to normal draws", status="latent"),
+)
+_IMLE_TERMS = (
+    Term("loss_g", ""),  # each term is divided by its own value: the sum is a constant
+    Term(
+        "pixel", "Pixel error of reconstructions", note="Mean absolute difference, images in [-1, 1]. ", status="pixel"
+    ),
+    Term("pyramid", "Pyramid error of reconstructions"),
+    Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
+    Term("distance", "Distance of the training images to their samples", status="distance"),
+    Term("rejected", "Share of samples rejected as too near", status="rejected"),
 )
 _ADVERSARIAL_RATES = ("method.lr_d", "method.lr_g")
 _ADAPTER: dict[str, Any] = {
@@ -228,6 +295,16 @@ METHODS: Table[MethodRow] = Table(
                 **{"train.steps": 2000, "train.batch_size": 25, "train.snapshot_every": 250},
                 **{"loss.name": "hinge", "regularizers.orthogonal": {}},
             },
+        ),
+        MethodRow(
+            "imle",
+            "IMLE (an experiment)",
+            IMLEOptions,
+            "smallgan.training.imle:prepare",
+            _IMLE_TERMS,
+            ("method.lr",),
+            sections=("model",),
+            defaults={"model.z_dim": 16, "model.g_norm": "layer", "train.batch_size": 32},
         ),
     ],
 )

@@ -9,6 +9,9 @@ from pydantic import Field
 from augment.core.table import Table
 from smallgan.tables.options import Options
 
+OF_DISCRIMINATOR: dict[str, Any] = {"of_discriminator": True}
+"""Marks a key that is read only by methods that train a discriminator."""
+
 
 class DCGANOptions(Options):
     """DCGAN (Radford et al. 2016)."""
@@ -18,9 +21,11 @@ class DCGANOptions(Options):
     """Length of z."""
     base_width: int = Field(default=64, ge=8, multiple_of=8)
     """Channels of the generator at the highest resolution; they double with each halving of the side."""
-    d_width: int | None = Field(default=None, ge=8, multiple_of=8)
+    g_norm: Literal["batch", "layer"] = "batch"
+    """Normalisation in the generator: batch, or layer, of each place over its channels; it sees one image at a time."""
+    d_width: int | None = Field(default=None, ge=8, multiple_of=8, json_schema_extra=OF_DISCRIMINATOR)
     """Channels of the discriminator at the highest resolution; None: as the generator's."""
-    d_norm: Literal["batch", "none"] = "batch"
+    d_norm: Literal["batch", "none"] = Field(default="batch", json_schema_extra=OF_DISCRIMINATOR)
     """Normalisation in the discriminator; r1 wants none."""
 
 
@@ -32,7 +37,7 @@ class BigGANOptions(Options):
     """Length of z, rounded down to whole chunks."""
     base_width: int = Field(default=16, ge=8, multiple_of=8)
     """ch, the unit of width; 96 in the released models."""
-    d_width: int | None = Field(default=None, ge=8, multiple_of=8)
+    d_width: int | None = Field(default=None, ge=8, multiple_of=8, json_schema_extra=OF_DISCRIMINATOR)
     """Unit of width of the discriminator; None: as the generator's."""
     shared_dim: int = Field(default=128, ge=1)
     """Length of the shared class vector."""
@@ -74,7 +79,10 @@ class ModelRow:
     has_maps: bool = False
     """Whether its discriminator gives its 8 x 8 maps (`smallgan.models.base.HasMaps`), as some regularizers need."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted recipe keys and their defaults for this model, where they differ from the sections' own."""
+    """Dotted recipe keys and their defaults for this model, where they differ from the sections' own.
+
+    Those of `method` are for methods with a discriminator. One that a recipe's method does not read is passed over.
+    """
 
 
 _IN = "smallgan.models"

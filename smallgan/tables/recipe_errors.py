@@ -116,6 +116,7 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
     model = chosen(values, "model", DEFAULT_NAMES["model"])
     if "model" not in METHODS[method].sections or model not in MODELS:
         return
+    yield from _of_discriminators(values, method, model)
     data, given = values.get("data"), values.get("method")
     size = data.get("size") if isinstance(data, Mapping) else None
     if size in get_args(Side) and size not in MODELS[model].sizes:
@@ -142,6 +143,15 @@ def _unread_beside_others(values: Mapping[str, Any], method: str) -> Iterator[Mi
 
 
 _OFF = (None, "none", "")  # What a key says where it asks for nothing
+
+
+def _of_discriminators(values: Mapping[str, Any], method: str, model: str) -> Iterator[Mistake]:
+    given = values.get("model")
+    if isinstance(given, Mapping) and "loss" not in METHODS[method].sections:
+        readers = [row.name for row in METHODS if {"model", "loss"}.issubset(row.sections)]
+        for key in marked(MODELS[model].options, "of_discriminator"):
+            if key in given:
+                yield Mistake(f"model.{key}", _read_by("method", readers, method))
 
 
 def _mistake(values: Mapping[str, Any], item: Any) -> Mistake:

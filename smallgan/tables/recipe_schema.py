@@ -6,13 +6,14 @@ tables beside this file. What a recipe leaves out is filled in from the rows it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
+from augment.core.table import Table
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
 from smallgan.tables.metrics import METRICS
@@ -282,15 +283,16 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     names = {"method": method}
     names |= {name: default for name, default in DEFAULT_NAMES.items() if name in sections}
     filled = dict(values)
-    rows: list[Any] = [METHODS[method]]
+    defaults: dict[str, Any] = {f"{section}.name": name for section, name in names.items()}
+    defaults |= METHODS[method].defaults
     model = chosen(values, "model", DEFAULT_NAMES["model"])
     if "model" in sections and model in MODELS:
-        rows.append(MODELS[model])
-    defaults = {f"{section}.name": name for section, name in names.items()}
-    for row in rows:
-        defaults |= row.defaults
+        changed = MODELS[model].defaults.items()
+        defaults |= {path: value for path, value in changed if "loss" in sections or not path.startswith("method.")}
     for path, default in defaults.items():
         section, key = path.split(".")
+        if not _is_read(path, sections, chosen(filled, section, names.get(section, ""))):
+            continue
         own = filled.get(section, {})
         own = {"name": own} if isinstance(own, str) else own
         if isinstance(own, Mapping):
@@ -299,6 +301,15 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
                 own = {**own, key: {**default, **own[key]}}
             filled[section] = {key: default, **own}
     return filled
+
+
+def _is_read(path: str, sections: Sequence[str], row: str) -> bool:
+    """Tell whether a method of these sections, and the row that the key's section chooses, read a key at all."""
+    section, key = path.split(".")
+    if section in ("model", "loss", "regularizers") and section not in sections:
+        return False
+    tables: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "loss": LOSSES}
+    return section not in tables or row not in tables[section] or key in tables[section][row].options.model_fields
 
 
 def chosen(values: Mapping[str, Any], section: str, default: str) -> str:

@@ -64,6 +64,15 @@ class AutoencodeOptions(RegularizerOptions):
     """Steps from one use to the next; the weight is multiplied by this."""
 
 
+class WarmStartOptions(RegularizerOptions):
+    """Early in training the generator also learns to make each image of its principal components. An experiment."""
+
+    weight: float = Field(default=10.0, ge=0)
+    """Factor of the absolute difference of pixels and, by half, of Laplacian pyramids; 0 leaves it out."""
+    steps: int = Field(default=400, ge=1, json_schema_extra=STEPS)
+    """Steps at full weight; over as many more it falls to 0, and from then on costs nothing."""
+
+
 @dataclass(frozen=True)
 class RegularizerRow:
     """A term of the loss of one of the two networks."""
@@ -84,6 +93,8 @@ class RegularizerRow:
     """Whether it needs a loss whose scores mean something by themselves (`LossRow.boundary`)."""
     needs_maps: bool = False
     """Whether it needs a model whose discriminator gives its maps (`ModelRow.has_maps`)."""
+    needs_images: bool = False
+    """Whether `build` takes the pixels of the training images, N x S x S x 3, as a fourth argument."""
 
 
 REGULARIZERS: Table[RegularizerRow] = Table(
@@ -112,6 +123,14 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "discriminator",
             "smallgan.training.regularizers.autoencode:Autoencode",
             needs_maps=True,
+        ),
+        RegularizerRow(
+            "warm_start",
+            "warm start from principal components",
+            WarmStartOptions,
+            "generator",
+            "smallgan.training.regularizers.warm_start:WarmStart",
+            needs_images=True,
         ),
     ],
 )

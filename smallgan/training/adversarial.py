@@ -17,25 +17,19 @@ from torch import Tensor, nn
 
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
-from smallgan.data.images import Batch, ImageBatches
+from smallgan.data.images import Batch, ImageBatches, Pixels
 from smallgan.models.fastgan import MinibatchDeviation
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
-from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
 from smallgan.training.augmentation import Augmentation
 from smallgan.training.data import TrainingData
-from smallgan.training.ema import (
-    STATISTICS_BATCH,
-    STATISTICS_BATCHES,
-    decay_of_half_life,
-    measure_statistics,
-    update_ema,
-)
+from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
 from smallgan.training.loop import Trainer
 from smallgan.training.schedule import linear_decay
+from smallgan.training.scratch import classes_of, fresh_networks
 from smallgan.training.step import AdversarialLoss, Penalty, StepContext
 
 
@@ -56,6 +50,7 @@ class AdversarialTrainer(Trainer):
         device: where all of it runs.
         generator, discriminator: the networks with their first weights.
         classes: names of the classes; () for an unconditional GAN, which is one of a single class.
+        pixels: the training images N x S x S x 3, for regularizers that look at them all before training.
     """
 
     def __init__(
@@ -65,6 +60,7 @@ class AdversarialTrainer(Trainer):
         generator: nn.Module,
         discriminator: nn.Module,
         classes: Sequence[str] = (),
+        pixels: Pixels | None = None,
     ) -> None:
         options, loss = recipe.method, recipe.loss
         assert isinstance(options, AdversarialOptions)
@@ -88,7 +84,8 @@ class AdversarialTrainer(Trainer):
         self._has_classes = bool(self.generator.num_classes)
         chosen = recipe.regularizers.chosen()
         draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT, 1).integers(2**63)))
-        self.regularizers = [self._regularizer(*each, recipe.data.size, draws) for each in chosen.items()]
+        size = recipe.data.size
+        self.regularizers = [self._regularizer(*each, size, draws, pixels) for each in chosen.items()]
         self.description = {**self.generator.description, "classes": list(classes)}
         # A regularizer with a state of its own is a network of the checkpoint, and so is a controller.
         states = {each.name: each.penalty for each in self.regularizers if isinstance(each.penalty, nn.Module)}
@@ -133,16 +130,7 @@ class AdversarialTrainer(Trainer):
 
     def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
-        measure_statistics(
-            self.generator_ema,
-            (
-                (
-                    self._latents(Stream.STATISTICS_LATENTS, at, STATISTICS_BATCH),
-                    *self._condition(self._drawn_labels(at)),
-                )
-                for at in range(STATISTICS_BATCHES)
-            ),
-        )
+        measure_on_prior(self.generator_ema, self.seed, self.device)
 
     def _discriminator_step(
         self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int
@@ -212,22 +200,30 @@ class AdversarialTrainer(Trainer):
         def score(images: Tensor) -> Tensor:
             return self._scores(self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY), labels)
 
-        precision = partial(autocast, self.device, self.precision)
-        return StepContext(number, real, fake, labels, real_scores, fake_scores, score, precision)
+        def generate(z: Tensor) -> Tensor:
+            return self._images(z, labels)
 
-    def _regularizer(self, name: str, options: RegularizerOptions, size: int, draws: torch.Generator) -> _Regularizer:
+        precision = partial(autocast, self.device, self.precision)
+        return StepContext(number, real, fake, labels, real_scores, fake_scores, score, generate, self.seed, precision)
+
+    def _regularizer(
+        self, name: str, options: RegularizerOptions, size: int, draws: torch.Generator, pixels: Pixels | None
+    ) -> _Regularizer:
         row = REGULARIZERS[name]
         network = self.generator if row.network == "generator" else self.discriminator
-        penalty = load(row.build)(options, network, draws)
+        penalty = load(row.build)(options, network, draws, *((pixels,) if row.needs_images else ()))
         if isinstance(penalty, nn.Module):
             penalty = penalty.to(self.device).to(memory_format=torch.channels_last)
         return _Regularizer(name, row.network, options.every, options.strength(size, self.batch_size), penalty)
 
     def _fakes(self, labels: Tensor, position: int) -> Tensor:
-        z = self._latents(Stream.TRAIN_LATENTS, position, len(labels))
+        z = torch.from_numpy(normal(self.seed, Stream.TRAIN_LATENTS, position, (len(labels), self.generator.z_dim)))
+        return self._images(z.to(self.device), labels)
+
+    def _images(self, z: Tensor, labels: Tensor) -> Tensor:
         with autocast(self.device, self.precision):
-            fake: Tensor = self.generator(z, *self._condition(labels))
-        return fake
+            images: Tensor = self.generator(z, *self._condition(labels))
+        return images
 
     def _scores(self, images: Tensor, labels: Tensor) -> Tensor:
         scores: Tensor = self.discriminator(images, *self._condition(labels))
@@ -235,14 +231,6 @@ class AdversarialTrainer(Trainer):
 
     def _condition(self, labels: Tensor) -> tuple[Tensor, ...]:
         return (labels,) if self._has_classes else ()
-
-    def _latents(self, stream: Stream, position: int, count: int) -> Tensor:
-        return torch.from_numpy(normal(self.seed, stream, position, (count, self.generator.z_dim))).to(self.device)
-
-    def _drawn_labels(self, position: int) -> Tensor:
-        most = max(self.generator.num_classes, 1)
-        drawn = rng(self.seed, Stream.LABELS, position).integers(most, size=STATISTICS_BATCH)
-        return torch.from_numpy(drawn).to(self.device)
 
 
 @contextmanager
@@ -255,36 +243,20 @@ def without_gradients(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
-def build_trainer(recipe: Recipe, device: torch.device, classes: Sequence[str] = ()) -> AdversarialTrainer:
+def build_trainer(
+    recipe: Recipe, device: torch.device, classes: Sequence[str] = (), pixels: Pixels | None = None
+) -> AdversarialTrainer:
     """Return the trainer of fresh networks: those of the recipe's model, drawn by its seed. Raises UsageError."""
-    assert recipe.model is not None
-    draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT).integers(2**63)))
-    build: Callable[..., tuple[nn.Module, nn.Module]] = load(MODELS[recipe.model.name].build)
-    networks = build(recipe.model, recipe.data.size, max(len(classes), 1), draws)
-    return AdversarialTrainer(recipe, device, *networks, classes)
+    return AdversarialTrainer(recipe, device, *fresh_networks(recipe, classes), classes, pixels)
 
 
 def prepare(
     recipe: Recipe, data: TrainingData, device: torch.device, _source: None, log: Callable[[str], None]
 ) -> tuple[AdversarialTrainer, ImageBatches]:
     """Return the trainer of a fresh model, and the batches of its images. Raises UsageError."""
-    assert recipe.model is not None
-    has_classes = MODELS[recipe.model.name].has_classes
-    if data.classes and not has_classes:
-        able = " or ".join(f"--model {row.name}" for row in MODELS if row.has_classes)
-        log(f"the {len(data.classes)} class folders are trained as one: {recipe.model.name} has no classes; use {able}")
-    classes = classes_of(recipe, data, log) if has_classes else []
-    return build_trainer(recipe, device, classes), batches_of(recipe, data, classes, device)
-
-
-def classes_of(recipe: Recipe, data: TrainingData, log: Callable[[str], None]) -> list[str]:
-    """Return the names of the classes to learn, [] for one class, which is said."""
-    assert isinstance(recipe.method, AdversarialOptions)
-    classes = data.classes if recipe.method.conditional else []
-    if not classes:
-        conditional = recipe.method.conditional
-        log("one class: the images are in no sub-folders" if conditional else "one class, as the recipe says")
-    return classes
+    classes = classes_of(recipe, data, log)
+    trainer = build_trainer(recipe, device, classes, data.mixture.pixels)
+    return trainer, batches_of(recipe, data, classes, device)
 
 
 def batches_of(recipe: Recipe, data: TrainingData, classes: Sequence[str], device: torch.device) -> ImageBatches:

@@ -1,10 +1,12 @@
 """The averaged generator: weights averaged over steps, buffers copied, batch-norm statistics measured before use."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from smallgan.core.rng import Stream, normal, rng
 from smallgan.models.biggan import StoredBatchNorm
 
 STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64  # How many latents batch-norm statistics are measured on
@@ -28,6 +30,19 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) 
         mine.copy_(theirs)
 
 
+def measure_on_prior(average: Any, seed: int, device: torch.device) -> None:
+    """Measure the statistics of a generator on latents from N(0, I), with classes at random where it has any."""
+
+    def inputs(at: int) -> tuple[Tensor, ...]:
+        z = torch.from_numpy(normal(seed, Stream.STATISTICS_LATENTS, at, (STATISTICS_BATCH, average.z_dim)))
+        if not average.num_classes:
+            return (z.to(device),)
+        labels = rng(seed, Stream.LABELS, at).integers(average.num_classes, size=STATISTICS_BATCH)
+        return z.to(device), torch.from_numpy(labels).to(device)
+
+    measure_statistics(average, map(inputs, range(STATISTICS_BATCHES)))
+
+
 @torch.no_grad()
 def measure_statistics(average: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> None:
     """Replace the batch-norm statistics of `average` by those of its own activations, averaged over batches of inputs.
@@ -40,7 +55,7 @@ def measure_statistics(average: nn.Module, inputs: Iterable[tuple[Tensor, ...]])
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.training = True  # not train(): that would reach the spectral norms of a conditional norm's own layers
-    for number, batch in enumerate(inputs):
+    for number, batch in enumerate(inputs if norms else ()):
         for norm in norms:
             norm.momentum = 1 / (number + 1)  # each batch moves the mean of those before it: a plain mean in the end
         average(*batch)

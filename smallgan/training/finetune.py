@@ -17,8 +17,9 @@ from smallgan.models.spectral import SpectralEmbedding
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.methods import FinetuneOptions
 from smallgan.tables.recipe import Recipe
-from smallgan.training.adversarial import AdversarialTrainer, batches_of, classes_of
+from smallgan.training.adversarial import AdversarialTrainer, batches_of
 from smallgan.training.data import TrainingData
+from smallgan.training.scratch import classes_of
 
 
 def prepare(
@@ -41,7 +42,7 @@ def prepare(
         initialize(discriminator, draws)
     else:
         log("with the pretrained discriminator")
-    trainer = AdversarialTrainer(recipe, device, generator, discriminator, classes)
+    trainer = AdversarialTrainer(recipe, device, generator, discriminator, classes, data.mixture.pixels)
     return trainer, batches_of(recipe, data, classes, device)
 
 

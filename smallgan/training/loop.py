@@ -186,10 +186,11 @@ def _report(
     hooks.record(line)
     hooks.advance(step, recipe.train.steps)
     left = (recipe.train.steps - step) / steps_per_second
+    shown = [term for term in recipe.method_row.terms if term.status and term.name in means]
     parts = (
         f"step {step}/{recipe.train.steps}",
         f"kimg {line['kimg']:.1f}",
-        " ".join(f"{term.status} {means[term.name]:.4f}" for term in recipe.method_row.terms if term.status),
+        " ".join(f"{term.status} {means[term.name]:.4f}" for term in shown),
         f"{images_per_second:.1f} images/s",
         f"train {duration(clock.train_seconds)}, eval/save {duration(clock.other_seconds)}, ETA {duration(left)}",
         f"memory {line['memory_mb']} MB",

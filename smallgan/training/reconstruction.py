@@ -1,4 +1,4 @@
-"""The losses of a transfer: how far images are from the training images, and codes from normal draws.
+"""The losses of transfer and IMLE: how far images are from the training images, and codes from normal draws.
 
 Two published forms. `raw` (Noguchi and Harada's own code): mean |x - y| plus 0.001 times the mean absolute difference
 of each perceptual layer. `normalized` (its PyTorch port, and APGC's code): each term is divided by its own value, which
@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
 
 from augment.errors import InputError, UsageError
 from smallgan.core import weights
@@ -29,6 +30,7 @@ _NETWORKS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Tensor]], Per
     "shipped": ((weights.SHIPPED_FEATURES,), perceptual.small_net),
 }
 """Name in a recipe -> cards of weights that will do, and builder, in the order in which `auto` tries them."""
+PYRAMID_LEVELS = 3
 _SMALLEST = 1e-12
 
 
@@ -58,9 +60,9 @@ def reconstruction(
     differences = [one.float() - other.float() for one, other in zip(layers, real_layers, strict=True)]
     if variant == "normalized":
         distances = [difference.square().mean() for difference in differences]
-        loss = _by_itself(pixel)
+        loss = by_itself(pixel)
         for distance in distances:
-            loss = loss + perceptual_weight * _by_itself(distance)
+            loss = loss + perceptual_weight * by_itself(distance)
     else:
         distances = [difference.abs().mean() for difference in differences]
         loss = pixel
@@ -68,6 +70,21 @@ def reconstruction(
             loss = loss + perceptual_weight * distance
     found = torch.stack(distances).mean() if distances else torch.zeros_like(pixel)
     return Terms(loss, pixel.detach(), found.detach())
+
+
+def pyramid_distance(images: Tensor, real: Tensor) -> Tensor:
+    """Return the mean absolute difference of the Laplacian pyramids of two batches B x 3 x S x S, in float32.
+
+    Each of three levels is what halving the side once more (by means of 2 x 2) and doubling it again (bilinearly)
+    loses; it counts by its mean, and the levels are summed. What is left after the last is not compared.
+    """
+    difference, total = images.float() - real.float(), torch.zeros((), device=images.device)
+    for _ in range(PYRAMID_LEVELS):
+        half = avg_pool2d(difference, 2)
+        again = interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
+        total = total + (difference - again).abs().mean()
+        difference = half
+    return total
 
 
 def latent_distance(codes: Tensor, targets: Tensor) -> Tensor:
@@ -107,10 +124,22 @@ def load_perceptual(name: str, weight: float | None = None) -> tuple[Perceptual 
         network = build(weights.read_tensors(path))
     except UsageError as error:
         raise InputError(f"{path}: {error}") from error
+    network.card, network.sha256 = card, digest
     return network, f"perceptual loss: {name} ({card}, sha256 {digest[:8]}){why}"
 
 
-def _by_itself(term: Tensor) -> Tensor:
+def perceptual_record(network: Perceptual | None) -> dict[str, str] | None:
+    """Return what a checkpoint says of the network that a loss used, so that no score of it by the same one misleads.
+
+    Its name in recipes, the card of its weights, and their hash.
+    """
+    if network is None:
+        return None
+    return {"name": network.name, "weights": network.card, "weights_sha256": network.sha256}
+
+
+def by_itself(term: Tensor) -> Tensor:
+    """Return a term divided by its own value, which passes no gradient: 1, or less where it is nearly 0."""
     return term / term.detach().clamp(min=_SMALLEST)
 
 

@@ -28,6 +28,10 @@ class StepContext:
     """Raw scores B of the fakes."""
     score: Callable[[Tensor], Tensor]
     """Images B x 3 x S x S -> raw scores B, through DiffAugment and the discriminator, in float32."""
+    generate: Callable[[Tensor], Tensor]
+    """Latents B x Z -> images of `labels` B x 3 x S x S, by the generator in training mode, with a gradient to it."""
+    seed: int
+    """Of the run, for a regularizer that draws numbers."""
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     """The run's precision, for passes that need no float32."""
 

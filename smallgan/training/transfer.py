@@ -24,7 +24,13 @@ from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.loop import Trainer
-from smallgan.training.reconstruction import PERCEPTUAL_WEIGHT, latent_distance, load_perceptual, reconstruction
+from smallgan.training.reconstruction import (
+    PERCEPTUAL_WEIGHT,
+    latent_distance,
+    load_perceptual,
+    perceptual_record,
+    reconstruction,
+)
 
 TARGETS_A_CODE = 10  # Normal draws for each code of a batch, in the latent regulariser
 KEPT_BYTES = 2 << 30
@@ -103,6 +109,7 @@ class TransferTrainer(Trainer):
             "method": settings.model_dump(mode="json"),
             "around_codes": settings.around_codes,
             "pretrained": dict(origin or {}),
+            "perceptual": perceptual_record(self.perceptual),
         }
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:

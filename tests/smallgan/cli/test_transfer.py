@@ -36,7 +36,7 @@ def filled(network, seed=0):
 @pytest.fixture(autouse=True)
 def _few_statistics(monkeypatch):
     """Measure an average's moments on 8 batches of 8, which takes less time."""
-    monkeypatch.setattr("smallgan.training.adversarial.STATISTICS_BATCH", 8)
+    monkeypatch.setattr("smallgan.training.ema.STATISTICS_BATCH", 8)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, 
         (["--transfer", "apgc", "--pretrained", "absent.pth"], "absent.pth: no such file or folder"),
         (
             ["--transfer", "apgc", "--model", "dcgan"],
-            "model: read by the method adversarial; this recipe trains by apgc",
+            "model: read by the methods adversarial and imle; this recipe trains by apgc",
         ),
         (["--transfer", "style"], "--transfer style: needed one of apgc, bsa, finetune"),
         (["--model", "stylegan"], "model.name: unknown model 'stylegan'"),

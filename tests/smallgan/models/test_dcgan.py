@@ -8,7 +8,7 @@ from augment.errors import UsageError
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Batch
 from smallgan.models.base import Generator
-from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator, initialize, load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
 from smallgan.training import augmentation
@@ -58,6 +58,29 @@ def test_first_layer_as_a_matrix_product_equals_the_transposed_convolution():
     for stage in generator.stages:
         hidden = stage(hidden)
     torch.testing.assert_close(generator(z), torch.tanh(generator.to_rgb(hidden)))
+
+
+def test_layer_norm_makes_each_image_of_its_own_latent_alone():
+    z = torch.randn(4, 16)
+    by_norm = {norm: DCGANGenerator(32, 16, 8, norm).train() for norm in ("batch", "layer")}
+    for norm, generator in by_norm.items():
+        initialize(generator, torch.Generator().manual_seed(0))
+        whole, alone = generator(z), torch.cat([generator(one) for one in z.split(1)])
+        assert torch.allclose(whole, alone, atol=1e-6) == (norm == "layer")
+    maps = torch.randn(2, 32, 4, 4)
+    norm = by_norm["layer"].project_norm
+    with torch.no_grad():
+        norm.weight.copy_(torch.arange(32))
+        norm.bias.fill_(0.5)
+    wanted = (maps - maps.mean(dim=1, keepdim=True)) / (maps.var(dim=1, keepdim=True, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(maps), wanted * torch.arange(32)[:, None, None] + 0.5)
+
+
+def test_a_checkpoint_says_which_norm_its_generator_has():
+    for norm in ("batch", "layer"):
+        generator = DCGANGenerator(32, 16, 8, norm)
+        load(generator.description).load_state_dict(generator.state_dict())
+    assert "g_norm" not in DCGANGenerator(32, 16, 8).description  # as checkpoints of earlier versions have it
 
 
 def test_last_layer_as_a_matrix_product_equals_the_convolution():

@@ -31,7 +31,7 @@ BROKEN = {
     "a name for a folder": ("name: a/b", ["name", "found 'a/b'"]),
     "a DCGAN to transfer": (
         "model: dcgan\nmethod: {name: apgc}",
-        ["line 1, model: read by the method adversarial; this recipe trains by apgc"],
+        ["line 1, model: read by the methods adversarial and imle; this recipe trains by apgc"],
     ),
     "a grid that is a word": ("grid: hflip", ["grid", "found 'hflip'"]),
     "an empty list in a product": ("grid: {augment.policy: []}", ["grid.augment.policy: needed a list", "found []"]),

@@ -110,6 +110,27 @@ def test_defaults_are_those_of_the_model_and_of_the_method():
     assert (tuned.method.ema_decay, tuned.method.lr_g, tuned.method.mirror) == (0.999, 1e-4, True)
 
 
+def test_defaults_that_a_method_or_a_model_does_not_read_are_passed_over():
+    recipe = load_recipe(None, {"method.name": "imle"})
+    assert (recipe.model.z_dim, recipe.model.g_norm, recipe.train.batch_size) == (16, "layer", 32)
+    assert (recipe.loss, recipe.regularizers.chosen()) == (None, {})
+    biggan = load_recipe(None, {"method.name": "imle", "model.name": "biggan"})  # it has no g_norm
+    assert (biggan.loss, biggan.model.z_dim) == (None, 16)
+    assert (biggan.method.mirror, biggan.method.beta1, biggan.method.ema_decay) == (False, 0.9, 0.995)
+    assert load_recipe(None).model.g_norm == "batch"
+
+
+@pytest.mark.parametrize("key", ["model.d_norm", "model.d_width"])
+def test_a_key_of_the_discriminator_is_refused_where_there_is_none(key, tmp_path):
+    value = {"model.d_norm": "none", "model.d_width": 16}[key]
+    with pytest.raises(UsageError, match=rf"{key}: read by the method adversarial; this recipe trains by imle"):
+        load_recipe(None, {"method.name": "imle", key: value})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(load_recipe(None, {"method.name": "imle"})), encoding="utf-8")
+    assert key.partition(".")[2] not in path.read_text(encoding="utf-8")
+    assert read_recipe(path).method.name == "imle"
+
+
 def test_what_a_recipe_says_stands_above_the_defaults_of_model_and_method():
     recipe = load_recipe(None, {"method.name": "apgc", "method.beta1": 0.3, "train.steps": 7})
     assert (recipe.method.beta1, recipe.train.steps, recipe.train.batch_size) == (0.3, 7, 25)
@@ -161,7 +182,7 @@ def test_a_ratio_and_a_class_are_read_as_they_are_written(tmp_path):
 
 
 def test_a_transfer_of_a_dcgan_is_refused():
-    with pytest.raises(UsageError, match="model: read by the method adversarial; this recipe trains by apgc"):
+    with pytest.raises(UsageError, match="model: read by the methods adversarial and imle; this recipe trains by apgc"):
         load_recipe(None, {"model.name": "dcgan", "method.name": "apgc"})
 
 

@@ -27,7 +27,7 @@ def images(size=32):
 def context(real):
     unread = torch.full((4,), torch.nan)
     fake, labels = torch.full_like(real, torch.nan), torch.zeros(4, dtype=torch.int64)
-    return StepContext(0, real, fake, labels, unread, unread, lambda _: unread)
+    return StepContext(0, real, fake, labels, unread, unread, lambda _: unread, lambda _: unread, seed=0)
 
 
 def trainer(**overrides):

@@ -12,7 +12,7 @@ from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
-from smallgan.training import adversarial, augmentation
+from smallgan.training import augmentation, ema
 from smallgan.training.adversarial import AdversarialTrainer, build_trainer, without_gradients
 from smallgan.training.diffaugment import diffaugment
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     ],
 )
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, overrides):
-    monkeypatch.setattr(adversarial, "STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
+    monkeypatch.setattr(ema, "STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
     settings = recipe(**overrides)
     through = trainer(settings)
     run(through, settings, 0, 4)
@@ -109,7 +109,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, overrides):
 
 
 def test_settling_leaves_the_next_step_as_it_was(monkeypatch):
-    monkeypatch.setattr(adversarial, "STATISTICS_BATCH", 8)
+    monkeypatch.setattr(ema, "STATISTICS_BATCH", 8)
     settings = recipe()
     one, other = trainer(settings), trainer(settings)
     for each in (one, other):

@@ -13,7 +13,7 @@ from smallgan.data.images import ImageBatches
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import load_model
 from smallgan.tables.recipe import dump_recipe, load_recipe, read_recipe
-from smallgan.training import adversarial
+from smallgan.training import ema
 from smallgan.training.adversarial import build_trainer
 
 CPU = torch.device("cpu")
@@ -89,7 +89,7 @@ def test_reals_and_fakes_are_never_in_one_group_of_the_deviation(monkeypatch):
     ],
 )
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, classes, overrides):
-    monkeypatch.setattr(adversarial, "STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
+    monkeypatch.setattr(ema, "STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
     settings = recipe(**overrides)
     through, one, other = (build_trainer(settings, CPU, classes) for _ in range(3))
     run(through, settings, 0, 4)
@@ -103,7 +103,7 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, classes, overrides)
 
 
 def test_every_batch_norm_of_the_averaged_generator_is_measured(monkeypatch):
-    monkeypatch.setattr(adversarial, "STATISTICS_BATCH", 8)
+    monkeypatch.setattr(ema, "STATISTICS_BATCH", 8)
     settings = recipe()
     one = build_trainer(settings, CPU)
     run(one, settings, 0, 1)

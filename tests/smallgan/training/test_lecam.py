@@ -14,7 +14,8 @@ from smallgan.training.step import StepContext
 
 def context(number, real, fake):
     images = torch.zeros(len(real), 3, 4, 4)
-    return StepContext(number, images, images, torch.zeros(len(real), dtype=torch.int64), real, fake, lambda x: x)
+    labels = torch.zeros(len(real), dtype=torch.int64)
+    return StepContext(number, images, images, labels, real, fake, lambda x: x, lambda z: z, seed=0)
 
 
 def test_two_steps_by_hand():

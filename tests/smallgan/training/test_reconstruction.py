@@ -5,9 +5,16 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
+from augment.core.files import sha256_file
 from augment.errors import InputError, MissingError, UsageError
 from smallgan.core import weights
-from smallgan.training.reconstruction import latent_distance, load_perceptual, reconstruction
+from smallgan.training.reconstruction import (
+    latent_distance,
+    load_perceptual,
+    perceptual_record,
+    pyramid_distance,
+    reconstruction,
+)
 
 REAL = torch.tensor([[[[0.0, 0.5], [-0.5, 1.0]]]]).expand(1, 3, 2, 2)
 """Against 0.5 everywhere: |difference| is 0.5, 0, 1, 0.5, mean 0.5."""
@@ -57,6 +64,21 @@ def test_a_perfect_reconstruction_is_no_division_by_zero():
     assert torch.equal(images.grad, torch.zeros_like(images))
 
 
+def test_the_pyramid_distance_by_hand():
+    real = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert pyramid_distance(real + 0.7, real).item() == pytest.approx(0, abs=1e-6)  # no level holds a constant
+    rows, columns = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+    board = ((rows + columns) % 2 * 2 - 1).expand(2, 3, 16, 16)  # its means of 2 x 2 are 0: the first level has all
+    assert pyramid_distance(real + 0.25 * board, real).item() == pytest.approx(0.25)
+    # Squares of 2 x 2 stay a board of +-1 when the side is halved, and then are 0. Doubled bilinearly each place has
+    # 9 / 16 of itself, 3 / 16 of two opposite neighbours and 1 / 16 of an equal one: 1/4 inside, 3/4 is lost. At an
+    # edge a neighbour is itself: 3/4 (1 - 1/2) ... = 1/2 is kept, and 1 in a corner.
+    squares = ((rows // 2 + columns // 2) % 2 * 2 - 1).expand(2, 3, 16, 16)
+    inside, edges, corners = 14 * 14, 4 * 14, 4
+    lost = (inside * 0.75 + edges * 0.5 + corners * 0) / 256
+    assert pyramid_distance(real + squares, real).item() == pytest.approx(lost + 1, rel=1e-5)
+
+
 def test_the_latent_distance_by_hand():
     codes = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
     targets = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
@@ -82,6 +104,9 @@ def test_the_convolutions_of_squeezenet_alone_will_do(tmp_path, monkeypatch):
         network, line = load_perceptual(name)
         assert network.name == "squeezenet1_1"
         assert line.startswith("perceptual loss: squeezenet1_1 (squeezenet1_1-features, sha256 ")
+        digest = sha256_file(tmp_path / "weights" / card.file)
+        wanted = {"name": "squeezenet1_1", "weights": "squeezenet1_1-features", "weights_sha256": digest}
+        assert perceptual_record(network) == wanted
 
 
 def test_a_file_of_another_network_is_named(tmp_path, monkeypatch):
@@ -98,6 +123,7 @@ def test_a_file_of_another_network_is_named(tmp_path, monkeypatch):
 def test_none_is_said_out_loud(name, weight):
     network, line = load_perceptual(name, weight)
     assert network is None
+    assert perceptual_record(network) is None
     assert line.startswith("perceptual loss: NONE")
 
 

@@ -23,7 +23,8 @@ CPU = torch.device("cpu")
 
 
 def context(real, score):
-    return StepContext(0, real, real, torch.zeros(len(real), dtype=torch.int64), None, torch.zeros(len(real)), score)
+    labels, scores = torch.zeros(len(real), dtype=torch.int64), torch.zeros(len(real))
+    return StepContext(0, real, real, labels, None, scores, score, lambda z: z, seed=0)
 
 
 def images(count=4, size=32):

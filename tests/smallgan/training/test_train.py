@@ -248,7 +248,7 @@ ONE_FAST = [pytest.param(name, marks=[] if name == "relativistic" else pytest.ma
 @pytest.mark.parametrize("name", ONE_FAST)
 def test_every_trainer_killed_and_resumed_equals_uninterrupted(tiny_set, tmp_path, monkeypatch, name):
     settings, kind = TRAINERS[name]
-    monkeypatch.setattr("smallgan.training.adversarial.STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
+    monkeypatch.setattr("smallgan.training.ema.STATISTICS_BATCH", 8)  # 8 batches of 8 do, and take less time
     short = {"train.steps": 4, "train.snapshot_every": 2, "train.report_every": 1, "score.metrics": []}
     if "method.name" in settings:
         settings = settings | {"method.pretrained": pretrained(tmp_path / "138k")}
