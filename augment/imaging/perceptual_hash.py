@@ -19,7 +19,7 @@ MIN_CONTRAST = 6.0
 
 _KEPT = 8
 _BANDS = MAX_BITS + 1  # of 64 / 8 bits: hashes that differ in fewer bits than there are bands agree in one of them
-_CHUNK, _SLICE = 1 << 21, 1 << 14  # pairs at once: by hash, and by thumbnail
+_CHUNK, _SLICE = 1 << 20, 1 << 11  # pairs at once: by hash, and by thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
     left out.
     """
     bits = np.array([signature.hash for signature in signatures], np.uint64)
-    thumbs = np.frombuffer(b"".join(signature.thumb for signature in signatures), np.uint8)
-    small = thumbs.reshape(len(bits), 3 * THUMB_SIDE**2).astype(np.float32)
-    drawn = small.std(axis=1) >= MIN_CONTRAST if len(small) else np.empty(0, bool)
+    drawn = np.zeros(len(bits), bool)
+    for at in range(0, len(bits), _SLICE):
+        drawn[at : at + _SLICE] = _thumbs(signatures[at : at + _SLICE]).std(axis=1) >= MIN_CONTRAST
     leader = np.arange(len(bits))
     firsts: dict[ImageSignature, int] = {}  # pairs are looked at among images that differ: equal ones may be many
     for at in np.flatnonzero(drawn).tolist():
@@ -71,14 +71,21 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
             one, other = first[at : at + _SLICE], second[at : at + _SLICE]
             apart = leader[one] != leader[other]
             one, other = one[apart], other[apart]
-            alike = np.sqrt(np.square(small[one] - small[other]).mean(axis=1)) <= MAX_LEVELS
+            thumbs, others = (_thumbs([signatures[place] for place in places]) for places in (one, other))
+            alike = np.sqrt(np.square(thumbs - others).mean(axis=1)) <= MAX_LEVELS
             for ends in zip(one[alike], other[alike], strict=True):
                 low, high = sorted(int(leader[end]) for end in ends)
                 leader[leader == high] = low
     groups: dict[int, list[int]] = {}
-    for at in range(len(bits)):
+    for at in np.flatnonzero(np.bincount(leader, minlength=1)[leader] > 1).tolist():
         groups.setdefault(int(leader[at]), []).append(at)
-    return [group for group in groups.values() if len(group) > 1]
+    return list(groups.values())
+
+
+def _thumbs(signatures: Sequence[ImageSignature]) -> NDArray[np.float32]:
+    """Return the thumbnails of some, N x 768. Of all of a large set, as floats, they would fill memory."""
+    joined = bytearray().join([signature.thumb for signature in signatures])
+    return np.frombuffer(joined, np.uint8).reshape(len(signatures), 3 * THUMB_SIDE**2).astype(np.float32)
 
 
 def _candidates(bits: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

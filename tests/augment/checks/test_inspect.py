@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 
 import cv2
@@ -19,7 +20,7 @@ from augment.errors import InputError
 from augment.imaging import perceptual_hash
 from augment.imaging.codec import Rules
 from augment.imaging.geometry import has_border
-from augment.imaging.perceptual_hash import image_signature, near_duplicates
+from augment.imaging.perceptual_hash import THUMB_SIDE, ImageSignature, image_signature, near_duplicates
 from augment.imaging.symmetry import MIN_IMAGES, symmetries
 from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
@@ -72,6 +73,19 @@ def test_pairs_are_looked_at_among_images_that_differ(monkeypatch):
     groups = near_duplicates([black, *two, *[black, two[1]] * 5000])
     assert groups == [[2, *range(4, 10003, 2)]]
     assert looked_at == [2]
+
+
+def test_the_memory_to_look_for_them_does_not_grow_by_copies_of_the_thumbnails():
+    drawn = np.random.default_rng(7).integers(0, 256, (8000, 3 * THUMB_SIDE**2 + 8), np.uint8)
+    signatures = [ImageSignature(int.from_bytes(row[:8].tobytes()), row[8:].tobytes()) for row in drawn]
+    peaks = []
+    tracemalloc.start()
+    for number in (2000, 8000):
+        tracemalloc.reset_peak()
+        assert near_duplicates([*signatures[:number], signatures[5]]) == [[5, number]]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 0.5 * 6000 * 3 * THUMB_SIDE**2
 
 
 def test_mirrored_and_negative_copies_are_not_near_duplicates():
@@ -190,6 +204,7 @@ def test_open_checked_makes_the_same_checks(folder):
     with pytest.raises(InputError, match=r"bad\.gif"):
         open_checked(folder)
     checked = open_checked(folder, skip_bad=True)
+    assert not any(record.signature for record in checked.records), "they would be most of what is kept of an image"
     assert len(checked.source) == 8
     assert len(checked.left_out) == 1
     assert [note.split(" ")[1:4] for note in checked.notes] == [
