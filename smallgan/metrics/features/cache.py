@@ -18,7 +18,8 @@ from augment.core.files import make_folder, sha256_bytes, write_bytes
 from augment.errors import OutputError
 from smallgan.core.console import say
 from smallgan.core.version import __version__
-from smallgan.core.weights import cache_folder
+from smallgan.core.weights import cache_folder, cached_files
+from smallgan.data.images import PixelRows, Pixels
 from smallgan.metrics.features.extract import FeatureNet, Features
 
 _FORMAT = 1  # Raise it when the same images would give other features: another reader or resize
@@ -48,10 +49,11 @@ def key(content: str, net: FeatureNet) -> str:
     return sha256_bytes(json.dumps([*versions, net.name, net.sha256, net.resize, net.precision, content]).encode())
 
 
-def pixels_content(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
+def pixels_content(pixels: Pixels | PixelRows) -> str:
     """Return the hash of images in memory, N x H x W x 3 uint8."""
     digest = hashlib.sha256(json.dumps(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    for image in pixels:
+        digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
@@ -96,10 +98,4 @@ def store(name: str, kept: Kept) -> None:
 
 def usage(*, clear: bool = False) -> tuple[int, int]:
     """Return how many entries there are, and their bytes; `clear` deletes them."""
-    sizes = []
-    for path in folder().glob(f"*{_SUFFIX}"):
-        with suppress(OSError):
-            sizes.append(path.stat().st_size)
-            if clear:
-                path.unlink()
-    return len(sizes), sum(sizes)
+    return cached_files(folder(), _SUFFIX, clear=clear)
