@@ -93,11 +93,12 @@ class ImageBatches:
         `balanced` draws classes evenly, then an image of each.
         """
         self.device, self.batch_size, self.seed = device, batch_size, seed
-        self._pixels: Pixels | Tensor = pixels
+        self.pixels: Tensor | Pixels = torch.from_numpy(pixels) if pixels.flags.writeable else pixels
+        """uint8 N x S x S x 3; an array where it is memory-mapped."""
         if device.type != "cpu" and pixels.nbytes <= GPU_SHARE * (free_bytes(device) or 0):
-            self._pixels = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
+            self.pixels = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
             for first in range(0, len(pixels), _CHUNK):
-                self._pixels[first : first + _CHUNK] = as_tensor(pixels[first : first + _CHUNK]).to(device)
+                self.pixels[first : first + _CHUNK] = as_tensor(pixels[first : first + _CHUNK]).to(device)
         self.labels = torch.from_numpy(np.zeros(len(pixels), np.int64) if labels is None else labels).to(device)
         self._classes: list[NDArray[np.int64]] = []
         if balanced and labels is not None:
@@ -107,7 +108,7 @@ class ImageBatches:
 
     def __len__(self) -> int:
         """Return the number of images in the set."""
-        return len(self._pixels)
+        return len(self.pixels)
 
     def batch(self, number: int) -> Batch:
         """Return batch `number`, counted from 0.
@@ -119,10 +120,10 @@ class ImageBatches:
         first = number * self.batch_size
         walked = (self._index(position) for position in range(first, first + self.batch_size))
         indices = np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
-        places = torch.from_numpy(indices).to(self.device)
-        held = self._pixels
-        taken = held[places] if isinstance(held, Tensor) else torch.from_numpy(held[indices]).to(self.device)
-        return Batch(to_images(taken), self.labels[places], places)
+        places, held = torch.from_numpy(indices), self.pixels
+        taken = held[places.to(held.device)] if isinstance(held, Tensor) else torch.from_numpy(held[indices])
+        places = places.to(self.device)
+        return Batch(to_images(taken.to(self.device)), self.labels[places], places)
 
     def _drawn(self, number: int) -> Iterator[int]:
         draws = rng(self.seed, Stream.BATCH_ORDER, number)

@@ -97,6 +97,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing may catch it."""
 
 
+@pytest.mark.slow
 def test_a_run_on_mapped_images_killed_and_resumed_equals_an_uninterrupted_one_in_memory(
     tiny_set, tmp_path, cache, monkeypatch
 ):
