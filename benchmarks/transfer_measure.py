@@ -42,7 +42,7 @@ class Reals:
 def load_reals(folder: Path, size: int, net: FeatureNet) -> Reals:
     """Return the images of a folder as training sees them: squares of `size` pixels, the middle of each."""
     data = load_data(load_recipe(None, {"data.source": str(folder), "data.size": size}), net.device)
-    return Reals(folder, data.originals, data.summary["fingerprint"], extract(data.originals, net))
+    return Reals(folder, data.originals[:], data.summary["fingerprint"], extract(data.originals, net))
 
 
 def distances(fake: Features, train: Reals, held_out: Reals | None) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,15 @@ from augment.sources.mixed_dataset import PREVIEW, MixedDataset
 
 @dataclass(frozen=True)
 class InMemoryDataset:
-    """A plan carried out in memory."""
+    """A plan carried out in memory, or in an array file that is memory-mapped."""
 
     pixels: NDArray[np.uint8]  # N x S x S x 3, in the order of the plan; equal to the pixels of the written PNG set
-    images: tuple[SourceImage, ...]  # Each `name` is what the file is called when the plan is carried out on disk
     plan: Plan
+
+    @cached_property
+    def images(self) -> tuple[SourceImage, ...]:
+        """What each is; its `name` is what the file is called when the plan is carried out on disk."""
+        return tuple(SourceImage(entry.file_name, entry.label, entry.origin) for entry in self.plan.entries)
 
     def preview(self) -> Pixels:
         """Return the contact sheet, H x W x 3."""
@@ -85,24 +90,43 @@ def build(
 
 def mix(plan: Plan, source: ImageSet, *, generator: ImageSource | None = None, workers: int = 1) -> InMemoryDataset:
     """Carry `plan` out in memory; it must have a `size`. Raises UsageError, InputError."""
+    shape = mixed_shape(plan)
+    try:
+        pixels = np.empty(shape, np.uint8)
+    except MemoryError as error:
+        number, size = shape[:2]
+        raise UsageError(f"{number:,} images of {size} px do not fit in memory; ask for fewer or smaller") from error
+    make_pixels(plan, source, pixels.__setitem__, generator=generator, workers=workers)
+    return InMemoryDataset(pixels, plan)
+
+
+def mixed_shape(plan: Plan) -> tuple[int, int, int, int]:
+    """Return N, S, S, 3 of the pixels of `plan`. Raises UsageError when it has no `size`."""
     if plan.size is None:
         raise UsageError("images can only be mixed in memory at one size; give the plan a size")
-    size = plan.size
-    number = len(plan.entries)
-    try:
-        pixels = np.empty((number, size, size, 3), np.uint8)
-    except MemoryError as error:
-        raise UsageError(f"{number:,} images of {size} px do not fit in memory; ask for fewer or smaller") from error
+    return len(plan.entries), plan.size, plan.size, 3
 
-    def fill(batch: Sequence[int]) -> None:
+
+def make_pixels(
+    plan: Plan,
+    source: ImageSet,
+    put: Callable[[int, Pixels], None],
+    *,
+    generator: ImageSource | None = None,
+    workers: int = 1,
+) -> None:
+    """Call `put` with the position in `plan` and the pixels S x S x 3 of every image, each once, in no certain order.
+
+    `put` is called from several threads. Raises UsageError, InputError, and what `put` raises.
+    """
+
+    def make(batch: Sequence[int]) -> None:
         for at, parent, operations in with_parents(plan, source, batch):
-            pixels[at] = apply_operations(plan, parent.resized, operations)
+            put(at, apply_operations(plan, parent.resized, operations))
 
-    parallel_map(fill, batches(plan), workers)
+    parallel_map(make, batches(plan), workers)
     for at, drawn, _ in generated(plan, generator, plan.generator_positions):
-        pixels[at] = drawn
-    images = [SourceImage(entry.file_name, entry.label, entry.origin) for entry in plan.entries]
-    return InMemoryDataset(pixels, tuple(images), plan)
+        put(at, drawn)
 
 
 def _finished(plan: Plan, out: Path) -> MixedDataset | None:

@@ -10,7 +10,7 @@ from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError
 from augment.imaging.geometry import has_border
 from augment.imaging.perceptual_hash import ImageSignature, image_signature, near_duplicates
-from augment.imaging.symmetry import MAX_IMAGES, Symmetry, symmetries
+from augment.imaging.symmetry import MAX_IMAGES, symmetries
 from augment.sources.image_set import ImageSet
 
 _MAX_LISTED = 10
@@ -18,7 +18,7 @@ _SHAPES = {"crop": "its middle square", "pad": "padded to a square", "stretch": 
 _FILE_KEYS = ("name", "label", "width", "height", "format", "mode", "orientation", "sha256", "border")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """What was found in one file. Width, height and hash are None where it cannot be used."""
 
@@ -105,9 +105,9 @@ def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
     return [[names[at] for at in group] for group in near_duplicates(signatures)]
 
 
-def found_symmetries(records: Sequence[ImageRecord]) -> list[Symmetry]:
-    """Return which ways of turning an image over give one like the set. Needs records with signatures."""
-    return symmetries([record.signature.gray for record in records if record.signature and record.signature.gray])
+def small_grays(records: Sequence[ImageRecord]) -> list[bytes]:
+    """Return the small gray images that symmetry is found by. Needs records with signatures."""
+    return [record.signature.gray for record in records if record.signature and record.signature.gray]
 
 
 def what_is_done(record: ImageRecord, size: int | None = None, resize_mode: str = "crop") -> str:
@@ -151,7 +151,7 @@ def summarise(
         "notes": {record.name: list(record.notes) for record in good if record.notes},
         "duplicates": duplicates(records),
         "near_duplicates": near_duplicate_names(records),
-        "symmetry": [asdict(symmetry) for symmetry in found_symmetries(records)] if good else [],
+        "symmetry": [asdict(symmetry) for symmetry in symmetries(small_grays(records))] if good else [],
         "ignored": list(source.ignored),
         "actions": dict(Counter(actions).most_common()),
         "files": [

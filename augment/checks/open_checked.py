@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from augment.checks.advice import by_border, by_class, by_duplicates
-from augment.checks.inspect import ImageRecord, check, duplicates, found_symmetries, near_duplicate_names, valid_subset
+from augment.checks.inspect import ImageRecord, check, duplicates, near_duplicate_names, small_grays, valid_subset
 from augment.imaging.codec import RULES, Rules
-from augment.imaging.symmetry import Symmetry
+from augment.imaging.symmetry import symmetries
 from augment.policy.expression import Policy
 from augment.sources.concat import ExtraSource, concat
 from augment.sources.image_set import ImageSet
@@ -20,24 +20,22 @@ class CheckedSource:
     """A source whose files were checked."""
 
     source: ImageSet  # Its valid images
-    records: list[ImageRecord]  # Of all its images, also those left out
+    records: list[ImageRecord]  # Of all its images, also those left out; without signatures
     left_out: list[str]  # The problems of what was left out
     notes: list[str]  # What to know of it, a line each
+    grays: list[bytes]  # What its symmetry is found by
 
     def fits_symmetry(self, name: str) -> bool:
         """Tell whether images turned over so look like the set, as far as could be told: "hflip", say."""
-        return any(one.name == name and one.fits is not False for one in self._symmetries())
+        return any(one.name == name and one.fits is not False for one in symmetries(self.grays))
 
     def against_symmetry(self, policy: Policy) -> list[str]:
         """Return which transforms of a policy make images unlike the set, a line each."""
         used = {t.symmetry: t.name for component in policy.components for t in component.transforms if t.symmetry}
         if not used:
             return []
-        unlike = [one for one in self._symmetries() if one.name in used and one.fits is False]
+        unlike = [one for one in symmetries(self.grays) if one.name in used and one.fits is False]
         return [f"{one.text}; the policy adds such images by {used[one.name]}" for one in unlike]
-
-    def _symmetries(self) -> list[Symmetry]:
-        return found_symmetries([record for record in self.records if not record.problem])
 
 
 def open_checked(
@@ -80,10 +78,12 @@ def open_checked(
     notes += by_class(classes, sum(record.label is None for record in originals) if classes else 0)
     notes += by_border(sum(record.border for record in originals), len(originals))
     left_out = [record.problem for record in records if record.problem]
+    grays = small_grays(records)
+    records = [replace(record, signature=None) for record in records]  # of 100,000 images they take 80 MB
     for one in extra:
         is_real = one.origin == "original"
         more = open_checked(one.path, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers)
         source = concat(source, one, more.source, seed)
         left_out += more.left_out
         notes += [f"{one.path}: {note}" for note in more.notes]
-    return CheckedSource(source, records, left_out, notes)
+    return CheckedSource(source, records, left_out, notes, grays)

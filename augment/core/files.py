@@ -19,6 +19,7 @@ _REASONS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "no permission to write there;"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder is needed;"),
 }
+_REMEDY = "name another folder with --out"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
@@ -37,21 +38,24 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
-def output_errors(path: Path | str) -> Iterator[None]:
-    """Turn an OSError met while writing `path` into an OutputError that names it and says what to do."""
+def output_errors(path: Path | str, remedy: str = _REMEDY) -> Iterator[None]:
+    """Turn an OSError met while writing `path` into an OutputError that names it and says what to do: `remedy`."""
     try:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0)
-        told = f"{reason} name another folder with --out" if reason else error.strerror or error
+        told = f"{reason} {remedy}" if reason else error.strerror or error
         raise OutputError(f"cannot write {path}: {told}") from error
 
 
 @contextmanager
-def renamed(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; the file there becomes `path` when all went well. Raises OutputError."""
+def renamed(path: Path, remedy: str = _REMEDY) -> Iterator[Path]:
+    """Give a temporary name beside `path`; the file there becomes `path` when all went well.
+
+    Raises OutputError that says `remedy`.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    with output_errors(path):
+    with output_errors(path, remedy):
         try:
             yield temporary
             temporary.replace(path)

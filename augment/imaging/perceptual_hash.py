@@ -1,6 +1,6 @@
 """How alike two images look: a perceptual hash finds candidates, small thumbnails decide."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -57,14 +57,21 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
 
     Pairs are compared in blocks, but for those that are in one group already: many that look alike are soon one group.
     """
-    thumbs = np.frombuffer(b"".join(signature.thumb for signature in signatures), np.uint8).reshape(-1, _NUM_LEVELS)
-    sums, squares = thumbs.sum(axis=1, dtype=np.int64), np.einsum("ij,ij->i", thumbs, thumbs, dtype=np.int64)
+    sums, squares = np.zeros((2, len(signatures)), np.int64)
+    for first in range(0, len(signatures), _COLUMNS):
+        part = slice(first, first + _COLUMNS)
+        thumbs = _thumbs(signatures[part])
+        sums[part], squares[part] = thumbs.sum(axis=1), np.einsum("ij,ij->i", thumbs, thumbs, dtype=np.int64)
     drawn = np.flatnonzero(_NUM_LEVELS * squares - sums**2 >= (_NUM_LEVELS * MIN_CONTRAST) ** 2)
     # Thumbnails differ by at least as much as their means: of images by brightness, near duplicates are not far apart.
     order = drawn[np.argsort(sums[drawn], kind="stable")]
-    sums, thumbs = sums[order], thumbs[order]
+    sums = sums[order]
     bits = np.array([signatures[at].hash for at in order], np.uint64)
     group = np.arange(len(order))
+
+    def thumbs_of(places: _Positions) -> NDArray[np.uint8]:
+        return _thumbs([signatures[at] for at in order[places]])
+
     for first in range(0, len(order), _ROWS):
         rows = np.arange(first, min(first + _ROWS, len(order)))
         end = int(np.searchsorted(sums, sums[rows[-1]] + MAX_LEVELS * _NUM_LEVELS, side="right"))
@@ -72,15 +79,26 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
             columns = np.arange(start, min(start + _COLUMNS, end))
             if (group[rows] == group[first]).all():
                 columns = columns[group[columns] != group[first]]
-            _join(group, *_alike(rows, columns, group, bits, thumbs))
+            _join(
+                group, *_alike(rows, columns, group, bits, lambda at: _thumbs([signatures[order[one]] for one in at]))
+            )
     found: dict[int, list[int]] = {}
     for at, number in zip(order.tolist(), group.tolist(), strict=True):
         found.setdefault(number, []).append(at)
     return sorted(sorted(members) for members in found.values() if len(members) > 1)
 
 
+def _thumbs(signatures: Sequence[ImageSignature]) -> NDArray[np.uint8]:
+    """Return the thumbnails of some, N x 768. In one array those of a large set would fill memory a second time."""
+    return np.frombuffer(b"".join(each.thumb for each in signatures), np.uint8).reshape(len(signatures), _NUM_LEVELS)
+
+
 def _alike(
-    rows: _Positions, columns: _Positions, group: _Positions, bits: NDArray[np.uint64], thumbs: Pixels
+    rows: _Positions,
+    columns: _Positions,
+    group: _Positions,
+    bits: NDArray[np.uint64],
+    thumbs_of: Callable[[_Positions], NDArray[np.uint8]],
 ) -> tuple[_Positions, _Positions]:
     """Return the pairs of a row and a column, as two arrays, that look the same and are not yet in one group."""
     chosen = np.bitwise_count(bits[rows, None] ^ bits[columns]) <= MAX_BITS
@@ -88,7 +106,7 @@ def _alike(
     rows_left, columns_left = chosen.any(axis=1), chosen.any(axis=0)
     rows, columns, chosen = rows[rows_left], columns[columns_left], chosen[np.ix_(rows_left, columns_left)]
     # Around 128, all sums of products of two thumbnails are whole numbers below 2^24, which float32 holds exactly.
-    one, other = (thumbs[each].astype(np.float32) - 128 for each in (rows, columns))
+    one, other = (thumbs_of(each).astype(np.float32) - 128 for each in (rows, columns))
     lengths = [np.square(each).sum(axis=1).astype(np.float64) for each in (one, other)]
     most = MAX_LEVELS**2 * _NUM_LEVELS
     chosen &= one @ other.T >= (lengths[0][:, None] + lengths[1] - most) / 2  # |a - b|^2 = a.a + b.b - 2 a.b <= most

@@ -19,7 +19,7 @@ KEPT_BYTES = 256 << 20
 """At most this much of a set is kept decoded, so that checking and building decode small sets once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceImage:
     """One image of a set."""
 
@@ -37,7 +37,7 @@ class SourcePart:
     origin: Origin = "original"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LoadedImage:
     """A file read and decoded."""
 
@@ -46,7 +46,7 @@ class LoadedImage:
     image: Decoded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageInfo:
     """What is remembered of every file that was loaded once. Width and height are of the upright image."""
 

@@ -79,28 +79,38 @@ def import_weights(
 
 @app.command("cache")
 def show_cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Delete the kept features; weights stay.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete the kept features and training images; weights stay.")
+    ] = False,
     as_json: _AS_JSON = False,
 ) -> None:
-    """Show the cache of weights and of extracted features: where it is and how large; SMALLGAN_CACHE moves it.
+    """Show the cache of weights, extracted features and training images: where it is and how large.
+
+    SMALLGAN_CACHE moves it. Training images are there when they were too large for memory.
 
     Example: smallgan weights cache --clear
     """
     import json
 
     from smallgan.core import weights
+    from smallgan.data import pixel_store
     from smallgan.metrics.features import entries
 
-    count, num_bytes = entries.usage(clear=clear)
+    kept = {
+        name: {"path": str(store.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
+        for name, store in (("features", entries), ("pixels", pixel_store))
+        for count, num_bytes in [store.usage(clear=clear)]
+    }
     folder = weights.cache_folder()
     weight_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if as_json:
-        kept = {"path": str(entries.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
-        typer.echo(json.dumps({"weights": {"path": str(folder), "bytes": weight_bytes}, "features": kept}, indent=2))
+        typer.echo(json.dumps({"weights": {"path": str(folder), "bytes": weight_bytes}, **kept}, indent=2))
         return
     what = "deleted" if clear else "kept"
     typer.echo(f"weights: {weight_bytes / 1e6:.1f} MB in {folder}")
-    typer.echo(f"features: {count} set(s) {what}, {num_bytes / 1e6:.1f} MB in {entries.folder()}")
+    for name, title in (("features", "features"), ("pixels", "training images")):
+        found = kept[name]
+        typer.echo(f"{title}: {found['entries']} set(s) {what}, {found['bytes'] / 1e6:.1f} MB in {found['path']}")
 
 
 def _print_states(names: list[str], *, as_json: bool) -> None:

@@ -1,15 +1,18 @@
 """How much memory is free, so that what cannot fit is refused before it is tried."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+_V1 = "/sys/fs/cgroup/memory/memory."
 _CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
+    (f"{_V1}limit_in_bytes", f"{_V1}usage_in_bytes", f"{_V1}stat"),
 )
-"""Limit and use in bytes of version 2 and version 1, as a container sees them."""
+"""Limit and use in bytes, and what the use is made of, of version 2 and version 1, as a container sees them."""
+_CACHED = ("inactive_file", "total_inactive_file")  # In `stat`: file cache that the kernel gives back first
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -32,13 +35,17 @@ def _free_on_linux(meminfo: Path) -> int | None:
     return int(values[0]) * 1024 if values else None
 
 
-def _free_in_group(files: tuple[str, str]) -> int | None:
-    """Return what the limit of a container or a batch system leaves; file caches count as used, as they do there."""
+def _free_in_group(files: tuple[str, ...]) -> int | None:
+    """Return what the limit of a container or a batch system leaves; file cache that is not in use counts as free."""
     try:
-        limit, used = (int(Path(file).read_text(encoding="ascii")) for file in files)
+        limit, used = (int(Path(file).read_text(encoding="ascii")) for file in files[:2])
     except (OSError, ValueError):  # no such group, or the limit is "max"
         return None
-    return max(limit - used, 0)
+    cached = 0
+    with suppress(OSError, ValueError):
+        lines = [line.split() for line in Path(files[2]).read_text(encoding="ascii").splitlines()]
+        cached = max((int(value) for name, value in lines if name in _CACHED), default=0)
+    return max(limit - max(used - cached, 0), 0)
 
 
 def _free_on_windows() -> int | None:

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
@@ -92,6 +93,17 @@ def cache_folder() -> Path:
     named = os.environ.get("SMALLGAN_CACHE")
     base = Path(named) if named else user_cache_path("smallgan", appauthor=False, opinion=False)
     return base / "weights"
+
+
+def cached_files(folder: Path, suffix: str, *, clear: bool = False) -> tuple[int, int]:
+    """Return how many files of a folder of the cache end in `suffix`, and their bytes; `clear` deletes them."""
+    sizes = []
+    for path in folder.glob(f"*{suffix}"):
+        with suppress(OSError):
+            sizes.append(path.stat().st_size)
+            if clear:
+                path.unlink()
+    return len(sizes), sum(sizes)
 
 
 def locate(name: str) -> Path:

@@ -9,9 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smallgan.core.memory import free_bytes
 from smallgan.core.rng import Stream, rng
 
 Pixels = NDArray[np.uint8]
+GPU_SHARE = 0.5  # Most of a GPU's free memory that a set may take; a larger one is copied there batch by batch
+_CHUNK = 1024  # Images copied to a GPU at a time
 
 
 def to_images(pixels: Tensor) -> Tensor:
@@ -28,6 +31,36 @@ def to_pixels(images: Tensor) -> Pixels:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def as_tensor(pixels: Pixels) -> Tensor:
+    """Return pixels as a tensor: the same memory where it may be written to, else a copy, as torch asks for."""
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
+
+
+class PixelRows:
+    """Some of the images of an array N x S x S x 3, in any order, without a copy of them."""
+
+    def __init__(self, pixels: Pixels, rows: Sequence[int] | NDArray[np.int64] | None = None) -> None:
+        """Take the images at `rows`; None: all."""
+        self._pixels = pixels
+        self._rows = np.arange(len(pixels)) if rows is None else np.asarray(rows, np.int64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of images, and the shape of each: R, S, S, 3."""
+        return len(self._rows), *self._pixels.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Pixels]:
+        return (self[at] for at in range(len(self)))
+
+    def __getitem__(self, at: int | slice) -> Pixels:
+        """Return image `at`, S x S x 3, or a copy of several, R x S x S x 3."""
+        chosen: Pixels = self._pixels[self._rows[at]]
+        return chosen
+
+
 class Batch(NamedTuple):
     """What a step is taken on."""
 
@@ -40,7 +73,10 @@ class Batch(NamedTuple):
 
 
 class ImageBatches:
-    """A set decoded once and held as uint8 on the device; batch n of a run depends on (seed, n) only."""
+    """A set decoded once and held as uint8; batch n of a run depends on (seed, n) only.
+
+    On a GPU the set is copied there where it fits (`GPU_SHARE`). Wherever it is held, the batches are the same.
+    """
 
     def __init__(
         self,
@@ -52,10 +88,18 @@ class ImageBatches:
         *,
         balanced: bool = False,
     ) -> None:
-        """Hold pixels N x S x S x 3 and labels N; `balanced` draws classes evenly, then an image of each."""
-        self.pixels = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+        """Hold pixels N x S x S x 3, which may be memory-mapped, and labels N.
+
+        `balanced` draws classes evenly, then an image of each.
+        """
+        self.device, self.batch_size, self.seed = device, batch_size, seed
+        self.pixels: Tensor | Pixels = torch.from_numpy(pixels) if pixels.flags.writeable else pixels
+        """uint8 N x S x S x 3; an array where it is memory-mapped."""
+        if device.type != "cpu" and pixels.nbytes <= GPU_SHARE * (free_bytes(device) or 0):
+            self.pixels = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
+            for first in range(0, len(pixels), _CHUNK):
+                self.pixels[first : first + _CHUNK] = as_tensor(pixels[first : first + _CHUNK]).to(device)
         self.labels = torch.from_numpy(np.zeros(len(pixels), np.int64) if labels is None else labels).to(device)
-        self.batch_size, self.seed = batch_size, seed
         self._classes: list[NDArray[np.int64]] = []
         if balanced and labels is not None:
             self._classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -76,8 +120,10 @@ class ImageBatches:
         first = number * self.batch_size
         walked = (self._index(position) for position in range(first, first + self.batch_size))
         indices = np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
-        places = torch.from_numpy(indices).to(self.pixels.device)
-        return Batch(to_images(self.pixels[places]), self.labels[places], places)
+        places, held = torch.from_numpy(indices), self.pixels
+        taken = held[places.to(held.device)] if isinstance(held, Tensor) else torch.from_numpy(held[indices])
+        places = places.to(self.device)
+        return Batch(to_images(taken.to(self.device)), self.labels[places], places)
 
     def _drawn(self, number: int) -> Iterator[int]:
         draws = rng(self.seed, Stream.BATCH_ORDER, number)

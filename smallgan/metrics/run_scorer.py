@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from augment.imaging.codec import Pixels
 from smallgan.core.run_dir import append_jsonl
+from smallgan.data.images import PixelRows
 from smallgan.metrics import evaluate
 from smallgan.metrics.features.extract import FeatureNet, Features, extract
 from smallgan.metrics.features.image_sets import sample_features
@@ -54,8 +54,8 @@ class RunScorer:
         cls,
         net: FeatureNet,
         settings: ScoreSection,
-        reals: tuple[Pixels, str],
-        originals: tuple[Pixels, str],
+        reals: tuple[PixelRows, str],
+        originals: tuple[PixelRows, str],
         resize_mode: str,
         seed: int,
     ) -> RunScorer:
@@ -71,7 +71,7 @@ class RunScorer:
             seed: of the samples.
         """
 
-        def extracted(images: tuple[Pixels, str], *, of_copies: bool) -> RealSet | None:
+        def extracted(images: tuple[PixelRows, str], *, of_copies: bool) -> RealSet | None:
             if all(METRICS[name].compares_with_training_set != of_copies for name in settings.metrics):
                 return None
             return RealSet(sample_features(images[0], net, "features of reals"), images[1])

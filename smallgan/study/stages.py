@@ -16,6 +16,7 @@ from smallgan.core.console import Log
 from smallgan.core.device import choose_device
 from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.study_dir import StudyDir
+from smallgan.data.images import PixelRows
 from smallgan.metrics.features.extract import feature_net
 from smallgan.metrics.memorisation.run_sheet import TrainingImages, sheet_of, write_nearest
 from smallgan.metrics.run_scorer import default_num_fake
@@ -128,7 +129,7 @@ def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
     images = TrainingImages(
         data.originals,
         data.summary["names"],
-        data.mixture.pixels[added],
+        PixelRows(data.mixture.pixels, added),
         [data.mixture.images[place].name for place in added],
     )
     net, _ = feature_net(recipe.score.features, chosen)

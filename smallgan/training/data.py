@@ -1,4 +1,4 @@
-"""The images of a recipe in memory: read, checked, made square, mixed, and told of in data.json."""
+"""The images of a recipe: read, checked, made square, mixed, held once, and told of in data.json."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augment.build.build import InMemoryDataset, mix
+from augment.build.build import InMemoryDataset
 from augment.build.plan import Plan, make_plan
 from augment.checks.open_checked import open_checked
 from augment.core.parallel import default_workers
@@ -21,7 +21,8 @@ from augment.sources.dataset_format import holds_plan
 from augment.sources.image_set import ImageSet, fingerprint
 from augment.sources.mixed_dataset import MixedDataset
 from smallgan.core.resources import sample_set
-from smallgan.data.images import Pixels
+from smallgan.data.images import PixelRows, Pixels
+from smallgan.data.pixel_store import hold
 from smallgan.data.split import split
 from smallgan.sampling.latents import GeneratorSource
 from smallgan.sampling.loading import load_model
@@ -30,12 +31,12 @@ from smallgan.tables.recipe import Recipe
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The set in memory, and what is known of it."""
+    """The set in memory, or memory-mapped, and what is known of it."""
 
     mixture: InMemoryDataset
     preview: Pixels  # Contact sheet of what was mixed, H x W x 3
-    originals: Pixels  # The originals that are trained on, num_real x S x S x 3
-    reals: Pixels  # What scores compare with: the originals held out, R x S x S x 3, or those trained on where none is
+    originals: PixelRows  # Those of the mixture that are originals, num_real x S x S x 3
+    reals: PixelRows  # What scores compare with, R x S x S x 3: the originals held out, or `originals` where none is
     summary: dict[str, Any]  # data.json
     notes: tuple[str, ...] = ()  # What to know of the set, a line each, as `smallgan inspect` says it
     may_mirror: bool = False  # Whether mirrored images look like the set, as `smallgan inspect` finds
@@ -65,9 +66,9 @@ class TrainingData:
 
 
 def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
-    """Read, check, hold out, fit to squares and mix the images of a recipe in memory.
+    """Read, check, hold out, fit to squares and mix the images of a recipe; `pixel_store.hold` says where they lie.
 
-    Raises InputError and UsageError.
+    Raises InputError, UsageError and OutputError.
     """
     path = Path(recipe.data.source) if recipe.data.source else sample_set()
     workers = default_workers()
@@ -87,10 +88,11 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         seed=recipe.seed,
         generator=generator,
     )
-    mixture = mix(plan, source, generator=generator, workers=workers)
-    is_original = np.array([image.origin == "original" for image in mixture.images])
-    if not is_original.any():
+    original_rows = [at for at, entry in enumerate(plan.entries) if entry.origin == "original"]
+    if not original_rows:
         raise InputError(f"{path}: no original image in it; scores need originals, name a set that has them")
+    parts = [(plan, source), *([(_plain(held, recipe), held)] if len(held) else [])]
+    mixture, *held_out = hold(parts, generator=generator, workers=workers)
     policy, preview = _what_was_mixed(path, settings.policy, mixture)
     names = [image.name for image in source.images if image.origin == "original"]
     summary = {
@@ -98,7 +100,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "source_path": str(path.resolve()) if recipe.data.source else None,
         "size": recipe.data.size,
         "resize_mode": recipe.data.resize_mode,
-        "num_real": int(is_original.sum()),
+        "num_real": len(original_rows),
         "num_images": len(mixture.images),
         "origins": dict(Counter(image.origin for image in mixture.images)),
         "policy": policy,
@@ -107,9 +109,9 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
         "names": names,
     }
-    reals = originals = mixture.pixels[is_original]
-    if len(held):
-        reals = mix(_plain(held, recipe), held, workers=workers).pixels
+    reals = originals = PixelRows(mixture.pixels, original_rows)
+    if held_out:
+        reals = PixelRows(held_out[0].pixels)
         held_names = [image.name for image in held.images]
         summary["holdout"] = {
             "num": len(held),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from augment.errors import UsageError
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
-from smallgan.data.images import Batch, ImageBatches, Pixels, pairs, to_images, to_pixels
+from smallgan.data.images import Batch, ImageBatches, Pixels, as_tensor, pairs, to_images, to_pixels
 from smallgan.models.adapters import AdaptedGenerator, parameter_table
 from smallgan.models.base import Adaptable
 from smallgan.models.perceptual import Perceptual
@@ -187,7 +187,7 @@ class TransferTrainer(Trainer):
             return None
         kept: list[list[Tensor]] = []
         for first in range(0, len(pixels), _CHUNK):
-            images = to_images(torch.from_numpy(pixels[first : first + _CHUNK]).to(self.device))
+            images = to_images(as_tensor(pixels[first : first + _CHUNK]).to(self.device))
             kept.append(self._layers_of(images))
             if sum(layer[0].nbytes for layer in kept[0]) * len(pixels) > KEPT_BYTES:
                 return None

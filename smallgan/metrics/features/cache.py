@@ -10,6 +10,7 @@ import torch
 from augment.core.files import sha256_bytes
 from smallgan.core.console import say
 from smallgan.core.version import __version__
+from smallgan.data.images import PixelRows, Pixels
 from smallgan.metrics.features import entries
 from smallgan.metrics.features.extract import FeatureNet, Features
 
@@ -33,10 +34,11 @@ def key(content: str, net: FeatureNet) -> str:
     return sha256_bytes(json.dumps([*versions, net.name, net.sha256, net.resize, net.precision, content]).encode())
 
 
-def pixels_content(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
+def pixels_content(pixels: Pixels | PixelRows) -> str:
     """Return the hash of images in memory, N x H x W x 3 uint8."""
     digest = hashlib.sha256(json.dumps(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    for image in pixels:
+        digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 

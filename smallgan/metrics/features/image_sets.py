@@ -9,10 +9,10 @@ from augment.checks.inspect import ImageRecord, check, valid_subset
 from augment.core.files import sha256_bytes
 from augment.core.parallel import ahead, default_workers, parallel_map
 from augment.errors import InputError
-from augment.imaging.codec import Pixels
 from augment.imaging.geometry import resize_square
 from augment.sources.image_set import KEPT_BYTES, ImageSet, fingerprint
 from smallgan.core.console import progress, say
+from smallgan.data.images import PixelRows, Pixels
 from smallgan.metrics.features import cache
 from smallgan.metrics.features.cache import Kept
 from smallgan.metrics.features.extract import FeatureNet, Features, extract
@@ -134,7 +134,7 @@ class _Files:
             yield good(squares)
 
 
-def sample_features(pixels: Pixels, net: FeatureNet, what: str) -> Features:
+def sample_features(pixels: Pixels | PixelRows, net: FeatureNet, what: str) -> Features:
     """Return the features of images in memory, N x S x S x 3, from the cache where they are."""
     name = cache.key(cache.pixels_content(pixels), net)
     if kept := cache.find(name, len(pixels), what):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from augment.core.files import make_folder, write_bytes, write_json
 from augment.errors import InputError
-from augment.imaging.codec import Pixels, encode_png
+from augment.imaging.codec import encode_png
 from augment.sources.dataset_format import SAMPLES, SAMPLES_FORMAT
 from smallgan.core.run_dir import RunDir
+from smallgan.data.images import PixelRows
 from smallgan.metrics.features.extract import FeatureNet, extract
 from smallgan.metrics.features.image_sets import sample_features
 from smallgan.metrics.memorisation.contact_sheet import Near, draw_sheet, most_alike
@@ -25,9 +26,9 @@ _SHOWN, _COLUMNS = 12, 6  # Fakes on the sheet, and how many stand side by side:
 class TrainingImages:
     """The images that a run was trained on, all squares of one size."""
 
-    originals: Pixels  # N x S x S x 3
+    originals: PixelRows  # N x S x S x 3
     original_names: Sequence[str]
-    added: Pixels  # What augmentation added, A x S x S x 3
+    added: PixelRows  # What augmentation added, A x S x S x 3
     added_names: Sequence[str]
 
 

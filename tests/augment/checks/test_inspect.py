@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 
 import cv2
@@ -18,7 +19,7 @@ from augment.core.shares import wilson
 from augment.errors import InputError
 from augment.imaging.codec import Rules
 from augment.imaging.geometry import has_border
-from augment.imaging.perceptual_hash import image_signature, near_duplicates
+from augment.imaging.perceptual_hash import THUMB_SIDE, ImageSignature, image_signature, near_duplicates
 from augment.imaging.symmetry import MIN_IMAGES, symmetries
 from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
@@ -60,6 +61,19 @@ def test_the_same_picture_saved_again_smaller_or_a_little_brighter_is_found_and_
     pictures = [photo(1), one, photo(2), jpeg(one, 60), smaller, photo(3), brighter, photo(4), jpeg(photo(4), 80)]
     assert near_duplicates([image_signature(each) for each in pictures]) == [[1, 3, 4, 6], [7, 8]]
     assert near_duplicates([]) == []
+
+
+def test_the_memory_to_look_for_them_does_not_grow_by_copies_of_the_thumbnails():
+    drawn = np.random.default_rng(7).integers(0, 256, (16_000, 3 * THUMB_SIDE**2 + 8), np.uint8)
+    signatures = [ImageSignature(int.from_bytes(row[:8].tobytes()), row[8:].tobytes()) for row in drawn]
+    peaks = []
+    tracemalloc.start()
+    for number in (8000, 16_000):  # more than are compared at once
+        tracemalloc.reset_peak()
+        assert near_duplicates([*signatures[:number], signatures[5]]) == [[5, number]]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 0.5 * 8000 * 3 * THUMB_SIDE**2
 
 
 def test_mirrored_and_negative_copies_are_not_near_duplicates():
@@ -178,6 +192,7 @@ def test_open_checked_makes_the_same_checks(folder):
     with pytest.raises(InputError, match=r"bad\.gif"):
         open_checked(folder)
     checked = open_checked(folder, skip_bad=True)
+    assert not any(record.signature for record in checked.records), "they would be most of what is kept of an image"
     assert len(checked.source) == 8
     assert len(checked.left_out) == 1
     assert [note.split(" ")[1:4] for note in checked.notes] == [

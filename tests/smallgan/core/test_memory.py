@@ -22,10 +22,12 @@ def test_this_machine_has_memory_but_not_without_end():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows is asked otherwise")
 def test_a_containers_limit_counts_where_it_is_the_smaller(tmp_path, monkeypatch):
-    limit, used = tmp_path / "max", tmp_path / "current"
-    monkeypatch.setattr(memory, "_CGROUPS", ((put(limit, "3000\n"), put(used, "1000\n")),))
+    limit, used, stat = tmp_path / "max", tmp_path / "current", tmp_path / "stat"
+    monkeypatch.setattr(memory, "_CGROUPS", ((put(limit, "3000\n"), put(used, "1000\n"), str(stat)),))
     assert memory.free_bytes(CPU) == 2000
-    put(used, "3500\n")
+    put(stat, "anon 300\ninactive_file 600\nactive_file 100\n")
+    assert memory.free_bytes(CPU) == 3000 - (1000 - 600), "file cache that is not in use is given back when needed"
+    put(used, "3700\n")
     assert memory.free_bytes(CPU) == 0
     put(limit, "max\n")
     monkeypatch.setattr(memory, "_free_on_linux", lambda _: 77)

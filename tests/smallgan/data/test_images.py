@@ -48,6 +48,17 @@ def test_a_batch_depends_on_seed_and_number_alone():
     assert levels(ImageBatches(numbered(10), 4, seed=1, device=CPU).batch(0)) != sequence[0]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_batches_are_the_same_whether_the_set_lies_there_or_in_memory(monkeypatch):
+    pixels, gpu = np.random.default_rng(1).integers(0, 256, (50, 8, 8, 3), np.uint8), torch.device("cuda")
+    there = ImageBatches(pixels, 7, seed=0, device=gpu)
+    monkeypatch.setattr("smallgan.data.images.GPU_SHARE", 0)
+    elsewhere = ImageBatches(pixels, 7, seed=0, device=gpu)
+    assert (there.pixels.device.type, elsewhere.pixels.device.type) == ("cuda", "cpu")
+    for number in (0, 9):
+        assert all(torch.equal(*each) for each in zip(there.batch(number), elsewhere.batch(number), strict=True))
+
+
 def test_grid_lays_tiles_row_by_row_with_white_between():
     sheet = grid(numbered(5), columns=3, gap=1)
     assert sheet.shape == (4 + 1 + 4, 4 * 3 + 2, 3)
