@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from augment.core.files import output_errors
+from augment.core.limits import MAX_LINE
 from augment.errors import OutputError
 
 PROGRESS_LOG = ".progress"
@@ -153,7 +154,7 @@ class ProgressLog:
     def _read_earlier(self) -> None:
         """Remember where the lines of an earlier try are, the last of equals. Strange ones are left out."""
         with suppress(OSError), self._path.open("rb") as file:
-            for line in file:
+            for line in iter(lambda: file.readline(MAX_LINE), b""):
                 if not line.endswith(b"\n"):
                     break
                 written = _parsed(line)

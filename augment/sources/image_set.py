@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from augment.core.files import sha256_bytes
+from augment.core.limits import MAX_FILE_BYTES
+from augment.core.parallel import ByteBudget
 from augment.errors import InputError
 from augment.imaging.codec import RULES, Decoded, Pixels, Rules, decode_noted
 from augment.sources.dataset_format import Origin
@@ -17,6 +20,7 @@ from augment.sources.storage import StorageEntry
 
 KEPT_BYTES = 256 << 20
 """At most this much of a set is kept decoded, so that checking and building decode small sets once."""
+_held = ByteBudget(MAX_FILE_BYTES, free_bytes=1 << 20)  # Of files not yet decoded: eight junk files would fill 1 GB
 
 
 @dataclass(frozen=True)
@@ -123,10 +127,20 @@ class ImageSet:
         entry = self._entries[index]
         kept = self._cache.kept.get(entry)
         if kept is None:
-            data = self.read(index) if data is None else data
-            kept = LoadedImage(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
+            with self.room_for(index):
+                data = self.read(index) if data is None else data
+                kept = LoadedImage(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
             self._cache.add(entry, kept)
         return kept
+
+    @contextmanager
+    def room_for(self, index: int) -> Iterator[None]:
+        """Wait until all threads together hold so little that the file of image `index` may be read, and count it."""
+        num_bytes = 0
+        with suppress(OSError):  # `read` says why
+            num_bytes = self._entries[index].num_bytes()
+        with _held.hold(num_bytes):
+            yield
 
     def info(self, index: int) -> ImageInfo:
         """Return hash and size of image `index`, decoding it only the first time. Raises InputError naming it."""

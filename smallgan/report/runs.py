@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 
 import yaml
 
+from augment.core.limits import read_json, read_text
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.pictures import Picture, Sizes, read_picture
+from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES, load
 
 MAX_SNAPSHOTS = 8
 _T = TypeVar("_T")
@@ -167,7 +169,7 @@ def read_run(folder: RunDir, label: str, sizes: Sizes) -> Run:
         mix=parts.read(folder.mix, large, None),
         strip=parts.read(files.get("strip"), large, None),
         worst=parts.read(worst, large, None),
-        nearest=parts.read(facts, lambda path: SheetFacts.from_json(path.read_text(encoding="utf-8")), None),
+        nearest=parts.read(facts, lambda path: SheetFacts.from_json(read_text(path)), None),
         sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
         problems=(*unfinished, *parts.problems),
     )
@@ -253,8 +255,8 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
     if not folder.recipe.is_file():
         raise InputError(f"{name}: not found")
     with readable(name):
-        text = folder.recipe.read_text(encoding="utf-8")
-        recipe = dict(_flat(_mapping(yaml.safe_load(text))))
+        text = read_text(folder.recipe, MAX_RECIPE_BYTES)
+        recipe = dict(_flat(_mapping(load(text))))
         json.dumps(recipe, default=str)  # a list that contains itself is YAML, but can be neither compared nor shown
         return text, recipe
 
@@ -269,7 +271,7 @@ def _sheet_files(folder: RunDir) -> dict[str, Path]:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    return _mapping(json.loads(path.read_text(encoding="utf-8")))
+    return _mapping(read_json(path))
 
 
 def _read_stats(path: Path) -> tuple[Mapping[str, float], ...]:
