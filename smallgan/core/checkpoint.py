@@ -81,7 +81,7 @@ def read_tensors(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     path, written = folder / TENSORS, read_state(folder).get("tensors_sha256")
     try:
         status = path.stat()
-        found = _hash(path, status.st_size, status.st_mtime_ns)
+        found = _hash(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         if written is not None and found != written:
             raise _damaged(path, f"its SHA-256 is {found[:16]}, and was {str(written)[:16]} when it was written")
         tensors = load_file(path)
@@ -118,8 +118,8 @@ def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
 
 
 @lru_cache
-def _hash(path: Path, _size: int, _time: int) -> str:
-    """Return the SHA-256 of a file, worked out once a process while its size and time stay the same."""
+def _hash(path: Path, _status: tuple[int, ...]) -> str:
+    """Return the SHA-256 of a file, worked out once a process while it is the same file of the same size and times."""
     return sha256_file(path)
 
 
