@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 from augment.core.files import sha256_bytes
 from augment.core.limits import MAX_FILE_BYTES
-from augment.core.parallel import ByteBudget
+from augment.core.parallel import ByteBudget, parallel_map
 from augment.errors import InputError
 from augment.imaging.codec import RULES, Decoded, Pixels, Rules, decode_noted
 from augment.sources.dataset_format import Origin
@@ -133,6 +134,13 @@ class ImageSet:
             self._cache.add(entry, kept)
         return kept
 
+    def sha256(self, index: int) -> str:
+        """Return the hash of the file of image `index`, which is not decoded. Raises InputError naming it."""
+        if info := self.known(index):
+            return info.sha256
+        with self.room_for(index):
+            return sha256_bytes(self.read(index))
+
     @contextmanager
     def room_for(self, index: int) -> Iterator[None]:
         """Wait until all threads together hold so little that the file of image `index` may be read, and count it."""
@@ -225,3 +233,26 @@ def _info(loaded: LoadedImage) -> ImageInfo:
 def fingerprint(sha256s: Sequence[str]) -> str:
     """Return the fingerprint of a set: SHA-256 over its files' SHA-256 hex digests in the set's order, one per line."""
     return hashlib.sha256("".join(f"{digest}\n" for digest in sha256s).encode()).hexdigest()
+
+
+def content_hash(source: ImageSet, known: Mapping[str, str], *, workers: int = 1) -> str:
+    """Return the hash of all files of a set, those that cannot be used included; none is decoded.
+
+    Two sets of the same hash have the same names, classes, origins and bytes.
+
+    Args:
+        source: the set.
+        known: SHA-256 of files by name, as far as it was worked out before.
+        workers: threads.
+    """
+
+    def line(index: int) -> str:
+        image = source.images[index]
+        try:
+            sha256 = known.get(image.name) or source.sha256(index)
+        except InputError as error:  # a pipe, say
+            sha256 = str(error)
+        return json.dumps([image.name, image.label, image.origin, sha256])
+
+    lines = parallel_map(line, range(len(source)), workers)
+    return sha256_bytes("\n".join(lines).encode())

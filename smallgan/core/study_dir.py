@@ -48,6 +48,8 @@ class StudyDir:
         self.path, self.name = path, path.name
         self.recipe = path / "recipe.yaml"
         self.trials_file = path / "trials.json"
+        self.sources = path / "sources.json"
+        """What is known of the images, so that they are looked at once."""
         self.stages = path / "stages"
         self.runs = path / "runs"
         self.shared = path / "shared"
