@@ -1,11 +1,13 @@
 """The study that a recipe continues or starts, and what a run of it would cost."""
 
+import json
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from filelock import FileLock
@@ -25,7 +27,7 @@ from smallgan.study.sources import Sources, source_keys
 from smallgan.study.stages import generator_digest, is_trained, refuse_other_inputs
 from smallgan.tables.recipe import Recipe, differences, dump_study, read_recipe
 from smallgan.tables.recipe_schema import AugmentSection
-from smallgan.tables.sweep import frozen
+from smallgan.tables.sweep import flat, frozen
 from smallgan.training.data import load_data
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.timing import seconds_per_step
@@ -36,6 +38,7 @@ _FREE = ("grid", "seeds", "sample.", "report.", "train.steps")
 _COST = {"data", "model", "method", "loss", "regularizers", "train", "score"}
 """Sections that decide the time of a step and of a score."""
 _NUM_TIMED = 32
+_MOST_TIMINGS = 20  # Of one dry run: each takes a second or more
 
 
 def open_study(
@@ -165,7 +168,8 @@ def estimate(
 ) -> dict[str, Any]:
     """Return what a study would do: trials, stages, images, and minutes from a step and a score timed here.
 
-    Trials that differ only in their images share a timing. Nothing is written.
+    Trials that differ only in their images, or in rates and weights, share a timing. Of more than 20 different kinds of
+    trial the rest count as the mean of those that were timed. Nothing is written.
 
     Args:
         recipe: checked.
@@ -177,14 +181,16 @@ def estimate(
     study = find_study(recipe, out=out, new=new)
     jobs = planned(recipe, study, smoke=smoke, sources=Sources(study))
     timed: dict[str, tuple[float, float]] = {}
+    others: set[str] = set()
     rows: list[dict[str, Any]] = []
     for job in jobs:
         settings, run, trial = job.recipe, RunDir(job.run), job.trial
-        key = settings.model_dump_json(include=_COST, exclude={"train": {"steps", "report_every", "snapshot_every"}})
-        if key not in timed:
+        key = _cost(settings)
+        if key not in timed and len(timed) < _MOST_TIMINGS:
             log(f"timing steps of {job.label}")
             timed[key] = _timed(settings, device)
-        step_seconds, image_seconds = timed[key]
+        others.update([] if key in timed else [key])
+        step_seconds, image_seconds = timed.get(key) or map(fmean, zip(*timed.values(), strict=True))
         steps = max(settings.train.steps - run.last_step(), 0)
         snapshots = len(range(0, steps, settings.train.snapshot_every)) + (not run.last_step())
         num_fake = settings.score.num_fake or default_num_fake(job.data.num_held or job.data.num_originals)
@@ -204,6 +210,9 @@ def estimate(
                 "minutes": round((steps * step_seconds + scoring) / 60, 2),
             }
         )
+    notes = {note for job in jobs for note in job.data.notes}
+    if others:
+        notes.add(f"{len(others)} of {len(timed) + len(others)} kinds of trial were not timed: they count as the mean")
     return {
         "study": str(study.path),
         "name": recipe.name,
@@ -212,7 +221,7 @@ def estimate(
         "num_runs": len(jobs),
         "seconds_per_step": [round(seconds, 4) for seconds, _ in timed.values()],
         "minutes": round(sum(row["minutes"] for row in rows), 1),
-        "notes": sorted({note for job in jobs for note in job.data.notes}),
+        "notes": sorted(notes),
         "runs": rows,
     }
 
@@ -223,6 +232,13 @@ def _changes(recipe: Recipe, study: StudyDir) -> dict[str, tuple[Any, Any]]:
     except (InputError, UsageError) as error:
         raise UsageError(f"{study.path}: its recipe cannot be read, so it cannot go on: {error}") from error
     return {path: values for path, values in found.items() if not path.startswith(_FREE)}
+
+
+def _cost(recipe: Recipe) -> str:
+    """Return what decides the time of a step and of a score, as text; rates and weights do only where they are 0."""
+    steps = {"steps", "report_every", "snapshot_every"}
+    values = flat(recipe.model_dump(mode="json", include=_COST, exclude={"train": steps}))
+    return json.dumps({key: bool(value) if isinstance(value, float) else value for key, value in values.items()})
 
 
 def _timed(recipe: Recipe, device: str) -> tuple[float, float]:

@@ -116,7 +116,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"--set {text}: found no PATH=VALUE; write for example --set train.steps=300")
         try:
             overrides[path] = yaml.load(value, recipe_yaml.Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, UnicodeEncodeError):  # the latter for bytes of a path that are no text
             overrides[path] = value
     return overrides
 

@@ -63,6 +63,10 @@ def test_unknown_names_and_broken_files(tmp_path):
         load_recipe(str(broken))
 
 
+def test_a_path_that_is_no_text_stays_as_it_is():
+    assert parse_overrides(["data.source=photos/\udcff"]) == {"data.source": "photos/\udcff"}
+
+
 def test_overrides_are_read_as_yaml():
     assert parse_overrides(["train.steps=300", "seeds=[1, 2]", "name=a"]) == {
         "train.steps": 300,
