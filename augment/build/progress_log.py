@@ -1,12 +1,13 @@
 """The progress log of a build: a line for each image written, so that a build that was killed goes on in seconds.
 
 Without it every file that is there would have to be read and decoded to know that it is whole. A line holds the
-position in the plan, the file's hash and size, when it was logged, whether the image came out nearly as its parent, and
+position in the plan, the file's hash, size and time of change, whether the image came out nearly as its parent, and
 last the image's line of metadata.jsonl: what was drawn is known while the image is made, and is kept here instead of
 in memory. At the end metadata.jsonl is read from here in the order of the plan.
 
-A line counts only while the file has that size and was not changed after it was logged. The lines of a batch are
-written together: what a kill takes of them is looked at again. The log is gone once metadata.jsonl is there.
+A line counts only while the file has that very size and time of change: which of two times is later says nothing, as a
+clock may be set back. The lines of a batch are written together: what a kill takes of them is looked at again. The log
+is gone once metadata.jsonl is there.
 """
 
 import os
@@ -20,6 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from augment.core.files import output_errors
+from augment.core.limits import MAX_LINE
 from augment.errors import OutputError
 
 PROGRESS_LOG = ".progress"
@@ -35,7 +37,8 @@ class WrittenImage:
     at: int
     sha256: str = ""
     num_bytes: int = 0
-    logged_ns: int = 0
+    mtime_ns: int = 0
+    """The file's time of change, as the file system tells it."""
     near_copy: bool = False
     record: bytes = b""
     r"""Its line of metadata.jsonl, ending in \n."""
@@ -44,7 +47,7 @@ class WrittenImage:
 
     def to_line(self) -> bytes:
         """Return the line."""
-        head = f"{self.at} {self.sha256} {self.num_bytes} {self.logged_ns} {self.near_copy:d} "
+        head = f"{self.at} {self.sha256} {self.num_bytes} {self.mtime_ns} {self.near_copy:d} "
         return head.encode() + self.record
 
 
@@ -85,7 +88,7 @@ class ProgressLog:
         except OSError:
             return None
         written = _parsed(self._line(at))
-        if written is None or status.st_size != written.num_bytes or status.st_mtime_ns > written.logged_ns:
+        if written is None or (status.st_size, status.st_mtime_ns) != (written.num_bytes, written.mtime_ns):
             return None
         written.kept = True
         self._set(written)
@@ -153,7 +156,7 @@ class ProgressLog:
     def _read_earlier(self) -> None:
         """Remember where the lines of an earlier try are, the last of equals. Strange ones are left out."""
         with suppress(OSError), self._path.open("rb") as file:
-            for line in file:
+            for line in iter(lambda: file.readline(MAX_LINE), b""):
                 if not line.endswith(b"\n"):
                     break
                 written = _parsed(line)
@@ -170,8 +173,8 @@ def _parsed(line: bytes) -> WrittenImage | None:
     if len(parts) != _LINE_PARTS or len(parts[1]) != 2 * _DIGEST_BYTES or not parts[5].endswith(b"}\n"):
         return None
     try:
-        at, num_bytes, logged_ns, near = map(int, (parts[0], *parts[2:5]))
+        at, num_bytes, mtime_ns, near = map(int, (parts[0], *parts[2:5]))
         bytes.fromhex(parts[1].decode())
     except ValueError:
         return None
-    return WrittenImage(at, parts[1].decode(), num_bytes, logged_ns, bool(near), parts[5])
+    return WrittenImage(at, parts[1].decode(), num_bytes, mtime_ns, bool(near), parts[5])

@@ -12,6 +12,7 @@ from typing import Any
 
 from augment.build.plan import versions
 from augment.core.files import make_folder, outside, sha256_bytes, write_bytes
+from augment.core.limits import MAX_FILE_BYTES, read_within
 from augment.errors import FailedError, InputError, UsageError
 from augment.imaging.codec import Pixels, Rules, decode, encode_jpeg, encode_png, parse_background, to_gray
 from augment.imaging.geometry import RESIZE_MODES, resize_by
@@ -118,7 +119,7 @@ def _starts(
         return
     parent = dataset / record.parent
     if parent.is_file():
-        yield decode(parent.read_bytes(), record.parent)
+        yield decode(read_within(parent, MAX_FILE_BYTES), record.parent)
     if source is not None:
         called = next((other.source for other in read_records(dataset) if other.file_name == record.parent), None)
         images = open_source(source, rules=rules).originals()

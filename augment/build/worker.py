@@ -4,7 +4,7 @@ A batch goes through in stages: all is drawn, then transformed, encoded, written
 would find the processor's caches full of the others' work, and take up to twice as long.
 """
 
-import time
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -204,8 +204,9 @@ class BuildWorker:
         return f"{self.out}/{self.plan.entries[at].file_name}"
 
     def _write(self, image: _BuiltImage, data: bytes, sha256: str | None = None) -> None:
-        write_bytes(self._path(image.at), data)
-        image.num_bytes, image.sha256, image.logged_ns = len(data), sha256 or sha256_bytes(data), time.time_ns()
+        path = self._path(image.at)
+        write_bytes(path, data)
+        image.num_bytes, image.sha256, image.mtime_ns = len(data), sha256 or sha256_bytes(data), _mtime_ns(path)
 
     def _is_whole(self, image: _BuiltImage) -> bool:
         """Tell whether the file of an image that the progress log does not have is there and whole, and keep it if so.
@@ -216,8 +217,8 @@ class BuildWorker:
         if entry.file_name not in self.there:
             return False
         path = self.out / entry.file_name
-        logged_ns = time.time_ns()
         try:
+            mtime_ns = _mtime_ns(path)  # first: what changes afterwards has another
             data = path.read_bytes()
         except OSError as error:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
@@ -231,8 +232,12 @@ class BuildWorker:
                 image.kept = sorted(size) == sorted((image.height, image.width))
         if image.kept:
             image.height, image.width = size
-            image.num_bytes, image.sha256, image.logged_ns = len(data), sha256, logged_ns
+            image.num_bytes, image.sha256, image.mtime_ns = len(data), sha256, mtime_ns
         return image.kept
+
+
+def _mtime_ns(path: str | Path) -> int:
+    return os.stat(path).st_mtime_ns  # noqa: PTH116 - pathlib costs several times as much
 
 
 def _encoded(plan: Plan, pixels: Pixels) -> bytes:

@@ -21,6 +21,32 @@ ProgressBar = Callable[[str, int], AbstractContextManager[Progress]]
 _REPORT_SECONDS = 0.2
 
 
+class ByteBudget:
+    """How many bytes of files all threads together may hold at once."""
+
+    def __init__(self, most_bytes: int, free_bytes: int) -> None:
+        """Let `most_bytes` be held, beside files of up to `free_bytes`, which are not counted."""
+        self._most, self._free = most_bytes, free_bytes
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, num_bytes: int) -> Iterator[None]:
+        """Wait until so many bytes may be held, which a file larger than all may alone, and hold them meanwhile."""
+        if num_bytes <= self._free:
+            yield
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + num_bytes <= self._most)
+            self._held += num_bytes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= num_bytes
+                self._changed.notify_all()
+
+
 def parallel_map(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int = 1, progress: Progress | None = None
 ) -> list[Result]:

@@ -41,6 +41,7 @@ MAX_PIXELS = 100_000_000
 """Larger images are refused by their header alone: decoded they take 3 bytes a pixel, several times over."""
 MAX_PIXELS_A_BYTE, LARGE_PIXELS = 50, 16_000_000
 """A large image packed tighter is refused as a bomb (a photograph has 32 at most); others are decoded one at a time."""
+MAX_COPIED_BYTES = 64 << 20  # Of WebP, AVIF and HEIC, whose decoders hold the file three times
 MAX_SIDE = 65_500  # The longest side that JPEG can hold
 JPEG_QUALITY = 95
 Colour = tuple[int, int, int]
@@ -129,6 +130,11 @@ def decode_noted(data: bytes, name: str, rules: Rules = RULES) -> Decoded:
     """Return the pixels of an image file's bytes and what was found in them. Raises InputError naming `name`."""
     if not data:
         raise InputError(f"{name}: the file is empty")
+    if len(data) > MAX_COPIED_BYTES and (data[4:8] == b"ftyp" or (data[:4], data[8:12]) == (b"RIFF", b"WEBP")):
+        raise InputError(
+            f"{name}: {len(data) >> 20} MiB of WebP, AVIF or HEIC; at most {MAX_COPIED_BYTES >> 20} MiB are read. Save "
+            "it as JPEG or PNG, or leave it out"
+        )
     if _is_heic(data, name):
         _prepare_heic(name)
     if data.startswith(_PNG_SIGNATURE):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from augment.core.files import sha256_bytes
+from augment.core.limits import MAX_FILE_BYTES
+from augment.core.parallel import ByteBudget, parallel_map
 from augment.errors import InputError
 from augment.imaging.codec import RULES, Decoded, Pixels, Rules, decode_noted
 from augment.sources.dataset_format import Origin
@@ -17,6 +21,7 @@ from augment.sources.storage import StorageEntry
 
 KEPT_BYTES = 256 << 20
 """At most this much of a set is kept decoded, so that checking and building decode small sets once."""
+_held = ByteBudget(MAX_FILE_BYTES, free_bytes=1 << 20)  # Of files not yet decoded: eight junk files would fill 1 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +128,27 @@ class ImageSet:
         entry = self._entries[index]
         kept = self._cache.kept.get(entry)
         if kept is None:
-            data = self.read(index) if data is None else data
-            kept = LoadedImage(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
+            with self.room_for(index):
+                data = self.read(index) if data is None else data
+                kept = LoadedImage(data, sha256_bytes(data), decode_noted(data, self.images[index].name, self.rules))
             self._cache.add(entry, kept)
         return kept
+
+    def sha256(self, index: int) -> str:
+        """Return the hash of the file of image `index`, which is not decoded. Raises InputError naming it."""
+        if info := self.known(index):
+            return info.sha256
+        with self.room_for(index):
+            return sha256_bytes(self.read(index))
+
+    @contextmanager
+    def room_for(self, index: int) -> Iterator[None]:
+        """Wait until all threads together hold so little that the file of image `index` may be read, and count it."""
+        num_bytes = 0
+        with suppress(OSError):  # `read` says why
+            num_bytes = self._entries[index].num_bytes()
+        with _held.hold(num_bytes):
+            yield
 
     def info(self, index: int) -> ImageInfo:
         """Return hash and size of image `index`, decoding it only the first time. Raises InputError naming it."""
@@ -211,3 +233,26 @@ def _info(loaded: LoadedImage) -> ImageInfo:
 def fingerprint(sha256s: Sequence[str]) -> str:
     """Return the fingerprint of a set: SHA-256 over its files' SHA-256 hex digests in the set's order, one per line."""
     return hashlib.sha256("".join(f"{digest}\n" for digest in sha256s).encode()).hexdigest()
+
+
+def content_hash(source: ImageSet, known: Mapping[str, str], *, workers: int = 1) -> str:
+    """Return the hash of all files of a set, those that cannot be used included; none is decoded.
+
+    Two sets of the same hash have the same names, classes, origins and bytes.
+
+    Args:
+        source: the set.
+        known: SHA-256 of files by name, as far as it was worked out before.
+        workers: threads.
+    """
+
+    def line(index: int) -> str:
+        image = source.images[index]
+        try:
+            sha256 = known.get(image.name) or source.sha256(index)
+        except InputError as error:  # a pipe, say
+            sha256 = str(error)
+        return json.dumps([image.name, image.label, image.origin, sha256])
+
+    lines = parallel_map(line, range(len(source)), workers)
+    return sha256_bytes("\n".join(lines).encode())

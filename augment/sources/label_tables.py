@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, splitext
 from typing import Any, get_args
 
+from augment.core.limits import MAX_JSON_BYTES, bounded_lines, loads, parse_json
 from augment.errors import InputError
 from augment.sources.dataset_format import METADATA, Origin
 from augment.sources.storage import FileEntry
@@ -20,8 +20,6 @@ TABLE_NAMES = frozenset({METADATA, "metadata.csv", DATASET_JSON})
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 
 _NAME_COLUMNS = ("file_name", "filename", "file", "path", "image")
-_MAX_LINE = 1 << 20
-_MAX_JSON, _MAX_PARTS = 32 << 20, 4_000_000  # a dataset.json has three commas and brackets an image
 _NO_CLASSES = "its labels are no single classes, and are not used"
 _ORIGINS: dict[object, Origin] = {origin: origin for origin in get_args(Origin)}
 
@@ -93,16 +91,7 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
 
 
 def _lines(data: bytes, where: str) -> Iterator[str]:
-    """Yield the lines of a text one by one, so that a hostile one takes no memory."""
-    stream = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
-    try:
-        for number, line in enumerate(iter(lambda: stream.readline(_MAX_LINE), ""), 1):
-            if len(line) == _MAX_LINE or number > _MAX_PARTS:
-                bound = f"{_MAX_PARTS:,} lines of {_MAX_LINE:,} characters are read"
-                raise InputError(f"{where}, line {number}: at most {bound}; needed an image a line")
-            yield line
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: cannot be read as text, as it is no UTF-8: {error}") from error
+    yield from bounded_lines(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), where)
 
 
 def _rows(data: bytes, suffix: str, where: str, notes: list[str]) -> Iterator[tuple[str, Row]]:
@@ -133,8 +122,8 @@ def _json_records(data: bytes, where: str) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = loads(line)
+        except ValueError as error:
             raise InputError(f"{where}, line {number}: not JSON: {error}") from error
         if not isinstance(record, dict):
             raise InputError(f"{where}, line {number}: needed an object with file_name, found {line.strip()[:60]!r}")
@@ -143,13 +132,12 @@ def _json_records(data: bytes, where: str) -> Iterator[dict[str, Any]]:
 
 def _stylegan_rows(data: bytes, where: str, notes: list[str]) -> dict[str, Row] | None:
     """Read StyleGAN's labels: pairs of file name and class number, or a vector with a single 1. None: other JSON."""
-    if len(data) > _MAX_JSON or sum(map(data.count, (b",", b"[", b"{"))) > _MAX_PARTS:
-        raise InputError(
-            f"{where}: larger than {_MAX_JSON >> 20} MiB, or more than {_MAX_PARTS:,} parts; use {METADATA}"
-        )
+    advice = f"use {METADATA}"
+    if len(data) > MAX_JSON_BYTES:
+        raise InputError(f"{where}: larger than {MAX_JSON_BYTES >> 20} MiB; {advice}")
     try:
-        content = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(data, where, advice=advice)
+    except ValueError as error:
         raise InputError(f"{where}: not JSON: {error}") from error
     if not isinstance(content, dict) or "labels" not in content:
         return None

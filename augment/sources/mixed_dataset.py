@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from augment.core.limits import bounded_lines, loads
 from augment.errors import InputError
 from augment.sources.dataset_format import METADATA, PLAN, Origin, read_plan
 
 PREVIEW = "preview.png"
+MAX_METADATA_BYTES = 1 << 30  # Of metadata.jsonl: about three million images
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make one a line
 
@@ -93,19 +95,27 @@ def read_records(path: Path) -> Iterator[Record]:
     """Yield the lines of metadata.jsonl in `path`. Raises InputError when it is absent, unfinished or damaged."""
     file = path / METADATA
     try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+        if (num_bytes := file.stat().st_size) > MAX_METADATA_BYTES:
+            raise InputError(
+                f"{file}: {num_bytes / (1 << 20):,.0f} MiB; at most {MAX_METADATA_BYTES >> 20:,} MiB are read; build "
+                "smaller datasets, and use them one after the other"
+            )
+        with file.open(encoding="utf-8") as stream:
+            for number, line in enumerate(bounded_lines(stream, str(file)), 1):
                 yield _record(line, f"{file}, line {number}")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no {METADATA} there, so it is no finished mixed dataset") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(f"{file}: cannot be read: {error}") from error
 
 
 def _record(line: str, where: str) -> Record:
     try:
-        fields: dict[str, Any] = json.loads(line)
+        fields: dict[str, Any] = loads(line)
         record = Record(**fields | {"operations": tuple(fields["operations"])})
+        texts = (record.file_name, record.sha256, record.parent or "", record.label or "")
+        if not all(isinstance(text, str) for text in texts) or record.origin not in get_args(Origin):
+            raise ValueError("a field of another kind")
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{where}: not a record of a mixed dataset; build it again") from error
     if record.file_name.startswith("/") or ".." in record.file_name.split("/"):

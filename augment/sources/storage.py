@@ -1,25 +1,26 @@
 """Where the bytes of an image are: a file, an entry of a zip, a row of an array file."""
 
+import io
 import math
 import os
-import stat
 import threading
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from augment.core.limits import MAX_FILE_BYTES, read_within
 from augment.errors import InputError
 
-MAX_FILE_BYTES = 128 << 20  # Of an image or a table, also unpacked from a zip: told by its header, before it is read
 MAX_ARRAY_BYTES = 1 << 30  # Of all arrays of a file together
+_MAX_HEADER = 10_000  # Bytes of an array's header, as numpy allows
 MAX_RATIO, _SMALL_BYTES = 100, 16 << 20  # photographs unpack to 3 times the bytes at most, digits to 40 times
 
 
@@ -31,13 +32,11 @@ class FileEntry:
 
     def read(self, name: str) -> bytes:
         """Return the file's bytes. Raises InputError for a pipe or a file that is too large, and OSError."""
-        status = os.stat(self.path)  # noqa: PTH116 - pathlib costs as much as reading the file, several times over
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{name}: not an ordinary file; leave it out")
-        if status.st_size > MAX_FILE_BYTES:
-            raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB; leave it out")
-        with open(self.path, "rb") as file:  # noqa: PTH123
-            return file.read()
+        return read_within(self.path, MAX_FILE_BYTES, name)
+
+    def num_bytes(self) -> int:
+        """Return the size of the file. Raises OSError."""
+        return os.stat(self.path).st_size  # noqa: PTH116
 
 
 class Archive:
@@ -50,19 +49,28 @@ class Archive:
 
     def read(self, entry: str, name: str) -> bytes:
         """Return the bytes of `entry`. Raises OSError, and InputError when it is damaged, encrypted or too large."""
-        with self._opening:
-            if self._opened is None:
-                self._opened = zipfile.ZipFile(self.path)
+        archive = self._archive()
         try:
-            info = self._opened.getinfo(entry)
+            info = archive.getinfo(entry)
             _check_unpacked(name, info.compress_size, info.file_size, MAX_FILE_BYTES)
-            return self._opened.read(entry)
+            return archive.read(entry)
         except KeyError as error:
             raise InputError(f"{name}: not in {self.path.name}; run the command again") from error
         except (InputError, OSError):
             raise
         except Exception as error:  # a damaged stream raises zlib's errors and others beside zipfile's own
             raise InputError(f"{name} in {self.path.name}: damaged or encrypted: {error}") from error
+
+    def num_bytes(self, entry: str) -> int:
+        """Return the size of `entry` unpacked, 0 where there is none. Raises OSError."""
+        archive = self._archive()
+        return min(archive.getinfo(entry).file_size, MAX_FILE_BYTES) if entry in archive.NameToInfo else 0
+
+    def _archive(self) -> zipfile.ZipFile:
+        with self._opening:
+            if self._opened is None:
+                self._opened = zipfile.ZipFile(self.path)
+        return self._opened
 
 
 class Arrays:
@@ -94,6 +102,10 @@ class Arrays:
         fitting = (labels for name, labels in self.labels.items() if name in likely or len(self.labels) == 1)
         return next((str(labels[row]) for labels in fitting if len(labels) == number), None)
 
+    def num_bytes(self, place: tuple[str, int]) -> int:
+        """Return the size of row (array, number)."""
+        return int(self.images[place[0]][place[1]].nbytes)
+
     def read(self, place: tuple[str, int], name: str) -> bytes:
         """Return row (array, number) as the bytes of a PNG. Numbers from 0 to 1 are scaled to 255 and rounded.
 
@@ -124,6 +136,22 @@ def _is_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     return fits and min(shape) > 0 and dtype in (np.uint8, np.float32, np.float64)
 
 
+def read_array_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and type of the .npy array that `file` begins with; its numbers are not read.
+
+    Raises ValueError for what is no such array, and for a header of more than 10,000 bytes.
+    """
+    is_first = npy.read_magic(file) == (1, 0)
+    length = file.read(2 if is_first else 4)
+    if int.from_bytes(length, "little") > _MAX_HEADER:
+        raise ValueError(f"its header has {int.from_bytes(length, 'little'):,} bytes")
+    header = io.BytesIO(length + file.read(int.from_bytes(length, "little")))
+    shape, _, dtype = (npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0)(header)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape is {shape}")
+    return shape, dtype
+
+
 def read_arrays(
     path: Path, is_wanted: Callable[[str, tuple[int, ...], np.dtype[Any]], bool] = lambda *_: True
 ) -> dict[str, NDArray[Any]]:
@@ -136,8 +164,7 @@ def read_arrays(
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 with archive.open(info) as file:
-                    is_first = npy.read_magic(file) == (1, 0)
-                    shape, _, dtype = (npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0)(file)
+                    shape, dtype = read_array_header(file)
                 size, key = math.prod(shape) * dtype.itemsize, info.filename.removesuffix(".npy")
                 if not is_wanted(key, shape, dtype):
                     continue
@@ -162,6 +189,10 @@ class PartEntry:
     def read(self, name: str) -> bytes:
         """Return its bytes, as `storage` reads it."""
         return self.storage.read(self.place, name)
+
+    def num_bytes(self) -> int:
+        """Return the number of its bytes. Raises OSError."""
+        return self.storage.num_bytes(self.place)
 
 
 StorageEntry = FileEntry | PartEntry

@@ -89,7 +89,9 @@ def score(
         baselines=not quick,
         intervals=not quick,
     )
-    typer.echo(score_text(path, versus, real, options, out=out, as_json=json_output))
+    text, write = score_text(path, versus, real, options, out=out, as_json=json_output)
+    typer.echo(text)
+    write()
 
 
 def _classes(target: str | None) -> tuple[int, ...] | None:

@@ -1,6 +1,5 @@
 """Checkpoints: tensors in one safetensors file, the rest in one JSON, no pickle; a kill leaves the last one whole."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from augment.core.files import output_errors, renamed_folder, sha256_bytes, sha256_file, write_bytes, write_json
+from augment.core.limits import read_json
 from augment.errors import InputError
 from smallgan.core.run_dir import RunDir
 
@@ -65,10 +65,10 @@ def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
 def read_state(folder: Path) -> dict[str, Any]:
     """Return the JSON part of a checkpoint. Raises InputError."""
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = read_json(folder / STATE)
         if not isinstance(state, dict) or not isinstance(state.get("step"), int):
             raise ValueError("it is not the state of a checkpoint")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise _damaged(folder / STATE, str(error)) from error
     return state
 
@@ -81,7 +81,7 @@ def read_tensors(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     path, written = folder / TENSORS, read_state(folder).get("tensors_sha256")
     try:
         status = path.stat()
-        found = _hash(path, status.st_size, status.st_mtime_ns)
+        found = _hash(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         if written is not None and found != written:
             raise _damaged(path, f"its SHA-256 is {found[:16]}, and was {str(written)[:16]} when it was written")
         tensors = load_file(path)
@@ -118,8 +118,8 @@ def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
 
 
 @lru_cache
-def _hash(path: Path, _size: int, _time: int) -> str:
-    """Return the SHA-256 of a file, worked out once a process while its size and time stay the same."""
+def _hash(path: Path, _status: tuple[int, ...]) -> str:
+    """Return the SHA-256 of a file, worked out once a process while it is the same file of the same size and times."""
     return sha256_file(path)
 
 

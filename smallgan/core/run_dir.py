@@ -11,8 +11,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from augment.core.files import make_folder, output_errors, write_text
+from augment.core.limits import MAX_LINE, loads, read_json, read_text
 from augment.errors import InputError, UsageError
 
+MAX_LOG_BYTES = 256 << 20  # Of stats.jsonl or scores.jsonl: a line a step for half a million steps
 _NUMBERED = re.compile(r"\d{5}-.+")
 _OF_STEP = re.compile(r"step-(\d{6,})|(?:fakes|reconstructions)-(\d{6,})\.png")
 
@@ -202,15 +204,17 @@ def append_jsonl(path: Path, record: Mapping[str, Any]) -> None:
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a JSON-lines file; a last line that a kill cut short is left out.
 
-    Raises InputError naming file and line when an earlier line is broken.
+    Raises InputError naming file and line when an earlier line is broken, or when file or line are absurdly large.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = read_text(path, MAX_LOG_BYTES).split("\n")
     records = []
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
+        if len(line) > MAX_LINE:
+            raise InputError(f"{path}, line {number}: {len(line):,} characters; at most {MAX_LINE:,}; delete that line")
         try:
-            records.append(json.loads(line))
+            records.append(loads(line))
         except ValueError as error:
             if number == len(lines):
                 break
@@ -221,12 +225,12 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def read_record(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file of a run, None when it is absent. Raises InputError when it is damaged."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         if not isinstance(record, dict):
             raise ValueError("it holds no object")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); put the file back, or start another run with --new") from error
     return record
 

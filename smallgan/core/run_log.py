@@ -2,6 +2,8 @@
 
 import logging
 import platform
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,6 +20,8 @@ from smallgan.core.console import Log
 from smallgan.core.device import describe_device
 from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.version import __version__
+
+_EVENTS = re.compile(r"events\.out\.tfevents\.(\d{10})\.(.+)")  # The name holds the second of its beginning
 
 
 def append_log(path: Path, text: str) -> None:
@@ -63,6 +67,8 @@ def tensorboard(run: RunDir) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     from torch.utils.tensorboard import SummaryWriter
 
+    _put_before_now(run.path)
+
     def record(line: Mapping[str, Any]) -> None:
         for name, value in line.items():
             if name != "step":
@@ -70,3 +76,18 @@ def tensorboard(run: RunDir) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
     with SummaryWriter(str(run.path), purge_step=run.last_step() + 1) as writer:
         yield record
+
+
+def _put_before_now(folder: Path) -> None:
+    """Rename event files that seem to be of the future, because the clock was set back since, in their order.
+
+    TensorBoard reads the files in the order of their names: what a resumed run adds must come last.
+    """
+    next_second = int(time.time())
+    for path in sorted(folder.glob("events.out.tfevents.*"), reverse=True):
+        if match := _EVENTS.fullmatch(path.name):
+            second = min(int(match[1]), next_second - 1)
+            if second != int(match[1]):
+                with output_errors(path):
+                    path.rename(path.with_name(f"events.out.tfevents.{second:010d}.{match[2]}"))
+            next_second = second

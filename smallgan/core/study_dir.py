@@ -10,6 +10,7 @@ from filelock import FileLock
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from augment.core.files import make_folder, output_errors, write_json, write_text
+from augment.core.limits import REPLACE, read_within
 from augment.errors import InputError
 from smallgan.core.run_dir import try_lock
 
@@ -36,6 +37,7 @@ class Trial:
     """Whether the other variants are compared with this one: the one with the policy `none`, or else the first."""
 
 
+_MAX_TRIALS_BYTES = 256 << 20  # Of trials.json: some 500,000 trials
 _TRIALS = TypeAdapter(list[Trial], config=ConfigDict(extra="forbid"))
 
 
@@ -46,6 +48,8 @@ class StudyDir:
         self.path, self.name = path, path.name
         self.recipe = path / "recipe.yaml"
         self.trials_file = path / "trials.json"
+        self.sources = path / "sources.json"
+        """What is known of the images, so that they are looked at once."""
         self.stages = path / "stages"
         self.runs = path / "runs"
         self.shared = path / "shared"
@@ -79,7 +83,7 @@ class StudyDir:
         Raises InputError naming the file when it is absent or is not what `create` wrote.
         """
         try:
-            trials = _TRIALS.validate_json(self.trials_file.read_bytes())
+            trials = _TRIALS.validate_json(read_within(self.trials_file, _MAX_TRIALS_BYTES, advice=REPLACE))
         except OSError as error:
             raise InputError(
                 f"{self.trials_file}: cannot be read ({error.strerror}); is {self.path} a study?"

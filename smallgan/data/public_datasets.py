@@ -5,7 +5,6 @@ used as it is, after torchvision's own checks. Files are copied byte for byte, a
 published form is a Python pickle (CIFAR) are not offered: reading one runs whatever it holds.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from augment.core.file_names import safe
 from augment.core.files import make_folder, renamed_folder, sha256_bytes, write_bytes, write_json
+from augment.core.limits import read_json
 from augment.core.parallel import Progress
 from augment.core.suggest import nearest
 from augment.errors import InputError, MissingError, UsageError
@@ -173,7 +173,7 @@ def _there(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
-        record = json.loads((out / SOURCE).read_text(encoding="utf-8"))
+        record = read_json(out / SOURCE)
     except (OSError, ValueError):
         record = None
     if isinstance(record, dict) and all(record.get(key) == value for key, value in settings.items()):

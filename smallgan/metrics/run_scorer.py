@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -95,15 +95,24 @@ class RunScorer:
             **self.options,
         )
 
-    def score(self, model: Model, fake: Features | None = None, *, baselines: bool = False) -> list[Score]:
-        """Return the scores of a checkpoint and add them to its run's scores.jsonl. Raises the errors of `evaluate`.
+    def score(self, model: Model, *, baselines: bool = False) -> list[Score]:
+        """Return the scores of a checkpoint's samples, added to its run's scores.jsonl.
 
-        `fake` are the features of its `num_fake` samples, where they are known already.
+        Raises the errors of `evaluate`, and OutputError.
         """
-        fake = fake or extract(sample_pixels(model, self.num_fake, self.seed), self.net)
-        run, scores = model.run, self.evaluate(fake, baselines=baselines)
-        scores = [replace(score, step=model.step, run=run.name if run else None) for score in scores]
-        if run:
-            for score in scores:
-                append_jsonl(run.scores, score.to_json())
+        fake = extract(sample_pixels(model, self.num_fake, self.seed), self.net)
+        scores = self.scores_of(model, fake, baselines=baselines)
+        add_to_run(model, scores)
         return scores
+
+    def scores_of(self, model: Model, fake: Features, *, baselines: bool = False) -> list[Score]:
+        """Return the scores of a checkpoint from the features of its samples, with its step and run. Writes nothing."""
+        run = model.run.name if model.run else None
+        return [replace(score, step=model.step, run=run) for score in self.evaluate(fake, baselines=baselines)]
+
+
+def add_to_run(model: Model, scores: Sequence[Score]) -> None:
+    """Add scores of a checkpoint to its run's scores.jsonl; a pretrained file has none. Raises OutputError."""
+    if model.run is not None:
+        for score in scores:
+            append_jsonl(model.run.scores, score.to_json())

@@ -27,6 +27,7 @@ from smallgan.metrics.memorisation.per_image import Pictures, as_csv, rows_of, w
 from smallgan.metrics.permutation import SetsTest, sets_differ
 from smallgan.metrics.run_scorer import MOST_SAMPLES, RunScorer, default_num_fake, prepared
 from smallgan.metrics.score import Score, compare
+from smallgan.metrics.scored import Scored, Write, add_scores, write_all
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model, load_model
 from smallgan.tables.metrics import METRICS, Need, check_metrics, default_metrics, readers_of
@@ -92,9 +93,11 @@ def score(fake: Path, real: Path | None, options: ScoreOptions) -> list[Score]:
     `real` is the set to compare with. None means the originals of a run or of a mixed dataset; other images are then
     scored without reals. The scores of a run are also added to its scores.jsonl.
 
-    Raises the errors of the parts: UsageError, InputError, MissingError.
+    Raises the errors of the parts: UsageError, InputError, MissingError, OutputError.
     """
-    return score_with_features(fake, real, options)[0]
+    found = scored(fake, real, options)
+    write_all(found.writes)
+    return found.scores
 
 
 @dataclass(frozen=True)
@@ -105,24 +108,24 @@ class Versus:
     other: list[Score]
     differences: dict[str, float]  # By metric: the other's value less the one's
     test: SetsTest
+    writes: tuple[Write, ...] = ()  # As those of `Scored`
 
 
 def versus(one: Path, other: Path, real: Path | None, options: ScoreOptions) -> Versus:
-    """Return the scores of two sets side by side, and whether the sets differ by more than chance.
+    """Return the scores of two sets side by side, and whether the sets differ by more than chance. Writes nothing.
 
     Raises:
         UsageError: the scores are not of one identity: other reals, another number of images, say.
         InputError: a set has one image.
     """
-    scores, features = score_with_features(one, real, options)
-    other_scores, other_features = score_with_features(other, real, options)
-    differences = {a.metric: compare(a, b) for a, b in zip(scores, other_scores, strict=True)}
-    test = sets_differ(features.features, other_features.features, seed=options.seed)
-    return Versus(scores, other_scores, differences, test)
+    first, second = scored(one, real, options), scored(other, real, options)
+    differences = {a.metric: compare(a, b) for a, b in zip(first.scores, second.scores, strict=True)}
+    test = sets_differ(first.features.features, second.features.features, seed=options.seed)
+    return Versus(first.scores, second.scores, differences, test, (*first.writes, *second.writes))
 
 
-def score_with_features(fake: Path, real: Path | None, options: ScoreOptions) -> tuple[list[Score], Features]:
-    """Return what `score` does, and the features of the fakes."""
+def scored(fake: Path, real: Path | None, options: ScoreOptions) -> Scored:
+    """Return the scores as `score` does, and write nothing yet."""
     if is_precomputed(fake):
         return _score_precomputed(fake, real, options)
     if real is not None and is_precomputed(real):
@@ -159,8 +162,8 @@ class _Scoring:
     options: ScoreOptions
     net: FeatureNet
 
-    def of_run(self, path: Path, real: Path | None) -> tuple[list[Score], Features]:
-        """Return the scores of samples of a run or checkpoint, and their features."""
+    def of_run(self, path: Path, real: Path | None) -> Scored:
+        """Return the scores of samples of a run or checkpoint."""
         model = load_model(path, choose_device(self.options.device), self.options.checkpoint)
         for note in model.notes:
             say(note)
@@ -174,10 +177,10 @@ class _Scoring:
         samples = sample_pixels(model, num_fake, self.options.seed)
         fake = sample_features(samples, self.net, "features of samples")
         shown = Pictures([f"sample {k}" for k in range(num_fake)], lambda k: samples[k])
-        return self.scores(fake, shown, sets, metrics, resize, model), fake
+        return self.scores(fake, shown, sets, metrics, resize, model)
 
-    def of_images(self, path: Path, real: Path | None) -> tuple[list[Score], Features]:
-        """Return the scores of images, or of the added images of a mixed dataset, and their features."""
+    def of_images(self, path: Path, real: Path | None) -> Scored:
+        """Return the scores of images, or of the added images of a mixed dataset."""
         options = self.options
         fakes, reals = _fakes_and_reals(path, real)
         if options.skip_bad and (options.num_fake is not None or options.wants_details):
@@ -189,7 +192,7 @@ class _Scoring:
         resize = None if found.side is None else (found.side, options.resize_mode)
         metrics = self.metrics(has_real=reals is not None)
         sets = self.extract_reals((reals, None) if reals else None, None, metrics, resize)
-        return self.scores(found.features, _pictures(fakes), sets, metrics, resize), found.features
+        return self.scores(found.features, _pictures(fakes), sets, metrics, resize)
 
     def metrics(self, *, has_real: bool) -> tuple[str, ...]:
         """Return the metrics asked for, or those of the defaults that can be had, and say which cannot."""
@@ -241,8 +244,8 @@ class _Scoring:
         metrics: tuple[str, ...],
         resize: Resize | None,
         model: Model | None = None,
-    ) -> list[Score]:
-        """Return the scores, and write the table of all fakes and the picture of those nearest to a real, if wanted."""
+    ) -> Scored:
+        """Return the scores; to be written are the table of all fakes and the picture of those nearest to a real."""
         options = self.options
         further: dict[str, Any] = {name: getattr(options, name) for name in ("splits", "target", "intervals")}
         if options.augmented is not None:
@@ -251,19 +254,24 @@ class _Scoring:
             further["augmented"] = found.features
         how = prepared(*resize) if resize else None
         scorer = RunScorer(self.net, metrics, sets.reals, sets.training_set, how, len(fake), options.seed, further)
-        score = partial(scorer.score, model) if model else scorer.evaluate
+        score = partial(scorer.scores_of, model) if model else scorer.evaluate
         scores = score(fake, baselines=options.baselines)
         reals = sets.training_set or sets.reals
         real = reals.features if reals else None
+        writes: list[Write] = []
         if options.worst is not None:
-            write_bytes(options.worst, encode_png(worst_sheet(fake, fakes, real, sets.pictures)))
+            sheet = encode_png(worst_sheet(fake, fakes, real, sets.pictures))
+            writes.append(partial(write_bytes, options.worst, sheet))
         if options.per_image is not None:
             names = sets.pictures.names if sets.pictures else ()
-            write_text(options.per_image, as_csv(rows_of(fake, fakes.names, real, names, options.target)))
-        return scores
+            rows = as_csv(rows_of(fake, fakes.names, real, names, options.target))
+            writes.append(partial(write_text, options.per_image, rows))
+        if model is not None:
+            writes.append(partial(add_scores, model, scores))
+        return Scored(scores, fake, tuple(writes))
 
 
-def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> tuple[list[Score], Features]:
+def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> Scored:
     for option, why in (
         ("features", "features already; leave the option out"),
         ("augmented", "features, and has no network for images"),
@@ -281,7 +289,7 @@ def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> 
         _RealSets(RealSet(reals.features, reals.fingerprint), None, _numbered(reals.features)) if reals else _RealSets()
     )
     metrics = scoring.metrics(has_real=reals is not None)
-    return scoring.scores(features, _numbered(features), sets, metrics, None), features
+    return scoring.scores(features, _numbered(features), sets, metrics, None)
 
 
 def _numbered(features: Features) -> Pictures:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from augment.core.files import write_text
@@ -10,13 +11,16 @@ from augment.errors import UsageError
 from smallgan.metrics import score_paths
 from smallgan.metrics.score import Score
 from smallgan.metrics.score_paths import ScoreOptions, Versus
+from smallgan.metrics.scored import Write, write_all
 from smallgan.tables.metrics import METRICS
 
 
 def score_text(
     fake: Path, other: Path | None, real: Path | None, options: ScoreOptions, *, out: Path | None, as_json: bool
-) -> str:
-    """Score a set, or two alike, and return what to print.
+) -> tuple[str, Write]:
+    """Score a set, or two alike, and return what to print, and what then writes all files and raises OutputError.
+
+    The scores took long, and are shown also where they cannot be written.
 
     Args:
         fake, other: what to score, as `score_paths.score` takes it; None: no second set.
@@ -26,20 +30,22 @@ def score_text(
         as_json: return JSON and no table.
     """
     if other is None:
-        scores = score_paths.score(fake, real, options)
+        one_set = score_paths.scored(fake, real, options)
+        scores, writes = one_set.scores, one_set.writes
         records = [each.to_json() for each in scores]
         text = json.dumps(records, indent=2, ensure_ascii=False) if as_json else table(scores)
     elif options.wants_details:
         raise UsageError("--per-image and --worst look at one set; leave out --versus")
     else:
         found = score_paths.versus(fake, other, real, options)
-        scores = [*found.one, *found.other]
+        scores, writes = [*found.one, *found.other], found.writes
         one, two = ([each.to_json() for each in scores] for scores in (found.one, found.other))
         record = {"one": one, "other": two, "differences": found.differences, "test": asdict(found.test)}
         text = json.dumps(record, indent=2, ensure_ascii=False) if as_json else versus_table(found, fake, other)
     if out is not None:
-        write_text(out, "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in scores))
-    return text
+        lines = "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in scores)
+        writes = (partial(write_text, out, lines), *writes)
+    return text, partial(write_all, writes)
 
 
 def table(scores: Sequence[Score]) -> str:

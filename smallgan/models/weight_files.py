@@ -4,7 +4,6 @@ What a file is, is told by its first bytes and by its contents, never by its nam
 files are read with `weights_only=True`.
 """
 
-import json
 import pickle
 import re
 import warnings
@@ -18,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from augment.core import limits
 from augment.errors import InputError
 
 WANTED = (
@@ -167,7 +167,7 @@ def _state_dict(path: Path, value: Any) -> dict[str, Tensor]:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object. Raises InputError."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = limits.read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); get it again") from error
     if not isinstance(value, dict):

@@ -53,7 +53,7 @@ def difference_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
     if not ranking.tested or ranking.reference is None:
         return None
     base, reference, bars = ranking.scores[ranking.reference], report.groups[ranking.reference].name, []
-    for index in ranking.order:
+    for index in _in_order(report, ranking):
         one = ranking.differences[index]
         if one and one.mean is not None:
             seeds = tuple((seed, ranking.scores[index][seed] - base[seed]) for seed in one.seeds)
@@ -73,7 +73,7 @@ def difference_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
 def mean_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
     """Return the final scores as bars, None for fewer than two policies."""
     bars = []
-    for index in ranking.order:
+    for index in _in_order(report, ranking):
         if (mean := ranking.mean(index)) is not None:
             seeds = tuple(sorted(ranking.scores[index].items()))
             bars.append(Bar(report.groups[index].name, index, mean, ranking.interval(index), seeds))
@@ -90,6 +90,10 @@ def mean_chart(report: Report, ranking: MetricRanking) -> BarChart | None:
         line_name="" if reference is None else report.groups[reference].name,
         from_zero=True,
     )
+
+
+def _in_order(report: Report, ranking: MetricRanking) -> list[int]:
+    return [index for index in ranking.order if index in report.drawn]
 
 
 def bar_svg(chart: BarChart) -> Markup:

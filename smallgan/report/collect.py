@@ -1,7 +1,8 @@
 """Run folders -> Report: runs and policies, scores by identity, rankings, differing recipe keys. No HTML, no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from smallgan.core.study_dir import StudyDir
 from smallgan.metrics.score import Score
 from smallgan.report.columns import Column
 from smallgan.report.datasets import datasets_of
-from smallgan.report.groups import Grouping, group_runs, started_runs
+from smallgan.report.groups import Group, Grouping, group_runs, started_runs
 from smallgan.report.pictures import sizes_for
 from smallgan.report.ranking import MetricRanking, headline, rank_metric, with_copies
-from smallgan.report.runs import MAX_SNAPSHOTS, Run, read_run, readable, unique_names
+from smallgan.report.runs import MAX_SNAPSHOTS, Run, read_run, readable, unique_names, with_pictures
 from smallgan.tables.metrics import METRICS
 
+MAX_DRAWN = 60  # Groups with lines, bars and pictures: more cannot be told apart, and make a page slow
 _OF_SCORE = ("value", "std", "interval", "baseline", "baseline_counts", "needed", "parts", "step", "notes")
 """What the JSON of a report says of a score."""
 
@@ -37,6 +39,8 @@ class Report(Grouping):
     """Those of the headline metric."""
     datasets: tuple[str, ...]
     """For each run the name of its set of originals; "" for all where there is one only."""
+    drawn: tuple[int, ...]
+    """Numbers of the groups with lines, bars and pictures, ascending: all, or of many the reference and the best."""
 
     @property
     def noun(self) -> str:
@@ -121,6 +125,9 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     grouping = group_runs(runs, read_from, reference=reference)
     ranked = [rank_metric(runs, column, index, grouping.groups) for index, column in enumerate(columns)]
     rankings = with_copies(ranked, columns)
+    chosen = headline(rankings, metric)
+    drawn = _drawn(grouping.groups, chosen)
+    runs = _with_pictures(runs, read_from, {number for index in drawn for number in grouping.groups[index].runs})
     return Report(
         grouping.groups,
         grouping.studies,
@@ -130,30 +137,48 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
         differences=_differences(runs, grouping),
         folders=tuple(read_from),
         rankings=rankings,
-        headline=headline(rankings, metric),
+        headline=chosen,
         datasets=tuple(datasets),
+        drawn=drawn,
     )
 
 
 def _read_all(folders: Sequence[Path]) -> tuple[list[Run], list[tuple[str, str]], list[Path]]:
-    """Return the runs, those that cannot be read with the reason, and the folders of the former.
-
-    Pictures are read at sizes that should fit the page, and once more, smaller, where they do not.
-    """
+    """Return the runs without pictures, those that cannot be read with the reason, and the folders of the former."""
     labels = unique_names([folder.resolve().parts for folder in folders])
-    num_grids = [len(RunDir(folder).grids()) for folder in folders]
-    sizes = sizes_for(4 * len(folders), sum(min(count, MAX_SNAPSHOTS) for count in num_grids))
+    runs, left_out, read_from = [], [], []
+    for folder, label in zip(folders, labels, strict=True):
+        try:
+            runs.append(read_run(RunDir(folder), label))
+            read_from.append(folder)
+        except InputError as error:
+            left_out.append((label, f"left out: {error}"))
+    return runs, left_out, read_from
+
+
+def _drawn(groups: Sequence[Group], rankings: Sequence[MetricRanking]) -> tuple[int, ...]:
+    """Return the numbers of the groups to draw; of too many, the reference and the best of each ranking."""
+    reference = [index for index, group in enumerate(groups) if group.is_reference]
+    best = chain.from_iterable(zip_longest(*(ranking.order for ranking in rankings)))
+    wanted = dict.fromkeys(index for index in (*reference, *best, *range(len(groups))) if index is not None)
+    return tuple(sorted(list(wanted)[:MAX_DRAWN]))
+
+
+def _with_pictures(runs: Sequence[Run], folders: Sequence[Path], wanted: Collection[int]) -> list[Run]:
+    """Return the runs, those with a number in `wanted` with pictures.
+
+    These are read at sizes that should fit the page, and once more, smaller, where they do not.
+    """
+    num_small = sum(min(len(runs[number].grid_steps), MAX_SNAPSHOTS) for number in wanted)
+    sizes = sizes_for(4 * len(wanted), num_small)
     while True:
-        runs, left_out, read_from = [], [], []
-        for folder, label in zip(folders, labels, strict=True):
-            try:
-                runs.append(read_run(RunDir(folder), label, sizes))
-                read_from.append(folder)
-            except InputError as error:
-                left_out.append((label, f"left out: {error}"))
-        num_bytes = sum(len(data) for data in {picture.data for run in runs for picture in run.pictures})
+        shown = [
+            with_pictures(run, RunDir(folder), sizes) if number in wanted else run
+            for number, (run, folder) in enumerate(zip(runs, folders, strict=True))
+        ]
+        num_bytes = sum(len(data) for data in {picture.data for run in shown for picture in run.pictures})
         if (smaller := sizes.smaller(num_bytes)) is None:
-            return runs, left_out, read_from
+            return shown
         sizes = smaller
 
 

@@ -67,7 +67,8 @@ def _x_axis(runs: Sequence[Run]) -> tuple[str, ToX]:
 def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: ToX) -> Chart:
     with_images = not report.is_replicated and sum(bool(curve) for curve in column.curves) <= MAX_BANDS
     lines, kinds = [], set()
-    for index, group in enumerate(report.groups):
+    for index in report.drawn:
+        group = report.groups[index]
         if len(group.runs) > 1:
             kind, (points, band) = "range over seeds around the mean", _over_seeds(report.runs, column, group, to_x)
         else:
@@ -129,7 +130,8 @@ def _stats_lines(
         to_x: from a run and a step to x.
     """
     lines, longest = [], 1
-    for index, group in enumerate(report.groups):
+    for index in report.drawn:
+        group = report.groups[index]
         for term in terms:
             runs = [report.runs[number] for number in group.runs if terms_of[number].get(term.name) == term]
             tables = [

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from augment.core.limits import MAX_FILE_BYTES, read_within
 from augment.errors import InputError
 
 _KEEP_BYTES = 48 << 10  # A PNG up to this size is inlined byte for byte; above it WebP is many times smaller
@@ -73,7 +74,7 @@ def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Pi
     Pillow. Raises InputError for a file that is no valid image.
     """
     try:
-        data = path.read_bytes()
+        data = read_within(path, MAX_FILE_BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
@@ -84,6 +85,8 @@ def read_picture(path: Path, max_side: int, keep_bytes: int = _KEEP_BYTES) -> Pi
         smaller.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
         smaller.save(buffer, "WEBP", quality=_QUALITY, method=4)
         return Picture(buffer.getvalue(), "image/webp", *smaller.size)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be shown ({error.strerror or 'not a valid image'})") from error
     except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds on a broken file

@@ -14,6 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from augment.core.files import make_folder, write_bytes
+from augment.core.limits import read_text
+from augment.errors import InputError
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.core.version import __version__
@@ -30,6 +32,7 @@ from smallgan.report.runs import Run
 from smallgan.tables.methods import METHODS
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
+from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES
 
 _FOLDER = Path(__file__).parent
 _TABLES = {".csv": "text/csv", ".json": "application/json"}
@@ -193,8 +196,8 @@ def _commands(runs: Iterable[Run]) -> dict[str, list[int]]:
 
 def _recipe_of(study: StudyDir) -> str:
     try:
-        return study.recipe.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return read_text(study.recipe, MAX_RECIPE_BYTES)
+    except (OSError, UnicodeDecodeError, InputError):
         return ""
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from typing import Any, TypeVar
 
 import yaml
 
+from augment.core.limits import read_json, read_text
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.pictures import Picture, Sizes, read_picture
+from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES, load
 
 MAX_SNAPSHOTS = 8
 _T = TypeVar("_T")
@@ -56,24 +59,24 @@ class Run:
     best_step: int | None
     best_meaning: str | None
     """What made that checkpoint the best, in the words of best.json."""
-    snapshots: tuple[Snapshot, ...]
-    """At most MAX_SNAPSHOTS, the first and the last grid among them; the last one large, the others small."""
     grid_steps: tuple[int, ...]
     """Steps of all grids that are there, shown or not, ascending."""
-    reconstructions: Picture | None
-    """Of a transfer, the training images above what their codes give, at the newest step that has such a picture."""
-    reals: Picture | None
-    mix: Picture | None
-    strip: Picture | None
-    """An interpolation between latents in samples/, if there is one."""
-    worst: Picture | None
-    """The sheet in samples/ of the fakes nearest to training images, if there is one."""
     nearest: SheetFacts | None
-    """That sheet in numbers."""
+    """The sheet `worst` in numbers."""
     sheet_files: Mapping[str, str]
     """Where the files of `reconstructions`, `strip` and `worst` lie in the run folder, with '/', as far as they are."""
     problems: tuple[str, ...]
     """What is missing, broken or unfinished in the folder, a sentence each."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """At most MAX_SNAPSHOTS, the first and the last grid among them; the last one large, the others small."""
+    reconstructions: Picture | None = None
+    """Of a transfer, the training images above what their codes give, at the newest step that has such a picture."""
+    reals: Picture | None = None
+    mix: Picture | None = None
+    strip: Picture | None = None
+    """An interpolation between latents in samples/, if there is one."""
+    worst: Picture | None = None
+    """The sheet in samples/ of the fakes nearest to training images, if there is one."""
 
     @property
     def asked_steps(self) -> int | None:
@@ -121,21 +124,18 @@ class Run:
         return [str(name) for name in skipped] if isinstance(skipped, list) else []
 
 
-def read_run(folder: RunDir, label: str, sizes: Sizes) -> Run:
-    """Read one run, its pictures no larger than `sizes`.
+def read_run(folder: RunDir, label: str) -> Run:
+    """Read one run without its pictures.
 
     Raises InputError when its recipe cannot be read; of the rest, what cannot be read becomes a problem.
     """
     parts = _Parts(folder)
-    large = partial(read_picture, max_side=sizes.large, keep_bytes=sizes.keep_bytes)
-    small = partial(read_picture, max_side=sizes.small, keep_bytes=sizes.keep_bytes)
     with readable(folder.path):
         recipe_text, recipe = _read_recipe(folder)
         grids, last_checkpoint = folder.grids(), folder.last_step()
     stats = parts.read(folder.stats, _read_stats, ())
     last_step = max([*(int(line["step"]) for line in stats), *grids, last_checkpoint])
     environment = parts.read(folder.environment, _read_mapping, {})
-    shown = spread(list(grids), MAX_SNAPSHOTS)
     best = parts.read(folder.best, _read_mapping, {})
     meaning = best.get("meaning")
     files = _sheet_files(folder)
@@ -156,20 +156,33 @@ def read_run(folder: RunDir, label: str, sizes: Sizes) -> Run:
         last_step=last_step,
         best_step=whole(best.get("step")),
         best_meaning=meaning if isinstance(meaning, str) else None,
+        grid_steps=tuple(grids),
+        nearest=parts.read(facts, lambda path: SheetFacts.from_json(read_text(path)), None),
+        sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
+        problems=(*unfinished, *parts.problems),
+    )
+
+
+def with_pictures(run: Run, folder: RunDir, sizes: Sizes) -> Run:
+    """Return a run with its pictures, no larger than `sizes`; one that cannot be read becomes a problem."""
+    parts, grids = _Parts(folder), folder.grids()
+    large = partial(read_picture, max_side=sizes.large, keep_bytes=sizes.keep_bytes)
+    small = partial(read_picture, max_side=sizes.small, keep_bytes=sizes.keep_bytes)
+    shown = spread(list(grids), MAX_SNAPSHOTS)
+    files = {name: folder.path / file for name, file in run.sheet_files.items()}
+    return replace(
+        run,
         snapshots=tuple(
             Snapshot(step, picture)
             for step in shown
             if (picture := parts.read(grids[step], large if step == shown[-1] else small, None))
         ),
-        grid_steps=tuple(grids),
         reconstructions=parts.read(files.get("reconstructions"), large, None),
         reals=parts.read(folder.reals, large, None),
         mix=parts.read(folder.mix, large, None),
         strip=parts.read(files.get("strip"), large, None),
-        worst=parts.read(worst, large, None),
-        nearest=parts.read(facts, lambda path: SheetFacts.from_json(path.read_text(encoding="utf-8")), None),
-        sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
-        problems=(*unfinished, *parts.problems),
+        worst=parts.read(files.get("worst"), large, None),
+        problems=(*run.problems, *parts.problems),
     )
 
 
@@ -177,7 +190,7 @@ def unique_names(paths: Sequence[Sequence[str]]) -> list[str]:
     """Return the last part of each path, with as many parts before it as make it unique."""
     names = [path[-1] if path else "" for path in paths]
     for depth in range(2, max(map(len, paths), default=0) + 1):
-        twice = {name for name in names if names.count(name) > 1}
+        twice = {name for name, number in Counter(names).items() if number > 1}
         names = ["/".join(path[-depth:]) if name in twice else name for path, name in zip(paths, names, strict=True)]
     return [printable(name) for name in names]
 
@@ -253,8 +266,8 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
     if not folder.recipe.is_file():
         raise InputError(f"{name}: not found")
     with readable(name):
-        text = folder.recipe.read_text(encoding="utf-8")
-        recipe = dict(_flat(_mapping(yaml.safe_load(text))))
+        text = read_text(folder.recipe, MAX_RECIPE_BYTES)
+        recipe = dict(_flat(_mapping(load(text))))
         json.dumps(recipe, default=str)  # a list that contains itself is YAML, but can be neither compared nor shown
         return text, recipe
 
@@ -269,7 +282,7 @@ def _sheet_files(folder: RunDir) -> dict[str, Path]:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    return _mapping(json.loads(path.read_text(encoding="utf-8")))
+    return _mapping(read_json(path))
 
 
 def _read_stats(path: Path) -> tuple[Mapping[str, float], ...]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from augment.core.limits import read_text
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import STATE, TENSORS, last_whole, read_state, read_tensors
 from smallgan.core.run_dir import RunDir
@@ -111,7 +112,7 @@ def _class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not beside.is_file():
         return (), ()
     try:
-        names = tuple(line.strip() for line in beside.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in read_text(beside).splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{beside}: cannot be read as UTF-8 ({error}); one name a line is needed, or no file"

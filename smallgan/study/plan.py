@@ -3,26 +3,23 @@
 All variants see as many images, and have as many checkpoints, as the reference, unless the budget is in epochs.
 """
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from augment.build.plan import num_added
-from augment.checks.open_checked import CheckedSource, open_checked
-from augment.core.parallel import default_workers
 from augment.errors import UsageError
 from augment.policy.policy_file import load_policy
-from augment.sources.image_set import fingerprint
-from smallgan.core.resources import sample_set
 from smallgan.core.study_dir import StudyDir, Trial
-from smallgan.data.split import split, study_holdout
+from smallgan.data.split import study_holdout
+from smallgan.study.sources import SourceKey, Sources
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given, step_keys, variant_recipe, variants_of
-from smallgan.tables.sweep import Variant, flat, put, slug
+from smallgan.tables.sweep import Variant, flat, frozen, put, slug
 
 SMOKE: dict[str, Any] = {
     "data.limit": 8,
@@ -74,7 +71,14 @@ class _Draft:
     data: SetFacts
 
 
-def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Trial] = (), *, smoke: bool = False) -> list[Job]:
+def plan_jobs(
+    recipe: Recipe,
+    study: StudyDir,
+    known: Sequence[Trial] = (),
+    *,
+    smoke: bool = False,
+    sources: Sources | None = None,
+) -> list[Job]:
     """Return the runs of a study, seed by seed in the order of the variants, shared generator runs first.
 
     Args:
@@ -82,13 +86,14 @@ def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Trial] = (), *, s
         study: its folder, from which nothing is read.
         known: trials that the study has already; those with the same overrides and seed keep their run folder.
         smoke: set `SMOKE` in every variant, and take the first seed only.
+        sources: what is known of the images, and takes what is found out; None: nothing is known.
 
     Raises:
         UsageError: policies, amounts or numbers of originals are impossible; lists the mistakes of all variants.
         InputError: images that cannot be read.
     """
     seeds = recipe.seeds[:1] if smoke else recipe.seeds
-    drafts = _drafts(recipe, seeds[0], smoke=smoke)
+    drafts = _drafts(recipe, seeds[0], sources or Sources(), smoke=smoke)
     without = (draft for draft in drafts if not load_policy(draft.recipe.augment.policy).components)
     base = next(without, drafts[0])  # the reference
     measure = _sized(base.recipe, base.data)
@@ -101,22 +106,27 @@ def plan_jobs(recipe: Recipe, study: StudyDir, known: Sequence[Trial] = (), *, s
 
     jobs: list[Job] = []
     shared: dict[str, Job] = {}
+    runs_of: dict[Hashable, list[str]] = {}
+    for old in known:
+        runs_of.setdefault((old.seed, frozen(old.overrides)), []).append(old.run)
     for seed in seeds:
         first = len(jobs)
         even = [_with(_equal(draft, measure), {"seeds": [seed]}) for draft in drafts]
         final = [finished(wanted, draft.data) for wanted, draft in zip(even, drafts, strict=True)]
-        paths = _run_paths(known, drafts, seed, first)
-        weights = [_what_trains(wanted) for wanted in final]
+        paths = _run_paths(runs_of, drafts, seed, first)
+        first_with: dict[str, int] = {}
+        for number, wanted in enumerate(final):
+            first_with.setdefault(_what_trains(wanted), number)
         for number, draft in enumerate(drafts):
             wanted, needs = final[number], None
             if wanted.augment.generator is None and load_policy(wanted.augment.policy).needs_generator:
                 plain = {key: value for key, value in given(even[number]).items() if key != "augment"}
                 source = finished(Recipe.model_validate(plain), draft.data)
-                if (mark := _what_trains(source)) in weights:
-                    needs = study.path / paths[weights.index(mark)]
+                if (mark := _what_trains(source)) in first_with:
+                    needs = study.path / paths[first_with[mark]]
                 else:
                     folder = study.shared / f"generator-{len(shared):02d}-seed{seed}"
-                    needs = shared.setdefault(str(mark), Job(folder, source, draft.data.num_train, draft.data)).run
+                    needs = shared.setdefault(mark, Job(folder, source, draft.data.num_train, draft.data)).run
                 wanted = _with(wanted, {"augment.generator": needs.as_posix()})
             trial = Trial(
                 index=first + number,
@@ -138,8 +148,7 @@ def num_images(recipe: Recipe, data: SetFacts) -> int:
     return data.num_train + (added if policy.components else 0)
 
 
-def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
-    open_once = cache(partial(open_checked, workers=default_workers()))  # most variants have one source
+def _drafts(recipe: Recipe, seed: int, sources: Sources, *, smoke: bool) -> list[_Draft]:
     drafts: list[_Draft] = []
     mistakes: list[str] = []
     for variant in variants_of(recipe):
@@ -147,7 +156,7 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
         if smoke:
             wanted = _with(wanted, SMOKE | _smallest(wanted))
         try:
-            wanted, data = _facts(wanted, open_once)
+            wanted, data = _facts(wanted, sources)
             num_images(wanted, data)
             drafts.append(_Draft(variant, wanted, data))
         except UsageError as error:
@@ -157,19 +166,17 @@ def _drafts(recipe: Recipe, seed: int, *, smoke: bool) -> list[_Draft]:
     return drafts
 
 
-def _facts(recipe: Recipe, open_once: Callable[..., CheckedSource]) -> tuple[Recipe, SetFacts]:
+def _facts(recipe: Recipe, sources: Sources) -> tuple[Recipe, SetFacts]:
     """Return the recipe with the share of its originals that is held out, and what is known of its images."""
     settings = recipe.data
-    checked = open_once(Path(settings.source) if settings.source else sample_set(), skip_bad=settings.skip_bad)
-    hash_of, images = {record.name: str(record.sha256) for record in checked.records}, checked.source.images
-    hashes, notes = [hash_of[image.name] for image in images], tuple(checked.notes)
-    num_originals = sum(image.origin == "original" for image in images)
-    if num_originals < len(images):  # a mixed dataset, used as it is; training refuses to divide it
-        return recipe, SetFacts(len(images), num_originals, 0, fingerprint(hashes), notes)
-    share = study_holdout(len(hashes)) if settings.holdout is None else settings.holdout
-    parts = split(hashes, share, settings.limit)
+    found = sources.facts(SourceKey(settings.source, settings.skip_bad))
+    number = len(found.hashes)
+    if found.num_originals < number:  # a mixed dataset, used as it is; training refuses to divide it
+        return recipe, SetFacts(number, found.num_originals, 0, found.fingerprint, found.notes)
+    share = study_holdout(number) if settings.holdout is None else settings.holdout
+    num_train, num_held = found.divided(share, settings.limit)
     held_out = recipe if settings.holdout is not None else _with(recipe, {"data.holdout": share})
-    return held_out, SetFacts(len(parts.train), len(parts.train), len(parts.held), fingerprint(hashes), notes)
+    return held_out, SetFacts(num_train, num_train, num_held, found.fingerprint, found.notes)
 
 
 def _sized(recipe: Recipe, data: SetFacts) -> Recipe:
@@ -210,23 +217,24 @@ def _stretched(recipe: Recipe, factor: float) -> Recipe:
     return _with(recipe, changes)
 
 
-def _what_trains(recipe: Recipe) -> dict[str, Any]:
+def _what_trains(recipe: Recipe) -> str:
+    """Return all of a recipe that decides the weights, as text."""
     values = recipe.model_dump(mode="json", exclude={"name", "sample", "report", "grid", "budget"})
     if not load_policy(recipe.augment.policy).components:
         del values["augment"]  # nothing is added, whatever the amounts
-    return values
+    return json.dumps(values, sort_keys=True)
 
 
-def _run_paths(known: Sequence[Trial], drafts: Sequence[_Draft], seed: int, first: int) -> list[str]:
-    taken = {trial.run for trial in known}
-    paths: list[str] = []
+def _run_paths(runs_of: Mapping[Hashable, Sequence[str]], drafts: Sequence[_Draft], seed: int, first: int) -> list[str]:
+    """Return a run folder for each draft: the one that a trial of the same overrides and seed has, else a new one."""
+    taken = {run for runs in runs_of.values() for run in runs}
+    paths: dict[str, None] = {}
     for number, draft in enumerate(drafts, start=first):
-        overrides = draft.variant.overrides
-        same = [old.run for old in known if old.seed == seed and dict(old.overrides) == overrides]
+        same = runs_of.get((seed, frozen(draft.variant.overrides)), ())
         name = f"runs/{number:02d}-{slug(draft.variant.name)}-seed{seed}"
         free = (path for path in chain([name], (f"{name}-{more}" for more in count(2))) if path not in taken)
-        paths.append(next(path for path in chain(same, free) if path not in paths))
-    return paths
+        paths[next(path for path in chain(same, free) if path not in paths)] = None
+    return list(paths)
 
 
 def _with(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

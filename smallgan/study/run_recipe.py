@@ -52,7 +52,7 @@ def run_recipe(
         raise UsageError("--trial cannot be combined with --new or --jobs: it runs one trial of a study")
     if recipe.data.source is None:
         log("no data.source given: the sample set of painted flowers that ships with smallgan")
-    study, jobs = open_study(recipe, out=out, new=new, smoke=smoke)
+    study, jobs = open_study(recipe, out=out, new=new, smoke=smoke, log=log)
     log(f"study {study.path}: {counted(rows(study))}")
     with stop_flag() as stop_requested:
         outcome = run_jobs(

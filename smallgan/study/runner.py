@@ -167,10 +167,12 @@ class _Runner:
 
     def next(self, left: list[Job], outcome: Outcome) -> Job | None:
         """Take the next run that can be made out of `left`; those that never can be go into `outcome`."""
+        ended = {*outcome.done, *outcome.failed, *outcome.elsewhere}
         for job in list(left):
-            if job.needs is not None and job.needs not in {*outcome.done, *outcome.failed, *outcome.elsewhere}:
+            if job.needs is not None and job.needs not in ended:
                 continue
             left.remove(job)
+            ended.add(job.run)  # unless it is returned now
             if job.needs is not None and job.needs in outcome.failed:
                 reason = outcome.failed[job.needs]
                 outcome.add(self.failed(job, f"the run that makes its gan images failed ({job.needs}): {reason}"))

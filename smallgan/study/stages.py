@@ -80,15 +80,24 @@ def carry_out(
     return True
 
 
-def refuse_other_inputs(job: Job, study: StudyDir) -> str:
+def generator_digest(generator: Path) -> str:
+    """Return the hash of the weights that a run, a checkpoint or a file samples from."""
+    run = RunDir(generator)
+    folder = run.checkpoint(run.last_step()) if run.exists() else generator
+    tensors = folder / TENSORS if folder.is_dir() else folder
+    return sha256_file(tensors) if tensors.is_file() else str(generator)
+
+
+def refuse_other_inputs(job: Job, study: StudyDir, digest: Callable[[Path], str] = generator_digest) -> str:
     """Return the hash of all that decides a run's weights: recipe, images, and the generator of its `gan` images.
 
+    `digest` hashes a generator; one that remembers saves time where many runs have the same.
     Raises UsageError when the run was begun from others.
     """
     values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
     del values["train"]["steps"]  # a larger number continues the run
     if job.recipe.augment.generator is not None:
-        values["augment"]["generator"] = _digest(Path(job.recipe.augment.generator))
+        values["augment"]["generator"] = digest(Path(job.recipe.augment.generator))
     source = {"recipe": values, "images": job.data.fingerprint}
     inputs = sha256_bytes(json.dumps(source, sort_keys=True).encode())
     before = (read_record(study.stage_file(job.run)) or {}).get("train")
@@ -103,14 +112,6 @@ def refuse_other_inputs(job: Job, study: StudyDir) -> str:
 def is_trained(job: Job) -> bool:
     """Tell whether a run has reached its last step, its last snapshot included."""
     return RunDir(job.run).reached(job.recipe.train.steps)
-
-
-def _digest(generator: Path) -> str:
-    """Return the hash of the weights that a run, a checkpoint or a file samples from."""
-    run = RunDir(generator)
-    folder = run.checkpoint(run.last_step()) if run.exists() else generator
-    tensors = folder / TENSORS if folder.is_dir() else folder
-    return sha256_file(tensors) if tensors.is_file() else str(generator)
 
 
 def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:

@@ -5,18 +5,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from augment.core.limits import read_text
+from augment.errors import InputError
 from smallgan.core.console import duration, is_terminal, say
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.tables.metrics import selection_metric
+from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES, load
 
 PLAIN_SECONDS = 30.0  # Between two lines about running trials where there is no terminal
-_TAIL_BYTES = 4096
+_TAIL_BYTES, _FRAME_LINES = 4096, 6  # of a table: title, heading, borders
+_SHARE = 0.05  # Of the time, that the table may take: with a thousand trials it takes long to read
+_FIRST = ("running", "failed", "stopped", "pending", "done")  # What a table shows where it has no room for all
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,12 @@ def live(study: StudyDir) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.live import Live
 
-    def draw() -> None:
-        display.update(_rich(rows(study)), refresh=True)
+    console = Console(stderr=True)
 
-    with Live(console=Console(stderr=True), auto_refresh=False) as display:
+    def draw() -> None:
+        display.update(_rich(rows(study), max(console.height - _FRAME_LINES, 1)), refresh=True)
+
+    with Live(console=console, auto_refresh=False) as display:
         yield _at_most_every(0.5, draw)
         draw()
 
@@ -107,9 +115,16 @@ def _row(study: StudyDir, trial: Trial) -> Row:
 
 def _steps(recipe: Path) -> int | None:
     try:
-        return int(yaml.safe_load(recipe.read_text(encoding="utf-8"))["train"]["steps"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        status = recipe.stat()
+        return _steps_in(recipe, (status.st_ino, status.st_size, status.st_mtime_ns))
+    except (OSError, InputError, yaml.YAMLError, KeyError, TypeError, ValueError):
         return None  # not begun, or being written
+
+
+@cache
+def _steps_in(recipe: Path, _status: tuple[int, ...]) -> int:
+    """Return the steps that a recipe asks for; it is read once while it is the same file."""
+    return int(load(read_text(recipe, MAX_RECIPE_BYTES))["train"]["steps"])
 
 
 def _last_line(path: Path, wanted: str = "") -> dict[str, Any]:
@@ -128,13 +143,15 @@ def _last_line(path: Path, wanted: str = "") -> dict[str, Any]:
 
 
 def _at_most_every(seconds: float, show: Callable[[], None]) -> Callable[[], None]:
-    last = -seconds
+    next_time = 0.0
 
     def shown() -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
-            last = time.monotonic()
+        nonlocal next_time
+        began = time.monotonic()
+        if began >= next_time:
             show()
+            now = time.monotonic()
+            next_time = max(began + seconds, now + (now - began) / _SHARE)
 
     return shown
 
@@ -146,14 +163,22 @@ def _say_running(study: StudyDir) -> None:
             say(f"{row.variant}, seed {row.seed}: step {row.step} of {row.steps}{eta}")
 
 
-def _rich(found: Sequence[Row]) -> Any:
+def most_wanted(found: Sequence[Row], room: int) -> list[Row]:
+    """Return at most `room` rows in their order: those that run, then those that failed, stopped, wait or are done."""
+    wanted = sorted(found, key=lambda row: _FIRST.index(row.state))[:room]
+    return sorted(wanted, key=lambda row: row.index)
+
+
+def _rich(found: Sequence[Row], room: int) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=counted(found), title_justify="left")
+    shown = most_wanted(found, room)
+    more = f"; {len(shown)} are shown, --status lists all" if len(shown) < len(found) else ""
+    table = Table(title=counted(found) + more, title_justify="left")
     for heading in _headings():
         table.add_column(heading, justify="left" if heading in ("variant", "state") else "right")
-    for row in found:
+    for row in shown:
         words = map(Text, _words(row))  # a name in brackets is no markup
         table.add_row(*words, style={"failed": "red", "running": "bold", "done": "green"}.get(row.state))
     return table

@@ -42,12 +42,15 @@ def load_recipe(name_or_file: str | None, overrides: Mapping[str, Any] | None = 
         if section is not None:
             raise UsageError(f"{path}: {section!r} is a value, not a section")
         source.lines.pop(path, None)
-    return _check(source, with_policies=True)
+    return _check(source, with_variants=True)
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Return the recipe in a YAML file, such as a run's recipe.yaml. Raises InputError and UsageError."""
-    return _check(recipe_yaml.read(path), with_policies=False)  # a run outlives the policy file that it was made by
+    """Return the recipe that a run or a study was begun with. Raises InputError and UsageError.
+
+    Policies and the variants of a grid are not checked again: a run outlives the policy file that it was made by.
+    """
+    return _check(recipe_yaml.read(path), with_variants=False)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -84,7 +87,8 @@ def variants_of(recipe: Recipe) -> list[Variant]:
 
 def variant_recipe(recipe: Recipe, variant: Variant, seed: int) -> Recipe:
     """Return the recipe of one variant under one seed, without a grid."""
-    values, _ = merged(given(recipe), variant.overrides)
+    own = recipe.model_dump(mode="json", exclude_unset=True, exclude={"grid"})  # a long grid, dumped for each variant
+    values, _ = merged(own, variant.overrides)
     return Recipe.model_validate({**values, "seeds": [seed]})
 
 
@@ -112,7 +116,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"--set {text}: found no PATH=VALUE; write for example --set train.steps=300")
         try:
             overrides[path] = yaml.load(value, recipe_yaml.Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, UnicodeEncodeError):  # the latter for bytes of a path that are no text
             overrides[path] = value
     return overrides
 
@@ -140,20 +144,19 @@ def _find(name_or_file: str) -> Path:
     raise InputError(f"recipe {name_or_file!r}: no shipped recipe has that name{hint}; there are {', '.join(known)}")
 
 
-def _check(source: Source, *, with_policies: bool) -> Recipe:
+def _check(source: Source, *, with_variants: bool) -> Recipe:
     values = source.values
     recipe, mistakes = mistakes_in(values)
     variants, wrong = expand_grid(values.get("grid"))
     if wrong:  # said better than by the model, which only sees that it is neither of two forms
         mistakes = [mistake for mistake in mistakes if not f"{mistake.path}.".startswith("grid.")]
         mistakes += [Mistake(*text.split(": ", 1)) for text in wrong]
-    if with_policies:
+    if with_variants:
         mistakes += policy_mistakes(values)
-    for variant in variants if values.get("grid") is not None else []:
+    for variant in variants if with_variants and values.get("grid") is not None else []:
         own, wrong = merged(values, variant.overrides)
         of_variant = [*(Mistake(*text.split(": ", 1)) for text in wrong), *mistakes_in(own)[1]]
-        if with_policies:
-            of_variant += policy_mistakes(own)
+        of_variant += policy_mistakes(own)
         mistakes += [replace(each, variant=variant.where) for each in of_variant if each not in mistakes]
     texts = list(dict.fromkeys([*source.mistakes, *(mistake.text(source) for mistake in mistakes)]))
     if texts or recipe is None:

@@ -8,10 +8,21 @@ from typing import Any
 
 import yaml
 
+from augment.core.limits import read_text
 from augment.errors import InputError
 
+try:
+    from yaml import CSafeLoader as _SafeLoader  # several times as fast
+except ImportError:  # PyYAML was built without libyaml
+    from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
-class Loader(yaml.SafeLoader):
+MAX_RECIPE_BYTES = 8 << 20
+_MAX_DEPTH = 100  # Of sections and lists in each other
+_EVENTS_PER_KEY = 4  # A key, its value, and the two ends of a section, at most
+MAX_KEYS = 100_000  # Keys and list entries of a file, aliases followed: a few aliases of aliases stand for billions
+
+
+class Loader(_SafeLoader):
     """Safe YAML in which 1:2 is the text that it looks like, a ratio, not 62 (1 and 2 to the base of 60)."""
 
 
@@ -19,9 +30,6 @@ _RATIO = ("tag:yaml.org,2002:str", re.compile(r"[0-9]+(:[0-9.]+)+$"))
 Loader.yaml_implicit_resolvers = {
     first: [_RATIO, *resolvers] for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-
-
-MAX_KEYS = 20_000  # Keys and list entries of a file, aliases followed: a few aliases of aliases stand for billions
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,9 @@ class Source:
 def read(path: Path) -> Source:
     """Read a YAML file that is a mapping of sections. Raises InputError when it is none."""
     try:
-        loader = Loader(path.read_text(encoding="utf-8"))
+        text = read_text(path, MAX_RECIPE_BYTES)
+        _refuse_many(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
     except OSError as error:
@@ -68,6 +78,21 @@ def read(path: Path) -> Source:
             twice[key] = f"line {line}, {key}: this key stands on line {lines[key]} too; write it once"
         lines[key] = line
     return Source(str(path), values, lines, tuple(twice.values()))
+
+
+def load(text: str) -> Any:
+    """Return the value of YAML text. Raises yaml.YAMLError, also for more than 100,000 keys or 100 levels."""
+    _refuse_many(text)
+    return yaml.load(text, Loader)
+
+
+def _refuse_many(text: str) -> None:
+    """Raise yaml.YAMLError for more keys or levels than a recipe has: as nodes each would take a kilobyte."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader), 1):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if number > _EVENTS_PER_KEY * MAX_KEYS or depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {MAX_KEYS:,} keys or {_MAX_DEPTH} levels; write a smaller file")
 
 
 def _keys(node: yaml.Node | None, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, int]]:

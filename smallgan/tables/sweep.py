@@ -4,13 +4,13 @@ import copy
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 SHARED = ("grid", "name", "seeds", "budget", "report")  # Keys of the whole study, which a variant cannot change
 NAMED = ("model", "method", "loss")  # Sections that a name alone may stand for
-MAX_VARIANTS = 500
+MAX_VARIANTS = 100_000  # A slip of the keyboard, and not a plan: each takes a millisecond and 20 kB to plan
 _AMOUNTS = ("augment.ratio", "augment.count", "augment.generator")
 _LONGEST_NAME = 60
 
@@ -69,6 +69,15 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9+._-]+", "-", name).strip("-.") or "variant"
 
 
+def frozen(value: Any) -> Hashable:
+    """Return what stands for a value of YAML as the key of a dict: equal values, lists and mappings have equal keys."""
+    if isinstance(value, Mapping):
+        return frozenset((key, frozen(inner)) for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(frozen, value))
+    return value if isinstance(value, Hashable) else repr(value)
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested mappings as dotted key -> value."""
     result: dict[str, Any] = {}
@@ -91,21 +100,25 @@ def _product(grid: Mapping[Any, Any]) -> tuple[list[Variant], list[str]]:
         mistakes.append("grid: empty; needed lists of values by dotted key, or leave it out")
     number = math.prod(len(values) if isinstance(values, list) else 1 for values in grid.values())
     if number > MAX_VARIANTS:
-        mistakes.append(f"grid: {number} variants; needed at most {MAX_VARIANTS}")
+        mistakes.append(f"grid: {number:,} variants; needed at most {MAX_VARIANTS:,}")
     if mistakes:
         return [], mistakes
     keys = [str(key) for key in grid]
     several = [key for key in keys if len(grid[key]) > 1] or keys
     variants: dict[str, Variant] = {}
+    seen: set[Hashable] = set()
+    copies: dict[str, int] = {}
     for values in itertools.product(*grid.values()):
         overrides = dict(zip(keys, values, strict=True))
         if overrides.get("augment.policy") == "none":  # nothing is added: variants that differ in amounts are the same
             overrides = {key: value for key, value in overrides.items() if key not in _AMOUNTS}
-        name = _short(" ".join(_words(key, overrides[key]) for key in several if key in overrides) or "none")
-        if any(variant.overrides == overrides for variant in variants.values()):
+        if (mark := frozen(overrides)) in seen:
             continue
+        seen.add(mark)
+        plain = name = _short(" ".join(_words(key, overrides[key]) for key in several if key in overrides) or "none")
         while name in variants:
-            name += "'"
+            copies[plain] = copies.get(plain, 1) + 1
+            name = f"{plain} ({copies[plain]})"
         variants[name] = Variant(name, overrides, f"grid ({name})")
     return list(variants.values()), []
 
@@ -114,7 +127,9 @@ def _listed(grid: list[Any]) -> tuple[list[Variant], list[str]]:
     variants: list[Variant] = []
     mistakes: list[str] = []
     if not grid or len(grid) > MAX_VARIANTS:
-        return [], [f"grid: {len(grid)} variants; needed 1 to {MAX_VARIANTS}, or leave it out"]
+        return [], [f"grid: {len(grid):,} variants; needed 1 to {MAX_VARIANTS:,}, or leave it out"]
+    names: dict[str, Variant] = {}
+    contents: dict[Hashable, Variant] = {}
     for number, entry in enumerate(grid):
         if not isinstance(entry, Mapping):
             mistakes.append(f"grid[{number}]: needed a name and overrides such as augment.policy, found {entry!r}")
@@ -128,12 +143,14 @@ def _listed(grid: list[Any]) -> tuple[list[Variant], list[str]]:
         for key in [key for key in overrides if key.split(".")[0] in SHARED]:
             mistakes.append(_of_the_study(f"{where}.{key}", key))
             del overrides[key]
-        for other in variants:
-            if slug(other.name).lower() == slug(name).lower():
-                mistakes.append(f"{where}: {other.where} has that name already; needed one of its own")
-            elif other.overrides == overrides:
-                mistakes.append(f"{where}: the same as {other.where}; leave one of the two out")
-        variants.append(Variant(name, overrides, where))
+        variant = Variant(name, overrides, where)
+        named = names.setdefault(slug(name).lower(), variant)
+        same = contents.setdefault(frozen(overrides), variant)
+        if named is not variant:
+            mistakes.append(f"{where}: {named.where} has that name already; needed one of its own")
+        if same is not variant and same is not named:
+            mistakes.append(f"{where}: the same as {same.where}; leave one of the two out")
+        variants.append(variant)
     return variants, mistakes
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from augment.build.build import InMemoryDataset
 from augment.build.plan import Plan, make_plan
 from augment.checks.open_checked import open_checked
+from augment.core.limits import MAX_FILE_BYTES, read_within
 from augment.core.parallel import default_workers
 from augment.errors import InputError, UsageError
 from augment.imaging.codec import decode
@@ -148,7 +149,7 @@ def _what_was_mixed(path: Path, policy: str, mixture: InMemoryDataset) -> tuple[
     if policy != NONE:
         return f"{dataset.policy}, then {policy}", mixture.preview()
     try:
-        return dataset.policy, decode(dataset.preview.read_bytes(), dataset.preview.name)
+        return dataset.policy, decode(read_within(dataset.preview, MAX_FILE_BYTES), dataset.preview.name)
     except OSError:
         return dataset.policy, mixture.preview()
 

@@ -94,12 +94,13 @@ class _Files:
         """Return the hash of a file; its bytes wait to be decoded. Raises InputError."""
         if info := self._images.known(index):
             return info.sha256
-        data = self._images.read(index)
-        with self._lock:
-            if len(data) <= self._free:
-                self._free -= len(data)
-                self._held[index] = data
-        return sha256_bytes(data)
+        with self._images.room_for(index):
+            data = self._images.read(index)
+            with self._lock:
+                if len(data) <= self._free:
+                    self._free -= len(data)
+                    self._held[index] = data
+            return sha256_bytes(data)
 
     @contextmanager
     def decoded(self, resize: Resize | None) -> Iterator[Iterator[Pixels]]:

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
 
+from augment.core.limits import read_text
 from augment.core.suggest import nearest
 from augment.errors import InputError
 
+_MAX_BYTES = 1 << 20  # Of a card
 CARD_SUFFIXES = (".yaml", ".yml")
 ONNX_SUFFIX = ".onnx"
 Three = tuple[float, float, float]
@@ -88,7 +90,7 @@ def find_card(path: Path) -> tuple[Path | None, list[Path]]:
 def read_card(path: Path) -> OnnxCard:
     """Return the card in a YAML file. Raises InputError that lists all mistakes at once, each by its key."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_text(path, _MAX_BYTES))
     except OSError as error:
         raise InputError(f"{path}: cannot read this card ({error.strerror}); name a YAML file that is there") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -16,9 +16,10 @@ from augment.errors import OutputError
 from augment.sources.readers import open_source
 
 
-def _image(at, content, record, *, near_copy=False):
-    """The line of an image whose file was written just now."""
-    return WrittenImage(at, sha256_bytes(content), len(content), time.time_ns(), near_copy, f"{record}\n".encode())
+def _image(at, content, record, *, near_copy=False, path=None):
+    """The line of an image, of which `path` is the file."""
+    mtime_ns = path.stat().st_mtime_ns if path else 0
+    return WrittenImage(at, sha256_bytes(content), len(content), mtime_ns, near_copy, f"{record}\n".encode())
 
 
 def _found(folder, num_images, at, path):
@@ -34,15 +35,16 @@ def test_a_line_counts_while_the_file_is_as_it_was(tmp_path):
     sha256 = sha256_bytes(b"picture")
     first = ProgressLog(tmp_path, 3)
     with first.opened():
-        first.record([_image(1, b"picture", '{"a": 1}', near_copy=True)])
+        first.record([_image(1, b"picture", '{"a": 1}', near_copy=True, path=path)])
     assert (first.num_kept, first.num_near_copies) == (0, 1)
     assert _found(tmp_path, 3, 0, path) == (None, 0, 0)
     assert _found(tmp_path, 3, 1, path) == (sha256, 1, 1)
     path.write_bytes(b"pictures")
     assert _found(tmp_path, 3, 1, path) == (None, 0, 0)
     path.write_bytes(b"erutcip")
-    os.utime(path, ns=(0, time.time_ns() + 10**9))
-    assert _found(tmp_path, 3, 1, path) == (None, 0, 0), "the size is the same, but it was changed later"
+    for seconds in (1, -86_400):  # a day earlier: the clock was set back before somebody changed the file
+        os.utime(path, ns=(0, time.time_ns() + seconds * 10**9))
+        assert _found(tmp_path, 3, 1, path) == (None, 0, 0), "the size is the same, but it was changed since"
     path.unlink()
     assert _found(tmp_path, 3, 1, path) == (None, 0, 0)
 
@@ -52,8 +54,8 @@ def test_records_come_in_the_order_of_the_plan_with_those_of_an_earlier_try(tmp_
     path.write_bytes(b"picture")
     first = ProgressLog(tmp_path, 100)
     with first.opened():
-        first.record([_image(70, b"picture", '{"at": "70, früher"}')])
-        first.record([_image(71, b"picture", '{"at": "of a file that is gone"}')])
+        first.record([_image(70, b"picture", '{"at": "70, früher"}', path=path)])
+        first.record([_image(71, b"picture", '{"at": "of a file that is gone"}', path=path)])
     with (tmp_path / PROGRESS_LOG).open("ab") as file:
         file.write(b"72 cut sho")
     log = ProgressLog(tmp_path, 100)
@@ -82,7 +84,7 @@ def test_a_log_that_others_change_is_told(tmp_path):
 
 @pytest.mark.parametrize("torn", [b"1 ab", b"x y z 1 2 {}\n", b"\xff\xfe\n", b"7 " + b"a" * 64 + b" 1 1 0 {}\n", b""])
 def test_torn_and_strange_lines_are_left_out(tmp_path, torn):
-    whole = b"0 " + b"b" * 64 + b" 7 1 0 {}\n"  # hash, size, time noted, near copy, line of metadata.jsonl
+    whole = b"0 " + b"b" * 64 + b" 7 1 0 {}\n"  # hash, size, time of change, near copy, line of metadata.jsonl
     (tmp_path / PROGRESS_LOG).write_bytes(whole + torn)
     assert list(ProgressLog(tmp_path, 3)._is_earlier) == [True, False, False]
 

@@ -1,12 +1,13 @@
-"""Work in threads ahead of the caller: the same results in the same order, little of it waiting, no thread left."""
+"""Work in threads: the same results in the same order, little of it waiting or held, no thread left."""
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from augment.core.parallel import ahead
+from augment.core.parallel import ByteBudget, ahead
 
 DELAYS = np.random.default_rng(0).uniform(0, 0.002, 60)
 
@@ -74,3 +75,30 @@ def test_a_caller_that_stops_early_leaves_no_thread(most_bytes):
     with pytest.raises(KeyboardInterrupt):
         stop_at_once()
     assert threading.active_count() == before
+
+
+def test_threads_together_hold_no_more_than_the_budget():
+    budget, lock, held, seen = ByteBudget(100, free_bytes=5), threading.Lock(), [0], []
+
+    def work(num_bytes):
+        with budget.hold(num_bytes):
+            with lock:
+                held[0] += num_bytes
+                seen.append(held[0])
+            with lock:
+                held[0] -= num_bytes
+        return num_bytes
+
+    sizes = [60, 40, 30, 100, 7, 90] * 50
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, sizes)) == sizes
+    assert max(seen) == 100
+
+
+def test_what_is_larger_than_all_is_held_alone_and_what_is_small_never_waits():
+    budget = ByteBudget(100, free_bytes=5)
+    with budget.hold(500), budget.hold(5), budget.hold(5):
+        assert budget._held == 500
+    with budget.hold(60), budget.hold(40):
+        assert budget._held == 100
+    assert budget._held == 0

@@ -1,21 +1,19 @@
 """Two thousand damaged files: each is used or refused by name, soon, without a traceback and without much memory."""
 
 import struct
-import subprocess
 import sys
 import zipfile
 import zlib
 
 import numpy as np
 import pytest
+from peak import MAX_BYTES, peak_of
 
 from augment.checks.inspect import check
 from augment.sources.readers import open_source
 from benchmarks import fuzz
 
 NUM_FILES = 2000
-MAX_BYTES = 300 << 20
-"""That looking at a hostile file may take above idle."""
 
 
 @pytest.mark.slow
@@ -35,32 +33,8 @@ def test_two_thousand_mutated_files_are_used_or_refused_by_name(tmp_path):
     assert NUM_FILES // 20 < len(good) < NUM_FILES * 19 // 20, "both ends are met"
 
 
-# VmHWM begins anew with a process's program; ru_maxrss still has the peak of the process that started it.
-PEAK = """
-import re, sys
-from pathlib import Path
-from augment.checks.inspect import check
-from augment.errors import InputError
-from augment.sources.readers import open_source
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
-idle, told = peak(), []
-for place in sys.argv[1:]:
-    try:
-        told += [record.problem or "used" for record in check(open_source(Path(place)), workers=2, signatures=True)]
-    except InputError as error:
-        told.append(str(error))
-print(peak() - idle, *(text.replace("\\n", " ") for text in told), sep="\\n")
-"""
-
-
-def peak_of(*places):
-    """Memory in bytes that a process takes above idle that looks at every file, and why each was refused."""
-    command = [sys.executable, "-c", PEAK, *map(str, places)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    peak, *told = result.stdout.splitlines()
-    return int(peak), told
+IMPORTS = "from augment.checks.inspect import check; from augment.sources.readers import open_source"
+CHECKED = "[record.problem or 'used' for record in check(open_source(place), workers={}, signatures=True)]"
 
 
 def png(width, height, depth, color):
@@ -94,6 +68,22 @@ def npy(shape, dtype):
 
 
 @pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_eight_workers_hold_no_more_of_junk_files_than_one_may(tmp_path):
+    heads = {"png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF\0\0\0\7WEBPVP8 ", "bmp": b"BM", "tif": b""}
+    for number in range(8):
+        suffix, head = list(heads.items())[number % len(heads)]
+        with (tmp_path / f"{number}.{suffix}").open("wb") as file:
+            file.write(head)
+            file.truncate(66 << 20)  # a hole: reads as zeros, and takes no room
+    peak, told = peak_of(IMPORTS, CHECKED.format(8), tmp_path)
+    assert len(told) == 8
+    assert "used" not in told
+    assert peak < MAX_BYTES, peak
+
+
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_bombs_are_refused_by_their_headers_in_little_memory(tmp_path):
     zeros, image = bytes(1 << 20), (png(100, 100, 8, 0), 1)
@@ -117,9 +107,11 @@ def test_bombs_are_refused_by_their_headers_in_little_memory(tmp_path):
             "would unpack from",
         ),
         "lying.npz": ({"x.npy": (npy((10**6, 1000, 1000), "|u1"), 1)}, "would unpack from"),
+        "header.npz": ({"x.npy": (b"\x93NUMPY\2\0\xff\xff\xff\x7f" + zeros, 800)}, "its header has 2,147,483,647"),
         "short.npz": ({"x.npy": (npy((9, 1000, 1000), "|u1"), 1)}, "cut short"),
     }
-    peak, told = peak_of(*(zipped(tmp_path / name, members) for name, (members, _) in bombs.items()))
+    places = [zipped(tmp_path / name, members) for name, (members, _) in bombs.items()]
+    peak, told = peak_of(IMPORTS, CHECKED.format(2), *places)
     assert len(told) == len(bombs) + 1
     for line, reason in zip(told, [bombs["deep.zip"][1], *(reason for _, reason in bombs.values())], strict=True):
         assert reason in line
@@ -130,6 +122,6 @@ def test_bombs_are_refused_by_their_headers_in_little_memory(tmp_path):
 @pytest.mark.real_data
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_all_odd_inputs_stay_below_the_bound(real_data):
-    peak, told = peak_of(real_data / "odd-inputs")
+    peak, told = peak_of(IMPORTS, CHECKED.format(2), real_data / "odd-inputs")
     assert (len(told), told.count("used")) == (34, 24)
     assert peak < MAX_BYTES, peak

@@ -63,8 +63,8 @@ BROKEN = {
         ["grid.seeds: all variants are run under the same seeds", "beside grid"],
     ),
     "too large a product": (
-        "grid: {train.steps: [" + ", ".join(map(str, range(1, 502))) + "]}",
-        ["grid: 501 variants; needed at most 500"],
+        f"grid: {{train.steps: {list(range(1, 402))}, seed: {list(range(250))}, method.lr_g: [1, 2]}}",
+        ["grid: 200,500 variants; needed at most 100,000"],
     ),
     "an unknown row": ("loss: hing", ["line 1, loss.name: unknown loss 'hing'; did you mean 'hinge'? There are non"]),
     "an unknown row with its name below": ("model:\n  name: pix", ["line 2, model.name: unknown model 'pix'"]),
