@@ -162,6 +162,10 @@ class ImageSet:
         """Return the set of these images only."""
         return self._with([self.images[index] for index in indices], [self._entries[index] for index in indices])
 
+    def uncached(self) -> ImageSet:
+        """Return the set such that nothing of it is kept decoded, for who loads each image once."""
+        return self._with(self.images, self._entries, cache=_DecodedCache(0))
+
     def originals(self) -> ImageSet:
         """Return the set without what a mixed dataset added."""
         if all(image.origin == "original" for image in self.images):
@@ -184,7 +188,7 @@ class ImageSet:
 
     def _with(self, images: Sequence[SourceImage], entries: Sequence[StorageEntry], **changes: Any) -> ImageSet:
         kept = {name: getattr(self, name) for name in ("rules", "ignored", "notes", "parts", "is_mixed")}
-        return ImageSet(self.path, images, entries, **{**kept, **changes}, cache=self._cache)
+        return ImageSet(self.path, images, entries, **{**kept, "cache": self._cache, **changes})
 
     def describe(self, infos: Sequence[ImageInfo]) -> list[dict[str, str | int]]:
         """Return the parts as they stand in plan.json. `infos` are those of the images."""

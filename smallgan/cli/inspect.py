@@ -44,7 +44,7 @@ def inspect(
     rules = Rules(parse_background(background), parse_mode(mode))
     if source is None:
         say("no SOURCE given: the sample set of painted flowers that ships with smallgan")
-    images = open_source(source or sample_set(), rules=rules)
+    images = open_source(source or sample_set(), rules=rules).uncached()
     with progress("looking", len(images)) as report:
         records = check(images, workers=workers or default_workers(), signatures=True, progress=report)
     summary = summarise(images, records, size=size, resize_mode=resize_mode)

@@ -104,6 +104,16 @@ def test_one_image_is_a_set(tmp_path):
     assert names(open_source(tmp_path / "one.png")) == ["one.png"]
 
 
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_small_sets_are_decoded_once_unless_each_image_is_wanted_once(tmp_path, monkeypatch, is_cached):
+    fill(tmp_path, ["a.png", "b.png"])
+    source = open_source(tmp_path) if is_cached else open_source(tmp_path).uncached()
+    first = source.load(1)
+    assert (source.subset([1]).load(0) is first) is is_cached
+    monkeypatch.setattr(type(source), "load", None)
+    assert (source.info(1).sha256, source.info(1).width) == (first.sha256, 5), "the facts are remembered"
+
+
 @pytest.mark.parametrize("make", ["absent", "empty", "text", "notzip", "noimage"])
 def test_what_cannot_be_a_source_is_named(tmp_path, make):
     path = tmp_path / {"text": "a.txt", "notzip": "a.zip"}.get(make, make)
