@@ -55,7 +55,7 @@ class FastGANOptions(Options):
     """Length of z."""
     base_width: int = Field(default=8, ge=1)
     """Unit of width: 24, 16, 12, 6, 3 units at 4 to 64 px; above 64 px, 64, 64, 32, 16, 16, 8, 4, 2 at 4 to 512."""
-    d_width: int | None = Field(default=None, ge=1)
+    d_width: int | None = Field(default=None, ge=1, json_schema_extra=OF_DISCRIMINATOR)
     """Unit of width of the discriminator; None: as the generator's."""
     class_dim: int = Field(default=128, ge=1)
     """Length of the class embedding beside z; not used with one class."""

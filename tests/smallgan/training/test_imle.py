@@ -186,8 +186,9 @@ def test_training_makes_the_images_of_their_latents():
     assert distances.argmin(dim=1).tolist() == list(range(COUNT))
 
 
-def test_classes_go_to_the_generator_and_bf16_trains():
-    settings = recipe(model__name="biggan", train__precision="bf16", model__shared_dim=8)
+@pytest.mark.parametrize("model", ["biggan", "fastgan"])
+def test_classes_go_to_any_generator_and_bf16_trains(model):
+    settings = recipe(model__name=model, train__precision="bf16")
     one = trainer(settings, network(), ("ape", "bee"))
     asked, inner = [], one.generator.forward
     one.generator.forward = lambda z, labels: asked.append((len(z), labels.tolist())) or inner(z, labels)
