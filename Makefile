@@ -17,9 +17,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
-# What one runs while editing: no other processes, no browser, under a minute and a half on two cores.
+# What one runs while editing: no other processes, no browser, under a minute and a half on two cores. Each core runs
+# every other test, with one thread: two threads in each of two processes would wait for each other.
 test-fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow and not process and not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not process and not browser"
 
 lint: $(VENV)/.installed
 	$(BIN)/python -m ruff check .

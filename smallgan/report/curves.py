@@ -47,10 +47,11 @@ def stats_charts(report: Report) -> list[Chart]:
 
 
 def _terms(run: Run) -> dict[str, Term]:
-    """Return what the method of a run logs, by name; the terms of all methods where it is not known."""
+    """Return what the method of a run logs, by name; of a method that is not known, what any method draws."""
     method = str(run.recipe.get("method.name"))
-    rows = [METHODS[method]] if method in METHODS else METHODS
-    return {term.name: term for row in rows for term in row.terms}
+    if method in METHODS:
+        return {term.name: term for term in METHODS[method].terms}
+    return {term.name: term for row in METHODS for term in row.terms if term.chart}
 
 
 def _drawn(charts: Iterable[Chart]) -> list[Chart]:
