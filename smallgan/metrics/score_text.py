@@ -64,12 +64,13 @@ def versus_table(found: Versus, one: Path, other: Path) -> str:
     """Return two sets' scores side by side, and the result of the permutation test in words."""
     width = max(len(score.label) for score in found.one)
     lines = [
-        f"{a.label:{width}}  A {a.value:.4f}{_interval(a)}  B {b.value:.4f}{_interval(b)}  "
-        f"B - A {found.differences[a.metric]:+.4f}"
-        for a, b in zip(found.one, found.other, strict=True)
+        f"{a.label:{width}}  A {a.value:.4f}{_interval(a)}  B {b.value:.4f}{_interval(b)}  B - A {difference:+.4f}"
+        for a, b, difference in zip(found.one, found.other, found.differences.values(), strict=True)
     ]
     notes = _notes([*found.one, *found.other])
-    return "\n".join([f"A  {one}", f"B  {other}", *lines, found.test.sentence(), *notes])
+    networks = [str(name) for name in dict.fromkeys(score.identity["features"] for score in found.one)]
+    by = f"by {networks[0]}, " if len(networks) > 1 else ""
+    return "\n".join([f"A  {one}", f"B  {other}", *lines, f"{by}{found.test.sentence()}", *notes])
 
 
 def _conditions(score: Score) -> list[str]:

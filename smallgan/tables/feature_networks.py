@@ -45,6 +45,8 @@ class FeatureNetworkSpec:
         return self.title or (self.card.title if self.card else self.name)
 
 
+PANEL_NAME = "panel"  # In the place of a network's name: the networks of PANEL whose weights are on the machine
+PANEL = ("smallgan-small64-v1", "squeezenet1_1-64", "pixels8")  # No two were made from the same images
 PUBLISHED = "inception-v3-tf2015"  # The network whose Inception Score may be called that without a further word
 _NETS = "smallgan.metrics.features"
 _TORCHVISION = f"{_NETS}.torchvision_nets"

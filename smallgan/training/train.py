@@ -17,7 +17,7 @@ from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
 from smallgan.data.split import LEAST_TO_SELECT
-from smallgan.metrics.features.extract import feature_net
+from smallgan.metrics.features.extract import feature_nets
 from smallgan.metrics.run_scorer import RunScorer
 from smallgan.models.base import Generator
 from smallgan.sampling.loading import Model
@@ -200,11 +200,11 @@ def _evaluator(
     settings = recipe.score
     if not settings.metrics:
         return lambda _trainer, _step: None
-    net, note = feature_net(settings.features, device)
-    if note:
+    nets, notes = feature_nets(settings.features, device)
+    for note in notes:
         log(note)
     scorer = RunScorer.of_pixels(
-        net,
+        nets,
         settings,
         (data.reals, data.reals_fingerprint),
         (data.originals, data.summary["fingerprint"]),

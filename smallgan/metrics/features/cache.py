@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from augment.core.files import sha256_bytes
-from smallgan.core.console import say
 from smallgan.core.version import __version__
 from smallgan.data.images import PixelRows, Pixels
 from smallgan.metrics.features import entries
@@ -42,15 +41,11 @@ def pixels_content(pixels: Pixels | PixelRows) -> str:
     return digest.hexdigest()
 
 
-def find(name: str, count: int, what: str) -> Kept | None:
-    """Return the entry called `name` of `count` images, and say that `what` is from the cache.
-
-    None where there is none or it is damaged: then it is deleted, and said.
-    """
+def find(name: str, count: int) -> Kept | None:
+    """Return the entry called `name` of `count` images; None where there is none or it is damaged (`entries.read`)."""
     arrays = entries.read(f"{name}{entries.FEATURES}", "features", ("features", "logits", "side"))
     if arrays is None or len(arrays["features"]) != count:
         return None
-    say(f"{what}: {count} from the cache")
     return Kept(Features(arrays["features"], arrays["logits"]), int(arrays["side"]) or None)
 
 
