@@ -28,7 +28,7 @@ from smallgan.metrics.features.extract import FeatureNet, feature_net
 from smallgan.metrics.features.image_sets import Extracted, set_features
 from smallgan.metrics.score import Score
 
-WITHOUT = ("leak",)
+WITHOUT = ("leak", "nearest_ratio")
 """Needs augmented images."""
 Files = Iterator[tuple[str, bytes]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from smallgan.metrics.measure import RealSet
 from smallgan.metrics.score import Score
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
-from smallgan.tables.metrics import METRICS
+from smallgan.tables.metrics import METRICS, MetricSpec
 from smallgan.tables.recipe_schema import ScoreSection
 
 FEWEST_SAMPLES, MOST_SAMPLES = 100, 1000
@@ -50,17 +50,21 @@ class Judge:
 def judges_of(nets: Sequence[FeatureNet], metrics: tuple[str, ...]) -> list[Judge]:
     """Return each network with the metrics that are asked of it, and say which network is left without any.
 
-    One network is asked all. Of several, those without class predictions are not asked for what needs them.
+    One network is asked all. Of several, those without class predictions are not asked for what needs them, and what is
+    of pixels alone comes once, with the first.
 
     Raises UsageError for a metric that none of several networks can give.
     """
-    if len(nets) == 1:
+    of_pixels = [name for name in metrics if METRICS[name].of_pixels]
+    if len(nets) == 1 or len(of_pixels) == len(metrics):
         return [Judge(nets[0], metrics)]
-    judges = []
+    judges: list[Judge] = []
     for net in nets:
-        own = tuple(name for name in metrics if net.num_logits or "logits" not in METRICS[name].needs)
+        own = [name for name in metrics if name not in of_pixels]
+        own = [name for name in own if net.num_logits or "logits" not in METRICS[name].needs]
         if own:
-            judges.append(Judge(net, own))
+            first = () if judges else of_pixels
+            judges.append(Judge(net, tuple(name for name in metrics if name in (*own, *first))))
         else:
             say(f"{net.name} has no class predictions, so it scores nothing here")
     for name in metrics:
@@ -104,17 +108,23 @@ class RunScorer:
             resize_mode: how all of them became squares.
             seed: of the samples.
         """
-        judges = judges_of(nets, settings.metrics)
+        metrics = settings.metrics
+        if reals[1] == originals[1]:  # nothing is held out
+            lacking = [name for name in metrics if "training" in METRICS[name].needs]
+            metrics = tuple(name for name in metrics if name not in lacking)
+            for name in lacking:
+                say(f"{name} is not scored: it compares with images held out, and none is (data.holdout)")
+        judges = judges_of(nets, metrics)
 
-        def extracted(images: tuple[PixelRows, str], *, of_copies: bool) -> list[RealSet | None]:
-            wants = [
-                any(METRICS[name].compares_with_training_set == of_copies for name in judge.metrics) for judge in judges
-            ]
+        def extracted(images: tuple[PixelRows, str], wanted_by: Callable[[MetricSpec], bool]) -> list[RealSet | None]:
+            wants = [any(wanted_by(METRICS[name]) for name in judge.metrics) for judge in judges]
             asked = [judge.net for judge, wanted in zip(judges, wants, strict=True) if wanted]
             found = iter(sample_features(images[0], asked, "features of reals") if asked else ())
             return [RealSet(next(found), images[1]) if wanted else None for wanted in wants]
 
-        sets = zip(judges, extracted(reals, of_copies=False), extracted(originals, of_copies=True), strict=True)
+        against = extracted(reals, lambda metric: not metric.compares_with_training_set)
+        training = extracted(originals, lambda metric: metric.uses_training_set)
+        sets = zip(judges, against, training, strict=True)
         judges = [replace(judge, reals=real, training_set=trained_on) for judge, real, trained_on in sets]
         how, count = prepared(reals[0].shape[1], resize_mode), settings.num_fake or default_num_fake(len(reals[0]))
         return cls(judges, how, count, seed, {"splits": settings.splits})
@@ -128,6 +138,8 @@ class RunScorer:
         """
         scores = []
         for judge, fake in zip(self.judges, fakes, strict=True):
+            if not judge.metrics:
+                continue
             scores += evaluate(
                 fake,
                 judge.reals.features if judge.reals else None,

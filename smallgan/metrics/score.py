@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from augment.errors import UsageError
 
 Identity = dict[str, str | int | None]
-"""What two scores must share to be compared: `metric`, `estimator`, `features` (the network's name),
-`weights_sha256`, `resize`, `precision`, `reals` (fingerprint of the real set, None when none is used),
-`num_real` (None likewise), `num_fake`, `splits` (None where there are none)."""
+"""What two scores must share to be compared: `metric`, `estimator`, `features` (the network's name), `weights_sha256`,
+`resize`, `precision`, `reals` (fingerprint of the real set, None when none is used), `num_real` (None likewise),
+`num_fake`, `splits` (None where there are none). A metric of pixels has None for what a network would say."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Score:
         """Return the score of a line of scores.jsonl. Raises KeyError or TypeError for a foreign record."""
         fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
         return cls(**fields | {"value": math.nan if fields["value"] is None else fields["value"]})
+
+
+def networks_of(scores: Iterable[Score]) -> list[str]:
+    """Return the names of the networks that made some scores, each once."""
+    names = (score.identity.get("features") for score in scores)
+    return list(dict.fromkeys(str(name) for name in names if name is not None))
 
 
 def differing_keys(one: Score, other: Score) -> list[str]:

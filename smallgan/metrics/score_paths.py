@@ -23,7 +23,7 @@ from smallgan.metrics.features.precomputed import is_precomputed, precomputed_ne
 from smallgan.metrics.memorisation.per_image import Pictures, as_csv, rows_of, worst_sheet
 from smallgan.metrics.permutation import SetsTest, sets_differ
 from smallgan.metrics.run_scorer import MOST_SAMPLES, Judge, RunScorer, default_num_fake, judges_of, prepared
-from smallgan.metrics.score import Score, compare
+from smallgan.metrics.score import Score, compare, networks_of
 from smallgan.metrics.score_sets import Originals, added_images, drawn, fakes_and_reals, pictures_of, reals_of_run
 from smallgan.metrics.scored import Scored, Write, add_scores, write_all
 from smallgan.sampling.latents import sample_pixels
@@ -118,9 +118,9 @@ def versus(one: Path, other: Path, real: Path | None, options: ScoreOptions) -> 
         InputError: a set has one image.
     """
     first, second = scored(one, real, options), scored(other, real, options)
-    networks = {each.identity["features"] for each in first.scores}
+    several = len(networks_of(first.scores)) > 1
     differences = {
-        a.metric if len(networks) == 1 else f"{a.metric} by {a.identity['features']}": compare(a, b)
+        f"{a.metric} by {a.identity['features']}" if several and a.identity["features"] else a.metric: compare(a, b)
         for a, b in zip(first.scores, second.scores, strict=True)
     }
     test = sets_differ(first.features.features, second.features.features, seed=options.seed)
@@ -218,7 +218,7 @@ class _Scoring:
         """
         options, nets = self.options, [judge.net for judge in judges]
         specs = [METRICS[name] for name in dict.fromkeys(name for judge in judges for name in judge.metrics)]
-        of_copies = options.wants_details or any(spec.compares_with_training_set for spec in specs)
+        of_copies = options.wants_details or any(spec.uses_training_set for spec in specs)
         others = any(not spec.compares_with_training_set and (options.baselines or spec.uses_real) for spec in specs)
 
         def extracted(chosen: Originals | None, *, wanted: bool) -> tuple[list[RealSet | None], ImageSet | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from augment.core.files import write_text
 from augment.errors import UsageError
 from smallgan.metrics import score_paths
-from smallgan.metrics.score import Score
+from smallgan.metrics.score import Score, networks_of
 from smallgan.metrics.score_paths import ScoreOptions, Versus
 from smallgan.metrics.scored import Write, write_all
 from smallgan.tables.metrics import METRICS
@@ -68,7 +68,7 @@ def versus_table(found: Versus, one: Path, other: Path) -> str:
         for a, b, difference in zip(found.one, found.other, found.differences.values(), strict=True)
     ]
     notes = _notes([*found.one, *found.other])
-    networks = [str(name) for name in dict.fromkeys(score.identity["features"] for score in found.one)]
+    networks = networks_of(found.one)
     by = f"by {networks[0]}, " if len(networks) > 1 else ""
     return "\n".join([f"A  {one}", f"B  {other}", *lines, f"{by}{found.test.sentence()}", *notes])
 

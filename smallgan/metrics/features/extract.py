@@ -15,6 +15,7 @@ from augment.errors import FailedError, InputError, UsageError
 from smallgan.core import weights
 from smallgan.core.device import float32_math
 from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
+from smallgan.metrics.features.laplacian import laplacian_variance
 from smallgan.metrics.features.onnx_card import is_onnx
 from smallgan.tables.dotted import load
 from smallgan.tables.feature_networks import FEATURE_NETWORKS, PANEL, PANEL_NAME, PUBLISHED, FeatureNetworkSpec
@@ -51,6 +52,8 @@ class Features:
 
     features: NDArray[np.float32] | NDArray[np.float64]  # N x F, pooled; float64 only where they were given so
     logits: NDArray[np.float32] | NDArray[np.float64]  # N x K, before the softmax; K = 0 for a network without classes
+    laplacian: NDArray[np.float64] | None = None
+    """N, of each image before the network's resize (`laplacian_variance`); None where features were given."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -58,7 +61,8 @@ class Features:
 
     def rows(self, rows: NDArray[np.intp] | list[int]) -> Features:
         """Return those of some images."""
-        return Features(self.features[rows], self.logits[rows])
+        laplacian = None if self.laplacian is None else self.laplacian[rows]
+        return Features(self.features[rows], self.logits[rows], laplacian)
 
 
 def feature_net(name: str | None, device: torch.device, precision: str = "fp32") -> tuple[FeatureNet, str | None]:
@@ -152,7 +156,9 @@ def extract_all(
         FailedError: a network gave a value that is not finite.
     """
     found: list[dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]] = [{} for _ in nets]
+    variances: dict[int, float] = {}
     for rows, batch in _batches(pixels, batch_size):
+        variances.update(zip(rows, laplacian_variance(batch).tolist(), strict=True))
         for net, of_net in zip(nets, found, strict=True):
             # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
             with torch.inference_mode(), float32_math("fp32"):
@@ -160,19 +166,22 @@ def extract_all(
             features, logits = (each.float().cpu().numpy() for each in made)
             of_net.update(zip(rows, zip(features, logits, strict=True), strict=True))
         if progress:
-            progress(len(found[0]))
-    if not found[0]:
+            progress(len(variances))
+    if not variances:
         raise InputError("no image to score; name a folder with at least one")
-    return [_in_order(of_net, net) for net, of_net in zip(nets, found, strict=True)]
+    laplacian = np.array([variances[row] for row in range(len(variances))])
+    return [_in_order(of_net, laplacian, net) for net, of_net in zip(nets, found, strict=True)]
 
 
-def _in_order(found: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]], net: FeatureNet) -> Features:
+def _in_order(
+    found: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]], laplacian: NDArray[np.float64], net: FeatureNet
+) -> Features:
     features, logits = (np.stack([found[row][part] for row in range(len(found))]) for part in (0, 1))
     if not (np.isfinite(features).all() and np.isfinite(logits).all()):
         raise FailedError(
             f"{net.name} gave features that are not finite; its weights (sha256 {net.sha256[:16]}) are unusable"
         )
-    return Features(features, logits)
+    return Features(features, logits, laplacian)
 
 
 def _panel() -> list[str]:

@@ -151,16 +151,14 @@ def test_command(sets, tmp_path):
 
 def test_two_sets_are_compared_by_each_network(sets, tmp_path):
     fakes, reals = sets
-    found = versus(
-        fakes, noise(tmp_path / "others", 6, seed=5), reals, ScoreOptions(features="panel", metrics=("kid",))
-    )
-    wanted = {
-        f"kid by {one.identity['features']}": b.value - one.value for one, b in zip(found.one, found.other, strict=True)
+    others = noise(tmp_path / "others", 6, seed=5)
+    one = versus(fakes, others, reals, ScoreOptions(metrics=("kid", "sharpness")))
+    assert list(one.differences) == ["kid", "sharpness"], "one network needs no name"
+    found = versus(fakes, others, reals, ScoreOptions(features="panel", metrics=("kid",)))
+    assert found.differences == {
+        f"kid by {a.identity['features']}": b.value - a.value for a, b in zip(found.one, found.other, strict=True)
     }
-    assert found.differences == wanted
-    shown = run_command(
-        fakes, "--versus", tmp_path / "others", "--real", reals, "--features", "panel", "--metrics", "kid"
-    )
+    shown = run_command(fakes, "--versus", others, "--real", reals, "--features", "panel", "--metrics", "kid")
     assert shown.exit_code == 0, shown.output
     assert [line.split(" A ")[0].strip() for line in shown.stdout.splitlines()[2:4]] == [
         f"KID ({SHIPPED})",
