@@ -20,6 +20,7 @@ from smallgan.metrics.features.entries import Arrays
 from smallgan.metrics.measure import MetricInputs, MetricOptions, MetricResult, RealSet
 from smallgan.metrics.real_facts import NONE_KEPT
 from smallgan.metrics.score import Identity, Score
+from smallgan.metrics.standing import FREE, Standing
 from smallgan.tables.dotted import load
 from smallgan.tables.feature_networks import PUBLISHED
 from smallgan.tables.metrics import METRICS, MetricSpec, check_metrics
@@ -45,6 +46,7 @@ def evaluate(
     target: tuple[int, ...] | None = None,
     baselines: bool = False,
     intervals: bool = True,
+    standing: Standing = FREE,
 ) -> list[Score]:
     """Return one score for each metric, with its identity, in the order asked for.
 
@@ -61,6 +63,7 @@ def evaluate(
         augmented: features of the augmented images, for "leak".
         target: class and neighbours for "target"; None takes them from the reals.
         baselines: also score reals against other reals, and the Inception Score of reals: about twice the time, once.
+        standing: what the network is to the model that made the fakes.
         intervals: also find intervals; without them FID and the metrics of nearest neighbours are several times faster.
 
     Raises:
@@ -82,6 +85,8 @@ def evaluate(
         steps = [reals_prepared if used else None, None if metric.of_pixels else net.resize]
         resize = ", then ".join(step for step in steps if step) or None
         score = _evaluate_one(metric, inputs, options, net, used, resize)
+        if standing.mark and not metric.of_pixels:
+            score = replace(score, standing=standing.mark, notes=(standing.why, *score.notes))
         scores.append(replace(score, **_baseline(metric, inputs, options)) if baselines else score)
     return scores
 

@@ -15,6 +15,7 @@ from smallgan.metrics.features.extract import FeatureNet, Features, extract_all
 from smallgan.metrics.features.image_sets import sample_features
 from smallgan.metrics.measure import RealSet
 from smallgan.metrics.score import Score
+from smallgan.metrics.standing import FREE, Standing, standing_of
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
 from smallgan.tables.metrics import METRICS, MetricSpec
@@ -45,6 +46,8 @@ class Judge:
     """The originals trained on, for metrics of copies; None: `reals`."""
     augmented: Features | None = None
     """Of augmented images, for the metric "leak"."""
+    standing: Standing = FREE
+    """What the network is to the model that is scored."""
 
 
 def judges_of(nets: Sequence[FeatureNet], metrics: tuple[str, ...]) -> list[Judge]:
@@ -96,6 +99,7 @@ class RunScorer:
         originals: tuple[PixelRows, str],
         resize_mode: str,
         seed: int,
+        perceptual: Mapping[str, Any] | None = None,
     ) -> RunScorer:
         """Return the scorer of a run whose images are in memory; features that no metric asks for are not extracted.
 
@@ -107,6 +111,7 @@ class RunScorer:
             originals: those trained on, N x S x S x 3, and their fingerprint.
             resize_mode: how all of them became squares.
             seed: of the samples.
+            perceptual: the network of the model's perceptual loss, as `standing_of` takes it.
         """
         metrics = settings.metrics
         if reals[1] == originals[1]:  # nothing is held out
@@ -125,7 +130,10 @@ class RunScorer:
         against = extracted(reals, lambda metric: not metric.compares_with_training_set)
         training = extracted(originals, lambda metric: metric.uses_training_set)
         sets = zip(judges, against, training, strict=True)
-        judges = [replace(judge, reals=real, training_set=trained_on) for judge, real, trained_on in sets]
+        judges = [
+            replace(judge, reals=real, training_set=trained_on, standing=standing_of(judge.net, perceptual))
+            for judge, real, trained_on in sets
+        ]
         how, count = prepared(reals[0].shape[1], resize_mode), settings.num_fake or default_num_fake(len(reals[0]))
         return cls(judges, how, count, seed, {"splits": settings.splits})
 
@@ -148,6 +156,7 @@ class RunScorer:
                 reals_prepared=self.reals_prepared,
                 training_set=judge.training_set,
                 augmented=judge.augmented,
+                standing=judge.standing,
                 metrics=judge.metrics,
                 seed=self.seed,
                 baselines=baselines,

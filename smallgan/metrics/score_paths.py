@@ -26,6 +26,7 @@ from smallgan.metrics.run_scorer import MOST_SAMPLES, Judge, RunScorer, default_
 from smallgan.metrics.score import Score, compare, networks_of
 from smallgan.metrics.score_sets import Originals, added_images, drawn, fakes_and_reals, pictures_of, reals_of_run
 from smallgan.metrics.scored import Scored, Write, add_scores, write_all
+from smallgan.metrics.standing import standing_of
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model, load_model
 from smallgan.tables.metrics import METRICS, Need, check_metrics, default_metrics, readers_of
@@ -166,6 +167,7 @@ class _Scoring:
         against = f", against {len(reals[0])} {what}" if reals else ""
         say(f"{path}: {num_fake} samples of step {model.step}, seed {self.options.seed}{against}")
         judges, resize = self.judges(has_real=reals is not None), (model.size, resize_mode)
+        judges = [replace(judge, standing=standing_of(judge.net, model.perceptual)) for judge in judges]
         judges, pictures = self.with_reals(judges, reals, trained_on, resize)
         samples = sample_pixels(model, num_fake, self.options.seed)
         fakes = sample_features(samples, [judge.net for judge in judges], "features of samples")

@@ -44,6 +44,8 @@ class FeatureNet:
     forward: Callable[[Tensor], tuple[Tensor, Tensor]]  # uint8 B x H x W x 3 to features B x F and logits B x K
     device: torch.device
     note: str | None = None  # What a reader of its scores must know
+    weights: str = ""  # `Card.network` of its weights; "" for the user's own, and for one without weights
+    trained_on: str = ""  # Images that its weights were made from, "" where that is not told
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
         to_bfloat16(module)
     module.to(device).to(memory_format=torch.channels_last)
     widths = spec.num_features, spec.num_logits
-    net = FeatureNet(name, spec.label, sha256, spec.resize, precision, *widths, module, device, note)
+    card = spec.card.network if spec.card else ""
+    net = FeatureNet(
+        name, spec.label, sha256, spec.resize, precision, *widths, module, device, note, card, spec.trained_on
+    )
     return net, None if asked else note
 
 
@@ -212,7 +217,8 @@ def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:
             f"{path}: its card calls it {own.card.name}, which is another network; give it a name of its own"
         )
     widths, name = (own.num_features, own.num_logits), own.card.name
-    net = FeatureNet(name, name, own.sha256, own.card.preparation, "fp32", *widths, own, own.device)
+    how = own.card.preparation
+    net = FeatureNet(name, name, own.sha256, how, "fp32", *widths, own, own.device, trained_on=own.card.trained_on)
     slow = device.type == "cuda" and own.device.type == "cpu"
     return net, f"onnxruntime has no CUDA here, so {name} runs on the CPU" if slow else None
 
