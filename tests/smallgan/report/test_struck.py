@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import pytest
 import report_runs as made
@@ -11,38 +10,12 @@ from smallgan.report import collect, find_runs, render
 from smallgan.report.export import tables
 from smallgan.report.phrases import conclusion_phrase, verdicts
 
-LEVELS = {"none": [0.0, 1.0, -1.0, 0.5, -0.5], "hflip": [1.0, 2.1, 0.2, 1.4, 0.9]}
-
-
-def strike(run, *, networks=(made.FEATURES,), standing="struck"):
-    """Mark all scores of a run by some networks."""
-    lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
-    for line in lines:
-        if line["identity"]["features"] in networks:
-            line |= {"standing": standing, "notes": [f"{standing}: it helped"]}
-    made.write_lines(run / "scores.jsonl", lines)
-
-
-def add_judge(run, name, *, sign=1.0):
-    """Let another network score a run too: the same KMMD, or with `sign` -1 the opposite."""
-    lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
-    for line in [line for line in lines if line["metric"] == "kmmd" and line["identity"]["features"] == made.FEATURES]:
-        value = line["value"] if sign > 0 else 2 - line["value"]
-        lines.append(
-            {**line, "label": f"KMMD ({name})", "value": value, "identity": line["identity"] | {"features": name}}
-        )
-    made.write_lines(run / "scores.jsonl", lines)
-
-
-def runs_of(study):
-    return [study / trial["run"] for trial in json.loads((study / "trials.json").read_text(encoding="utf-8"))]
-
 
 def test_a_struck_judge_gives_no_verdict_and_another_does(tmp_path):
-    study = made.make_study(tmp_path / "study", LEVELS)
-    for run in runs_of(study):
-        add_judge(run, "other")
-        strike(run)
+    study = made.make_study(tmp_path / "study", made.LEVELS)
+    for run in made.runs_of(study):
+        made.add_judge(run, "other")
+        made.strike(run)
     report = collect(find_runs([study]))
     assert [ranking.label for ranking in report.headline] == ["KMMD (other)"]
     (verdict,) = verdicts(report)
@@ -60,9 +33,9 @@ def test_a_struck_judge_gives_no_verdict_and_another_does(tmp_path):
 
 @pytest.mark.parametrize("metric", [None, "kmmd"])
 def test_where_all_judges_are_struck_there_is_no_conclusion(tmp_path, metric):
-    study = made.make_study(tmp_path / "study", LEVELS)
-    for run in runs_of(study):
-        strike(run)
+    study = made.make_study(tmp_path / "study", made.LEVELS)
+    for run in made.runs_of(study):
+        made.strike(run)
     report = collect(find_runs([study]), metric=metric)
     assert [verdict.sentence.split(":")[0] for verdict in verdicts(report)] == ["No conclusion"]
     assert "smallgan score RUN --features panel" in render(report)
@@ -70,7 +43,7 @@ def test_where_all_judges_are_struck_there_is_no_conclusion(tmp_path, metric):
 
 def test_one_struck_run_makes_the_column_no_judge_of_both(tmp_path):
     one, other = (made.make_run(tmp_path / name, name, level=level) for name, level in (("none", 0.0), ("hflip", 1.0)))
-    strike(other)
+    made.strike(other)
     report = collect(find_runs([one, other]))
     assert {column.label for column in report.columns} == {
         f"IS ({made.FEATURES}) [struck for some]",
@@ -80,9 +53,9 @@ def test_one_struck_run_makes_the_column_no_judge_of_both(tmp_path):
 
 
 def test_a_relative_is_marked_and_counts(tmp_path):
-    study = made.make_study(tmp_path / "study", LEVELS)
-    for run in runs_of(study):
-        strike(run, standing="related")
+    study = made.make_study(tmp_path / "study", made.LEVELS)
+    for run in made.runs_of(study):
+        made.strike(run, standing="related")
     report = collect(find_runs([study]))
     assert [ranking.label for ranking in report.headline] == [f"KMMD ({made.FEATURES}) [related]"]
     assert verdicts(report)[0].sentence.startswith(f"hflip lowers KMMD ({made.FEATURES}) [related] by")

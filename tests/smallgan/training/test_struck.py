@@ -56,8 +56,9 @@ def test_a_judge_that_trained_the_model_is_marked_and_selects_nothing(tmp_path):
     assert found[0].notes[0].startswith(f"struck: {SHIPPED} helped")
 
 
-def test_without_another_judge_no_checkpoint_is_best_and_the_way_out_is_told(tmp_path):
-    run, said = a_run(tmp_path)
+@pytest.mark.parametrize("method", ["bsa", "imle"])
+def test_without_another_judge_no_checkpoint_is_best_and_the_way_out_is_told(tmp_path, method):
+    run, said = a_run(tmp_path, **{"method.name": method, "data.size": 32})
     assert {line["standing"] for line in read_jsonl(run.scores)} == {STRUCK}
     assert run.best_record() is None
     assert any("no judge is left; --set score.features=panel" in line for line in said)
