@@ -16,24 +16,24 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from augment.core.files import make_folder, write_text
 from augment.sources.readers import open_source
 from benchmarks.quality_run import OFFICIAL, Task, carry_out
 from smallgan.data.images import Pixels
-from smallgan.metrics.features.extract import FeatureNet, Features, extract, feature_net
-from smallgan.metrics.kid import kid
-from smallgan.metrics.kmmd import kmmd
-from smallgan.metrics.memorisation.nearest import nearest_distance
-from smallgan.metrics.memorisation.rates import near_threshold
-from smallgan.metrics.precision_recall import precision
-from smallgan.metrics.sharpness import laplacian_variance
+from smallgan.metrics import RealSet
+from smallgan.metrics.features.extract import Features, extract_all, feature_nets
+from smallgan.metrics.features.laplacian import laplacian_variance
+from smallgan.metrics.run_scorer import Judge, RunScorer
+from smallgan.metrics.sharpness import sharpness
+from smallgan.tables.feature_networks import PANEL
 from smallgan.tables.recipe import load_recipe, parse_overrides
 from smallgan.training.data import load_data
 
@@ -45,7 +45,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     OFFICIAL: {},
 }
 FIGURES = ("kid", "kmmd", "precision", "recall", "copies", "nearest")
-JUDGES = ("smallgan-small64-v1", "squeezenet1_1-64", "pixels8")
+METRICS = {"nearest_ratio" if name == "nearest" else name: name for name in FIGURES}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -106,29 +106,21 @@ def _own_entry(text: str) -> tuple[str, dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Reals:
-    """What a judge makes of the training images and of the held-out ones."""
-
-    net: FeatureNet
-    train: Features
-    held_out: Features
-
-
-@dataclass(frozen=True)
 class Panel:
-    """The judges and the real images."""
+    """The judges with the real images, and how sharp the training images are."""
 
-    reals: list[Reals]
-    train_sharpness: float
-    """Median variance of the Laplacian of the training images."""
+    judges: list[Judge]
+    train_laplacian: NDArray[np.float64]
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Panel:
-        """Return the panel: every judge whose weights are here."""
+        """Return the panel. Raises MissingError for a judge whose weights are not here."""
         pixels = [_reals(folder, args.size) for folder in (args.folder, args.held_out)]
-        nets = [feature_net(name, CPU)[0] for name in (*JUDGES, *args.features)]
-        reals = [Reals(net, *(extract(each, net) for each in pixels)) for net in nets]
-        panel = cls(reals, float(np.median(laplacian_variance(pixels[0]))))
+        nets, _ = feature_nets([*PANEL, *args.features], CPU)
+        named = zip(("train", "held out"), pixels, strict=True)
+        train, held_out = ([RealSet(found, name) for found in extract_all(each, nets)] for name, each in named)
+        judges = [Judge(net, tuple(METRICS), *sets) for net, *sets in zip(nets, held_out, train, strict=True)]
+        panel = cls(judges, laplacian_variance(pixels[0]))
         out = args.out or Path("runs") / f"quality-{args.folder.name}"
         panel._record(make_folder(out), {"entry": "real images", "seed": 0, "mark": 0}, pixels[1], is_real=True)
         return panel
@@ -150,30 +142,24 @@ class Panel:
         identity = ("entry", "seed", "mark")
         if any(all(each[key] == about[key] for key in identity) for each in read(path)):
             return
-        pixels = list(pixels)
-        line = {**about, "sharpness": float(np.median(laplacian_variance(pixels))) / self.train_sharpness, "judges": {}}
-        for each in self.reals:
-            found = each.held_out if is_real else extract(pixels, each.net)
-            against = each.train if is_real else each.held_out
-            line["judges"][each.net.label] = judged(found, against, each.train, each.held_out)
+        fakes = extract_all(pixels, [judge.net for judge in self.judges])
+        assert fakes[0].laplacian is not None
+        line = {**about, "sharpness": sharpness(fakes[0].laplacian, self.train_laplacian), "judges": {}}
+        for judge, fake in zip(self.judges, fakes, strict=True):
+            line["judges"][judge.net.label] = judged(fake, judge, is_real=is_real)
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(line) + "\n")
         print(f"scored {about}", flush=True)
 
 
-def judged(fake: Features, against: Features, train: Features, held_out: Features) -> dict[str, float]:
-    """Return what one judge says: KID, KMMD, precision and recall to `against`, copies and nearness to `train`."""
-    fakes, reals = fake.features, against.features
-    nearest = nearest_distance(fakes, train.features)
-    of_held_out = np.median(nearest_distance(held_out.features, train.features))
-    return {
-        "kid": kid(fakes, reals).value,
-        "kmmd": kmmd(fakes, reals).value,
-        "precision": precision(fakes, reals),
-        "recall": precision(reals, fakes),
-        "copies": float(np.mean(nearest < near_threshold(train.features).distance)),
-        "nearest": float(np.median(nearest) / of_held_out),
-    }
+def judged(fake: Features, judge: Judge, *, is_real: bool = False) -> dict[str, float]:
+    """Return what one judge says of fakes, or of the held-out images against those of training, by FIGURES."""
+    if is_real:  # the held-out images set the scale of nearness
+        metrics = tuple(name for name in judge.metrics if name != "nearest_ratio")
+        judge = replace(judge, metrics=metrics, reals=judge.training_set)
+    scores = RunScorer([judge], None, len(fake), 0, {"intervals": False}).evaluate([fake])
+    found = {METRICS[score.metric]: score.value for score in scores}
+    return found | {"nearest": 1.0} if is_real else found
 
 
 def read(path: Path) -> list[dict[str, Any]]:

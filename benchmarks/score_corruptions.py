@@ -28,7 +28,7 @@ from smallgan.metrics.features.extract import FeatureNet, feature_net
 from smallgan.metrics.features.image_sets import Extracted, set_features
 from smallgan.metrics.score import Score
 
-WITHOUT = ("leak",)
+WITHOUT = ("leak", "nearest_ratio")
 """Needs augmented images."""
 Files = Iterator[tuple[str, bytes]]
 
@@ -80,7 +80,7 @@ def features_of(make: Callable[[], Files], net: FeatureNet, what: str) -> Extrac
     with tempfile.TemporaryDirectory() as folder:
         for name, data in make():
             (Path(folder) / name).write_bytes(data)
-        return set_features(open_source(Path(folder)), net, what)
+        return set_features(open_source(Path(folder)), [net], what)
 
 
 def cell(score: Score) -> str:
@@ -103,7 +103,7 @@ def main() -> None:
     net, _ = feature_net(asked.features, choose_device("auto"))
     rows = list(range(asked.count))
     reals, others = (open_source(path).subset(rows) for path in (asked.reals, asked.others))
-    of_reals = set_features(reals, net, "reals")
+    of_reals = set_features(reals, [net], "reals")
     metrics = asked.metrics.split(",")
     print(f"{asked.count} against {asked.count} images, {net.label}\n")
     print("| images | " + " | ".join(metrics) + " |\n|---" + "|---" * len(metrics) + "|")
@@ -111,7 +111,7 @@ def main() -> None:
         if asked.only and name not in asked.only.split(","):
             continue
         found = features_of(make, net, name)
-        scores = evaluate(found.features, of_reals.features, net, metrics=metrics)
+        scores = evaluate(found.features[0], of_reals.features[0], net, metrics=metrics)
         print(f"| {name} | " + " | ".join(cell(score) for score in scores) + " |", flush=True)
     print(f"\n{time.perf_counter() - began:.0f} s")
 

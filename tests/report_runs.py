@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from smallgan.cli.report import report
 
 FEATURES = "smallgan-features"
+LEVELS = {"none": [0.0, 1.0, -1.0, 0.5, -0.5], "hflip": [1.0, 2.1, 0.2, 1.4, 0.9]}
+"""Levels of a study of two policies, five seeds each: hflip is better by about 1."""
 
 
 NOT_HELD_OUT = " Nothing is held out, so copies of the training images would score as well."
@@ -137,6 +139,31 @@ def with_baselines(run: Path, baseline: float = 0.25, needed: int | None = 1000)
     lines[-2] |= {"baseline": 10 * baseline, "baseline_counts": [100, None]}
     lines[-1] |= {"baseline": baseline, "baseline_counts": [40, 60], "needed": needed}
     write_lines(run / "scores.jsonl", lines)
+
+
+def strike(run: Path, *, networks: tuple[str, ...] = (FEATURES,), standing: str = "struck") -> None:
+    """Mark all scores of a run by some networks."""
+    lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        if line["identity"]["features"] in networks:
+            line |= {"standing": standing, "notes": [f"{standing}: it helped"]}
+    write_lines(run / "scores.jsonl", lines)
+
+
+def add_judge(run: Path, name: str, *, sign: float = 1.0) -> None:
+    """Let another network score a run too: the same KMMD, or with `sign` -1 the opposite."""
+    lines = [json.loads(line) for line in (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    for line in [line for line in lines if line["metric"] == "kmmd" and line["identity"]["features"] == FEATURES]:
+        value = line["value"] if sign > 0 else 2 - line["value"]
+        lines.append(
+            {**line, "label": f"KMMD ({name})", "value": value, "identity": line["identity"] | {"features": name}}
+        )
+    write_lines(run / "scores.jsonl", lines)
+
+
+def runs_of(study: Path) -> list[Path]:
+    """Return the run folders of a study, in the order of its trials."""
+    return [study / trial["run"] for trial in json.loads((study / "trials.json").read_text(encoding="utf-8"))]
 
 
 def write_json(path: Path, value: object) -> None:

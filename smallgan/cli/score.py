@@ -18,8 +18,9 @@ def score(
     features: Annotated[
         str | None,
         Option(
-            help="Feature network (smallgan weights list), or your own: an .onnx file with a card, or the card; "
-            "default: the published Inception if it is here."
+            help="Feature network (smallgan weights list), or your own: an .onnx file with a card, or the card. "
+            "Several, by commas; panel: the shipped one, SqueezeNet at 64 px if it is here, 8 x 8 pixels. "
+            "Default: the published Inception if it is here."
         ),
     ] = None,
     num_fake: Annotated[

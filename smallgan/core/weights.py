@@ -57,10 +57,19 @@ class Card:
     """Whether it is part of the package."""
     url: str | None = None
     """None for what ships with the package, and for what nobody publishes in this form: it can be imported only."""
+    trained_on: str = ""
+    """Images that the weights were made from; networks of the same images are related judges. "": none, or not told."""
+    same_as: str = ""
+    """Name of the card whose network this is too, in another file."""
     sha256: str | None = None
     """Full hash, where we have held the file."""
     sha256_prefix: str | None = None
     """First digits, where only the publisher's file name tells."""
+
+    @property
+    def network(self) -> str:
+        """What tells its network from others, whatever the file: the name of a card."""
+        return self.same_as or self.name
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from smallgan.metrics.features.entries import Arrays
 from smallgan.metrics.measure import MetricInputs, MetricOptions, MetricResult, RealSet
 from smallgan.metrics.real_facts import NONE_KEPT
 from smallgan.metrics.score import Identity, Score
+from smallgan.metrics.standing import FREE, Standing
 from smallgan.tables.dotted import load
 from smallgan.tables.feature_networks import PUBLISHED
 from smallgan.tables.metrics import METRICS, MetricSpec, check_metrics
@@ -45,6 +46,7 @@ def evaluate(
     target: tuple[int, ...] | None = None,
     baselines: bool = False,
     intervals: bool = True,
+    standing: Standing = FREE,
 ) -> list[Score]:
     """Return one score for each metric, with its identity, in the order asked for.
 
@@ -54,13 +56,14 @@ def evaluate(
         reals_fingerprint: `augment.sources.image_set.fingerprint` of the real files.
         reals_prepared: how reals reached the size of the fakes, "crop to 64 px"; None when they were taken as they are.
         training_set: originals that the fakes' generator was trained on, where `real` are others: the metrics of copies
-            compare with these.
+            compare with these, "nearest_ratio" with both.
         metrics: names from METRICS.
         splits: parts of the Inception Score; None means ten from 1,000 images on, else one, which a note says.
         seed: shuffles the images before they are split, and draws halves for baselines and intervals.
         augmented: features of the augmented images, for "leak".
         target: class and neighbours for "target"; None takes them from the reals.
         baselines: also score reals against other reals, and the Inception Score of reals: about twice the time, once.
+        standing: what the network is to the model that made the fakes.
         intervals: also find intervals; without them FID and the metrics of nearest neighbours are several times faster.
 
     Raises:
@@ -71,27 +74,47 @@ def evaluate(
     check_metrics(metrics)
     options = MetricOptions(splits, seed, target, intervals)
     reals = RealSet(real, reals_fingerprint) if real is not None else None
+    others = training_set if training_set and not _are_same(training_set, reals) else None
     scores = []
     for name in dict.fromkeys(metrics):
         metric = METRICS[name]
         against = training_set if training_set is not None and metric.compares_with_training_set else reals
         features, facts = (against.features, against.facts) if against else (None, NONE_KEPT)
-        inputs = MetricInputs(fake, features, augmented, facts)
+        inputs = MetricInputs(fake, features, augmented, others, facts)
         used = against if "real" in metric.needs else None
-        resize = f"{reals_prepared}, then {net.resize}" if used and reals_prepared else net.resize
+        steps = [reals_prepared if used else None, None if metric.of_pixels else net.resize]
+        resize = ", then ".join(step for step in steps if step) or None
         score = _evaluate_one(metric, inputs, options, net, used, resize)
+        if standing.mark and not metric.of_pixels:
+            score = replace(score, standing=standing.mark, notes=(standing.why, *score.notes))
         scores.append(replace(score, **_baseline(metric, inputs, options)) if baselines else score)
     return scores
 
 
+def _are_same(one: RealSet, other: RealSet | None) -> bool:
+    return other is not None and (
+        one.features is other.features or (one.fingerprint == other.fingerprint and one.fingerprint is not None)
+    )
+
+
 def _evaluate_one(
-    metric: MetricSpec, inputs: MetricInputs, options: MetricOptions, net: FeatureNet, used: RealSet | None, resize: str
+    metric: MetricSpec,
+    inputs: MetricInputs,
+    options: MetricOptions,
+    net: FeatureNet,
+    used: RealSet | None,
+    resize: str | None,
 ) -> Score:
     name = metric.name
     if "real" in metric.needs and used is None:
         raise UsageError(f"--metrics {name}: needs real images to compare with; name them with --real")
     if "augmented" in metric.needs and inputs.augmented is None:
         raise UsageError(f"--metrics {name}: needs augmented images beside the originals; name them with --augmented")
+    if "training" in metric.needs and inputs.training is None:
+        raise UsageError(
+            f"--metrics {name}: compares held-out images with those trained on; score a run that holds some out "
+            "(data.holdout=0.2), with its own reals"
+        )
     if "logits" in metric.needs and not inputs.fake.logits.shape[1]:
         raise UsageError(f"--metrics {name}: needs class predictions, and {net.name} has none; name another --features")
     began = time.perf_counter()
@@ -101,10 +124,10 @@ def _evaluate_one(
     identity: Identity = {
         "metric": name,
         "estimator": measured.estimator,
-        "features": net.name,
-        "weights_sha256": net.sha256,
+        "features": None if metric.of_pixels else net.name,
+        "weights_sha256": None if metric.of_pixels else net.sha256,
         "resize": resize,
-        "precision": net.precision,
+        "precision": None if metric.of_pixels else net.precision,
         "reals": used.fingerprint if used else None,
         "num_real": len(used.features) if used else None,
         "num_fake": len(inputs.fake),
@@ -113,13 +136,13 @@ def _evaluate_one(
     plain = metric.title_elsewhere and net.name == PUBLISHED  # only its Inception Score goes without a network's name
     return Score(
         metric=name,
-        label=metric.title if plain else f"{metric.title_elsewhere or metric.title} ({net.label})",
+        label=metric.title if plain or metric.of_pixels else f"{metric.title_elsewhere or metric.title} ({net.label})",
         value=measured.value,
         identity=identity,
         std=measured.std,
         interval=measured.interval if options.intervals else None,
         parts=measured.parts,
-        notes=measured.notes + ((net.note,) if net.note else ()),
+        notes=measured.notes + ((net.note,) if net.note and not metric.of_pixels else ()),
         needed=measured.needed,
         seed=options.seed,
         seconds=round(time.perf_counter() - began, 3),

@@ -43,6 +43,7 @@ class MetricInputs:
     fake: Features
     real: Features | None = None
     augmented: Features | None = None
+    training: RealSet | None = None  # The images trained on, where `real` are others
     facts: RealFacts = NONE_KEPT  # Of `real`
 
     @property

@@ -83,7 +83,7 @@ def forget() -> None:
 
 def _digest(reals: Features) -> str:
     digest = hashlib.sha256()
-    for array in (reals.features, reals.logits):
+    for array in (reals.features, reals.logits, *(() if reals.laplacian is None else (reals.laplacian,))):
         digest.update(json.dumps([str(array.dtype), array.shape]).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

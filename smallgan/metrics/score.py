@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from augment.errors import UsageError
 
+STRUCK, RELATED = "struck", "related"  # Standings of a network that helped to train the model, and of its relatives
 Identity = dict[str, str | int | None]
-"""What two scores must share to be compared: `metric`, `estimator`, `features` (the network's name),
-`weights_sha256`, `resize`, `precision`, `reals` (fingerprint of the real set, None when none is used),
-`num_real` (None likewise), `num_fake`, `splits` (None where there are none)."""
+"""What two scores must share to be compared: `metric`, `estimator`, `features` (the network's name), `weights_sha256`,
+`resize`, `precision`, `reals` (fingerprint of the real set, None when none is used), `num_real` (None likewise),
+`num_fake`, `splits` (None where there are none). A metric of pixels has None for what a network would say."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Score:
     """Images per set that are enough for this metric, where these are too few."""
     parts: dict[str, float] = field(default_factory=dict)
     """Numbers that the value is made of, e.g. "h_y" and "h_y_given_x" in nats."""
+    standing: str = ""
+    """STRUCK: its network helped to train the model, so it counts in no verdict; RELATED; or "". The notes say why."""
     notes: tuple[str, ...] = ()
     """Sentences that a reader needs beside the number: too few images, the shipped network instead of Inception."""
     seed: int | None = None
@@ -51,11 +55,22 @@ class Score:
         """Return the line of scores.jsonl as a dict; a value that is not finite becomes None, as JSON has no NaN."""
         return asdict(self) | {"value": self.value if math.isfinite(self.value) else None}
 
+    @property
+    def shown_label(self) -> str:
+        """The label with its standing: "KMMD (smallgan-small64-v1) [struck]"."""
+        return f"{self.label} [{self.standing}]" if self.standing else self.label
+
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Score:
         """Return the score of a line of scores.jsonl. Raises KeyError or TypeError for a foreign record."""
         fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
         return cls(**fields | {"value": math.nan if fields["value"] is None else fields["value"]})
+
+
+def networks_of(scores: Iterable[Score]) -> list[str]:
+    """Return the names of the networks that made some scores, each once."""
+    names = (score.identity.get("features") for score in scores)
+    return list(dict.fromkeys(str(name) for name in names if name is not None))
 
 
 def differing_keys(one: Score, other: Score) -> list[str]:

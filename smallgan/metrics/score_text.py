@@ -9,7 +9,7 @@ from pathlib import Path
 from augment.core.files import write_text
 from augment.errors import UsageError
 from smallgan.metrics import score_paths
-from smallgan.metrics.score import Score
+from smallgan.metrics.score import Score, networks_of
 from smallgan.metrics.score_paths import ScoreOptions, Versus
 from smallgan.metrics.scored import Write, write_all
 from smallgan.tables.metrics import METRICS
@@ -50,9 +50,9 @@ def score_text(
 
 def table(scores: Sequence[Score]) -> str:
     """Return the scores as lines: value, interval, parts and conditions, then each note once."""
-    width = max(len(score.label) for score in scores)
+    width = max(len(score.shown_label) for score in scores)
     lines = [
-        f"{score.label:{width}}  {score.value:.4f}{f' ± {score.std:.3f}' if score.std is not None else ''}"
+        f"{score.shown_label:{width}}  {score.value:.4f}{f' ± {score.std:.3f}' if score.std is not None else ''}"
         f"{_interval(score)}  ({'; '.join(_conditions(score))})"
         for score in scores
     ]
@@ -62,14 +62,16 @@ def table(scores: Sequence[Score]) -> str:
 
 def versus_table(found: Versus, one: Path, other: Path) -> str:
     """Return two sets' scores side by side, and the result of the permutation test in words."""
-    width = max(len(score.label) for score in found.one)
+    width = max(len(score.shown_label) for score in found.one)
     lines = [
-        f"{a.label:{width}}  A {a.value:.4f}{_interval(a)}  B {b.value:.4f}{_interval(b)}  "
-        f"B - A {found.differences[a.metric]:+.4f}"
-        for a, b in zip(found.one, found.other, strict=True)
+        f"{a.shown_label:{width}}  A {a.value:.4f}{_interval(a)}  B {b.value:.4f}{_interval(b)}  "
+        f"B - A {difference:+.4f}"
+        for a, b, difference in zip(found.one, found.other, found.differences.values(), strict=True)
     ]
     notes = _notes([*found.one, *found.other])
-    return "\n".join([f"A  {one}", f"B  {other}", *lines, found.test.sentence(), *notes])
+    networks = networks_of(found.one)
+    by = f"by {networks[0]}, " if len(networks) > 1 else ""
+    return "\n".join([f"A  {one}", f"B  {other}", *lines, f"{by}{found.test.sentence()}", *notes])
 
 
 def _conditions(score: Score) -> list[str]:

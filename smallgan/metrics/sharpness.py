@@ -1,44 +1,55 @@
-"""Sharpness: how much fine detail images hold, as the variance of the Laplacian of their grey values.
+"""Sharpness: how much fine detail fakes hold beside the reals, by the variance of the Laplacian of grey values.
 
-Pech-Pacheco et al. 2000 use the variance of the Laplacian to tell focused photographs from blurred ones. Relative to
-real images 1 is as sharp as they are; below 0.6 reads as blurred, and above 1.4 as noise or a pattern.
+Pech-Pacheco et al. 2000 use that variance to tell focused photographs from blurred ones. Relative to real images 1 is
+as sharp as they are; below 0.6 reads as blurred, and above 1.4 as noise or a pattern.
 """
-
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+from augment.errors import InputError
+from smallgan.metrics.features.laplacian import LEAST_SIDE, laplacian_variance
+from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult, subsample_interval
+
+Values = NDArray[np.float64]
 
 
-def laplacian_variance(pixels: Iterable[Pixels]) -> NDArray[np.float64]:
-    """Return the variance of the Laplacian of each image, over the places with four neighbours.
-
-    Args:
-        pixels: H x W x 3 uint8 each, RGB, sides from 3 pixels up; N x H x W x 3 is one such iterable.
-
-    Returns:
-        N values in squared grey levels, 0 for a flat image.
-
-    A single white pixel in the middle of 3 x 3 black ones leaves one place, and one value has no variance:
-
-        >>> spot = np.zeros((1, 3, 3, 3), np.uint8)
-        >>> spot[0, 1, 1] = 255
-        >>> laplacian_variance(spot).tolist()
-        [0.0]
-    """
-    return np.array([_of_one(image) for image in pixels], np.float64)
-
-
-def sharpness(fake: NDArray[np.float64], real: NDArray[np.float64]) -> float:
+def sharpness(fake: Values, real: Values) -> float:
     """Return the median of the fakes' values over that of the reals'; NaN where the reals are flat."""
     middle = float(np.median(real))
     return float(np.median(fake)) / middle if middle else float("nan")
 
 
-def _of_one(image: Pixels) -> float:
-    grey = image @ _GREY
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-    return float(laplacian.var())
+def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Median Laplacian variance of the fakes over that of the reals: 1 is as sharp; of pixels, without a network."""
+    assert inputs.real is not None
+    fake, real = (_values(each.laplacian, what) for each, what in ((inputs.fake, "fakes"), (inputs.real, "reals")))
+    if not np.median(real):
+        raise InputError("sharpness compares with the reals, and more than half of these are flat; give photographs")
+    parts = {"fakes": float(np.median(fake)), "reals": float(np.median(real))}
+    value = sharpness(fake, real)
+    interval = subsample_interval(value, sharpness, (fake, real), options, 1)
+    if interval is not None and not np.isfinite(interval).all():  # a half of the reals that is flat
+        interval = None
+    interval = interval and (max(0.0, interval[0]), interval[1])
+    return MetricResult(value, "median variance of the Laplacian of grey values", parts=parts, interval=interval)
+
+
+def checks() -> list[Case]:
+    """Return two chequerboards, one of four times the contrast: the variance goes with its square."""
+    rows, columns = np.indices((6, 6))
+    faint, strong = (np.repeat((high * ((rows + columns) % 2))[..., None], 3, 2).astype(np.uint8) for high in (10, 40))
+    return [Case("chequerboards", 1 / 16, lambda: sharpness(*map(laplacian_variance, ([faint], [strong]))))]
+
+
+def _values(found: Values | None, what: str) -> Values:
+    if found is None:
+        raise InputError(
+            f"--metrics sharpness: looks at pixels, and of the {what} features alone are known; name images"
+        )
+    if np.isnan(found).any():
+        small = int(np.isnan(found).sum())
+        raise InputError(
+            f"--metrics sharpness: needs sides of {LEAST_SIDE} pixels, {small} of the {what} have less; leave it out"
+        )
+    return found

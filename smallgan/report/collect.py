@@ -19,7 +19,7 @@ from smallgan.report.runs import MAX_SNAPSHOTS, Run, read_run, readable, unique_
 from smallgan.tables.metrics import METRICS
 
 MAX_DRAWN = 60  # Groups with lines, bars and pictures: more cannot be told apart, and make a page slow
-_OF_SCORE = ("value", "std", "interval", "baseline", "baseline_counts", "needed", "parts", "step", "notes")
+_OF_SCORE = ("value", "std", "interval", "baseline", "baseline_counts", "needed", "parts", "step", "standing", "notes")
 """What the JSON of a report says of a score."""
 
 
@@ -213,7 +213,9 @@ def _column(runs: Sequence[Run], curves: Sequence[Mapping[int, Score]], dataset:
     example = next(score for curve in curves for score in curve.values())
     ascending = tuple(tuple(curve[step] for step in sorted(curve)) for curve in curves)
     bests = tuple(curve.get(run.best_step) if run.best_step else None for run, curve in zip(runs, curves, strict=True))
-    label = f"{example.label} on {dataset}" if dataset else example.label
+    standings = {curve[-1].standing for curve in ascending if curve}
+    marks = [f" [{mark}{' for some' if len(standings) > 1 else ''}]" for mark in sorted(standings) if mark]
+    label = "".join([example.label, *marks, f" on {dataset}" if dataset else ""])
     return Column(example.metric, label, dataset, example.identity, ascending, bests)
 
 

@@ -22,6 +22,11 @@ class Column:
     """For each run the score of the checkpoint that training kept as its best, None where that one has none."""
 
     @property
+    def standings(self) -> frozenset[str]:
+        """The standings of the newest scores; one struck score makes the column no judge of these runs."""
+        return frozenset(score.standing for score in self.lasts if score)
+
+    @property
     def lasts(self) -> tuple[Score | None, ...]:
         """For each run its newest score, None where it has none."""
         return tuple(curve[-1] if curve else None for curve in self.curves)

@@ -80,7 +80,8 @@ def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: T
             lines.append(Line(group.name, index, tuple(points), tuple(band)))
     better = METRICS[column.metric].better if column.metric in METRICS else None
     note = f"{better.capitalize()} is better. " if better else ""
-    note += f"{column.identity.get('num_fake')} fake images, features of {column.identity.get('features')}."
+    network = column.identity.get("features")
+    note += f"{column.identity.get('num_fake')} fake images{f', features of {network}' if network else ''}."
     if kinds:
         shape = "Band" if sum(bool(line.band) for line in lines) <= MAX_BANDS else "Strokes"
         note += f" {shape}: {' or '.join(sorted(kinds))}."

@@ -90,6 +90,7 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
                         "column": index,
                         "dataset": column.dataset,
                         "label": score.label,
+                        "standing": score.standing,
                         "value": finite(score.value),
                         "image_level_low": finite(low),
                         "image_level_high": finite(high),

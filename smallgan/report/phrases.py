@@ -11,6 +11,10 @@ from smallgan.report.collect import Report
 from smallgan.report.ranking import MetricRanking
 from smallgan.report.verdict import FEW_SEEDS, Difference
 
+_ALL_STRUCK = (
+    "No conclusion: the networks of these scores helped to train a model shown here. Other networks can judge: "
+    "smallgan score RUN --features panel."
+)
 _UNEQUAL = 1.01  # Training lengths further apart than this factor are said to differ
 
 
@@ -26,6 +30,8 @@ def verdicts(report: Report) -> tuple[Verdict, ...]:
     """Return a verdict for each ranking of the headline; () with fewer than two policies."""
     if len(report.groups) < 2 or not report.rankings:
         return ()
+    if not report.headline:
+        return (Verdict(_ALL_STRUCK, ()),)
     results = [_verdict(report, ranking) for ranking in report.headline]
     if len({ranking.label for ranking in report.headline}) == len(results):
         return tuple(results)
@@ -35,6 +41,8 @@ def verdicts(report: Report) -> tuple[Verdict, ...]:
 
 def conclusion_phrase(ranking: MetricRanking, one: Difference | None) -> str:
     """Return the conclusion on one policy as the table shows it."""
+    if ranking.is_struck and one is not None:
+        return "struck: no judge"
     if one is None:
         return "reference" if ranking.reference is not None else "no reference"
     if one.conclusion == "not tested" and one.mean == 0 and len(one.seeds) > 1:

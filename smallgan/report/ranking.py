@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from smallgan.metrics.score import STRUCK
 from smallgan.report.columns import Column
 from smallgan.report.groups import Group
 from smallgan.report.runs import Run
@@ -32,6 +33,8 @@ class MetricRanking:
     """For each group its difference to the reference; None for the reference itself and without a final score."""
     order: tuple[int, ...]
     """Numbers of the groups with scores by paired difference: the best first, or the lowest."""
+    is_struck: bool = False
+    """Whether its network helped to train one of the models: then it is shown, and gives no verdict."""
 
     def mean(self, group: int) -> float | None:
         """Return the mean over seeds, None without a score."""
@@ -74,7 +77,7 @@ class MetricRanking:
             "p": one and one.p,
             "p_holm": one and one.p_holm,
             "min_detectable_difference": one and one.min_detectable,
-            "conclusion": one.conclusion if one else "reference",
+            "conclusion": "struck" if self.is_struck else one.conclusion if one else "reference",
             "has_few_seeds": one and one.has_few_seeds,
             "copies_rise": one and one.copies_rise,
         }
@@ -83,8 +86,10 @@ class MetricRanking:
 def headline(rankings: Sequence[MetricRanking], metric: str | None = None) -> tuple[MetricRanking, ...]:
     """Return the rankings of the verdict: by `metric`, or by the scored metric with the first headline rank.
 
-    There are several where one metric has several columns, as with several datasets; () where nothing was scored.
+    There are several where one metric has several columns, as with several datasets or judges; () where nothing was
+    scored but by networks that are struck.
     """
+    rankings = [one for one in rankings if not one.is_struck]
     scored = [one.metric for one in rankings if len(one.order) > 1] or [one.metric for one in rankings]
     chosen = metric or next((name for name in (*headline_metrics(), *scored) if name in scored), None)
     of_metric = tuple(one for one in rankings if one.metric == chosen)
@@ -125,7 +130,10 @@ def rank_metric(runs: Sequence[Run], column: Column, index: int, groups: Sequenc
             differences[int(one.policy)] = replace(one, policy=groups[int(one.policy)].name)
     better = METRICS[column.metric].better if column.metric in METRICS else None
     order = _order(scores, differences, reference, sign=-1 if better == "higher" else 1)
-    return MetricRanking(index, column.metric, column.label, better, reference, scores, tuple(differences), order)
+    is_struck = STRUCK in column.standings
+    return MetricRanking(
+        index, column.metric, column.label, better, reference, scores, tuple(differences), order, is_struck
+    )
 
 
 def _order(

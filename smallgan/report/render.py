@@ -20,6 +20,7 @@ from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.core.version import __version__
 from smallgan.report import charts
+from smallgan.report.agreement import agreement
 from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.collect import Report
 from smallgan.report.curves import score_charts, stats_charts
@@ -73,6 +74,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         title=title(report),
         summary=summary(report),
         verdicts=verdicts(report),
+        agreement=agreement(report),
         conclusion_phrase=conclusion_phrase,
         **_figures(report),
         **_pictures(report, page_folder),

@@ -298,7 +298,7 @@ def _read_scores(path: Path) -> tuple[Score, ...]:
 
 
 def _checked(score: Score) -> Score:
-    texts = [score.metric, score.label, *score.notes]
+    texts = [score.metric, score.label, score.standing, *score.notes]
     numbers = [number for number in (score.value, score.std, *(score.interval or ())) if number is not None]
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(one, int | float) for one in numbers):
         raise ValueError("a field of a score has the wrong type")

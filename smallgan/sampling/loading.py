@@ -1,8 +1,9 @@
 """Generators ready to sample from: of a run, of a checkpoint, or of a pretrained file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ class Model:
     classes: tuple[str, ...] = ()  # Names of the classes, () where they are not known
     notes: tuple[str, ...] = ()  # Sentences about the file that a user should read
     prior: Prior = NORMAL  # Where its latents are drawn from unless a user says otherwise
+    perceptual: Mapping[str, Any] | None = None  # What the checkpoint records of the network of a perceptual loss
 
     @property
     def size(self) -> int:
@@ -73,10 +75,11 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
         around_codes = state.get("around_codes")
         codes = None if around_codes is None else read_tensors(folder, "codes.")["weight"].numpy()
         prior = Prior(codes, around_codes)
-    except (KeyError, RuntimeError, TypeError) as error:
+        perceptual = dict(state.get("perceptual") or {}) or None
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
-    return Model(_ready(generator, device), device, folder, run, step, digest, classes, notes, prior)
+    return Model(_ready(generator, device), device, folder, run, step, digest, classes, notes, prior, perceptual)
 
 
 def load_codes(model: Model) -> NDArray[np.float32]:

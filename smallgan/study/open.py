@@ -18,7 +18,7 @@ from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
 from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs, try_lock
 from smallgan.core.study_dir import StudyDir
-from smallgan.metrics.features.extract import extract, feature_net
+from smallgan.metrics.features.extract import extract_all, feature_nets
 from smallgan.metrics.run_scorer import default_num_fake
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
@@ -250,9 +250,9 @@ def _timed(recipe: Recipe, device: str) -> tuple[float, float]:
     if not plain.score.metrics:
         return step_seconds, 0.0
     trainer.recalibrate_batchnorm()
-    net, _ = feature_net(plain.score.features, chosen)
+    nets, _ = feature_nets(plain.score.features, chosen)
     generator: Any = trainer.generator_ema
     model = Model(generator, chosen, Path("timed"), None, 0, sha256="")
     started = time.perf_counter()
-    extract(sample_pixels(model, _NUM_TIMED, plain.seed), net)
+    extract_all(sample_pixels(model, _NUM_TIMED, plain.seed), nets)
     return step_seconds, (time.perf_counter() - started) / _NUM_TIMED

@@ -17,7 +17,7 @@ from smallgan.core.device import choose_device
 from smallgan.core.run_dir import RunDir, read_record
 from smallgan.core.study_dir import StudyDir
 from smallgan.data.images import PixelRows
-from smallgan.metrics.features.extract import feature_net
+from smallgan.metrics.features.extract import feature_nets
 from smallgan.metrics.memorisation.run_sheet import TrainingImages, sheet_of, write_nearest
 from smallgan.metrics.run_scorer import default_num_fake
 from smallgan.sampling.loading import load_model
@@ -133,9 +133,9 @@ def _write_nearest_sheet(run: RunDir, checkpoint: str, device: str) -> None:
         PixelRows(data.mixture.pixels, added),
         [data.mixture.images[place].name for place in added],
     )
-    net, _ = feature_net(recipe.score.features, chosen)
+    nets, _ = feature_nets(recipe.score.features, chosen)
     num_fake = recipe.score.num_fake or default_num_fake(len(data.reals))
-    write_nearest(run, load_model(run.path, chosen, checkpoint), net, images, num_fake, recipe.seed)
+    write_nearest(run, load_model(run.path, chosen, checkpoint), nets[0], images, num_fake, recipe.seed)
 
 
 def _note(file: Path, stage: str, inputs: str) -> None:

@@ -5,7 +5,6 @@ Title, origin and hash of the weights stand in their card in weights.yaml. To ad
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from augment.core.table import Table
 from smallgan.core.weights import Card, card
@@ -27,8 +26,6 @@ class FeatureNetworkSpec:
     logits B x K; it raises KeyError or RuntimeError when the tensors are those of another architecture."""
     weights: str | None = ""
     """Name of the card of its weights; "": the network's own name; None: it has no weights."""
-    trained_on: str = ""
-    """Images that its weights were made from: networks of the same images are related judges."""
     title: str = ""
     """Its name in a score's label; "": the title of the card."""
     about: str = ""
@@ -40,27 +37,32 @@ class FeatureNetworkSpec:
         return None if self.weights is None else card(self.weights or self.name)
 
     @property
+    def trained_on(self) -> str:
+        """Images that its weights were made from: networks of the same images are related judges."""
+        return self.card.trained_on if self.card else ""
+
+    @property
     def label(self) -> str:
         """Its name in a score's label."""
         return self.title or (self.card.title if self.card else self.name)
 
 
+PANEL_NAME = "panel"  # In the place of a network's name: the networks of PANEL whose weights are on the machine
+PANEL = ("smallgan-small64-v1", "squeezenet1_1-64", "pixels8")  # No two were made from the same images
 PUBLISHED = "inception-v3-tf2015"  # The network whose Inception Score may be called that without a further word
 _NETS = "smallgan.metrics.features"
 _TORCHVISION = f"{_NETS}.torchvision_nets"
 _TF1 = "bilinear as TensorFlow 1, 299 px"
 _299, _224, _64, _8 = (f"bilinear with antialias, {size} px" for size in (299, 224, 64, 8))
-_IMAGENET: Any = {"trained_on": "ImageNet"}
-_CALTECH: Any = {"trained_on": "Caltech-101"}
 FEATURE_NETWORKS: Table[FeatureNetworkSpec] = Table(
     "feature network",
     [
-        FeatureNetworkSpec(PUBLISHED, _TF1, 2048, 1008, f"{_NETS}.inception:TF2015Inception", **_IMAGENET),
-        FeatureNetworkSpec("inception-v3", _299, 2048, 1000, f"{_TORCHVISION}:TorchvisionInception", **_IMAGENET),
-        FeatureNetworkSpec("resnet50", _224, 2048, 1000, f"{_TORCHVISION}:ResNet50", **_IMAGENET),
-        FeatureNetworkSpec("mobilenet_v2", _224, 1280, 1000, f"{_TORCHVISION}:MobileNetV2", **_IMAGENET),
-        FeatureNetworkSpec("squeezenet1_1", _224, 512, 1000, f"{_TORCHVISION}:SqueezeNet", **_IMAGENET),
-        FeatureNetworkSpec("squeezenet1_1-features", _224, 512, 0, f"{_TORCHVISION}:SqueezeNet", **_IMAGENET),
+        FeatureNetworkSpec(PUBLISHED, _TF1, 2048, 1008, f"{_NETS}.inception:TF2015Inception"),
+        FeatureNetworkSpec("inception-v3", _299, 2048, 1000, f"{_TORCHVISION}:TorchvisionInception"),
+        FeatureNetworkSpec("resnet50", _224, 2048, 1000, f"{_TORCHVISION}:ResNet50"),
+        FeatureNetworkSpec("mobilenet_v2", _224, 1280, 1000, f"{_TORCHVISION}:MobileNetV2"),
+        FeatureNetworkSpec("squeezenet1_1", _224, 512, 1000, f"{_TORCHVISION}:SqueezeNet"),
+        FeatureNetworkSpec("squeezenet1_1-features", _224, 512, 0, f"{_TORCHVISION}:SqueezeNet"),
         FeatureNetworkSpec(
             "squeezenet1_1-64",
             _64,
@@ -70,9 +72,8 @@ FEATURE_NETWORKS: Table[FeatureNetworkSpec] = Table(
             weights="squeezenet1_1-features",
             title="SqueezeNet 1.1 at 64 px",
             about="The same weights at 64 px, for images of 32 to 64 px, which gain nothing from 224",
-            **_IMAGENET,
         ),
-        FeatureNetworkSpec("smallgan-small64-v1", _64, 256, 129, f"{_NETS}.small:SmallFeatures", **_CALTECH),
+        FeatureNetworkSpec("smallgan-small64-v1", _64, 256, 129, f"{_NETS}.small:SmallFeatures"),
         FeatureNetworkSpec(
             "pixels8",
             _8,

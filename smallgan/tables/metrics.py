@@ -12,7 +12,7 @@ from augment.core.table import Table
 from augment.errors import UsageError
 from smallgan.tables.dotted import load
 
-Need = Literal["real", "augmented", "logits"]
+Need = Literal["real", "augmented", "training", "logits"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class MetricSpec:
     """Whether real images in the place of the fakes tell the best value."""
     compares_with_training_set: bool = False
     """Whether a run is compared with the originals it was trained on, also where others are held out."""
+    of_pixels: bool = False
+    """Whether it looks at pixels alone: no network has a say in its value, its identity and its label."""
     options: tuple[str, ...] = ()
     """Options of scoring that it alone reads."""
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +66,11 @@ class MetricSpec:
     def uses_real(self) -> bool:
         """Whether features of real images must be extracted for it."""
         return "real" in self.needs or self.can_use_real
+
+    @property
+    def uses_training_set(self) -> bool:
+        """Whether features of the images trained on must be extracted for it."""
+        return self.compares_with_training_set or "training" in self.needs
 
     @property
     def range_text(self) -> str:
@@ -120,6 +127,26 @@ METRICS: Table[MetricSpec] = Table(
             needs=("real", "augmented"),
             has_baseline=False,
             options=("augmented",),
+        ),
+        MetricSpec(
+            *(
+                "nearest_ratio",
+                "nearest-image ratio",
+                None,
+                _POSITIVE,
+                None,
+                "25",
+                f"{_IN}.memorisation.nearest_ratio:measure",
+            ),
+            needs=("real", "training"),
+            has_baseline=False,
+            note="nearest-image ratio: 1 for new images of the same source; below 0.8 fakes lean on training images, "
+            "or are blurred: see sharpness",
+        ),
+        MetricSpec(
+            *("sharpness", "sharpness", None, _POSITIVE, None, "1", f"{_IN}.sharpness:measure"),
+            of_pixels=True,
+            note="sharpness: 1 is as sharp as the reals; below 0.6 looks blurred, above 1.4 like noise or a pattern",
         ),
         MetricSpec(
             *("target", "target-class share", "higher", _SHARE, 9, "1", f"{_IN}.target_class:measure"),

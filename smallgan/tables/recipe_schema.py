@@ -112,8 +112,11 @@ class ScoreSection(Section):
 
     metrics: tuple[Annotated[str, _MetricName()], ...] = ("is", "kmmd")
     """Empty: no scores while training; the best checkpoint is chosen by KMMD alone."""
-    features: str | None = None
-    """Feature network; None is the published Inception where its weights are in the cache, else the shipped network."""
+    features: str | tuple[str, ...] | None = None
+    """Feature network, several of them, or panel: see docs/features.md; the first that may selects the best checkpoint.
+
+    None is the published Inception where its weights are in the cache, else the shipped network.
+    """
     num_fake: int | None = Field(default=None, ge=2)
     """Samples scored; None is as many as there are originals, within 100 to 1,000."""
     splits: int | None = Field(default=None, ge=1)

@@ -17,8 +17,9 @@ from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
 from smallgan.data.split import LEAST_TO_SELECT
-from smallgan.metrics.features.extract import feature_net
+from smallgan.metrics.features.extract import feature_nets
 from smallgan.metrics.run_scorer import RunScorer
+from smallgan.metrics.score import STRUCK
 from smallgan.models.base import Generator
 from smallgan.sampling.loading import Model
 from smallgan.sampling.pretrained import PretrainedSource
@@ -94,7 +95,7 @@ def train(
         for line in said:
             log(line)
         with tensorboard(run) as record:
-            evaluator = _evaluator(recipe, run, data, chosen, log)
+            evaluator = _evaluator(recipe, run, data, trainer, chosen, log)
             hooks = Hooks(log, evaluator, stop_requested, record, advance)
             with float32_math(str(recipe.train.precision)):
                 step = fit(recipe, run, trainer, batches, hooks)
@@ -194,23 +195,29 @@ def dry_run(
 
 
 def _evaluator(
-    recipe: Recipe, run: RunDir, data: TrainingData, device: torch.device, log: Log
+    recipe: Recipe, run: RunDir, data: TrainingData, trainer: Trainer, device: torch.device, log: Log
 ) -> Callable[[Trainer, int], float | None]:
     """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
     settings = recipe.score
     if not settings.metrics:
         return lambda _trainer, _step: None
-    net, note = feature_net(settings.features, device)
-    if note:
+    nets, notes = feature_nets(settings.features, device)
+    for note in notes:
         log(note)
     scorer = RunScorer.of_pixels(
-        net,
+        nets,
         settings,
         (data.reals, data.reals_fingerprint),
         (data.originals, data.summary["fingerprint"]),
         recipe.data.resize_mode,
         recipe.seed,
+        trainer.description.get("perceptual"),
     )
+    struck = [judge for judge in scorer.judges if judge.standing.mark == STRUCK]
+    for judge in struck:
+        log(f"note: {judge.standing.why}")
+    if struck and len(struck) == len(scorer.judges):
+        log("note: no judge is left; --set score.features=panel adds networks that did not train this model")
 
     num_held_out = data.summary["holdout"]["num"] if "holdout" in data.summary else 0
     if not num_held_out:
@@ -227,7 +234,7 @@ def _evaluator(
         except InputError as error:  # one real, for example: no reason not to train
             log(f"not scored: {error}")
             return None
-        selecting = (score.value for score in scores if score.metric == selection_metric().name)
-        return next(selecting, None) if num_held_out >= LEAST_TO_SELECT else None
+        may_select = [one for one in scores if one.metric == selection_metric().name and one.standing != STRUCK]
+        return may_select[0].value if may_select and num_held_out >= LEAST_TO_SELECT else None
 
     return evaluate_step

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 
 from augment.core.files import sha256_bytes
-from smallgan.core.console import say
 from smallgan.core.version import __version__
 from smallgan.data.images import PixelRows, Pixels
 from smallgan.metrics.features import entries
 from smallgan.metrics.features.extract import FeatureNet, Features
 
-_FORMAT = 1  # Raise it when the same images would give other features: another reader or resize
+_FORMAT = 2  # Raise it when an entry holds more, or the same images would give others: another reader or resize
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,17 @@ def pixels_content(pixels: Pixels | PixelRows) -> str:
     return digest.hexdigest()
 
 
-def find(name: str, count: int, what: str) -> Kept | None:
-    """Return the entry called `name` of `count` images, and say that `what` is from the cache.
-
-    None where there is none or it is damaged: then it is deleted, and said.
-    """
-    arrays = entries.read(f"{name}{entries.FEATURES}", "features", ("features", "logits", "side"))
+def find(name: str, count: int) -> Kept | None:
+    """Return the entry called `name` of `count` images; None where there is none or it is damaged (`entries.read`)."""
+    arrays = entries.read(f"{name}{entries.FEATURES}", "features", ("features", "logits", "laplacian", "side"))
     if arrays is None or len(arrays["features"]) != count:
         return None
-    say(f"{what}: {count} from the cache")
-    return Kept(Features(arrays["features"], arrays["logits"]), int(arrays["side"]) or None)
+    return Kept(Features(arrays["features"], arrays["logits"], arrays["laplacian"]), int(arrays["side"]) or None)
 
 
 def store(name: str, kept: Kept) -> None:
     """Keep an entry. Where it cannot be written that is said and nothing else happens: the scores are there."""
-    both = {"features": kept.features.features, "logits": kept.features.logits}
-    entries.write(f"{name}{entries.FEATURES}", "features", both | {"side": np.array(kept.side or 0)})
+    found = kept.features
+    assert found.laplacian is not None  # they are made from images
+    arrays = {"features": found.features, "logits": found.logits, "laplacian": found.laplacian}
+    entries.write(f"{name}{entries.FEATURES}", "features", arrays | {"side": np.array(kept.side or 0)})

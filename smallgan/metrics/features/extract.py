@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from augment.errors import FailedError, InputError, UsageError
 from smallgan.core import weights
 from smallgan.core.device import float32_math
 from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
+from smallgan.metrics.features.laplacian import laplacian_variance
 from smallgan.metrics.features.onnx_card import is_onnx
 from smallgan.tables.dotted import load
-from smallgan.tables.feature_networks import FEATURE_NETWORKS, PUBLISHED, FeatureNetworkSpec
+from smallgan.tables.feature_networks import FEATURE_NETWORKS, PANEL, PANEL_NAME, PUBLISHED, FeatureNetworkSpec
 
 PRECISIONS = ("fp32", "bf16")
 NO_WEIGHTS = "none"  # In the place of a hash, of a network without weights
@@ -43,6 +44,8 @@ class FeatureNet:
     forward: Callable[[Tensor], tuple[Tensor, Tensor]]  # uint8 B x H x W x 3 to features B x F and logits B x K
     device: torch.device
     note: str | None = None  # What a reader of its scores must know
+    weights: str = ""  # `Card.network` of its weights; "" for the user's own, and for one without weights
+    trained_on: str = ""  # Images that its weights were made from, "" where that is not told
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Features:
 
     features: NDArray[np.float32] | NDArray[np.float64]  # N x F, pooled; float64 only where they were given so
     logits: NDArray[np.float32] | NDArray[np.float64]  # N x K, before the softmax; K = 0 for a network without classes
+    laplacian: NDArray[np.float64] | None = None
+    """N, of each image before the network's resize (`laplacian_variance`); None where features were given."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -58,7 +63,8 @@ class Features:
 
     def rows(self, rows: NDArray[np.intp] | list[int]) -> Features:
         """Return those of some images."""
-        return Features(self.features[rows], self.logits[rows])
+        laplacian = None if self.laplacian is None else self.laplacian[rows]
+        return Features(self.features[rows], self.logits[rows], laplacian)
 
 
 def feature_net(name: str | None, device: torch.device, precision: str = "fp32") -> tuple[FeatureNet, str | None]:
@@ -94,47 +100,98 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
         to_bfloat16(module)
     module.to(device).to(memory_format=torch.channels_last)
     widths = spec.num_features, spec.num_logits
-    net = FeatureNet(name, spec.label, sha256, spec.resize, precision, *widths, module, device, note)
+    card = spec.card.network if spec.card else ""
+    net = FeatureNet(
+        name, spec.label, sha256, spec.resize, precision, *widths, module, device, note, card, spec.trained_on
+    )
     return net, None if asked else note
+
+
+def feature_nets(
+    names: str | Sequence[str] | None, device: torch.device, precision: str = "fp32"
+) -> tuple[list[FeatureNet], list[str]]:
+    """Return the networks that `names` stands for, each once, and sentences to tell the user, as `feature_net` does.
+
+    Args:
+        names: one name, several separated by commas, a sequence of either, or None. "panel" is those of `PANEL` whose
+            weights are on this machine.
+        device, precision: as of `feature_net`, whose errors are raised.
+
+    Raises UsageError also where no name is left.
+    """
+    if names is None:
+        net, why = feature_net(None, device, precision)
+        return [net], [why] if why else []
+    parts = [part.strip() for text in ([names] if isinstance(names, str) else names) for part in text.split(",")]
+    asked = dict.fromkeys(name for part in parts if part for name in (_panel() if part == PANEL_NAME else (part,)))
+    if not asked:
+        raise UsageError(f"--features {names}: no network is named; for example --features {PANEL_NAME}")
+    found = [feature_net(name, device, precision) for name in asked]
+    nets = {(net.name, net.sha256, net.resize): net for net, _ in found}
+    return list(nets.values()), [why for _, why in found if why]
 
 
 def extract(
     pixels: Iterable[Pixels], net: FeatureNet, *, batch_size: int = 32, progress: Callable[[int], None] | None = None
 ) -> Features:
-    """Run the network over images and return features and logits in their order.
+    """Return what one network makes of images: `extract_all` with one."""
+    return extract_all(pixels, [net], batch_size=batch_size, progress=progress)[0]
+
+
+def extract_all(
+    pixels: Iterable[Pixels],
+    nets: Sequence[FeatureNet],
+    *,
+    batch_size: int = 32,
+    progress: Callable[[int], None] | None = None,
+) -> list[Features]:
+    """Run networks over images in one pass; return features and logits of each network, in the order of the images.
 
     Images of one shape go through together, so sizes may be mixed; each is resized by the network's own rule. The
-    batch size changes results by float rounding only.
+    batch size changes results by float rounding only; other networks change nothing.
 
     Args:
         pixels: H x W x 3 uint8 each, RGB; an array N x H x W x 3 is one such iterable.
-        net: from `feature_net`.
+        nets: from `feature_net`, at least one.
         batch_size: images at a time.
         progress: called with the number of images done.
 
     Raises:
         InputError: there is no image.
-        FailedError: the network gave a value that is not finite.
+        FailedError: a network gave a value that is not finite.
     """
-    features: dict[int, NDArray[np.float32]] = {}
-    logits: dict[int, NDArray[np.float32]] = {}
+    found: list[dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]] = [{} for _ in nets]
+    variances: dict[int, float] = {}
     for rows, batch in _batches(pixels, batch_size):
-        # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
-        with torch.inference_mode(), float32_math("fp32"):
-            found = net.forward(torch.from_numpy(batch).to(net.device))
-        for row, feature, logit in zip(rows, *(each.float().cpu().numpy() for each in found), strict=True):
-            features[row], logits[row] = feature, logit
+        variances.update(zip(rows, laplacian_variance(batch).tolist(), strict=True))
+        for net, of_net in zip(nets, found, strict=True):
+            # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
+            with torch.inference_mode(), float32_math("fp32"):
+                made = net.forward(torch.from_numpy(batch).to(net.device))
+            features, logits = (each.float().cpu().numpy() for each in made)
+            of_net.update(zip(rows, zip(features, logits, strict=True), strict=True))
         if progress:
-            progress(len(features))
-    if not features:
+            progress(len(variances))
+    if not variances:
         raise InputError("no image to score; name a folder with at least one")
-    order = range(len(features))
-    result = Features(np.stack([features[row] for row in order]), np.stack([logits[row] for row in order]))
-    if not (np.isfinite(result.features).all() and np.isfinite(result.logits).all()):
+    laplacian = np.array([variances[row] for row in range(len(variances))])
+    return [_in_order(of_net, laplacian, net) for net, of_net in zip(nets, found, strict=True)]
+
+
+def _in_order(
+    found: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]], laplacian: NDArray[np.float64], net: FeatureNet
+) -> Features:
+    features, logits = (np.stack([found[row][part] for row in range(len(found))]) for part in (0, 1))
+    if not (np.isfinite(features).all() and np.isfinite(logits).all()):
         raise FailedError(
             f"{net.name} gave features that are not finite; its weights (sha256 {net.sha256[:16]}) are unusable"
         )
-    return result
+    return Features(features, logits, laplacian)
+
+
+def _panel() -> list[str]:
+    cards = ((name, FEATURE_NETWORKS[name].card) for name in PANEL)
+    return [name for name, card in cards if card is None or weights.locate(card.name).is_file()]
 
 
 def _built(spec: FeatureNetworkSpec) -> tuple[nn.Module, str]:
@@ -160,7 +217,8 @@ def _own_net(path: Path, device: torch.device) -> tuple[FeatureNet, str | None]:
             f"{path}: its card calls it {own.card.name}, which is another network; give it a name of its own"
         )
     widths, name = (own.num_features, own.num_logits), own.card.name
-    net = FeatureNet(name, name, own.sha256, own.card.preparation, "fp32", *widths, own, own.device)
+    how = own.card.preparation
+    net = FeatureNet(name, name, own.sha256, how, "fp32", *widths, own, own.device, trained_on=own.card.trained_on)
     slow = device.type == "cuda" and own.device.type == "cpu"
     return net, f"onnxruntime has no CUDA here, so {name} runs on the CPU" if slow else None
 

@@ -1,6 +1,6 @@
 """From a set of images on disk to its features: hashed, looked up in the cache, else decoded, extracted and kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -15,7 +15,7 @@ from smallgan.core.console import progress, say
 from smallgan.data.images import PixelRows, Pixels
 from smallgan.metrics.features import cache
 from smallgan.metrics.features.cache import Kept
-from smallgan.metrics.features.extract import FeatureNet, Features, extract
+from smallgan.metrics.features.extract import FeatureNet, Features, extract_all
 
 _MOST_NAMED = 10
 Resize = tuple[int, str]
@@ -26,14 +26,14 @@ Resize = tuple[int, str]
 class Extracted:
     """The features of a set of images."""
 
-    features: Features
+    features: list[Features]  # Of each network
     fingerprint: str  # `augment.sources.image_set.fingerprint` of the files
     side: int | None  # S where all images are squares of S pixels, else None
 
 
 def set_features(
     images: ImageSet,
-    net: FeatureNet,
+    nets: Sequence[FeatureNet],
     what: str,
     *,
     resize: Resize | None = None,
@@ -42,9 +42,11 @@ def set_features(
 ) -> Extracted:
     """Return the features of `images` in their order, from the cache where they are.
 
+    What is not there is made for all networks in one pass, so that each image is decoded once.
+
     Args:
         images: any set.
-        net: from `feature_net`.
+        nets: from `feature_net`.
         what: "features of fakes", for the progress.
         resize: how the images become squares first; None takes them as they are.
         expected: the fingerprint that the set must have; None where any will do.
@@ -66,17 +68,19 @@ def set_features(
             f"{images.path}: the images are not those that the run was trained on (fingerprint then "
             f"{expected[:16]}, now {known[:16]}); put them back, or name reals with --real"
         )
-    if kept := cache.find(_name(images, net, known, resize), len(images), what):
-        return Extracted(kept.features, known, kept.side)
-    with progress(what, len(images)) as advance, files.decoded(resize) as pixels:
-        features = extract(pixels, net, progress=advance)
-    facts = [images.info(index) for index in range(len(images))]
-    sizes = {(each.height, each.width) for each in facts}
-    height, width = next(iter(sizes))
-    side = height if len(sizes) == 1 and height == width else None
-    known = fingerprint([each.sha256 for each in facts])
-    cache.store(_name(images, net, known, resize), Kept(features, side))
-    return Extracted(features, known, side)
+    kept, lacking = _kept([_name(images, net, known, resize) for net in nets], len(images), what)
+    if lacking:
+        with progress(what, len(images)) as advance, files.decoded(resize) as pixels:
+            made = extract_all(pixels, [nets[place] for place in lacking], progress=advance)
+        facts = [images.info(index) for index in range(len(images))]
+        sizes = {(each.height, each.width) for each in facts}
+        height, width = next(iter(sizes))
+        side = height if len(sizes) == 1 and height == width else None
+        known = fingerprint([each.sha256 for each in facts])
+        for place, features in zip(lacking, made, strict=True):
+            kept[place] = Kept(features, side)
+            cache.store(_name(images, nets[place], known, resize), kept[place])
+    return Extracted([kept[place].features for place in range(len(nets))], known, kept[0].side)
 
 
 class _Files:
@@ -135,15 +139,18 @@ class _Files:
             yield good(squares)
 
 
-def sample_features(pixels: Pixels | PixelRows, net: FeatureNet, what: str) -> Features:
-    """Return the features of images in memory, N x S x S x 3, from the cache where they are."""
-    name = cache.key(cache.pixels_content(pixels), net)
-    if kept := cache.find(name, len(pixels), what):
-        return kept.features
-    with progress(what, len(pixels)) as advance:
-        features = extract(pixels, net, progress=advance)
-    cache.store(name, Kept(features, pixels.shape[1]))
-    return features
+def sample_features(pixels: Pixels | PixelRows, nets: Sequence[FeatureNet], what: str) -> list[Features]:
+    """Return the features of images in memory, N x S x S x 3, of each network, from the cache where they are."""
+    content = cache.pixels_content(pixels)
+    names = [cache.key(content, net) for net in nets]
+    kept, lacking = _kept(names, len(pixels), what)
+    if lacking:
+        with progress(what, len(pixels)) as advance:
+            made = extract_all(pixels, [nets[place] for place in lacking], progress=advance)
+        for place, features in zip(lacking, made, strict=True):
+            kept[place] = Kept(features, pixels.shape[1])
+            cache.store(names[place], kept[place])
+    return [kept[place].features for place in range(len(nets))]
 
 
 def readable(images: ImageSet, *, skip_bad: bool) -> ImageSet:
@@ -160,6 +167,16 @@ def readable(images: ImageSet, *, skip_bad: bool) -> ImageSet:
         if len(left_out) > _MOST_NAMED:
             say(f"  and {len(left_out) - _MOST_NAMED} more")
     return good
+
+
+def _kept(names: Sequence[str], count: int, what: str) -> tuple[dict[int, Kept], list[int]]:
+    """Return the entries of the cache that are there, by the place of their name, and the places of the others."""
+    found = {place: cache.find(name, count) for place, name in enumerate(names)}
+    kept = {place: entry for place, entry in found.items() if entry}
+    if kept:
+        of = f" for {len(kept)} of {len(names)} networks" if len(kept) < len(names) else ""
+        say(f"{what}: {count} from the cache{of}")
+    return kept, [place for place in found if place not in kept]
 
 
 def _name(images: ImageSet, net: FeatureNet, known: str, resize: Resize | None) -> str:

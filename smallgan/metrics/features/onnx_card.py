@@ -60,6 +60,8 @@ class OnnxCard(BaseModel, extra="forbid", frozen=True):
     resize: Literal["bilinear", "bicubic", "none"] = "bilinear"
     """Images are stretched to `size`, with antialiasing; `none` refuses images of another size."""
     outputs: Outputs
+    trained_on: str = ""
+    """Images that the weights were made from, such as ImageNet: networks of the same images are related judges."""
 
     @property
     def preparation(self) -> str:

@@ -56,7 +56,7 @@ def write_nearest(
     """
     samples = sample_pixels(model, num_fake, seed)
     # Only the originals are worth keeping: all variants share them.
-    originals = sample_features(trained_on.originals, net, "features of originals").features
+    originals = sample_features(trained_on.originals, [net], "features of originals")[0].features
     added = extract(trained_on.added, net).features if len(trained_on.added) else None
     found = most_alike(extract(samples, net).features, originals, added, _SHOWN)
     originals_of, added_of = trained_on.originals.__getitem__, trained_on.added.__getitem__

@@ -16,7 +16,7 @@ from augment.sources import storage
 from smallgan.core import weights
 from smallgan.metrics.features import image_sets
 from smallgan.metrics.features.entries import usage
-from smallgan.metrics.features.extract import extract, feature_net
+from smallgan.metrics.features.extract import extract, extract_all, feature_net
 from smallgan.metrics.inception_score import inception_score
 from smallgan.metrics.kmmd import kmmd
 from smallgan.metrics.score_paths import ScoreOptions, score
@@ -34,12 +34,12 @@ def counted(monkeypatch):
     """The number of images that went through a network."""
     seen = []
 
-    def count(pixels, net, **options):
-        found = extract(pixels, net, **options)
-        seen.append(len(found))
+    def count(pixels, nets, **options):
+        found = extract_all(pixels, nets, **options)
+        seen.append(len(found[0]))
         return found
 
-    monkeypatch.setattr(image_sets, "extract", count)
+    monkeypatch.setattr(image_sets, "extract_all", count)
     return seen
 
 

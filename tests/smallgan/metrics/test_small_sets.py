@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from augment.errors import SmallganError, UsageError
-from smallgan.metrics import METRICS, evaluate
+from smallgan.metrics import METRICS, RealSet, evaluate
 from smallgan.metrics.features.extract import FeatureNet, Features
 
 NET = FeatureNet("net", "net", "0" * 64, "none", "fp32", 16, 5, lambda _: None, torch.device("cpu"), None)
@@ -17,12 +17,15 @@ COUNTS = (1, 5, 9, 20, 24)
 def images(count, seed=0, shift=0.0):
     rng = np.random.default_rng([seed, count])
     features = rng.normal(shift, size=(count, 16)).astype(np.float32)
-    return Features(features, rng.normal(size=(count, 5)).astype(np.float32) * 3)
+    logits = rng.normal(size=(count, 5)).astype(np.float32) * 3
+    return Features(features, logits, rng.gamma(2.0, size=count))
 
 
 def scored(name, fake, real):
-    augmented = images(len(real), 9, 2)
-    [score] = evaluate(fake, real, NET, metrics=[name], augmented=augmented, baselines=True)
+    further = {"augmented": images(len(real), 9, 2), "baselines": True}
+    if name == "nearest_ratio":
+        further["training_set"] = RealSet(images(len(real), 3), "trained on")
+    [score] = evaluate(fake, real, NET, metrics=[name], **further)
     return score
 
 
@@ -62,7 +65,7 @@ def test_from_nine_images_on_there_is_an_interval_that_holds_the_score(name):
 @pytest.mark.parametrize("name", METRICS.names)
 def test_images_that_are_all_alike_have_a_score_or_an_error(name):
     one = images(1)
-    alike = Features(one.features.repeat(9, axis=0), one.logits.repeat(9, axis=0))
+    alike = one.rows([0] * 9)
     score = scored(name, alike, images(20, 1))
     assert math.isfinite(score.value)
     if name == "repeats":
@@ -76,7 +79,7 @@ def test_images_that_are_all_alike_have_a_score_or_an_error(name):
 @pytest.mark.parametrize("name", METRICS.names)
 def test_reals_that_are_all_alike_have_a_score_or_an_error(name):
     one = images(1)
-    alike = Features(one.features.repeat(9, axis=0), one.logits.repeat(9, axis=0))
+    alike = one.rows([0] * 9)
     score = outcome(name, images(20), alike)
     if name in {"kmmd", "kmmd_u", "copies", "repeats"}:
         assert "give more reals" in score

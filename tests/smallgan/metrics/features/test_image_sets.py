@@ -53,17 +53,17 @@ def spoil(folder, *names):
 def test_each_file_is_opened_and_decoded_once_for_all_sizes_and_networks(tiny_set, work):
     images = open_source(tiny_set)
     names = [image.name for image in images.images]
-    set_features(images, NET, "features")
+    set_features(images, [NET], "features")
     assert work == (Counter(names), Counter(names))
-    set_features(images, NET, "features", resize=(24, "crop"))
-    set_features(images, replace(NET, name="other"), "features")
+    set_features(images, [NET], "features", resize=(24, "crop"))
+    set_features(images, [replace(NET, name="other")], "features")
     assert work == (Counter(names), Counter(names))
 
 
 @pytest.mark.usefixtures("no_room")
 def test_of_a_set_that_cannot_be_kept_each_file_is_decoded_once(tiny_set, work):
     images = open_source(tiny_set)
-    set_features(images, NET, "features")
+    set_features(images, [NET], "features")
     assert set(work[1].values()) == {1}
     assert set(work[0].values()) == {2}, "once for its hash, once for its pixels"
     assert len(work[1]) == 12
@@ -72,7 +72,7 @@ def test_of_a_set_that_cannot_be_kept_each_file_is_decoded_once(tiny_set, work):
 def test_files_that_are_left_out_cost_no_second_look(tiny_set, work):
     spoil(tiny_set, "broken.png")
     images = image_sets.readable(open_source(tiny_set), skip_bad=True)
-    set_features(images, NET, "features", skip_bad=True)
+    set_features(images, [NET], "features", skip_bad=True)
     assert set(work[0].values()) == set(work[1].values()) == {1}
 
 
@@ -84,9 +84,9 @@ def test_features_are_those_of_one_image_after_the_other_bit_for_bit(tiny_set, m
     images = open_source(tiny_set)
     pixels = (images.load(index).image.pixels for index in range(len(images)))
     expected = extract(pixels if resize is None else (resize_square(each, *resize) for each in pixels), NET)
-    found = set_features(open_source(tiny_set), NET, "features", resize=resize)
-    np.testing.assert_array_equal(found.features.features, expected.features)
-    np.testing.assert_array_equal(found.features.logits, expected.logits)
+    found = set_features(open_source(tiny_set), [NET], "features", resize=resize)
+    np.testing.assert_array_equal(found.features[0].features, expected.features)
+    np.testing.assert_array_equal(found.features[0].logits, expected.logits)
 
 
 def counting(passed):
@@ -97,7 +97,7 @@ def test_bad_files_are_all_named_before_the_network_runs(tiny_set, work):
     spoil(tiny_set, "zz-1.png", "zz-2.png")
     passed = []
     with pytest.raises(InputError, match=r"2 of 14 images cannot be used(.|\n)*zz-1\.png(.|\n)*zz-2\.png"):
-        set_features(open_source(tiny_set), counting(passed), "features")
+        set_features(open_source(tiny_set), [counting(passed)], "features")
     assert passed == []
     assert set(work[1].values()) == {1}
 
@@ -110,6 +110,6 @@ def test_a_bad_file_far_into_a_large_set_stops_the_network_and_all_are_named(tin
     passed, stored = [], []
     monkeypatch.setattr(image_sets.cache, "store", lambda *_: stored.append(1))
     with pytest.raises(InputError, match=r"2 of 94 images cannot be used(.|\n)*t-40b\.png(.|\n)*zz\.png"):
-        set_features(open_source(tiny_set), counting(passed), "features")
+        set_features(open_source(tiny_set), [counting(passed)], "features")
     assert sum(passed) <= 53, "the 12 shapes and 41 files before the first bad one, at most"
     assert stored == []
