@@ -79,9 +79,7 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
             columns = np.arange(start, min(start + _COLUMNS, end))
             if (group[rows] == group[first]).all():
                 columns = columns[group[columns] != group[first]]
-            _join(
-                group, *_alike(rows, columns, group, bits, lambda at: _thumbs([signatures[order[one]] for one in at]))
-            )
+            _join(group, *_alike(rows, columns, group, bits, thumbs_of))
     found: dict[int, list[int]] = {}
     for at, number in zip(order.tolist(), group.tolist(), strict=True):
         found.setdefault(number, []).append(at)
