@@ -1,6 +1,6 @@
 """What `smallgan train DATA` trains where the user leaves it open: settings by images, size and device. Torch-free.
 
-What was measured for them is in docs/train.md. A key that the user gave always holds.
+What was measured for them is in docs/quality.md. A key that the user gave always holds.
 """
 
 from collections.abc import Callable

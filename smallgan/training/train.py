@@ -129,7 +129,7 @@ def _prepared(
         recipe = with_choice(recipe, settings)
         why = [
             f"chosen for {now.num_images} images of {now.size} px on {device.type}: {'; '.join(reasons)}",
-            "--model, --recipe and --set decide otherwise; docs/train.md says what was measured",
+            "--model, --recipe and --set decide otherwise; docs/quality.md says what was measured",
         ]
     recipe, source = open_pretrained(with_precision(recipe, device))
     data = data or load_data(recipe, device)
