@@ -24,7 +24,7 @@ def test_what_was_left_open_is_chosen_and_what_was_given_holds(tiny_set, here):
     done = train(tiny_set, *SMALL, "--steps", 2)
     assert done.exit_code == 0, done.output
     recipe = read_recipe(here / "runs" / "00000-train" / "recipe.yaml")
-    assert (recipe.model.base_width, recipe.model.d_width, recipe.train.batch_size) == (32, 24, 2)
+    assert (recipe.model.base_width, recipe.model.d_width, recipe.train.batch_size) == (48, 32, 2)
     assert recipe.method.diffaugment == "color,translation"
     assert "chosen for" in done.output
     assert "DiffAugment, as there are fewer than 500 images" in done.output

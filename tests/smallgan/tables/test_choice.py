@@ -34,4 +34,4 @@ def test_what_the_device_or_the_set_does_not_allow_is_not_chosen(change, key):
 def test_a_key_that_was_given_holds():
     recipe = load_recipe(None, {"train.batch_size": 12, "model.base_width": 64})
     chosen = with_choice(recipe, choose(MANY)[0])
-    assert (chosen.train.batch_size, chosen.model.base_width, chosen.model.d_width) == (12, 64, 24)
+    assert (chosen.train.batch_size, chosen.model.base_width, chosen.model.d_width) == (12, 64, 32)
