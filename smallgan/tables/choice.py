@@ -56,6 +56,7 @@ RULES = (
         {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"},
         f"DiffAugment, as there are fewer than {FEW_IMAGES} images",
     ),
+    Rule(lambda _now: True, {"method.lr_decay_from": 0.5}, "learning rates that fall over the second half"),
     Rule(lambda _now: True, {"train.snapshot_every": 1000}, ""),
 )
 """Later rules win; all that apply are told to the user."""

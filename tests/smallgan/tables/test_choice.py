@@ -20,7 +20,7 @@ def test_few_images_are_augmented_in_the_discriminator_and_many_are_not():
     assert "method.diffaugment" not in choose(MANY)[0]
     settings, reasons = choose(replace(MANY, num_images=FEW_IMAGES - 1))
     assert settings["method.diffaugment"] == "color,translation"
-    assert "fewer than 500 images" in reasons[-1]
+    assert any("fewer than 500 images" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize(
