@@ -27,6 +27,10 @@ class Generator(Protocol):
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (None: class 0)."""
 
 
+class AcrossBatch(nn.Module):
+    """A layer that makes of an image something that depends on the others of its batch, as batch norm does."""
+
+
 class HasMaps(Protocol):
     """A discriminator that shows what it makes of an image before it is scored."""
 

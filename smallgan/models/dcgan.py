@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from augment.errors import UsageError
 from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
 from smallgan.tables.models import MODELS, DCGANOptions
 
@@ -132,7 +131,5 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def _widths(size: int, base_width: int) -> list[int]:
-    if size not in MODELS["dcgan"].sizes:
-        sizes = ", ".join(map(str, MODELS["dcgan"].sizes))
-        raise UsageError(f"size {size}: DCGAN is built for {sizes} px; choose one of these")
+    MODELS["dcgan"].check_size(size)
     return [base_width * 2**stage for stage in range(int(math.log2(size)) - 2)]

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from augment.errors import UsageError
+from smallgan.models.base import AcrossBatch
 from smallgan.models.dcgan import initialize as initialize_convolutions
 from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
 from smallgan.tables.models import MODELS, FastGANOptions
@@ -36,7 +36,7 @@ from smallgan.tables.models import MODELS, FastGANOptions
 _SMALL, _LARGE = (24, 16, 12, 6, 3), (64, 64, 32, 16, 16, 8, 4, 2)
 """Channels of the generator at 4, 8, 16, ... px in units of `base_width`: for sides up to 64, and above."""
 LARGEST_SMALL = 64  # Side up to which the widths and the excitations of small generators are used
-FIRST, MAPS = 4, 8  # Sides of the generator's first map, and of the discriminator's maps that are scored by patch
+FIRST = 4  # Side of the generator's first map
 GROUP = 4  # Images whose standard deviation the discriminator sees
 _BUILT_FROM = ("size", "z_dim", "base_width", "num_classes", "class_dim")  # What a checkpoint tells of a generator
 
@@ -140,7 +140,7 @@ class HalvingBlock(nn.Module):
         return F.leaky_relu_(self.main(maps) + self.direct(maps), 0.2)
 
 
-class MinibatchDeviation(nn.Module):
+class MinibatchDeviation(AcrossBatch):
     """Adds a channel: the standard deviation within a group of images, averaged over channels and places.
 
     Groups are consecutive images, 4 of them, or 3 or 2 where 4 does not divide the batch, else the whole batch.
@@ -246,7 +246,7 @@ def initialize(generator: FastGANGenerator, discriminator: FastGANDiscriminator,
 
 def generator_widths(size: int, base_width: int) -> dict[int, int]:
     """Return the channels of the generator's maps by their side, from 4 to `size`. Raises UsageError."""
-    _check(size)
+    MODELS["fastgan"].check_size(size)
     units = _SMALL if size <= LARGEST_SMALL else _LARGE
     return {side: base_width * unit for unit, side in zip(units, _sides(size), strict=False)}
 
@@ -256,16 +256,10 @@ def discriminator_widths(size: int, base_width: int) -> dict[int, int]:
 
     They double from 3 units to 24 for sides up to 64, and from 4 units to 32 above.
     """
-    _check(size)
+    MODELS["fastgan"].check_size(size)
     first, last = (3, 24) if size <= LARGEST_SMALL else (4, 32)
     return {side: base_width * min(first * size // side, last) for side in reversed(_sides(size))}
 
 
 def _sides(size: int) -> list[int]:
     return [2**power for power in range(2, size.bit_length())]
-
-
-def _check(size: int) -> None:
-    if size not in MODELS["fastgan"].sizes:
-        sizes = ", ".join(map(str, MODELS["fastgan"].sizes))
-        raise UsageError(f"size {size}: FastGAN is built for {sizes} px; choose one of these")

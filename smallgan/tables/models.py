@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from augment.core.table import Table
+from augment.errors import UsageError
 from smallgan.tables.options import Options
 
 OF_DISCRIMINATOR: dict[str, Any] = {"of_discriminator": True}
@@ -83,6 +84,12 @@ class ModelRow:
 
     Those of `method` are for methods with a discriminator. One that a recipe's method does not read is passed over.
     """
+
+    def check_size(self, size: int) -> None:
+        """Raise UsageError for a side that it does not make."""
+        if size not in self.sizes:
+            sizes = ", ".join(map(str, self.sizes))
+            raise UsageError(f"size {size}: {self.title} is built for {sizes} px; choose one of these")
 
 
 _IN = "smallgan.models"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches, Pixels
-from smallgan.models.fastgan import MinibatchDeviation
+from smallgan.models.base import AcrossBatch
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
@@ -79,7 +79,7 @@ class AdversarialTrainer(Trainer):
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         # Layers that look across the batch must not see reals and fakes at once; without them one pass serves both.
         self._one_pass = not any(
-            isinstance(each, nn.BatchNorm2d | MinibatchDeviation) for each in self.discriminator.modules()
+            isinstance(each, nn.BatchNorm2d | AcrossBatch) for each in self.discriminator.modules()
         )
         self._has_classes = bool(self.generator.num_classes)
         chosen = recipe.regularizers.chosen()

@@ -43,6 +43,11 @@ def measure_on_prior(average: Any, seed: int, device: torch.device) -> None:
     measure_statistics(average, map(inputs, range(STATISTICS_BATCHES)))
 
 
+def batch_norms(network: nn.Module) -> list[Any]:
+    """Return the layers of a generator that keep statistics of batches."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | StoredBatchNorm)]
+
+
 @torch.no_grad()
 def measure_statistics(average: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> None:
     """Replace the batch-norm statistics of `average` by those of its own activations, averaged over batches of inputs.
@@ -51,7 +56,7 @@ def measure_statistics(average: nn.Module, inputs: Iterable[tuple[Tensor, ...]])
     BigGAN calls such measured ones standing statistics (Brock et al. 2019, arXiv:1809.11096). Leaves it in eval mode;
     only the norms are ever in training mode, so that spectral norms stay as they are.
     """
-    norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d | StoredBatchNorm)]
+    norms = batch_norms(average)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.training = True  # not train(): that would reach the spectral norms of a conditional norm's own layers

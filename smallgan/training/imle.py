@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches, Pixels, pairs, to_images, to_pixels
-from smallgan.models.biggan import StoredBatchNorm
 from smallgan.models.perceptual import Perceptual
 from smallgan.tables.methods import IMLEOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
-from smallgan.training.ema import measure_on_prior, update_ema
+from smallgan.training.ema import batch_norms, measure_on_prior, update_ema
 from smallgan.training.loop import Trainer
 from smallgan.training.matching import LEAST_ROUND, Matcher, Rounds
 from smallgan.training.pca_latents import PCALatents, blended
@@ -198,7 +197,7 @@ def prepare(
     network, note = load_perceptual(options.perceptual, options.perceptual_weight)
     log(note)
     generator, _ = fresh_networks(recipe, classes)
-    if any(isinstance(each, nn.BatchNorm2d | StoredBatchNorm) for each in generator.modules()):
+    if batch_norms(generator):
         log(
             "note: this generator has batch norm, so an image depends on its batch: in a step it is not quite the one "
             "that was matched; a DCGAN has model.g_norm=layer"
