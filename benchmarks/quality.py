@@ -14,7 +14,6 @@ are drawn at 1, 2, 4, 8 and 15 minutes (those that fit). The same command goes o
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,24 +26,32 @@ from numpy.typing import NDArray
 from augment.core.files import make_folder, write_text
 from augment.sources.readers import open_source
 from benchmarks.quality_run import OFFICIAL, Task, carry_out
+from smallgan.core.run_dir import append_jsonl, read_jsonl
 from smallgan.data.images import Pixels
 from smallgan.metrics import RealSet
 from smallgan.metrics.features.extract import Features, extract_all, feature_nets
 from smallgan.metrics.features.laplacian import laplacian_variance
 from smallgan.metrics.run_scorer import Judge, RunScorer
 from smallgan.metrics.sharpness import sharpness
-from smallgan.tables.feature_networks import PANEL
+from smallgan.models.weight_files import read_json
+from smallgan.tables.choice import choose
+from smallgan.tables.feature_networks import PANEL_NAME
 from smallgan.tables.recipe import load_recipe, parse_overrides
-from smallgan.training.data import load_data
+from smallgan.training.data import TrainingData, load_data
+from smallgan.training.train import situation_of
 
 CPU = torch.device("cpu")
 MARKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 45.0)
 ENTRIES: dict[str, dict[str, Any]] = {
     "study": {"model.d_width": 64, "train.batch_size": 64, "method.mirror": False},
-    "default": {},
     OFFICIAL: {},
 }
-FIGURES = ("kid", "kmmd", "precision", "recall", "copies", "nearest")
+CHOSEN = "default"  # The entry that trains what `smallgan train FOLDER` chooses
+FIGURES = {
+    **{"kid": "KID", "kmmd": "KMMD", "precision": "precision"},
+    **{"recall": "recall", "copies": "copies", "nearest": "nearest"},
+}
+"""What a judge is asked, and its title in the table."""
 METRICS = {"nearest_ratio" if name == "nearest" else name: name for name in FIGURES}
 
 
@@ -57,7 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not marks or marks[-1] < 60 * args.cpu_minutes:
         marks.append(60 * args.cpu_minutes)
     own = dict(_own_entry(text) for text in args.entry)
-    known = {**ENTRIES, **own}
+    known = {
+        **ENTRIES,
+        **({CHOSEN: _chosen(args.folder, args.size)} if CHOSEN in args.entries.split(",") else {}),
+        **own,
+    }
     names = [name for name in args.entries.split(",") if name] + list(own)
     sides = {"data.size": args.size}
     tasks = [
@@ -71,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for task in tasks:
             carry_out(task, marks, args.num_fake)
     if args.only in (None, "score"):
-        panel = Panel.of(args)
+        panel = Panel.of(args, out)
         for task in tasks:
             for mark in marks:
                 if task.record(mark).is_file():
@@ -113,21 +124,20 @@ class Panel:
     train_laplacian: NDArray[np.float64]
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> Panel:
-        """Return the panel. Raises MissingError for a judge whose weights are not here."""
-        pixels = [_reals(folder, args.size) for folder in (args.folder, args.held_out)]
-        nets, _ = feature_nets([*PANEL, *args.features], CPU)
+    def of(cls, args: argparse.Namespace, out: Path) -> Panel:
+        """Return the panel: the judges whose weights are here, and those named. Scores the held-out images first."""
+        pixels = [_data(folder, args.size).originals for folder in (args.folder, args.held_out)]
+        nets, _ = feature_nets([PANEL_NAME, *args.features], CPU)
         named = zip(("train", "held out"), pixels, strict=True)
         train, held_out = ([RealSet(found, name) for found in extract_all(each, nets)] for name, each in named)
         judges = [Judge(net, tuple(METRICS), *sets) for net, *sets in zip(nets, held_out, train, strict=True)]
         panel = cls(judges, laplacian_variance(pixels[0]))
-        out = args.out or Path("runs") / f"quality-{args.folder.name}"
         panel._record(make_folder(out), {"entry": "real images", "seed": 0, "mark": 0}, pixels[1], is_real=True)
         return panel
 
     def score_mark(self, task: Task, mark: float, out: Path) -> None:
         """Score the samples of a mark."""
-        record = json.loads(task.record(mark).read_text(encoding="utf-8"))
+        record = read_json(task.record(mark))
         about = {"entry": task.name, "seed": task.seed, "mark": mark, **record}
         self._record(out, about, np.load(task.samples(mark)))
 
@@ -147,8 +157,7 @@ class Panel:
         line = {**about, "sharpness": sharpness(fakes[0].laplacian, self.train_laplacian), "judges": {}}
         for judge, fake in zip(self.judges, fakes, strict=True):
             line["judges"][judge.net.label] = judged(fake, judge, is_real=is_real)
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(line) + "\n")
+        append_jsonl(path, line)
         print(f"scored {about}", flush=True)
 
 
@@ -164,9 +173,7 @@ def judged(fake: Features, judge: Judge, *, is_real: bool = False) -> dict[str, 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the lines of scores.jsonl; none where there is no file."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return read_jsonl(path) if path.is_file() else []
 
 
 def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -175,9 +182,7 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
         return "nothing is scored yet\n"
     judges = list(lines[0]["judges"])
     head = ["entry", "CPU s", "seeds", "steps", "sharpness"]
-    head += [
-        f"{what}: {judge}" for what in ("KID", "KMMD", "precision", "recall", "copies", "nearest") for judge in judges
-    ]
+    head += [f"{title}: {judge}" for title in FIGURES.values() for judge in judges]
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for entry, mark in dict.fromkeys((line["entry"], line["mark"]) for line in lines):
         own = [line for line in lines if (line["entry"], line["mark"]) == (entry, mark)]
@@ -194,9 +199,14 @@ def _spread(values: Sequence[float], digits: int) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def _reals(folder: Path, size: int) -> Pixels:
-    data = load_data(load_recipe(None, {"data.source": str(folder), "data.size": size}), CPU)
-    return data.originals
+def _chosen(folder: Path, size: int) -> dict[str, Any]:
+    """Return the keys that `smallgan train` chooses for a folder, but for the steps, which the time decides."""
+    settings, _ = choose(situation_of(_data(folder, size), CPU))
+    return {path: value for path, value in settings.items() if path != "train.steps"}
+
+
+def _data(folder: Path, size: int) -> TrainingData:
+    return load_data(load_recipe(None, {"data.source": str(folder), "data.size": size}), CPU)
 
 
 if __name__ == "__main__":

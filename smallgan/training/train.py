@@ -118,13 +118,7 @@ def _prepared(
     why: list[str] = []
     data = load_data(recipe, device) if is_open else None
     if data is not None:
-        now = Situation(
-            num_images=data.summary["num_real"],
-            size=recipe.data.size,
-            device=device.type,
-            has_bf16=has_fast_bf16(device),
-            may_mirror=data.may_mirror,
-        )
+        now = situation_of(data, device)
         settings, reasons = choose(now)
         recipe = with_choice(recipe, settings)
         why = [
@@ -144,6 +138,12 @@ def _prepared(
             why.append(f"{minutes:g} minutes are {steps} steps of {seconds:.3f} s, as timed here now")
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": steps})})
     return recipe, source, data, run, why
+
+
+def situation_of(data: TrainingData, device: torch.device) -> Situation:
+    """Return what `smallgan.tables.choice` chooses by."""
+    number, size = data.summary["num_real"], data.summary["size"]
+    return Situation(number, size, device.type, has_fast_bf16(device), data.may_mirror)
 
 
 def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
