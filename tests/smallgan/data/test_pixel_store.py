@@ -10,6 +10,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
+from doomed import Killed
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
@@ -91,10 +92,6 @@ def test_batches_of_a_mapped_set_equal_those_of_memory_bit_for_bit(tiny_set, cac
             one, other = (batches.batch(number) for batches in both)
             assert all(torch.equal(*each) for each in zip(one, other, strict=True))
             assert one.images.is_contiguous(memory_format=torch.channels_last)
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from rich.console import Console
+from tiny_study import TINY
 
 from smallgan.core.study_dir import StudyDir
 from smallgan.study import open as open_module
@@ -16,16 +17,7 @@ from smallgan.study.status import Row, as_text, counted, most_wanted, rows
 from smallgan.tables.recipe import load_recipe
 from smallgan.tables.sweep import expand_grid
 
-TINY = {
-    "name": "many",
-    "data.size": 32,
-    "model.base_width": 8,
-    "train.batch_size": 4,
-    "train.steps": 4,
-    "train.report_every": 2,
-    "train.snapshot_every": 2,
-    "score.metrics": [],
-}
+STUDY = TINY | {"name": "many", "score.metrics": []}
 POLICIES = ["none", "hflip", "vflip", "contrast", "negative", "gan"]
 RATES = [round(1e-5 * number, 7) for number in range(1, 101)]
 PRODUCT = {"augment.policy": POLICIES, "method.lr_g": RATES}
@@ -36,7 +28,7 @@ LISTED = [
 
 
 def many(source, grid, **overrides):
-    return load_recipe(None, TINY | {"data.source": str(source), "grid": grid} | overrides)
+    return load_recipe(None, STUDY | {"data.source": str(source), "grid": grid} | overrides)
 
 
 @pytest.mark.parametrize("grid", [PRODUCT, LISTED], ids=["product", "list"])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file
+from tiny_study import TINY
 from typer.testing import CliRunner
 
 from augment.errors import UsageError
@@ -23,13 +24,8 @@ from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import as_text, rows
 from smallgan.tables.recipe import load_recipe
 
-TINY = {
+STUDY = TINY | {
     "name": "tiny",
-    "data.size": 32,
-    "model.base_width": 8,
-    "train.batch_size": 4,
-    "train.steps": 4,
-    **{"train.report_every": 2, "train.snapshot_every": 2},
     "score.num_fake": 8,
     "sample.count": 2,
     "sample.interpolate": 2,
@@ -39,7 +35,7 @@ POLICIES = {"augment.policy": ["none", "hflip", "gan"]}
 
 
 def tiny(source, grid=POLICIES, **overrides):
-    return load_recipe(None, TINY | {"data.source": str(source), "grid": grid} | overrides)
+    return load_recipe(None, STUDY | {"data.source": str(source), "grid": grid} | overrides)
 
 
 def run(recipe, out, **options):
@@ -307,7 +303,7 @@ def test_a_stop_reaches_the_runs_in_processes(tiny_set, tmp_path):
 def test_workers_end_when_the_process_that_started_them_is_killed(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text("grid: {augment.policy: [none, hflip]}\n", encoding="utf-8")
-    sets = [f"--set={key}={value}" for key, value in (TINY | {"train.steps": 50_000, "data.source": tiny_set}).items()]
+    sets = [f"--set={key}={value}" for key, value in (STUDY | {"train.steps": 50_000, "data.source": tiny_set}).items()]
     words = ["run", recipe, *sets, "--out", tmp_path / "study", "--device", "cpu", "--jobs", "2"]
     victim = subprocess.Popen([sys.executable, "-m", "smallgan", *map(str, words)], stdout=subprocess.PIPE)
     while len(list((tmp_path / "study").glob("runs/*/stats.jsonl"))) < 2:
@@ -366,7 +362,7 @@ def command(*words):
 def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text("grid: {augment.policy: [none, hflip]}\n", encoding="utf-8")
-    sets = [f"--set={key}={value}" for key, value in TINY.items() if key != "report.page"]
+    sets = [f"--set={key}={value}" for key, value in STUDY.items() if key != "report.page"]
     words = [recipe, *sets, f"--set=data.source={tiny_set}", "--out", tmp_path / "study", "--device", "cpu"]
     assert "no study of this recipe has begun" in command(*words, "--status").output
     result = command(*words, "--json")
@@ -387,7 +383,7 @@ def test_the_command_runs_shows_and_reports_a_study(tiny_set, tmp_path):
 def test_the_command_fails_when_a_trial_did(tiny_set, tmp_path):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text("grid: [{name: wild, method.lr_d: 1.0e+30, method.lr_g: 1.0e+30}, {name: none}]\n")
-    sets = [f"--set={key}={value}" for key, value in TINY.items()]
+    sets = [f"--set={key}={value}" for key, value in STUDY.items()]
     result = command(recipe, *sets, f"--set=data.source={tiny_set}", "--out", tmp_path / "study", "--device", "cpu")
     assert result.exit_code == 1
     assert "failed: wild, seed 0: " in result.output

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from filelock import FileLock, Timeout
 from PIL import Image
+from tiny_study import TINY
 
 from augment.errors import InputError, UsageError
 from smallgan.core.study_dir import StudyDir
@@ -19,21 +20,12 @@ from smallgan.study.sources import Sources, source_keys
 from smallgan.tables.recipe import load_recipe
 
 NUM_TASKS = 6
-TINY = {
-    "name": "tiny",
-    "data.size": 32,
-    "model.base_width": 8,
-    "train.batch_size": 4,
-    "train.steps": 4,
-    "train.report_every": 2,
-    "train.snapshot_every": 2,
-    "score.metrics": [],
-}
+STUDY = TINY | {"name": "tiny", "score.metrics": []}
 
 
 def tiny(source, **overrides):
     grid = {"augment.policy": ["none", "hflip", "gan"]}
-    return load_recipe(None, TINY | {"data.source": str(source), "grid": grid, "seeds": [1, 2]} | overrides)
+    return load_recipe(None, STUDY | {"data.source": str(source), "grid": grid, "seeds": [1, 2]} | overrides)
 
 
 @pytest.fixture
@@ -178,7 +170,7 @@ def told(path, **options):
 sources.open_checked = told
 from smallgan.study.open import open_study
 from smallgan.tables.recipe import load_recipe
-recipe = load_recipe(None, {TINY | {"data.source": str(tiny_set), "grid": {"augment.policy": ["none", "hflip"]}}!r})
+recipe = load_recipe(None, {STUDY | {"data.source": str(tiny_set), "grid": {"augment.policy": ["none", "hflip"]}}!r})
 from pathlib import Path
 print("ready", flush=True)
 sys.stdin.readline()

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from doomed import Killed
 from safetensors.numpy import load_file
 
 from augment.build.build import build
@@ -109,10 +110,6 @@ def test_events_written_after_the_clock_was_set_back_are_read_last(tmp_path, mon
     assert [(event.step, event.value) for event in events] == [
         *((1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (6, 2), (7, 3), (8, 3), (9, 3), (10, 3))
     ]
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
 
 
 def test_a_file_that_was_changed_after_the_clock_was_set_back_is_made_again(tiny_set, tmp_path, monkeypatch):

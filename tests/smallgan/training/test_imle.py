@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from doomed import Killed, kill_at
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -40,10 +41,6 @@ TINY = {
     "train.snapshot_every": 4,
     "score.metrics": [],
 }
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the loop may catch it."""
 
 
 def recipe(**overrides):
@@ -149,15 +146,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at, own):
     settings = recipe(**own)
     whole = trainer(settings, network())
     whole_run = run_loop(tmp_path / "whole", settings, whole)
-    doomed = trainer(settings, network())
-    inner = doomed.step
-
-    def step(batch, number):
-        if number == killed_at:
-            raise Killed
-        return inner(batch, number)
-
-    doomed.step = step
+    doomed = kill_at(trainer(settings, network()), killed_at)
     with pytest.raises(Killed):
         run_loop(tmp_path / "run", settings, doomed)
     resumed = trainer(settings, network())

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from doomed import Killed, kill_at
 
 from augment.errors import FailedError, InputError
 from smallgan.core.checkpoint import TENSORS, load_checkpoint, save_checkpoint
@@ -15,10 +16,6 @@ from smallgan.training.adversarial import build_trainer
 from smallgan.training.loop import Hooks, fit
 
 CPU = torch.device("cpu")
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the loop may catch it."""
 
 
 def recipe(**overrides):
@@ -79,15 +76,7 @@ def test_a_whole_run_writes_what_the_design_lists(tmp_path):
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, killed_at):
     whole_run, whole, _, _ = run_loop(tmp_path / "whole", recipe())
 
-    doomed = build_trainer(recipe(), CPU)
-    inner = doomed.step
-
-    def step(batch, number):
-        if number == killed_at:
-            raise Killed
-        return inner(batch, number)
-
-    doomed.step = step
+    doomed = kill_at(build_trainer(recipe(), CPU), killed_at)
     with pytest.raises(Killed):
         run_loop(tmp_path / "run", recipe(), doomed)
     run, resumed, reached, lines = run_loop(tmp_path / "run", recipe())

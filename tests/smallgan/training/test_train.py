@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from doomed import Killed
 from safetensors.numpy import load_file
 
 import smallgan.training.train
@@ -204,10 +205,6 @@ def test_a_killed_training_goes_on_to_the_same_weights(tiny_set, tmp_path, signa
     assert steps == sorted(set(steps))
     if reached < 60:
         assert f"resumed from step {reached}" in cut.log.read_text(encoding="utf-8")
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing may catch it."""
 
 
 def pretrained(folder):
