@@ -69,6 +69,7 @@ def train(
 
     from augment.errors import UsageError
     from smallgan.core.console import progress_bar, say, stop_flag
+    from smallgan.tables.choice import model_of_size
     from smallgan.tables.recipe import load_recipe, parse_overrides, shipped_recipes
     from smallgan.training.train import dry_run as plan_run
     from smallgan.training.train import train as run_training
@@ -108,7 +109,7 @@ def train(
         raise UsageError(f"--minutes {minutes:g}: needed more than 0, and no --steps beside it")
     open_sections = ("model", "method.name", "loss", "regularizers")
     is_open = data is not None and recipe is None and not any(path.startswith(open_sections) for path in given)
-    resolved = load_recipe(recipe, given)
+    resolved = load_recipe(recipe, (model_of_size(given.get("data.size")) if is_open else {}) | given)
     if resolved.is_study:
         what = "a grid" if resolved.grid is not None else "train.epochs"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {recipe or 'RECIPE'}")

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given
 from smallgan.tables.sweep import flat, put
 
 FEW_IMAGES = 500  # Below this many originals the discriminator learns them by heart unless it sees them augmented
+LARGEST_DCGAN = max(MODELS["dcgan"].sizes)  # Side in pixels
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,33 @@ class Rule:
     what: str
 
 
+def _is_large(now: Situation) -> bool:
+    return now.size > LARGEST_DCGAN
+
+
 RULES = (
     Rule(
-        lambda now: now.device == "cpu",
+        lambda now: now.device == "cpu" and not _is_large(now),
         {"model.base_width": 48, "model.d_width": 32, "train.batch_size": 16, "train.steps": 10_000},
         "a DCGAN with 48 and 32 channels and batches of 16, as many small steps teach more a minute on a CPU",
     ),
     Rule(
-        lambda now: now.device != "cpu",
+        lambda now: now.device != "cpu" and not _is_large(now),
         {"model.base_width": 64, "model.d_width": 64, "train.batch_size": 32, "train.steps": 30_000},
         "a DCGAN with 64 channels and batches of 32 (not yet measured on a GPU)",
     ),
+    Rule(
+        _is_large,
+        {"model.name": "fastgan", "train.steps": 50_000},
+        f"FastGAN, as the DCGAN makes at most {LARGEST_DCGAN} px",
+    ),
     Rule(lambda now: now.has_bf16, {"train.precision": "bf16"}, "bf16, which is faster here"),
     Rule(lambda now: now.may_mirror, {"method.mirror": True}, "mirrored reals, as mirror images look like this set"),
+    Rule(
+        lambda now: not now.may_mirror,
+        {"method.mirror": False},
+        "no mirroring, as mirror images do not look like this set",
+    ),
     Rule(
         lambda now: now.num_images < FEW_IMAGES,
         {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"},
@@ -68,6 +84,15 @@ def choose(now: Situation) -> tuple[dict[str, Any], list[str]]:
     for rule in (rules := [rule for rule in RULES if rule.applies(now)]):
         settings |= rule.settings
     return settings, [rule.what for rule in rules if rule.what]
+
+
+def model_of_size(size: Any) -> dict[str, str]:
+    """Return the model by its recipe key where `size`, as the user gave it, is one that FastGAN makes and DCGAN not.
+
+    A recipe names a model that makes its images: this one is needed before the images are read.
+    """
+    is_large = size in MODELS["fastgan"].sizes and size not in MODELS["dcgan"].sizes
+    return {"model.name": "fastgan"} if is_large else {}
 
 
 def with_choice(recipe: Recipe, settings: dict[str, Any]) -> Recipe:

@@ -38,6 +38,14 @@ def test_a_model_or_a_recipe_of_ones_own_is_left_alone(tiny_set, here):
     assert (recipe.model.base_width, recipe.method.diffaugment) == (8, "none")
 
 
+def test_a_size_that_the_dcgan_does_not_make_gets_a_model_that_does(tiny_set, monkeypatch):
+    planned = []
+    monkeypatch.setattr("smallgan.training.train.dry_run", lambda recipe, **_: planned.append(recipe) or {})
+    done = train(tiny_set, "--size", 256, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert planned[0].model.name == "fastgan"
+
+
 def test_minutes_become_steps_once_and_the_same_command_goes_on(tiny_set, here, monkeypatch):
     words = tiny_set, *SMALL, "--model", "dcgan", "--set", "model.base_width=8", "--minutes", 0.001
     monkeypatch.setattr("smallgan.training.train.seconds_per_step", lambda *_: [0.02])

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from smallgan.tables.choice import FEW_IMAGES, RULES, Situation, choose, with_choice
+from smallgan.tables.choice import FEW_IMAGES, RULES, Situation, choose, model_of_size, with_choice
+from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import load_recipe
 
 MANY = Situation(num_images=1000, size=64, device="cpu", has_bf16=True, may_mirror=True)
@@ -23,12 +24,26 @@ def test_few_images_are_augmented_in_the_discriminator_and_many_are_not():
     assert any("fewer than 500 images" in reason for reason in reasons)
 
 
-@pytest.mark.parametrize(
-    ("change", "key"), [({"has_bf16": False}, "train.precision"), ({"may_mirror": False}, "method.mirror")]
-)
-def test_what_the_device_or_the_set_does_not_allow_is_not_chosen(change, key):
-    assert key in choose(MANY)[0]
-    assert key not in choose(replace(MANY, **change))[0]
+def test_what_the_device_or_the_set_does_not_allow_is_not_chosen():
+    assert choose(MANY)[0]["train.precision"] == "bf16"
+    assert "train.precision" not in choose(replace(MANY, has_bf16=False))[0]
+    assert choose(MANY)[0]["method.mirror"] is True
+    assert choose(replace(MANY, may_mirror=False))[0]["method.mirror"] is False  # FastGAN mirrors unless told not to
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("size", MODELS["fastgan"].sizes)
+def test_the_chosen_model_makes_the_size_that_was_asked_for(size, device):
+    settings, reasons = choose(replace(MANY, size=size, device=device))
+    recipe = with_choice(load_recipe(None, {"data.size": size, **model_of_size(size)}), settings)
+    assert size in MODELS[recipe.model.name].sizes
+    assert recipe.model.name == ("dcgan" if size <= 128 else "fastgan")
+    assert any("FastGAN" in reason for reason in reasons) is (size > 128)
+
+
+@pytest.mark.parametrize("size", [None, 64, 100, "large"])
+def test_no_model_is_chosen_early_for_a_size_that_the_dcgan_makes_or_nothing_does(size):
+    assert model_of_size(size) == {}
 
 
 def test_a_key_that_was_given_holds():
