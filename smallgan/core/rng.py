@@ -33,6 +33,9 @@ class Stream(IntEnum):
     PROJECTION = 20
     CROPS = 21
     WARM_START = 22
+    PROBE_IMAGES = 23
+    PROBE_LATENTS = 24
+    PROBE_AUGMENT = 25
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

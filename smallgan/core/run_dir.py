@@ -14,7 +14,7 @@ from augment.core.files import make_folder, output_errors, write_text
 from augment.core.limits import MAX_LINE, loads, read_json, read_text
 from augment.errors import InputError, UsageError
 
-MAX_LOG_BYTES = 256 << 20  # Of stats.jsonl or scores.jsonl: a line a step for half a million steps
+MAX_LOG_BYTES = 256 << 20  # Of each .jsonl: a line a step for half a million steps
 _NUMBERED = re.compile(r"\d{5}-.+")
 _OF_STEP = re.compile(r"step-(\d{6,})|(?:fakes|reconstructions)-(\d{6,})\.png")
 
@@ -29,6 +29,7 @@ class RunDir:
         self.data = path / "data.json"
         self.stats = path / "stats.jsonl"
         self.scores = path / "scores.jsonl"
+        self.diagnostics = path / "diagnostics.jsonl"
         self.log = path / "log.txt"
         self.reals = path / "reals.png"
         self.mix = path / "mix.png"
@@ -99,7 +100,7 @@ class RunDir:
 
     def cut_after(self, step: int) -> None:
         """Forget what was logged, scored, drawn or saved after `step`, so that a resumed run equals a whole one."""
-        for path in (self.stats, self.scores):
+        for path in (self.stats, self.scores, self.diagnostics):
             _keep_lines(path, lambda at: at <= step)
         for at, picture in _by_step(self.path, "*.png"):
             if at > step:
@@ -112,8 +113,9 @@ class RunDir:
             self.best.unlink()
 
     def forget_scores(self, step: int) -> None:
-        """Forget the scores of `step`, of which a kill may have left some only."""
-        _keep_lines(self.scores, lambda at: at != step)
+        """Forget the scores and the reading of `step`, of which a kill may have left some only."""
+        for path in (self.scores, self.diagnostics):
+            _keep_lines(path, lambda at: at != step)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

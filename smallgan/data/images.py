@@ -44,6 +44,10 @@ class PixelRows:
         self._pixels = pixels
         self._rows = np.arange(len(pixels)) if rows is None else np.asarray(rows, np.int64)
 
+    def rows(self, rows: Sequence[int] | NDArray[np.int64]) -> "PixelRows":
+        """Return some of them."""
+        return PixelRows(self._pixels, self._rows[np.asarray(rows, np.int64)])
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of images, and the shape of each: R, S, S, 3."""
@@ -59,6 +63,15 @@ class PixelRows:
         """Return image `at`, S x S x 3, or a copy of several, R x S x S x 3."""
         chosen: Pixels = self._pixels[self._rows[at]]
         return chosen
+
+
+class LabelledRows(NamedTuple):
+    """Some images and their classes."""
+
+    pixels: PixelRows
+    """N x S x S x 3"""
+    labels: NDArray[np.int64]
+    """Class of each, N; all 0 where there are none."""
 
 
 class Batch(NamedTuple):

@@ -164,16 +164,10 @@ class RunScorer:
             )
         return scores
 
-    def score(self, model: Model, *, baselines: bool = False) -> list[Score]:
-        """Return the scores of a checkpoint's samples, added to its run's scores.jsonl.
-
-        Raises the errors of `evaluate`, and OutputError.
-        """
+    def fakes_of(self, model: Model) -> list[Features]:
+        """Return the features of a checkpoint's samples by each judge."""
         samples = sample_pixels(model, self.num_fake, self.seed)
-        fakes = extract_all(samples, [judge.net for judge in self.judges])
-        scores = self.scores_of(model, fakes, baselines=baselines)
-        add_to_run(model, scores)
-        return scores
+        return extract_all(samples, [judge.net for judge in self.judges])
 
     def scores_of(self, model: Model, fakes: Sequence[Features], *, baselines: bool = False) -> list[Score]:
         """Return the scores of a checkpoint from its samples' features by each judge, with its step and run.

@@ -203,7 +203,7 @@ def estimate(
                 "stages": [] if done else ["train", *(["sample"] if settings.sample.count else [])],
                 "needs": str(job.needs) if job.needs else None,
                 "num_images": job.num_images,
-                "num_held_out": job.data.num_held,
+                "num_held_out": job.data.num_held + job.data.num_selecting,
                 "steps": steps,
                 "num_snapshots": snapshots,
                 "num_images_seen": steps * settings.train.batch_size,

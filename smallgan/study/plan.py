@@ -42,9 +42,10 @@ class SetFacts:
 
     num_train: int  # Images of it that are trained on
     num_originals: int  # Originals among them
-    num_held: int
+    num_held: int  # Held out, for scores to compare with
     fingerprint: str  # Of all its files, those held out included
     notes: tuple[str, ...] = ()
+    num_selecting: int = 0  # Held out too, to select the best checkpoint
 
 
 @dataclass(frozen=True)
@@ -167,16 +168,18 @@ def _drafts(recipe: Recipe, seed: int, sources: Sources, *, smoke: bool) -> list
 
 
 def _facts(recipe: Recipe, sources: Sources) -> tuple[Recipe, SetFacts]:
-    """Return the recipe with the share of its originals that is held out, and what is known of its images."""
+    """Return the recipe with what is held out of its originals and for what, and what is known of its images."""
     settings = recipe.data
     found = sources.facts(SourceKey(settings.source, settings.skip_bad))
     number = len(found.hashes)
     if found.num_originals < number:  # a mixed dataset, used as it is; training refuses to divide it
         return recipe, SetFacts(number, found.num_originals, 0, found.fingerprint, found.notes)
     share = study_holdout(number) if settings.holdout is None else settings.holdout
-    num_train, num_held = found.divided(share, settings.limit)
-    held_out = recipe if settings.holdout is not None else _with(recipe, {"data.holdout": share})
-    return held_out, SetFacts(num_train, num_train, num_held, found.fingerprint, found.notes)
+    # A study that samples the last checkpoints selects none, so its scores need not spare images for that.
+    selects = recipe.sample.checkpoint == "best" if settings.selection is None else settings.selection
+    num_train, num_held, num_selecting = found.divided(share, settings.limit, selection=selects)
+    decided = _with(recipe, {"data.holdout": share, "data.selection": selects})
+    return decided, SetFacts(num_train, num_train, num_held, found.fingerprint, found.notes, num_selecting)
 
 
 def _sized(recipe: Recipe, data: SetFacts) -> Recipe:

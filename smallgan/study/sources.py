@@ -53,9 +53,9 @@ class SourceFacts:
         """Fingerprint of the images that can be used."""
         return fingerprint(self.hashes)
 
-    def divided(self, holdout: float, limit: int | None) -> tuple[int, int]:
-        """Return how many images are trained on and how many are held out. Raises UsageError, as `split` does."""
-        return _divided(self.hashes, holdout, limit)
+    def divided(self, holdout: float, limit: int | None, *, selection: bool) -> tuple[int, int, int]:
+        """Return how many images are trained on, are compared with, and select. Raises UsageError, as `split` does."""
+        return _divided(self.hashes, holdout, limit, selection)
 
 
 class Sources:
@@ -129,6 +129,6 @@ def _read(study: StudyDir) -> dict[SourceKey, SourceFacts]:
 
 
 @lru_cache(maxsize=1024)
-def _divided(hashes: tuple[str, ...], holdout: float, limit: int | None) -> tuple[int, int]:
-    parts = split(hashes, holdout, limit)
-    return len(parts.train), len(parts.held)
+def _divided(hashes: tuple[str, ...], holdout: float, limit: int | None, selection: bool) -> tuple[int, int, int]:
+    parts = split(hashes, holdout, limit, selection=selection)
+    return len(parts.train), len(parts.held), len(parts.selection)

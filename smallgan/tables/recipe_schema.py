@@ -45,6 +45,11 @@ class DataSection(Section):
 
     Which ones they are depends on the images alone: it is the same in every run on the same set, whatever its seed.
     """
+    selection: bool | None = None
+    """Of 100 held-out originals or more, let half select the best checkpoint; scores compare with the other half.
+
+    None: on in `train`; in a study on where `sample.checkpoint` is best. Off: nothing selects a checkpoint.
+    """
     limit: int | None = Field(default=None, ge=2)
     """Train on this many of the originals that are not held out; a smaller number takes some of the larger one's."""
 
@@ -111,7 +116,7 @@ class ScoreSection(Section):
     """The scores at each snapshot: the very ones that `smallgan score RUN` gives afterwards with its defaults."""
 
     metrics: tuple[Annotated[str, _MetricName()], ...] = ("is", "kmmd")
-    """Empty: no scores while training; the best checkpoint is chosen by KMMD alone."""
+    """Empty: neither scores nor readings while training. The best checkpoint is chosen by KMMD, named here or not."""
     features: str | tuple[str, ...] | None = None
     """Feature network, several of them, or panel: see docs/features.md; the first that may selects the best checkpoint.
 
@@ -133,7 +138,7 @@ class SampleSection(Section):
     truncation: float | None = Field(default=None, gt=0)
     """Truncation threshold: resample components with abs(z) > T; None: no truncation."""
     checkpoint: Literal["last", "best"] = "last"
-    """Which checkpoint of the run; best: lowest KMMD of the snapshots."""
+    """Which checkpoint of the run; best: lowest KMMD to the images that select (`data.selection`), else the last."""
 
 
 class ReportSection(Section):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
-from smallgan.data.images import Batch, ImageBatches, Pixels
+from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels
 from smallgan.models.base import AcrossBatch
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
@@ -28,6 +28,7 @@ from smallgan.training.augmentation import Augmentation
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
 from smallgan.training.loop import Trainer
+from smallgan.training.probe import Probe
 from smallgan.training.schedule import linear_decay
 from smallgan.training.scratch import classes_of, fresh_networks
 from smallgan.training.step import AdversarialLoss, Penalty, StepContext
@@ -131,6 +132,21 @@ class AdversarialTrainer(Trainer):
     def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
         measure_on_prior(self.generator_ema, self.seed, self.device)
+
+    @torch.no_grad()
+    def probe(self, training: LabelledRows, held_out: LabelledRows | None) -> dict[str, float]:
+        """Return `told_apart` and, where enough images are held out, `r_v` (`smallgan.training.probe`).
+
+        Copies of both networks do it, in training mode as in a step: batch norms and spectral norms change with use.
+        """
+        shadow = copy.copy(self)
+        shadow.generator, shadow.discriminator = copy.deepcopy((self.generator, self.discriminator))
+        probe = Probe(shadow._images, shadow._scores_as_in_a_step, self.generator.z_dim, self.batch_size, self.seed)
+        return probe.read(training, held_out, self.device)
+
+    def _scores_as_in_a_step(self, images: Tensor, labels: Tensor, position: int) -> Tensor:
+        with autocast(self.device, self.precision):
+            return self._scores(self.augmentation.augmented(images, position, Stream.PROBE_AUGMENT), labels)
 
     def _discriminator_step(
         self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int

@@ -1,7 +1,7 @@
 """The images of a recipe: read, checked, made square, mixed, held once, and told of in data.json."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from augment.sources.dataset_format import holds_plan
 from augment.sources.image_set import ImageSet, fingerprint
 from augment.sources.mixed_dataset import MixedDataset
 from smallgan.core.resources import sample_set
-from smallgan.data.images import PixelRows, Pixels
+from smallgan.data.images import LabelledRows, PixelRows, Pixels
 from smallgan.data.pixel_store import hold
 from smallgan.data.split import split
 from smallgan.sampling.latents import GeneratorSource
@@ -38,8 +38,10 @@ class TrainingData:
     preview: Pixels  # Contact sheet of what was mixed, H x W x 3
     originals: PixelRows  # Those of the mixture that are originals, num_real x S x S x 3
     reals: PixelRows  # What scores compare with, R x S x S x 3: the originals held out, or `originals` where none is
+    selection: PixelRows | None  # Held out too, and only to select the best checkpoint; None: nothing does
     summary: dict[str, Any]  # data.json
     notes: tuple[str, ...] = ()  # What to know of the set, a line each, as `smallgan inspect` says it
+    held_labels: tuple[str | None, ...] = ()  # Names of the classes of the originals held out, in the order of `reals`
     may_mirror: bool = False  # Whether mirrored images look like the set, as `smallgan inspect` finds
 
     @property
@@ -65,6 +67,25 @@ class TrainingData:
         places = {name: place for place, name in enumerate(self.classes)}
         return np.array([places[str(image.label)] for image in self.mixture.images], np.int64)
 
+    def to_probe(self, classes: Sequence[str]) -> tuple[LabelledRows, LabelledRows | None]:
+        """Return the originals trained on and those held out, None where none is, as a discriminator takes them.
+
+        Args:
+            classes: names of those that the model learns, () for one; a held-out image of no such class is left out.
+        """
+        own = [image.label for image in self.mixture.images if image.origin == "original"]
+        training = _labelled(self.originals, own, classes)
+        held_out = _labelled(self.reals, self.held_labels, classes) if self.held_labels else None
+        return training, held_out
+
+
+def _labelled(pixels: PixelRows, labels: Sequence[str | None], classes: Sequence[str]) -> LabelledRows:
+    if not classes:
+        return LabelledRows(pixels, np.zeros(len(pixels), np.int64))
+    places = {name: place for place, name in enumerate(classes)}
+    known = [row for row, label in enumerate(labels) if label in places]
+    return LabelledRows(pixels.rows(known), np.array([places[str(labels[row])] for row in known], np.int64))
+
 
 def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     """Read, check, hold out, fit to squares and mix the images of a recipe; `pixel_store.hold` says where they lie.
@@ -75,7 +96,7 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     workers = default_workers()
     entered = open_checked(path, skip_bad=recipe.data.skip_bad, workers=workers)
     hashes = {record.name: str(record.sha256) for record in entered.records}
-    source, held = _divided(recipe, entered.source, hashes)
+    source, held, selecting = _divided(recipe, entered.source, hashes)
     settings = recipe.augment
     generator = GeneratorSource(load_model(Path(settings.generator), device)) if settings.generator else None
     plan = make_plan(
@@ -92,8 +113,10 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
     original_rows = [at for at, entry in enumerate(plan.entries) if entry.origin == "original"]
     if not original_rows:
         raise InputError(f"{path}: no original image in it; scores need originals, name a set that has them")
-    parts = [(plan, source), *([(_plain(held, recipe), held)] if len(held) else [])]
-    mixture, *held_out = hold(parts, generator=generator, workers=workers)
+    others = {name: images for name, images in (("holdout", held), ("selection", selecting)) if len(images)}
+    parts = [(plan, source), *((_plain(images, recipe), images) for images in others.values())]
+    mixture, *found = hold(parts, generator=generator, workers=workers)
+    held_out = dict(zip(others, found, strict=True))
     policy, preview = _what_was_mixed(path, settings.policy, mixture)
     names = [image.name for image in source.images if image.origin == "original"]
     summary = {
@@ -110,20 +133,20 @@ def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
         "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
         "names": names,
     }
-    reals = originals = PixelRows(mixture.pixels, original_rows)
-    if held_out:
-        reals = PixelRows(held_out[0].pixels)
-        held_names = [image.name for image in held.images]
-        summary["holdout"] = {
-            "num": len(held),
-            "names": held_names,
-            "fingerprint": fingerprint([hashes[name] for name in held_names]),
-        }
-    notes = [*entered.notes, *entered.against_symmetry(plan.policy)]
-    return TrainingData(mixture, preview, originals, reals, summary, tuple(notes), entered.fits_symmetry("hflip"))
+    for name, images in others.items():
+        own_names = [image.name for image in images.images]
+        own = fingerprint([hashes[own_name] for own_name in own_names])
+        summary[name] = {"num": len(images), "names": own_names, "fingerprint": own}
+    originals = PixelRows(mixture.pixels, original_rows)
+    reals = PixelRows(held_out["holdout"].pixels) if "holdout" in held_out else originals
+    selection = PixelRows(held_out["selection"].pixels) if "selection" in held_out else None
+    notes = (*entered.notes, *entered.against_symmetry(plan.policy))
+    held_labels = tuple(image.label for image in held.images)
+    may_mirror = entered.fits_symmetry("hflip")
+    return TrainingData(mixture, preview, originals, reals, selection, summary, notes, held_labels, may_mirror)
 
 
-def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tuple[ImageSet, ImageSet]:
+def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tuple[ImageSet, ImageSet, ImageSet]:
     holdout, limit = recipe.data.holdout, recipe.data.limit
     if source.is_mixed:
         if holdout or limit:
@@ -132,9 +155,10 @@ def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tup
                 f"data.{key} {value}: {source.path} is a mixed dataset, whose added images are made from any of its "
                 "originals; name the originals instead, and mix with augment.policy"
             )
-        return source, source.subset([])
-    parts = split([hashes[image.name] for image in source.images], holdout, limit)
-    return source.subset(parts.train), source.subset(parts.held)
+        return source, source.subset([]), source.subset([])
+    selection = recipe.data.selection is not False
+    parts = split([hashes[image.name] for image in source.images], holdout, limit, selection=selection)
+    return source.subset(parts.train), source.subset(parts.held), source.subset(parts.selection)
 
 
 def _plain(images: ImageSet, recipe: Recipe) -> Plan:
@@ -160,4 +184,6 @@ def describe_data(summary: Mapping[str, Any]) -> str:
     left_out = f", {len(summary['skipped'])} unreadable left out" if summary["skipped"] else ""
     origin = summary["source"] or "the sample set"
     held = f", {summary['holdout']['num']} originals held out" if "holdout" in summary else ""
+    if "selection" in summary:
+        held += f" for scores, {summary['selection']['num']} to select the best checkpoint"
     return f"{summary['num_images']} images of {summary['size']} px ({parts}{left_out}{held}) from {origin}"

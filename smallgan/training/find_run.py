@@ -43,7 +43,7 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
     before = read_record(run.data)
     if before is None:
         return
-    for key in ("num_images", "num_real", "fingerprint", "custom_transforms", "holdout"):
+    for key in ("num_images", "num_real", "fingerprint", "custom_transforms", "holdout", "selection"):
         then, now = (_mark(each.get(key)) for each in (before, summary))
         if then != now:
             raise UsageError(

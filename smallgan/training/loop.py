@@ -20,11 +20,20 @@ from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
 from smallgan.core.rng import Stream, normal
 from smallgan.core.run_dir import RunDir, append_jsonl
-from smallgan.data.images import Batch, ImageBatches, Pixels, grid, to_pixels
+from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels, grid, to_pixels
 from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.recipe import Recipe
 
 GRID_IMAGES = 36
+
+
+@dataclass(frozen=True)
+class Merit:
+    """By what the best checkpoint is chosen."""
+
+    value: float  # Lower is better
+    meaning: str  # What it is, in words that follow "the one with the"
+    interval: tuple[float, float] | None = None  # 95 %
 
 
 class Trainer(ABC):
@@ -55,6 +64,15 @@ class Trainer(ABC):
     def recalibrate_batchnorm(self) -> None:  # noqa: B027 - most methods need not do anything
         """Make the averaged generator ready to be used; must not change what the next step does."""
 
+    def probe(self, training: LabelledRows, held_out: LabelledRows | None) -> dict[str, float]:  # noqa: ARG002
+        """Return what the discriminator makes of images, {} without one; must not change what the next step does.
+
+        Args:
+            training: originals that are trained on.
+            held_out: originals that are not; None where there are none.
+        """
+        return {}
+
     def preview(self) -> Pixels | None:
         """Return what to show beside samples, H x W x 3; None for nothing."""
         return None
@@ -80,8 +98,8 @@ class Hooks:
 
     log: Log
     """Takes a status line."""
-    evaluate: Callable[[Trainer, int], float | None]
-    """(trainer, step) -> a figure of merit, lower is better, or None; writes its own scores."""
+    evaluate: Callable[[Trainer, int], Merit | None]
+    """(trainer, step) -> its merit, None where nothing selects a checkpoint; writes its own scores and readings."""
     stop_requested: Callable[[], bool]
     """True once the user asked to stop; the loop then saves and returns."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
@@ -216,8 +234,9 @@ def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step:
     """Score, remember the best checkpoint, delete old ones, and last draw the grid: the mark that all this is done."""
     merit = hooks.evaluate(trainer, step)
     best = (run.best_record() or {}).get("merit", math.inf)
-    if step and merit is not None and merit < best:
-        write_json(run.best, {"step": step, "merit": merit, "meaning": "lowest kmmd of the scores at snapshots"})
+    if step and merit is not None and merit.value < best:
+        record = {"step": step, "merit": merit.value, "interval": merit.interval, "meaning": merit.meaning}
+        write_json(run.best, record)
     preview = trainer.preview()
     if preview is not None:
         write_bytes(run.reconstructions(step), encode_png(preview))

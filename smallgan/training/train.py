@@ -3,33 +3,26 @@
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from augment.checks.advice import SCRATCH, by_number
 from augment.core.files import write_bytes, write_json, write_text
-from augment.errors import InputError
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, default_precision, describe_device, float32_math, has_fast_bf16
 from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
-from smallgan.data.split import LEAST_TO_SELECT
-from smallgan.metrics.features.extract import feature_nets
-from smallgan.metrics.run_scorer import RunScorer
-from smallgan.metrics.score import STRUCK
-from smallgan.models.base import Generator
-from smallgan.sampling.loading import Model
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
-from smallgan.tables.metrics import selection_metric
 from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe
 from smallgan.training.data import TrainingData, describe_data, load_data
+from smallgan.training.evaluation import evaluator, outcome
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
-from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
+from smallgan.training.loop import GRID_IMAGES, Hooks, fit
 from smallgan.training.timing import seconds_per_step
 
 
@@ -95,12 +88,14 @@ def train(
         for line in said:
             log(line)
         with tensorboard(run) as record:
-            evaluator = _evaluator(recipe, run, data, trainer, chosen, log)
-            hooks = Hooks(log, evaluator, stop_requested, record, advance)
+            evaluate = evaluator(recipe, run, data, trainer, chosen, log)
+            hooks = Hooks(log, evaluate, stop_requested, record, advance)
             with float32_math(str(recipe.train.precision)):
                 step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
             log(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
+        elif result := outcome(run):
+            log(result)
     return run
 
 
@@ -192,49 +187,3 @@ def dry_run(
         "minutes": round(steps * seconds / 60, 1),
         "recipe": recipe.model_dump(mode="json"),
     }
-
-
-def _evaluator(
-    recipe: Recipe, run: RunDir, data: TrainingData, trainer: Trainer, device: torch.device, log: Log
-) -> Callable[[Trainer, int], float | None]:
-    """Return the loop's `evaluate`: scores of the averaged generator against originals, all of one identity."""
-    settings = recipe.score
-    if not settings.metrics:
-        return lambda _trainer, _step: None
-    nets, notes = feature_nets(settings.features, device)
-    for note in notes:
-        log(note)
-    scorer = RunScorer.of_pixels(
-        nets,
-        settings,
-        (data.reals, data.reals_fingerprint),
-        (data.originals, data.summary["fingerprint"]),
-        recipe.data.resize_mode,
-        recipe.seed,
-        trainer.description.get("perceptual"),
-    )
-    struck = [judge for judge in scorer.judges if judge.standing.mark == STRUCK]
-    for judge in struck:
-        log(f"note: {judge.standing.why}")
-    if struck and len(struck) == len(scorer.judges):
-        log("note: no judge is left; --set score.features=panel adds networks that did not train this model")
-
-    num_held_out = data.summary["holdout"]["num"] if "holdout" in data.summary else 0
-    if not num_held_out:
-        log(
-            "note: every image is trained on, so scores compare with the training images, and a copy would score as "
-            "well; --set data.holdout=0.2 holds a fifth out"
-        )
-
-    def evaluate_step(trainer: Trainer, step: int) -> float | None:
-        generator = cast(Generator, trainer.generator_ema)
-        model = Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
-        try:  # the baseline is the same at every step: the last one tells it
-            scores = scorer.score(model, baselines=step >= recipe.train.steps)
-        except InputError as error:  # one real, for example: no reason not to train
-            log(f"not scored: {error}")
-            return None
-        may_select = [one for one in scores if one.metric == selection_metric().name and one.standing != STRUCK]
-        return may_select[0].value if may_select and num_held_out >= LEAST_TO_SELECT else None
-
-    return evaluate_step

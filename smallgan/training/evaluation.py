@@ -1,0 +1,87 @@
+"""What happens at a snapshot beside the loop: scores, a reading, warnings, and the merit that selects a checkpoint."""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+
+from augment.errors import InputError
+from smallgan.core.console import Log
+from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
+from smallgan.metrics.diagnostics import Reading, newest, summary
+from smallgan.metrics.features.extract import feature_nets
+from smallgan.metrics.run_scorer import RunScorer, add_to_run
+from smallgan.metrics.score import STRUCK
+from smallgan.metrics.snapshot_reading import SnapshotReader
+from smallgan.models.base import Generator
+from smallgan.sampling.loading import Model
+from smallgan.tables.recipe import Recipe
+from smallgan.training.data import TrainingData
+from smallgan.training.loop import Merit, Trainer
+
+
+def evaluator(
+    recipe: Recipe, run: RunDir, data: TrainingData, trainer: Trainer, device: torch.device, log: Log
+) -> Callable[[Trainer, int], Merit | None]:
+    """Return the loop's `evaluate`: scores and a reading of the averaged generator, all against the same originals.
+
+    Without metrics it does nothing, and loads no feature network.
+    """
+    settings = recipe.score
+    if not settings.metrics:
+        return lambda _trainer, _step: None
+    nets, notes = feature_nets(settings.features, device)
+    for note in notes:
+        log(note)
+    scorer = RunScorer.of_pixels(
+        nets,
+        settings,
+        (data.reals, data.reals_fingerprint),
+        (data.originals, data.summary["fingerprint"]),
+        recipe.data.resize_mode,
+        recipe.seed,
+        trainer.description.get("perceptual"),
+    )
+    struck = [judge for judge in scorer.judges if judge.standing.mark == STRUCK]
+    for judge in struck:
+        log(f"note: {judge.standing.why}")
+    if struck and len(struck) == len(scorer.judges):
+        log("note: no judge is left; --set score.features=panel adds networks that did not train this model")
+    if "holdout" not in data.summary:
+        log(
+            "note: every image is trained on, so scores compare with the training images, and a copy would score as "
+            "well; --set data.holdout=0.2 holds a fifth out"
+        )
+    reader = SnapshotReader.of_pixels(scorer, data.originals, data.reals, data.selection)
+    to_probe = data.to_probe(trainer.description.get("classes", ()))
+
+    def evaluate(trainer: Trainer, step: int) -> Merit | None:
+        generator = cast(Generator, trainer.generator_ema)
+        model = Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
+        fakes = scorer.fakes_of(model)
+        try:  # the baseline is the same at every step: the last one tells it
+            add_to_run(model, scorer.scores_of(model, fakes, baselines=step >= recipe.train.steps))
+        except InputError as error:  # one real, for example: no reason not to train
+            log(f"not scored: {error}")
+        reading = reader.read(fakes[reader.judge]) if reader else {}
+        reading |= {name: round(value, 6) for name, value in trainer.probe(*to_probe).items()}
+        append_jsonl(run.diagnostics, {"step": step, **reading})
+        for warning in newest(_readings(run)):
+            log(f"warning: {warning.text}")
+        if reader is None or "merit" not in reading:
+            return None
+        ends = reading.get("merit_low"), reading.get("merit_high")
+        interval = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+        return Merit(reading["merit"], reader.meaning, interval)
+
+    return evaluate
+
+
+def outcome(run: RunDir) -> str | None:
+    """Return a line about a trained run's best and last checkpoints, None where nothing selected one."""
+    best = run.best_step()
+    return None if best is None else summary(_readings(run), best, str(run.path))
+
+
+def _readings(run: RunDir) -> list[Reading]:
+    return list(read_jsonl(run.diagnostics)) if run.diagnostics.is_file() else []
