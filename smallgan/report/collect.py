@@ -63,6 +63,11 @@ class Report(Grouping):
         """Everything that is left out, broken or unfinished: label of the run and a sentence."""
         return self.left_out + tuple((run.label, problem) for run in self.runs for problem in run.problems)
 
+    @property
+    def warnings(self) -> tuple[tuple[str, str], ...]:
+        """What the trainings warned of: label of the run and a sentence."""
+        return tuple((run.label, text) for run in self.runs for text in run.warnings)
+
     def to_json(self) -> dict[str, Any]:
         """Return the numbers of the page for a machine; a number that is not finite is None."""
         return {
@@ -87,6 +92,7 @@ class Report(Grouping):
             "verdicts": [record for ranking in self.rankings for record in ranking.records(self.groups)],
             "differences": {key: [str(value) for value in row] for key, row in self.differences.items()},
             "problems": [{"run": label, "problem": problem} for label, problem in self.problems],
+            "warnings": [{"run": label, "warning": text} for label, text in self.warnings],
         }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, TypeVar
 
+from smallgan.metrics.diagnostics import TERMS
 from smallgan.metrics.score import Score
 from smallgan.report.charts import MAX_BANDS, Bounds, Chart, Line, Point
 from smallgan.report.collect import Report
@@ -19,6 +20,7 @@ _LARGEST = 1e30  # Larger numbers, as of diverged runs, are not drawn
 
 _IMAGE_LEVEL = "95 % interval (or standard deviation over splits) of one trained model over its images"
 _Step = TypeVar("_Step", int, float)
+Logged = Sequence[Mapping[str, float]]
 ToX = Callable[[Run, float], float]  # From a run and one of its steps to the place on the axis that all runs share
 
 
@@ -31,16 +33,36 @@ def score_charts(report: Report) -> list[Chart]:
 
 def stats_charts(report: Report) -> list[Chart]:
     """Return the charts of what the methods of the runs log, where they logged it."""
+    return _term_charts(report, [_terms(run) for run in report.runs], [run.stats for run in report.runs], "report")
+
+
+def reading_charts(report: Report) -> list[Chart]:
+    """Return the charts of the readings at snapshots, where there are some."""
+    terms = {term.name: term for term in TERMS}
+    return _term_charts(report, [terms] * len(report.runs), [run.readings for run in report.runs], "snapshot")
+
+
+def _term_charts(
+    report: Report, terms_of: Sequence[Mapping[str, Term]], lines_of: Sequence[Logged], each: str
+) -> list[Chart]:
+    """Return a chart for each title among the terms.
+
+    Args:
+        report: gives the groups.
+        terms_of: for each run what it logs.
+        lines_of: for each run what it logged.
+        each: what a line is: "report", the mean since the line before, or "snapshot".
+    """
     x_name, to_x = _x_axis(report.runs)
-    terms_of = [_terms(run) for run in report.runs]
     charts: dict[str, dict[str, Term]] = {}
     for term in (term for terms in terms_of for term in terms.values() if term.chart):
         charts.setdefault(term.chart, {}).setdefault(term.name, term)
+    one = "Each point: one snapshot." if each == "snapshot" else "Each point: mean since the point before."
     drawn = []
     for title, terms in charts.items():
-        lines, chunk = _stats_lines(report, terms_of, list(terms.values()), to_x)
+        lines, chunk = _stats_lines(report, terms_of, lines_of, list(terms.values()), to_x)
         note = "".join(term.note for term in terms.values())
-        note += "Each point: mean since the point before." if chunk == 1 else f"Each point: mean of {chunk} reports."
+        note += one if chunk == 1 else f"Each point: mean of {chunk} {each}s."
         note += " Mean over seeds." if report.is_replicated else ""
         drawn.append(Chart(next(iter(terms)).replace("_", "-"), title, x_name, note, lines))
     return _drawn(drawn)
@@ -121,13 +143,18 @@ def _of_one_run(run: Run, curve: Sequence[Score], to_x: ToX, *, with_images: boo
 
 
 def _stats_lines(
-    report: Report, terms_of: Sequence[Mapping[str, Term]], terms: Sequence[Term], to_x: ToX
+    report: Report,
+    terms_of: Sequence[Mapping[str, Term]],
+    lines_of: Sequence[Logged],
+    terms: Sequence[Term],
+    to_x: ToX,
 ) -> tuple[tuple[Line, ...], int]:
-    """Return the lines of one chart and how many reports make a point.
+    """Return the lines of one chart and how many logged lines make a point.
 
     Args:
-        report: gives groups and stats.
-        terms_of: for each run what its method logs.
+        report: gives groups.
+        terms_of: for each run what it logs.
+        lines_of: for each run what it logged.
         terms: of the chart; the lines of any after the first are dashed.
         to_x: from a run and a step to x.
     """
@@ -135,11 +162,12 @@ def _stats_lines(
     for index in report.drawn:
         group = report.groups[index]
         for term in terms:
-            runs = [report.runs[number] for number in group.runs if terms_of[number].get(term.name) == term]
+            runs = [number for number in group.runs if terms_of[number].get(term.name) == term]
             tables = [
-                {line["step"]: line[term.name] for line in run.stats if _drawable(line.get(term.name))} for run in runs
+                {line["step"]: line[term.name] for line in lines_of[number] if _drawable(line.get(term.name))}
+                for number in runs
             ]
-            points = [(to_x(runs[0], step), fmean(values)) for step, values in _by_step(tables)]
+            points = [(to_x(report.runs[runs[0]], step), fmean(values)) for step, values in _by_step(tables)]
             chunk = max(1, math.ceil(len(points) / MAX_POINTS))
             longest = max(longest, chunk)
             label = f"{group.name}, {term.label}" if term.label else group.name

@@ -13,7 +13,7 @@ from augment.core.files import make_folder, write_bytes
 from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.charts import key, svg
 from smallgan.report.collect import Report
-from smallgan.report.curves import score_charts, stats_charts
+from smallgan.report.curves import reading_charts, score_charts, stats_charts
 from smallgan.report.runs import finite
 
 _PAINT = (
@@ -57,7 +57,7 @@ def figures(report: Report) -> dict[str, bytes]:
     """Return each chart of the page as an SVG file that needs no style from outside, with a key where it has lines."""
     differences, means = all_bar_charts(report)
     drawn = {chart.name: _standalone(bar_svg(chart), chart.title, ()) for chart in (*differences, *means)}
-    for chart in (*score_charts(report), *stats_charts(report)):
+    for chart in (*score_charts(report), *reading_charts(report), *stats_charts(report)):
         names = dict.fromkeys((line.number, report.groups[line.number].name) for line in chart.lines)
         drawn[chart.name] = _standalone(svg(chart), chart.title, list(names))
     return drawn

@@ -23,7 +23,7 @@ from smallgan.report import charts
 from smallgan.report.agreement import agreement
 from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.collect import Report
-from smallgan.report.curves import score_charts, stats_charts
+from smallgan.report.curves import reading_charts, score_charts, stats_charts
 from smallgan.report.export import figures, tables
 from smallgan.report.metadata import conditions, count, machine, notes, plain
 from smallgan.report.phrases import baseline_phrase, conclusion_phrase, listed, sheet_phrase, verdicts
@@ -84,6 +84,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         other_metrics=others,
         beside=lambda ranking: [one for one in others if dataset_of(one) == dataset_of(ranking)],
         score_tables=_score_tables(report),
+        warnings=report.warnings,
         notes=notes(report.columns),
         identities=[(column, pretty(dict(column.identity))) for column in report.columns],
         part_name=lambda metric, part: METRICS[metric].parts.get(part, part) if metric in METRICS else part,
@@ -137,7 +138,7 @@ def _script() -> dict[str, Any]:
 def _figures(report: Report) -> dict[str, Any]:
     differences, means = all_bar_charts(report)
     return {
-        "charts": [group for group in (score_charts(report), stats_charts(report)) if group],
+        "charts": [group for group in (score_charts(report), reading_charts(report) + stats_charts(report)) if group],
         "differences": differences,
         "means": means,
         "svg": charts.svg,

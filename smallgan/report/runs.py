@@ -20,6 +20,7 @@ import yaml
 from augment.core.limits import read_json, read_text
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
+from smallgan.metrics.diagnostics import Reading, warnings
 from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.pictures import Picture, Sizes, read_picture
@@ -54,6 +55,8 @@ class Run:
     """The finite numbers of stats.jsonl, ascending in `step`."""
     scores: tuple[Score, ...]
     """In the order of the file."""
+    readings: tuple[Reading, ...]
+    """The finite numbers of diagnostics.jsonl, ascending in `step`."""
     last_step: int
     """The furthest step that left a trace, 0 when none did."""
     best_step: int | None
@@ -77,6 +80,11 @@ class Run:
     """An interpolation between latents in samples/, if there is one."""
     worst: Picture | None = None
     """The sheet in samples/ of the fakes nearest to training images, if there is one."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the readings warn of, a sentence each, as the log of the training has it."""
+        return [f"step {one.step:,}: {one.text}" for one in warnings(self.readings)]
 
     @property
     def asked_steps(self) -> int | None:
@@ -153,6 +161,7 @@ def read_run(folder: RunDir, label: str) -> Run:
         },
         stats=stats,
         scores=parts.read(folder.scores, _read_scores, ()),
+        readings=parts.read(folder.diagnostics, _read_stats, ()),
         last_step=last_step,
         best_step=whole(best.get("step")),
         best_meaning=meaning if isinstance(meaning, str) else None,
