@@ -178,7 +178,7 @@ def _saturated(readings: Sequence[Reading]) -> str | None:
 
 def _overfits(readings: Sequence[Reading]) -> str | None:
     def shows(one: Reading) -> bool:
-        return one["r_v"] > OVERFITTING and one["told_apart"] > ABLE
+        return one["r_v"] > OVERFITTING and one.get("told_apart", 0) > ABLE
 
     last = _twice(readings, "r_v", shows)
     if last is None:
@@ -198,7 +198,7 @@ def _twice(readings: Sequence[Reading], name: str, shows: Callable[[Reading], bo
 
 def _copies(readings: Sequence[Reading]) -> str | None:
     last = readings[-1] if readings else {}
-    if "copies" not in last:
+    if not {"copies", "copies_expected", "num_fake"} <= last.keys():
         return None
     low, high = wilson(last["copies"], int(last["num_fake"]))
     if low <= max(COPIES, COPIES_EXPECTED * last["copies_expected"]):

@@ -20,7 +20,8 @@ import yaml
 from augment.core.limits import read_json, read_text
 from augment.errors import InputError, SmallganError
 from smallgan.core.run_dir import RunDir, read_jsonl
-from smallgan.metrics.diagnostics import Reading, warnings
+from smallgan.metrics import diagnostics
+from smallgan.metrics.diagnostics import Reading
 from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.pictures import Picture, Sizes, read_picture
@@ -57,6 +58,8 @@ class Run:
     """In the order of the file."""
     readings: tuple[Reading, ...]
     """The finite numbers of diagnostics.jsonl, ascending in `step`."""
+    warnings: tuple[str, ...]
+    """What the readings warn of, a sentence each, as the log of the training has it."""
     last_step: int
     """The furthest step that left a trace, 0 when none did."""
     best_step: int | None
@@ -80,11 +83,6 @@ class Run:
     """An interpolation between latents in samples/, if there is one."""
     worst: Picture | None = None
     """The sheet in samples/ of the fakes nearest to training images, if there is one."""
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the readings warn of, a sentence each, as the log of the training has it."""
-        return [f"step {one.step:,}: {one.text}" for one in warnings(self.readings)]
 
     @property
     def asked_steps(self) -> int | None:
@@ -145,6 +143,7 @@ def read_run(folder: RunDir, label: str) -> Run:
     last_step = max([*(int(line["step"]) for line in stats), *grids, last_checkpoint])
     environment = parts.read(folder.environment, _read_mapping, {})
     best = parts.read(folder.best, _read_mapping, {})
+    readings, warnings = parts.read(folder.diagnostics, _read_readings, ((), ()))
     meaning = best.get("meaning")
     files = _sheet_files(folder)
     worst, asked = files.get("worst"), whole(recipe.get("train.steps"))
@@ -161,7 +160,8 @@ def read_run(folder: RunDir, label: str) -> Run:
         },
         stats=stats,
         scores=parts.read(folder.scores, _read_scores, ()),
-        readings=parts.read(folder.diagnostics, _read_stats, ()),
+        readings=readings,
+        warnings=warnings,
         last_step=last_step,
         best_step=whole(best.get("step")),
         best_meaning=meaning if isinstance(meaning, str) else None,
@@ -300,6 +300,11 @@ def _read_stats(path: Path) -> tuple[Mapping[str, float], ...]:
         numbers = {key: number for key, value in _mapping(line).items() if (number := finite(value)) is not None}
         lines[numbers["step"]] = numbers
     return tuple(lines[step] for step in sorted(lines))
+
+
+def _read_readings(path: Path) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
+    readings = _read_stats(path)
+    return readings, tuple(f"step {one.step:,}: {one.text}" for one in diagnostics.warnings(readings))
 
 
 def _read_scores(path: Path) -> tuple[Score, ...]:

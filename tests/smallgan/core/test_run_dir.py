@@ -17,6 +17,7 @@ def make_run(path, steps=(10, 20, 30, 40)):
     for step in (0, *steps):
         append_jsonl(run.stats, {"step": step})
         append_jsonl(run.scores, {"step": step, "metric": "kmmd"})
+        append_jsonl(run.diagnostics, {"step": step, "recall": 0.5})
         run.fakes(step).write_bytes(b"")
     for step in steps:
         run.checkpoint(step).mkdir()
@@ -55,6 +56,9 @@ def test_cut_after_forgets_everything_later_and_nothing_earlier(tmp_path):
     assert list(run.grids()) == [0, 10, 20]
     assert run.checkpoint_steps() == [10, 20]
     assert run.best_step() is None
+    assert [line["step"] for line in read_jsonl(run.diagnostics)] == [0, 10, 20]
+    run.forget_scores(20)
+    assert [line["step"] for line in read_jsonl(run.diagnostics)] == [0, 10]
     run.cut_after(-1)
     assert read_jsonl(run.stats) == []
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import smallgan.data.split
 from augment.build.build import build
 from augment.build.plan import make_plan
 from augment.errors import UsageError
@@ -34,6 +35,25 @@ def test_train_holds_out_what_it_is_told_and_nothing_else():
 def test_a_study_holds_out_a_fifth_and_at_least_25_from_125_images_on(number, held):
     hashes = [f"{place:064x}" for place in range(number)]
     assert len(split(hashes, study_holdout(number), None).held) == held
+
+
+def test_of_100_held_out_images_half_select_and_compare_with_nothing():
+    plain, halved = split(HASHES[:500], 0.2, None), split(HASHES[:500], 0.2, None, selection=True)
+    assert (len(halved.held), len(halved.selection), plain.selection) == (50, 50, [])
+    assert sorted(halved.held + halved.selection) == plain.held
+    assert halved.train == plain.train
+    few = split(HASHES[:495], 0.2, None, selection=True)
+    assert (len(few.held), few.selection) == (99, [])
+
+
+def test_which_half_an_image_is_in_depends_on_itself_and_equal_files_are_in_one():
+    backwards = split(HASHES[::-1], 0.25, None, selection=True)
+    expected = {HASHES[place] for place in split(HASHES, 0.25, None, selection=True).selection}
+    assert {HASHES[::-1][place] for place in backwards.selection} == expected
+    threes = [HASHES[place // 3] for place in range(600)]
+    parts = split(threes, 0.5, None, selection=True)
+    assert not {threes[place] for place in parts.held} & {threes[place] for place in parts.selection}
+    assert abs(len(parts.held) - len(parts.selection)) <= 3
 
 
 def test_an_image_stays_on_its_side_wherever_it_stands():
@@ -115,6 +135,35 @@ def test_scores_compare_with_what_was_held_out_and_copies_with_what_was_trained_
         assert each.identity == while_training[each.metric]["identity"]
         assert each.value == pytest.approx(while_training[each.metric]["value"], rel=1e-6)
     assert Image.open(tmp_path / "worst.png").size[0] > 32
+
+
+def test_images_that_select_are_told_of_and_scores_stay_those_of_the_score_command(tiny_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(smallgan.data.split, "LEAST_TO_SELECT", 6)
+    wanted = {"data.holdout": 0.5, "score.metrics": ["kmmd"], "score.num_fake": None}
+    said = []
+    run = train(tiny(tiny_set, **wanted), out=tmp_path / "run", device="cpu", log=said.append)
+    data = json.loads(run.data.read_text(encoding="utf-8"))
+    parts = [set(part["names"]) for part in (data, data["holdout"], data["selection"])]
+    assert [len(part) for part in parts] == [6, 3, 3]
+    assert len(set.union(*parts)) == 12
+    assert "3 originals held out for scores, 3 to select the best checkpoint" in said[0]
+    last = read_jsonl(run.scores)[-1]
+    assert last["identity"]["reals"] == data["holdout"]["fingerprint"] != data["selection"]["fingerprint"]
+    [again] = score(run.path, None, ScoreOptions(metrics=("kmmd",), device="cpu"))
+    assert again.identity == last["identity"]
+    assert again.value == pytest.approx(last["value"], rel=1e-6)
+    best = run.best_record()
+    assert (best["step"], best["merit"]) == (2, read_jsonl(run.diagnostics)[-1]["merit"])
+    assert "3 held-out images, which do nothing else" in best["meaning"]
+    assert best["merit"] != pytest.approx(last["value"])
+    off = load_data(tiny(tiny_set, **wanted, **{"data.selection": False}), CPU)
+    assert ("selection" in off.summary, off.summary["holdout"]["num"], off.selection) == (False, 6, None)
+    more = wanted | {"data.selection": False, "train.steps": 4}
+    with pytest.raises(UsageError, match=r"data\.selection is None there, False now"):
+        train(tiny(tiny_set, **more), out=tmp_path / "run", device="cpu", log=said.append)
+    monkeypatch.setattr(smallgan.data.split, "LEAST_TO_SELECT", 100)  # as of a run that began before there were halves
+    with pytest.raises(UsageError, match=r"holdout was .* start another run with --new"):
+        train(tiny(tiny_set, **wanted, **{"train.steps": 4}), out=tmp_path / "run", device="cpu", log=said.append)
 
 
 def test_a_run_does_not_go_on_when_other_images_were_held_out(tiny_set, tmp_path):

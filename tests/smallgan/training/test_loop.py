@@ -13,7 +13,7 @@ from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
 from smallgan.data.images import ImageBatches
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
-from smallgan.training.loop import Hooks, fit
+from smallgan.training.loop import Hooks, Merit, fit
 
 CPU = torch.device("cpu")
 
@@ -35,11 +35,15 @@ def batches(settings):
     return ImageBatches(pixels, settings.train.batch_size, settings.seed, CPU)
 
 
+def merit(_trainer, step):
+    return Merit(1 / (1 + step), "lowest of all")
+
+
 def run_loop(path, settings, trainer=None, **hooks):
     run = RunDir(path)
     run.create()
     lines = []
-    given = {"log": lines.append, "evaluate": lambda _g, step: 1 / (1 + step), "stop_requested": lambda: False} | hooks
+    given = {"log": lines.append, "evaluate": merit, "stop_requested": lambda: False} | hooks
     trainer = trainer or build_trainer(settings, CPU)
     reached = fit(settings, run, trainer, batches(settings), Hooks(**given))
     return run, trainer, reached, lines
@@ -61,7 +65,7 @@ def test_a_whole_run_writes_what_the_design_lists(tmp_path):
     assert [line["step"] for line in read_jsonl(run.stats)] == [2, 4, 6, 8, 10, 12]
     assert list(run.grids()) == [0, 4, 8, 12]
     assert run.checkpoint_steps() == [8, 12]
-    assert run.best_step() == 12
+    assert run.best_record() == {"step": 12, "merit": 1 / 13, "interval": None, "meaning": "lowest of all"}
     last = read_jsonl(run.stats)[-1]
     assert last["kimg"] == pytest.approx(12 * 4 / 1000)
     assert all(
@@ -97,7 +101,7 @@ def test_a_kill_while_a_snapshot_is_scored_leaves_nothing_out(tmp_path):
         if step == 8 and not finished:
             raise Killed
         append_jsonl(RunDir(tmp_path / "run").scores, {"step": step, "metric": "kmmd"})
-        return 1 / (1 + step)
+        return merit(None, step)
 
     finished = False
     with pytest.raises(Killed):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import smallgan.data.split
 import smallgan.training.train
 from smallgan.core import weights
 from smallgan.core.run_dir import read_jsonl
@@ -20,7 +21,7 @@ SHIPPED = weights.SHIPPED_FEATURES
 
 @pytest.fixture(autouse=True)
 def _few_images_select(monkeypatch):
-    monkeypatch.setattr(smallgan.training.train, "LEAST_TO_SELECT", 4)
+    monkeypatch.setattr(smallgan.data.split, "LEAST_TO_SELECT", 4)
 
 
 def a_run(folder, **settings):
@@ -48,8 +49,10 @@ def test_a_judge_that_trained_the_model_is_marked_and_selects_nothing(tmp_path):
     assert marks == {("kmmd", SHIPPED): STRUCK, ("sharpness", None): "", ("kmmd", "pixels8"): ""}
     assert any(f"note: struck: {SHIPPED} helped to train this model" in line for line in said)
     assert not any("no judge is left" in line for line in said)
-    merits = [line["value"] for line in lines if line["step"] and line["identity"]["features"] == "pixels8"]
-    assert run.best_record()["merit"] == min(merits)
+    readings = [line for line in read_jsonl(run.diagnostics) if line["step"]]
+    best = run.best_record()
+    assert best["merit"] == min(line["merit"] for line in readings)
+    assert best["meaning"].startswith("lowest KMMD (pixels8) of samples at snapshots against 2 held-out images")
     assert load_model(run.path, smallgan.training.train.choose_device("cpu")).perceptual == record
     found = score(run.path, None, ScoreOptions(device="cpu", features="panel", metrics=("kmmd",), num_fake=8))
     assert [one.standing for one in found] == [STRUCK, ""]

@@ -13,7 +13,7 @@ import torch
 from doomed import Killed
 from safetensors.numpy import load_file
 
-import smallgan.training.train
+import smallgan.data.split
 from augment.build.build import build
 from augment.build.plan import make_plan
 from augment.errors import InputError, UsageError
@@ -67,7 +67,7 @@ def test_a_run_holds_what_it_came_from_and_how_it_scored(tiny_set, tmp_path):
 def test_scores_select_a_checkpoint_where_enough_is_held_out(tiny_set, tmp_path, monkeypatch):
     held_out = tiny(tiny_set, **{"data.holdout": 0.5})
     assert start(held_out, tmp_path / "few").best_step() is None
-    monkeypatch.setattr(smallgan.training.train, "LEAST_TO_SELECT", 6)
+    monkeypatch.setattr(smallgan.data.split, "LEAST_TO_SELECT", 6)
     assert start(held_out, tmp_path / "enough").best_step() in (3, 6)
 
 
