@@ -52,7 +52,7 @@ def test_a_judge_that_trained_the_model_is_marked_and_selects_nothing(tmp_path):
     readings = [line for line in read_jsonl(run.diagnostics) if line["step"]]
     best = run.best_record()
     assert best["merit"] == min(line["merit"] for line in readings)
-    assert best["meaning"].startswith("lowest KMMD (pixels8) of samples at snapshots against 2 held-out images")
+    assert best["meaning"].startswith("lowest KMMD (8 x 8 pixels) of samples at snapshots against 2 held-out images")
     assert load_model(run.path, smallgan.training.train.choose_device("cpu")).perceptual == record
     found = score(run.path, None, ScoreOptions(device="cpu", features="panel", metrics=("kmmd",), num_fake=8))
     assert [one.standing for one in found] == [STRUCK, ""]
