@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import smallgan.data.split
 from augment.errors import UsageError
 from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.study.plan import num_images, plan_jobs
@@ -198,6 +199,21 @@ def test_what_only_the_images_can_tell_is_told_of_all_variants_at_once(tiny_set,
     assert "2 variant(s) cannot be run" in message
     assert "grid[0] (a): data.limit 13: 12 of 12 originals are left" in message
     assert "grid[2] (c): data.limit 12: 6 of 12 originals are left" in message
+
+
+def test_only_a_study_that_samples_the_best_checkpoint_spares_images_to_select_it(tiny_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(smallgan.data.split, "LEAST_TO_SELECT", 6)
+    found = {}
+    for checkpoint, asked in (("last", None), ("best", None), ("best", False), ("last", True)):
+        given = {"data.holdout": 0.5, "sample.checkpoint": checkpoint, "data.selection": asked}
+        [job] = jobs_of(tiny_set, [{"name": "a"}], tmp_path, **given)
+        found[checkpoint, asked] = (job.recipe.data.selection, job.data.num_held, job.data.num_selecting)
+    assert found == {
+        ("last", None): (False, 6, 0),
+        ("best", None): (True, 3, 3),
+        ("best", False): (False, 6, 0),
+        ("last", True): (True, 3, 3),
+    }
 
 
 def test_smoke_is_the_same_few_steps_for_every_variant(tiny_set, tmp_path):
