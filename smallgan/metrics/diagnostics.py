@@ -18,14 +18,12 @@ from smallgan.tables.metrics import selection_metric
 Reading = Mapping[str, float]
 
 WORSE_SNAPSHOTS = 3  # So many in a row: one or two bad snapshots are within what a GAN does from one to the next
-RECALL_SHARE, RECALL_DROP = 0.5, 0.1  # Half is no chance at 100 images; less than 0.1 is, where recall is low anyway
-ALIKE, ALIKE_SHARE = 0.5, 0.7  # Smooth images lie at 0.6 to 0.9 of the reals' distances; early ones rise from below
+RECALL_SHARE, RECALL_DROP = 0.5, 0.1  # The drop is two standard errors of a share of 100 images: less may be chance
+ALIKE, ALIKE_SHARE = 0.5, 0.7  # Short trainings that improved had 0.53 to 1.02 (32 px, 180 faces); equal samples have 0
 TOLD_APART, FIRST_SNAPSHOTS = 0.99, 2
 """DCGANs that trained well had 0.76 to 0.96 (64 px, 1,000 faces). At first any discriminator is ahead. Where samples
 are better than ever before, the generator learns all the same, and nothing is said."""
-OVERFITTING, ABLE = 0.5, 0.6
-"""r_v where held-out images score nearer to fakes than to training images. Below this `told_apart` the fakes score
-nearly as training images do, and the ratio is one of two small numbers."""
+OVERFITTING = 0.5  # r_v where held-out images score nearer to fakes than to training images
 COPIES, COPIES_EXPECTED = 0.05, 2.0
 """Copy rate, by the lower end of its interval: 1 % is expected of new images. Of few training images more is expected
 (`smallgan.metrics.memorisation.rates`), 8 % for 24; so many times that is not chance."""
@@ -162,7 +160,7 @@ def _fell(
 def _against_collapse(reading: Reading) -> str:
     if "told_apart" not in reading:
         return "Train anew with fewer --steps, or with a lower learning rate"
-    return "Train anew with --diffaugment color,translation, or with a lower --set method.lr_d"
+    return "Train anew with --diffaugment color,translation, or with a lower rate, as by --set method.lr_d=0.0001"
 
 
 def _saturated(readings: Sequence[Reading]) -> str | None:
@@ -171,22 +169,19 @@ def _saturated(readings: Sequence[Reading]) -> str | None:
         return None
     return (
         f"the discriminator tells training images from fakes in {100 * last['told_apart']:.1f} % of pairs, so the "
-        "generator learns little from it. Train anew with a lower --set method.lr_d, or with --diffaugment "
-        "color,translation"
+        "generator learns little from it. Train anew with a lower rate, as by --set method.lr_d=0.0001, or with "
+        "--diffaugment color,translation"
     )
 
 
 def _overfits(readings: Sequence[Reading]) -> str | None:
-    def shows(one: Reading) -> bool:
-        return one["r_v"] > OVERFITTING and one.get("told_apart", 0) > ABLE
-
-    last = _twice(readings, "r_v", shows)
+    last = _twice(readings, "r_v", lambda one: one["r_v"] > OVERFITTING)
     if last is None:
         return None
     return (
         f"the discriminator knows the training images by heart: r_v is {last['r_v']:.2f}, where at 0 held-out images "
-        "score as training images and at 1 as fakes. Train anew with --diffaugment color,translation, and add --set "
-        "method.ada_target=0.6"
+        "score as training images and at 1 as fakes. Train anew with --diffaugment color,translation and --set "
+        "method.ada_target=0.6, or where both are on with fewer --steps"
     )
 
 

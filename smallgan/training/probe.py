@@ -18,6 +18,7 @@ from smallgan.data.images import LabelledRows, to_images
 
 MOST_IMAGES = 256  # Of each kind: enough for a mean, and less work than some ten steps
 LEAST_HELD_OUT = 16  # Fewer give no r_v: the mean of a handful says little
+LEAST_TOLD_APART = 0.6  # Below it there is no r_v: fakes score as training images do, and the ratio is 0 / 0 in effect
 Scores = NDArray[np.float32]
 
 
@@ -37,12 +38,12 @@ class Probe:
     seed: int
 
     def read(self, training: LabelledRows, held_out: LabelledRows | None, device: torch.device) -> dict[str, float]:
-        """Return `told_apart`, and `r_v` where at least LEAST_HELD_OUT images are held out and it is defined."""
+        """Return `told_apart`, and `r_v` where at least LEAST_HELD_OUT images are held out and fakes are told apart."""
         rows = self._drawn(len(training.pixels), 0)
         of_training = self._of_images(training, rows, 0, device)
         of_fakes = self._of_fakes(training.labels[rows.ravel()].reshape(rows.shape), device)
         found = {"told_apart": told_apart(of_training, of_fakes)}
-        if held_out is not None and len(held_out.pixels) >= LEAST_HELD_OUT:
+        if found["told_apart"] >= LEAST_TOLD_APART and held_out and len(held_out.pixels) >= LEAST_HELD_OUT:
             of_held_out = self._of_images(held_out, self._drawn(len(held_out.pixels), 1), 1, device)
             ratio = r_v(of_training, of_held_out, of_fakes)
             found |= {} if ratio is None else {"r_v": ratio}

@@ -53,6 +53,8 @@ def test_a_probe_shows_one_kind_at_a_time_in_whole_batches_of_training():
     assert [sum(level == kind for _, level, _ in seen) for kind in (1, 0, -1)] == [21, 21, 1]  # 256 // 12, 20 // 12
     assert len({position for *_, position in seen}) == len(seen), "each batch is augmented by draws of its own"
     assert probe.read(white(300, 255), white(15, 0), CPU).keys() == {"told_apart"}, "of 15 a mean says little"
+    probe = Probe(lambda z, _labels: torch.ones(len(z), 3, 32, 32), score, 5, 12, seed=0)
+    assert probe.read(white(300, 255), white(20, 0), CPU) == {"told_apart": 0.5}, "fakes score as training images do"
 
 
 @pytest.mark.parametrize(
