@@ -43,10 +43,8 @@ class Snapshot:
 class Run:
     """One run folder as read."""
 
-    label: str
-    """Name on the page, unique."""
-    recipe: Mapping[str, Any]
-    """Flat: dotted key -> value."""
+    label: str  # Name on the page, unique
+    recipe: Mapping[str, Any]  # Flat: dotted key -> value
     recipe_text: str
     data: Mapping[str, Any]
     """data.json; {} where it is absent."""
@@ -56,10 +54,8 @@ class Run:
     """The finite numbers of stats.jsonl, ascending in `step`."""
     scores: tuple[Score, ...]
     """In the order of the file."""
-    readings: tuple[Reading, ...]
-    """The finite numbers of diagnostics.jsonl, ascending in `step`."""
-    warnings: tuple[str, ...]
-    """What the readings warn of, a sentence each, as the log of the training has it."""
+    readings: tuple[Reading, ...]  # The finite numbers of diagnostics.jsonl, ascending in `step`
+    warnings: tuple[str, ...]  # What the readings warn of, a sentence each, as in the log
     last_step: int
     """The furthest step that left a trace, 0 when none did."""
     best_step: int | None
