@@ -125,29 +125,40 @@ class Panel:
 
     @classmethod
     def of(cls, args: argparse.Namespace, out: Path) -> Panel:
-        """Return the panel: the judges whose weights are here, and those named. Scores the held-out images first."""
-        pixels = [_data(folder, args.size).originals for folder in (args.folder, args.held_out)]
-        nets, _ = feature_nets([PANEL_NAME, *args.features], CPU)
+        """Return the panel of two folders; see `of_pixels`."""
+        return cls.of_pixels(
+            _data(args.folder, args.size).originals, _data(args.held_out, args.size).originals, args.features, out
+        )
+
+    @classmethod
+    def of_pixels(cls, trained_on: Pixels, held_out_ones: Pixels, features: Sequence[str], out: Path) -> Panel:
+        """Return the panel: the judges whose weights are here, and those named. Scores the held-out images first.
+
+        Both sets of images are N x S x S x 3.
+        """
+        pixels = [trained_on, held_out_ones]
+        nets, _ = feature_nets([PANEL_NAME, *features], CPU)
         named = zip(("train", "held out"), pixels, strict=True)
         train, held_out = ([RealSet(found, name) for found in extract_all(each, nets)] for name, each in named)
         judges = [Judge(net, tuple(METRICS), *sets) for net, *sets in zip(nets, held_out, train, strict=True)]
         panel = cls(judges, laplacian_variance(pixels[0]))
-        panel._record(make_folder(out), {"entry": "real images", "seed": 0, "mark": 0}, pixels[1], is_real=True)
+        panel.record(make_folder(out), {"entry": "real images", "seed": 0, "mark": 0}, pixels[1], is_real=True)
         return panel
 
     def score_mark(self, task: Task, mark: float, out: Path) -> None:
         """Score the samples of a mark."""
         record = read_json(task.record(mark))
         about = {"entry": task.name, "seed": task.seed, "mark": mark, **record}
-        self._record(out, about, np.load(task.samples(mark)))
+        self.record(out, about, np.load(task.samples(mark)))
 
     def score_folder(self, folder: Path, out: Path) -> None:
         """Score finished images."""
         images = open_source(folder)
         pixels = [images.load(index).image.pixels for index in range(len(images))]
-        self._record(out, {"entry": str(folder), "seed": 0, "mark": 0}, pixels)
+        self.record(out, {"entry": str(folder), "seed": 0, "mark": 0}, pixels)
 
-    def _record(self, out: Path, about: dict[str, Any], pixels: Iterable[Pixels], *, is_real: bool = False) -> None:
+    def record(self, out: Path, about: dict[str, Any], pixels: Iterable[Pixels], *, is_real: bool = False) -> None:
+        """Add the line of these images to scores.jsonl, unless it stands there: what is known of them, and scores."""
         path = out / "scores.jsonl"
         identity = ("entry", "seed", "mark")
         if any(all(each[key] == about[key] for key in identity) for each in read(path)):

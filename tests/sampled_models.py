@@ -10,6 +10,7 @@ from smallgan.core.checkpoint import save_checkpoint
 from smallgan.core.run_dir import RunDir
 from smallgan.data.images import ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
+from smallgan.models.perceptual import Perceptual
 from smallgan.models.pretrained import load_pretrained, save_generator
 from smallgan.tables.recipe import dump_recipe, load_recipe
 from smallgan.training.adversarial import build_trainer
@@ -25,6 +26,12 @@ def generator(config=TINY, seed=0):
     network = BigGANGenerator(config)
     initialize(network, torch.Generator().manual_seed(seed))
     return network.eval()
+
+
+def small_perceptual():
+    torch.manual_seed(3)
+    stages = [torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2), torch.nn.ReLU()), torch.nn.Conv2d(4, 5, 3, 2)]
+    return Perceptual("toy", stages)
 
 
 def pretrained_file(folder, **changes):
@@ -63,9 +70,10 @@ def biggan_run(path, classes=("ape", "bee", "cat")):
     return run_of(trainer, recipe, path, 2)
 
 
-def transfer_run(path, source, pretrained, method="apgc", policy="none", steps=2):
+def transfer_run(path, source, pretrained, method="apgc", policy="none", steps=2, latents="learned"):
     overrides = {"data.source": str(source), "data.size": SIZE, "augment.policy": policy, "method.name": method}
-    own = {"method.code_init": "normal", "train.batch_size": 4}
+    own = {"method.latents": latents, "train.batch_size": 4}
+    own |= {"method.code_init": "normal"} if latents == "learned" else {}
     own |= {"method.group_size": 4} if method == "apgc" else {}
     recipe = load_recipe(None, overrides | own)
     data = load_data(recipe, CPU)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from augment.core.limits import read_text
 from augment.errors import InputError, UsageError
@@ -83,11 +83,28 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
 
 
 def load_codes(model: Model) -> NDArray[np.float32]:
-    """Return the learned code of each training image, N x Z. Raises UsageError where the model has none."""
-    codes = read_tensors(model.path, "codes.") if model.path.is_dir() else {}
-    if "weight" not in codes:
+    """Return the latent of each training image, N x Z: its learned code, or the one that it was matched to last.
+
+    Raises UsageError where the model has none.
+    """
+    tensors = _latents(model)
+    if not tensors:
         raise UsageError(f"{model.path}: no codes of training images in it; BSA and APGC runs have some")
-    return codes["weight"].numpy()
+    return next(iter(tensors.values())).numpy()
+
+
+def has_learned_codes(model: Model) -> bool:
+    """Tell whether the latents of its training images are learned codes, which lie anywhere, and no draws of N(0, I)."""
+    return "codes.weight" in _latents(model)
+
+
+def _latents(model: Model) -> dict[str, Tensor]:
+    tensors = read_tensors(model.path) if model.path.is_dir() else {}
+    if "matcher.latents" not in tensors:
+        return {name: tensors[name] for name in ("codes.weight",) if name in tensors}
+    # Of matched ones the class of an image, and the image that its mirror image stands for, are not in a checkpoint
+    alone = model.generator.num_classes < 2 and not tensors["matcher.mirrored"].any()
+    return {"matcher.latents": tensors["matcher.latents"]} if alone else {}
 
 
 def _ready(generator: object, device: torch.device) -> Generator:

@@ -24,7 +24,7 @@ from smallgan.sampling.latents import (
     parse_numbers,
     parse_seeds,
 )
-from smallgan.sampling.loading import Model, load_codes, load_model
+from smallgan.sampling.loading import Model, has_learned_codes, load_codes, load_model
 from smallgan.sampling.prior import NORMAL, Address, Prior, check_around_codes
 from smallgan.sampling.reconstructions import find_originals
 from smallgan.sampling.writers import write_images, write_interpolation, write_reconstructions, write_samples
@@ -176,7 +176,7 @@ def _interpolation(request: Request, model: Model) -> dict[str, Any]:
         raise UsageError(
             "--interpolate: needed at least two latents; give --count 2 or more, two --seeds or two --codes"
         )
-    folder, straight = _folder(request, model, kind, ends), request.codes is not None
+    folder, straight = _folder(request, model, kind, ends), request.codes is not None and has_learned_codes(model)
     files = write_interpolation(model, ends, folder, request.frames, straight=straight, truncation=request.truncation)
     first = Inputs(ends.z, None if ends.labels is None else np.repeat(ends.labels[:1], len(ends.z)))
     return _made(first, request, files)

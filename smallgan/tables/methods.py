@@ -11,6 +11,8 @@ from smallgan.tables.options import READ_WITH, REPLACED_BY, STEPS, Options
 
 CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
 BOUNDARY: dict[str, Any] = {"needs_boundary": True}  # Marks a key that needs a loss with a boundary (`LossRow`)
+LEARNED: dict[str, Any] = {READ_WITH: "latents=learned"}  # Marks a key of learned codes
+MATCHED: dict[str, Any] = {READ_WITH: "latents=imle"}  # Marks a key of matching, which a transfer may do or not
 Fill = Literal["zero", "reflect"]
 
 
@@ -81,15 +83,39 @@ class FinetuneOptions(AdversarialOptions, TransferOptions):
     mirror: bool = True
 
 
-class BSAOptions(TransferOptions):
+class MatchingOptions(Options):
+    """How latents of the prior are matched to the training images, in IMLE and in a transfer with `latents: imle`."""
+
+    pool: int = Field(default=10, ge=2, json_schema_extra=MATCHED)
+    """Most fresh latents of a round for each training image; a round of K steps draws no more than their K batches have
+    images, and at least two for each training image."""
+    assignment: Literal["greedy", "hungarian"] = Field(default="hungarian", json_schema_extra=MATCHED)
+    """greedy: one image after another, in random order, takes its nearest free sample; hungarian: the least sum of
+    distances, for sets of up to a few thousand images."""
+    eps: float = Field(default=0.5, ge=0, json_schema_extra=MATCHED)
+    """Samples this near to an image are not matched (RS-IMLE), in median distances between nearest training images."""
+    keep: float | None = Field(default=0.3, ge=0, le=1, json_schema_extra=MATCHED)
+    """Noise on each image's last latent, which stands in the next pool too; 1: a fresh one. None: fresh ones alone."""
+    round_steps: int | None = Field(default=None, ge=1, json_schema_extra=MATCHED)
+    """Steps of the first round; each next one is twice as long. None: one pass over the images, and at least 20."""
+    round_most: int = Field(default=200, ge=1, json_schema_extra=MATCHED)
+    """Steps of the longest round."""
+    latent_noise: float = Field(default=0.05, ge=0, le=1, json_schema_extra=MATCHED)
+    """Noise on matched latents, drawn anew in each step; the share of a latent's variance is its square."""
+
+
+class BSAOptions(TransferOptions, MatchingOptions):
     """Batch statistics adaptation (Noguchi and Harada 2019): scale and bias of a frozen generator."""
 
     name: Literal["bsa"] = "bsa"
-    code_init: Literal["zero", "normal"] = "zero"
+    latents: Literal["imle", "learned"] = "imle"
+    """What a training image is made from: a latent of the prior matched to it in rounds, or a code of its own that is
+    learned, as published."""
+    code_init: Literal["zero", "normal"] = Field(default="zero", json_schema_extra=LEARNED)
     """Start of the latent code of each training image."""
-    code_noise: float = Field(default=0.01, ge=0)
+    code_noise: float = Field(default=0.01, ge=0, json_schema_extra=LEARNED)
     """Standard deviation of the noise on a code, drawn anew in each step."""
-    lr_codes: float = Field(default=0.05, ge=0)
+    lr_codes: float = Field(default=0.05, ge=0, json_schema_extra=LEARNED)
     """Learning rate of the codes of the training images."""
     lr_class: float = Field(default=0.001, ge=0)
     """Learning rate of the class vector."""
@@ -111,12 +137,12 @@ class BSAOptions(TransferOptions):
     """vgg16, squeezenet1_1, shipped or none; auto: the first of the three whose weights are on this machine."""
     perceptual_weight: float | None = Field(default=None, ge=0)
     """None: 0.1 (normalized) or 0.001 (raw)."""
-    latent_weight: float = Field(default=0.1, ge=0)
+    latent_weight: float = Field(default=0.1, ge=0, json_schema_extra=LEARNED)
     """Weight of the distance between the codes and normal noise."""
     class_weight: float = Field(default=0.02, ge=0)
     """Weight of the mean square of the class vector."""
-    around_codes: float | None = Field(default=0.6, ge=0)
-    """How samples are drawn: around the codes, so many of their standard deviations away; None: from N(0, I)."""
+    around_codes: float | None = Field(default=0.6, ge=0, json_schema_extra=LEARNED)
+    """How samples are drawn: around learned codes, so many of their standard deviations away; None: from N(0, I)."""
 
 
 class APGCOptions(BSAOptions):
@@ -127,25 +153,6 @@ class APGCOptions(BSAOptions):
     """Channels per group; 0: ungrouped."""
     init: Literal["pretrained", "identity"] = "pretrained"
     """Start as the pretrained generator, or as the published code does, at the identity plus noise."""
-
-
-class MatchingOptions(Options):
-    """What all methods share that match latents of the prior to the training images."""
-
-    pool: int = Field(default=10, ge=2)
-    """Most fresh latents of a round for each training image; a round of K steps draws no more than their K batches have
-    images, and at least two for each training image."""
-    assignment: Literal["greedy", "hungarian"] = "hungarian"
-    """greedy: one image after another, in random order, takes its nearest free sample; hungarian: the least sum of
-    distances, for sets of up to a few thousand images."""
-    eps: float = Field(default=0.5, ge=0)
-    """Samples this near to an image are not matched (RS-IMLE), in median distances between nearest training images."""
-    keep: float | None = Field(default=0.3, ge=0, le=1)
-    """Noise on each image's last latent, which stands in the next pool too; 1: a fresh one. None: fresh ones alone."""
-    round_steps: int | None = Field(default=None, ge=1)
-    """Steps of the first round; each next one is twice as long. None: one pass over the images, and at least 20."""
-    round_most: int = Field(default=200, ge=1)
-    """Steps of the longest round."""
 
 
 class IMLEOptions(MatchingOptions):
@@ -166,8 +173,6 @@ class IMLEOptions(MatchingOptions):
     """Steps before the first round, in which an image's latent is its first principal components."""
     pca_noise: float = Field(default=0.3, ge=0, le=1)
     """Noise on these latents, drawn anew in each step; the share of a latent's variance is its square."""
-    latent_noise: float = Field(default=0.05, ge=0, le=1)
-    """Noise on matched latents, likewise."""
     pyramid_weight: float = Field(default=0.5, ge=0)
     """Weight of the absolute difference of Laplacian pyramids beside that of pixels."""
     perceptual: str = "auto"
@@ -240,6 +245,10 @@ _ADVERSARIAL_TERMS = (
     Term("augment_p", "Probability of augmentation", "DiffAugment"),
     Term("apa_p", "Probability of augmentation", "fakes among the reals"),
 )
+_MATCHING_TERMS = (
+    Term("distance", "Distance of the training images to their samples", status="distance"),
+    Term("rejected", "Share of samples rejected as too near", status="rejected"),
+)
 _ADAPTER_TERMS = (
     Term("loss_g", ""),  # where each term is divided by its own value, the sum is a constant
     Term(
@@ -247,6 +256,7 @@ _ADAPTER_TERMS = (
     ),
     Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
     Term("latent", "Distance of the codes to normal draws", status="latent"),
+    *_MATCHING_TERMS,
 )
 _IMLE_TERMS = (
     Term("loss_g", ""),  # each term is divided by its own value: the sum is a constant
@@ -255,8 +265,7 @@ _IMLE_TERMS = (
     ),
     Term("pyramid", "Pyramid error of reconstructions"),
     Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
-    Term("distance", "Distance of the training images to their samples", status="distance"),
-    Term("rejected", "Share of samples rejected as too near", status="rejected"),
+    *_MATCHING_TERMS,
 )
 _ADVERSARIAL_RATES = ("method.lr_d", "method.lr_g")
 _ADAPTER: dict[str, Any] = {
@@ -265,7 +274,10 @@ _ADAPTER: dict[str, Any] = {
     "rates": ("method.lr_codes", "method.lr_adapter"),
     "is_transfer": True,
     "load": "smallgan.sampling.pretrained:load_adapted",
-    "defaults": {"train.steps": 10_000, "train.batch_size": 25, "train.snapshot_every": 1000},
+    "defaults": {
+        **{"train.steps": 10_000, "train.batch_size": 25, "train.snapshot_every": 1000},
+        **{"method.pool": 20, "method.round_most": 20},
+    },
 }
 
 METHODS: Table[MethodRow] = Table(

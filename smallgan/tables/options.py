@@ -10,7 +10,9 @@ from augment.core.table import Table
 
 STEPS: dict[str, Any] = {"counted_in_steps": True}
 """Marks a key that grows with the number of steps, when a study stretches a run."""
-READ_WITH = "read_with"  # Marks a key that is read only where the named key of its section is neither None nor "none"
+READ_WITH = "read_with"
+"""Marks a key that is read only where the named key of its section is neither None nor "none"; of "key=value", only
+where that key has the value, or where the section has no such key."""
 REPLACED_BY = "replaced_by"  # Marks a key that is not read where the named key of its section is
 
 

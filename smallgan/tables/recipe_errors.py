@@ -136,8 +136,13 @@ def _unread_beside_others(values: Mapping[str, Any], method: str) -> Iterator[Mi
     settled = {key: field.default for key, field in options.model_fields.items()} | with_defaults(values)["method"]
     read_with, replaced_by = marked(options, READ_WITH), marked(options, REPLACED_BY)
     for key in (key for key, value in given.items() if value is not None):
-        if key in read_with and settled[read_with[key]] in _OFF:
-            yield Mistake(f"method.{key}", f"read where method.{read_with[key]} is given; this recipe leaves it out")
+        other, _, wanted = read_with.get(key, "").partition("=")
+        if wanted and settled.get(other, wanted) != wanted:
+            yield Mistake(
+                f"method.{key}", f"read where method.{other} is {wanted}; in this recipe it is {settled[other]}"
+            )
+        elif other and not wanted and settled[other] in _OFF:
+            yield Mistake(f"method.{key}", f"read where method.{other} is given; this recipe leaves it out")
         elif key in replaced_by and settled[replaced_by[key]] not in _OFF:
             yield Mistake(f"method.{key}", f"method.{replaced_by[key]} takes its place; leave one of the two out")
 

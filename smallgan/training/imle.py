@@ -6,7 +6,6 @@ beside the pixels, each term divided by its own value (`smallgan.training.recons
 """
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -23,7 +22,7 @@ from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import batch_norms, measure_on_prior, update_ema
 from smallgan.training.loop import Trainer
-from smallgan.training.matching import LEAST_ROUND, Matcher, Rounds
+from smallgan.training.matching import Matcher, Rounds
 from smallgan.training.pca_latents import PCALatents, blended
 from smallgan.training.reconstruction import (
     by_itself,
@@ -74,8 +73,7 @@ class IMLETrainer(Trainer):
         self.perceptual = perceptual if options.perceptual_weight else None
         if self.perceptual is not None:
             self.perceptual.to(device).to(memory_format=torch.channels_last)
-        one_pass = max(LEAST_ROUND, math.ceil(len(pixels) / self.batch_size))
-        self.rounds = Rounds(options.pca_steps, options.round_steps or one_pass, options.round_most)
+        self.rounds = Rounds.of(options, options.pca_steps, len(pixels), self.batch_size)
         images = to_images(torch.tensor(pixels))
         noise = torch.from_numpy(normal(self.seed, Stream.CODES, 0, (len(pixels), self.generator.z_dim)))
         start = PCALatents(pixels, self.generator.z_dim)(images, noise)
@@ -107,7 +105,7 @@ class IMLETrainer(Trainer):
         perceptual, and from the first round on distance and rejected.
         """
         options, matcher = self.options, self.matcher
-        self._begin_round(number)
+        matcher.match_when_due(self.rounds, number, self.batch_size, self._generate)
         self._set_rate(number)
         mirrored = matcher.mirrored[batch.indices][:, None, None, None]
         real = torch.where(mirrored, batch.images.flip(3), batch.images)
@@ -151,12 +149,6 @@ class IMLETrainer(Trainer):
     def details(self) -> dict[str, Any]:
         """What a dry run tells of it beside the numbers of parameters: the perceptual network."""
         return {"perceptual": self.description["perceptual"]}
-
-    def _begin_round(self, number: int) -> None:
-        starting = self.rounds.starting(number)
-        if starting is not None:
-            num_images = self.rounds.steps(starting) * self.batch_size
-            self.matcher.match(starting, self.matcher.num_fresh(num_images), self._generate)
 
     def _generate(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return images of the trained generator, in training mode: what a step compares is what was matched."""

@@ -23,6 +23,7 @@ from smallgan.core.run_dir import RunDir, append_jsonl
 from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels, grid, to_pixels
 from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.recipe import Recipe
+from smallgan.tables.recipe_errors import unread_keys
 
 GRID_IMAGES = 36
 
@@ -263,7 +264,8 @@ def _diverged(what: str, recipe: Recipe, run: RunDir) -> FailedError:
     kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
     advice = "--precision fp32, or " if recipe.train.precision == "bf16" else ""
     options = recipe.method.model_dump()
-    rates = {path: options[path.removeprefix("method.")] for path in recipe.method_row.rates}
+    unread = {each.path for each in unread_keys({"method": options})}
+    rates = {path: options[path.removeprefix("method.")] for path in recipe.method_row.rates if path not in unread}
     used = ", ".join(f"{path} {rate:g}" for path, rate in rates.items())
     halved = " ".join(f"--set {path}={rate / 2:g}" for path, rate in rates.items())
     return FailedError(

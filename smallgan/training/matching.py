@@ -6,6 +6,7 @@ sampling, Vashist et al. 2024, arXiv:2409.17439): matched latents then lie as th
 part alone. What the generator is, and how it learns, makes no difference here.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,12 @@ class Rounds:
     first: int  # Step, from 0
     shortest: int  # Steps of round 0
     longest: int  # Steps that no round has more of; of less than `shortest`, all have as many as round 0
+
+    @classmethod
+    def of(cls, options: MatchingOptions, first: int, num_images: int, batch_size: int) -> "Rounds":
+        """Return the rounds that the options ask for, of a set of `num_images`; the first one begins at step `first`."""
+        one_pass = max(LEAST_ROUND, math.ceil(num_images / batch_size))
+        return cls(first, options.round_steps or one_pass, options.round_most)
 
     def steps(self, number: int) -> int:
         """Return how many steps round `number` has."""
@@ -111,6 +118,12 @@ class Matcher(nn.Module):
         """Return how many fresh latents are drawn for a round in which `num_images` training images pass."""
         count = len(self.latents)
         return max(min(self.options.pool * count, num_images), LEAST_POOL * count)
+
+    def match_when_due(self, rounds: Rounds, step: int, batch_size: int, generate: Generate) -> None:
+        """Match where one of the rounds begins at `step`."""
+        number = rounds.starting(step)
+        if number is not None:
+            self.match(number, self.num_fresh(rounds.steps(number) * batch_size), generate)
 
     @torch.no_grad()
     def match(self, number: int, num_fresh: int, generate: Generate) -> None:

@@ -174,11 +174,12 @@ def dry_run(
     trainer, batches = prepare(recipe, data, chosen, source, log)
     seconds = min(seconds_per_step(trainer, batches))
     steps = max(recipe.train.steps - run.last_step(), 0)
+    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()}
     return {
         "run": str(run.path),
         "resumes_from_step": run.last_step(),
         "data": describe_data(data.summary),
-        "parameters": {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()},
+        "parameters": {name: size for name, size in sizes.items() if size},
         **trainer.details,
         "device": describe_device(chosen),
         "steps": steps,

@@ -1,5 +1,6 @@
-"""One step of BSA or APGC: a code for each training image, and an adapter that makes the image of it; no discriminator.
+"""One step of BSA or APGC: a latent for each training image, and an adapter that makes the image of it.
 
+No discriminator. The latents are learned codes, as published, or matched ones (`smallgan.training.transfer_latents`).
 After Noguchi and Harada 2019 (arXiv:1904.01774) and the public code of both methods, with their slips mended: codes
 start where the recipe says, rates fall by optimiser steps, and every batch is used.
 """
@@ -12,13 +13,13 @@ from torch import Tensor, nn
 
 from augment.errors import UsageError
 from smallgan.core.device import autocast
-from smallgan.core.rng import Stream, normal, rng
+from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Batch, ImageBatches, Pixels, as_tensor, pairs, to_images, to_pixels
 from smallgan.models.adapters import AdaptedGenerator, parameter_table
 from smallgan.models.base import Adaptable
 from smallgan.models.perceptual import Perceptual
 from smallgan.sampling.pretrained import PretrainedSource
-from smallgan.sampling.prior import NORMAL, Prior
+from smallgan.sampling.prior import Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import Recipe
@@ -26,33 +27,20 @@ from smallgan.training.data import TrainingData
 from smallgan.training.loop import Trainer
 from smallgan.training.reconstruction import (
     PERCEPTUAL_WEIGHT,
-    latent_distance,
     load_perceptual,
     perceptual_record,
     reconstruction,
 )
+from smallgan.training.transfer_latents import latents_of
 
-TARGETS_A_CODE = 10  # Normal draws for each code of a batch, in the latent regulariser
 KEPT_BYTES = 2 << 30
 """Most memory for the perceptual layers of the training images, which never change; beyond it they are made anew."""
 PAIRS_SHOWN = 50  # Training images in the picture of reconstructions
 _CHUNK = 25
 
 
-class Codes(nn.Module):
-    """A latent of its own for each training image: N x Z, in the order of the set."""
-
-    def __init__(self, start: Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(start.clone())
-
-    def forward(self, indices: Tensor) -> Tensor:
-        """Return the codes B x Z of the images at `indices` (int64 B)."""
-        return nn.functional.embedding(indices, self.weight)
-
-
 class TransferTrainer(Trainer):
-    """Adapter, codes and their optimisers; the pretrained generator is frozen and no part of a checkpoint.
+    """Adapter, latents and their optimisers; the pretrained generator is frozen and no part of a checkpoint.
 
     Args:
         recipe: its `method` and `train` sections are read.
@@ -84,30 +72,29 @@ class TransferTrainer(Trainer):
         weight = settings.perceptual_weight
         self.perceptual_weight = PERCEPTUAL_WEIGHT[settings.variant] if weight is None else weight
         self.generator = adapter.to(device).to(memory_format=torch.channels_last)
-        shape = (len(pixels), adapter.z_dim)
-        start = normal(recipe.seed, Stream.CODES, 0, shape)
-        self.codes = Codes(torch.from_numpy(start) if settings.code_init == "normal" else torch.zeros(shape)).to(device)
         self.perceptual = perceptual if self.perceptual_weight else None
         if self.perceptual is not None:
             self.perceptual.to(device).to(memory_format=torch.channels_last)
         self._kept = self._keep_layers(pixels)
+        self.latents = latents_of(recipe, pixels, adapter.z_dim, device, self.perceptual)
+        self._num_images, name = len(pixels), self.latents.name
         betas = (settings.beta1, settings.beta2)
         self._rates = {
             "g_ema": [settings.lr_class, settings.lr_first, settings.lr_adapter],
-            "codes": [settings.lr_codes],
+            name: [self.latents.rate],
         }
         self.generator_ema = self.generator.eval()  # nothing is averaged
-        self.networks = {"g_ema": self.generator, "codes": self.codes}
-        self.optimizers = {
-            "g_ema": torch.optim.Adam(self._groups(), settings.lr_adapter, betas, fused=True),
-            "codes": torch.optim.Adam(self.codes.parameters(), settings.lr_codes, betas, fused=True),
-        }
+        self.networks = {"g_ema": self.generator, name: self.latents.network}
+        self.optimizers = {"g_ema": torch.optim.Adam(self._groups(), settings.lr_adapter, betas, fused=True)}
+        learned = list(self.latents.network.parameters())
+        if learned:
+            self.optimizers[name] = torch.optim.Adam(learned, self.latents.rate, betas, fused=True)
         self.description = {
             "model": settings.name,
             "size": adapter.size,
             "z_dim": adapter.z_dim,
             "method": settings.model_dump(mode="json"),
-            "around_codes": settings.around_codes,
+            "around_codes": self.latents.prior.around_codes,
             "pretrained": dict(origin or {}),
             "perceptual": perceptual_record(self.perceptual),
         }
@@ -115,20 +102,21 @@ class TransferTrainer(Trainer):
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` (from 0) on training images and their places in the set.
 
-        Returns scalars on the device, unread: loss_g (all terms, weighted), and the plain values of pixel, perceptual,
-        latent and class_vector.
+        Returns scalars on the device, unread: loss_g (all terms, weighted), the plain values of pixel, perceptual and
+        class_vector, and of learned codes latent, of matched latents distance and rejected.
         """
         settings, real = self.settings, batch.images
         self._set_rates(number)
-        codes = self.codes(batch.indices)
-        noise = self._normal(Stream.CODE_NOISE, number, len(codes)) * settings.code_noise
+        self.latents.begin(number, self._generate)
+        latents = self.latents.of(batch.indices)
+        noisy = self.latents.noisy(latents, number)
         with autocast(self.device, self.precision):
-            images = self.generator.train()(codes + noise)
+            images = self.generator.train()(noisy)
             layers = self.perceptual.features(images) if self.perceptual else []
         terms = reconstruction(images, real, layers, self._real_layers(batch), settings.variant, self.perceptual_weight)
-        latent = latent_distance(codes, self._normal(Stream.LATENT_TARGETS, number, TARGETS_A_CODE * len(codes)))
+        own, told = self.latents.loss(latents, number)
         class_vector = self.generator.class_vector.square().mean()
-        loss = terms.loss + settings.latent_weight * latent + settings.class_weight * class_vector
+        loss = (terms.loss if own is None else terms.loss + own) + settings.class_weight * class_vector
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -139,16 +127,14 @@ class TransferTrainer(Trainer):
             "loss_g": loss.detach(),
             "pixel": terms.pixel,
             "perceptual": terms.perceptual,
-            "latent": latent.detach(),
             "class_vector": class_vector.detach(),
+            **told,
         }
 
     @property
     def prior(self) -> Prior:
-        """How it is sampled: around the codes as they are now."""
-        if self.settings.around_codes is None:
-            return NORMAL
-        return Prior(self.codes.weight.detach().cpu().numpy(), self.settings.around_codes)
+        """How it is sampled: around learned codes as they are now, or from a standard normal."""
+        return self.latents.prior
 
     def preview(self) -> Pixels:
         """Return what to show beside samples: training images, each above the image of its code."""
@@ -160,11 +146,17 @@ class TransferTrainer(Trainer):
         return {"adapters": adapter_table(self.generator.pretrained)}
 
     def reconstruct(self, indices: Sequence[int] | None = None) -> Tensor:
-        """Return the images N x 3 x S x S of the learned codes, without noise; None: of all training images."""
-        chosen = torch.arange(len(self.codes.weight)) if indices is None else torch.tensor(list(indices))
+        """Return the images N x 3 x S x S of the images' latents, without noise; None: of all training images."""
+        chosen = torch.arange(self._num_images) if indices is None else torch.tensor(list(indices))
         with torch.no_grad(), autocast(self.device, self.precision):
-            parts = [self.generator_ema(self.codes(part.to(self.device))) for part in chosen.split(_CHUNK)]
+            parts = [self.generator_ema(self.latents.of(part.to(self.device))) for part in chosen.split(_CHUNK)]
         return torch.cat(parts)
+
+    def _generate(self, latents: Tensor, _labels: Tensor) -> Tensor:
+        """Return images as a step makes them: all moments are frozen, so an image does not depend on its batch."""
+        with autocast(self.device, self.precision):
+            images: Tensor = self.generator_ema(latents)
+        return images
 
     def _groups(self) -> list[dict[str, Any]]:
         groups: list[list[nn.Parameter]] = [[], [], []]
@@ -178,9 +170,6 @@ class TransferTrainer(Trainer):
         for name, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self._rates[name], strict=True):
                 group["lr"] = rate * factor
-
-    def _normal(self, stream: Stream, number: int, count: int) -> Tensor:
-        return torch.from_numpy(normal(self.seed, stream, number, (count, self.generator.z_dim))).to(self.device)
 
     def _keep_layers(self, pixels: Pixels) -> list[Tensor] | None:
         if self.perceptual is None:
@@ -244,7 +233,8 @@ def describe_adapter(options: BSAOptions, pretrained: Adaptable, adapter: Adapte
         f"{row.layer_parameters:,} with biases ({row.layer_ratio:.2f} times)"
     )
     trained = sum(parameter.numel() for parameter in adapter.parameters())
-    return f"{line}; {trained:,} trained in all, beside a code for each image"
+    beside = ", beside a code for each image" if options.latents == "learned" else ""
+    return f"{line}; {trained:,} trained in all{beside}"
 
 
 def adapter_table(pretrained: Adaptable) -> list[dict[str, Any]]:

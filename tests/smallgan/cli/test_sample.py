@@ -15,7 +15,15 @@ from augment.errors import InputError
 from augment.imaging.geometry import resize_square
 from augment.sources.readers import open_source
 from smallgan.cli import main
-from smallgan.sampling.latents import Inputs, addresses, draw_inputs, generate, generate_images, truncated_latents
+from smallgan.sampling.latents import (
+    Inputs,
+    addresses,
+    draw_inputs,
+    generate,
+    generate_images,
+    interpolate,
+    truncated_latents,
+)
 from smallgan.sampling.loading import load_codes, load_model
 
 
@@ -32,6 +40,7 @@ def made(tmp_path_factory):
     dcgan_run(root / "dcgan")
     biggan_run(root / "classes")
     transfer_run(root / "adapted", images, root / "tiny.safetensors")
+    transfer_run(root / "matched", images, root / "tiny.safetensors", latents="imle")
     transfer_run(root / "mixed", images, root / "tiny.safetensors", "bsa", policy="hflip")
     return root
 
@@ -64,7 +73,7 @@ def opened(path):
     return np.asarray(Image.open(path))
 
 
-@pytest.mark.parametrize("model", ["dcgan", "classes", "adapted", "mixed", "tiny.safetensors"])
+@pytest.mark.parametrize("model", ["dcgan", "classes", "adapted", "matched", "mixed", "tiny.safetensors"])
 def test_every_kind_of_model_is_sampled(sample, made, model):
     found, _ = result(sample, model, "--count", 3, "--seed", 4)
     grid, *singles = found["files"]
@@ -195,6 +204,24 @@ def test_interpolation_of_latents_and_of_codes(sample, made, tmp_path):
     found, _ = result(sample, "classes", "--interpolate", "--count", 2, "--truncation", 0.4, "--label", "bee")
     assert found["labels"] == [1, 1]
     assert "interpolation-seed0-x2-t0.4-class-1" in found["files"][0]
+
+
+def test_matched_latents_are_joined_on_great_circles_and_reconstructed(sample, made, tmp_path):
+    own = ("--interpolate", "--codes", "0,3", "--frames", 3, "--out", tmp_path / "codes")
+    found, _ = result(sample, "matched", *own)
+    assert found["prior"] == "normal"
+    model = load_model(made / "matched", CPU)
+    latents = load_codes(model)
+    way = interpolate(latents[[0, 3]], 7)
+    assert not np.allclose(way, interpolate(latents[[0, 3]], 7, straight=True), atol=0.1)
+    wanted = next(generate(model, Inputs(way[3:4])))
+    tile = opened(found["files"][0])[:SIZE, 3 * (SIZE + 2) : 3 * (SIZE + 2) + SIZE]
+    assert np.abs(tile.astype(int) - wanted).max() <= 1
+    found, _ = result(sample, "matched", "--reconstruct")
+    assert (found["num_compared"], found["count"]) == (6, 6)
+    np.testing.assert_array_equal(opened(found["files"][1]), next(generate(model, Inputs(latents[:1]))))
+    near, _ = result(sample, "matched", "--around-codes", 0.3)
+    assert (near["prior"], near["around_codes"]) == ("around_codes", 0.3)
 
 
 def test_images_around_codes_at_no_distance_are_the_reconstructions(sample, made, tmp_path):

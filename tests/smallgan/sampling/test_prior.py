@@ -10,7 +10,7 @@ from augment.build.plan import make_plan
 from augment.errors import UsageError
 from augment.sources.readers import open_source
 from smallgan.core.rng import Stream, normal
-from smallgan.sampling.latents import GeneratorSource, draw_inputs, sample_pixels
+from smallgan.sampling.latents import GeneratorSource, draw_inputs, generate, sample_pixels
 from smallgan.sampling.loading import load_model
 from smallgan.sampling.prior import NORMAL, Prior, check_around_codes
 from smallgan.sampling.sample import Request, sample
@@ -20,6 +20,7 @@ from smallgan.training.train import train
 CPU = torch.device("cpu")
 TINY = {
     "method.name": "bsa",
+    "method.latents": "learned",
     "method.perceptual": "none",
     "train.steps": 2,
     "train.batch_size": 4,
@@ -37,6 +38,9 @@ def runs(tmp_path_factory):
     for name, around in (("around", 0.6), ("normal", None)):
         recipe = load_recipe(None, TINY | {"data.limit": 12, "method.around_codes": around})
         made[name] = train(recipe, out=root / name, device="cpu", log=lambda _line: None)
+    matched = {key: value for key, value in TINY.items() if key != "method.latents"} | {"data.limit": 12}
+    recipe = load_recipe(None, matched | {"method.latents": "imle"})
+    made["matched"] = train(recipe, out=root / "matched", device="cpu", log=lambda _line: None)
     return made
 
 
@@ -76,6 +80,17 @@ def test_an_adapter_is_sampled_around_its_codes_unless_the_recipe_or_the_user_sa
     assert made["prior"] == "normal"
     with pytest.raises(UsageError, match="--prior codes"):
         sample(Request(runs["around"].path, prior="codes", out=tmp_path / "c", device="cpu"))
+
+
+def test_matched_latents_are_of_the_prior_so_their_run_is_sampled_from_it(runs, tiny_set):
+    model = load_model(runs["matched"].path, CPU)
+    assert model.prior.describe() == {"prior": "normal"}
+    at = [(3, 0), (3, 1)]
+    np.testing.assert_array_equal(draw_inputs(model, at).z, NORMAL.latents(at, model.generator.z_dim))
+    plan = make_plan(open_source(tiny_set), "gan", count=2, size=32, format="png", generator=GeneratorSource(model))
+    assert plan.settings["generator"]["prior"] == "normal"
+    images = list(generate(model, draw_inputs(model, at)))
+    np.testing.assert_array_equal(sample_pixels(model, 2, 3), images)  # what is scored
 
 
 def test_gan_images_follow_it_and_the_plan_says_so(runs, tiny_set):

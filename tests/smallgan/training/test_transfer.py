@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from sampled_models import small_perceptual
 
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS, load_checkpoint, read_state, read_tensors, save_checkpoint
@@ -13,7 +14,6 @@ from smallgan.data.images import Batch, ImageBatches, to_images
 from smallgan.models import adapters
 from smallgan.models.adapters import APGC, BSA
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
-from smallgan.models.perceptual import Perceptual
 from smallgan.models.pretrained import save_generator
 from smallgan.sampling.pretrained import find_pretrained, load_adapted
 from smallgan.tables.recipe import load_recipe
@@ -27,7 +27,7 @@ COUNT, SIZE, Z = 7, 32, 16
 
 def recipe(method="apgc", **overrides):
     settings = {"method.name": method, "train.batch_size": 4, "data.size": SIZE}
-    settings |= {"method.group_size": 4} if method == "apgc" else {}
+    settings |= {"method.latents": "learned"} | ({"method.group_size": 4} if method == "apgc" else {})
     return load_recipe(None, settings | {name.replace("__", "."): value for name, value in overrides.items()})
 
 
@@ -40,12 +40,6 @@ def pretrained():
 def pixels(count=COUNT, size=SIZE):
     coarse = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
     return coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
-
-
-def small_perceptual():
-    torch.manual_seed(3)
-    stages = [torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2), torch.nn.ReLU()), torch.nn.Conv2d(4, 5, 3, 2)]
-    return Perceptual("toy", stages)
 
 
 def trainer(settings=None, network=None, perceptual=None):
@@ -77,7 +71,7 @@ def test_the_loss_of_a_step_is_the_sum_of_its_terms(variant):
     one, network = trainer(settings, perceptual=small_perceptual()), small_perceptual()
     batch = batches(settings).batch(5)
     codes = torch.from_numpy(normal(0, Stream.CODES, 0, (COUNT, Z)))[batch.indices]
-    assert torch.equal(one.codes.weight.detach()[batch.indices], codes)
+    assert torch.equal(one.networks["codes"].weight.detach()[batch.indices], codes)
     noise = 0.3 * torch.from_numpy(normal(0, Stream.CODE_NOISE, 5, (4, Z)))
     with torch.no_grad():
         images = one.generator(codes + noise)
@@ -262,4 +256,4 @@ def test_a_code_may_be_asked_for_twice_in_a_batch():
     one = trainer()
     images = to_images(torch.from_numpy(pixels()))[[1, 1]]
     one.step(Batch(images, torch.zeros(2, dtype=torch.int64), torch.tensor([1, 1])), 0)
-    assert (one.codes.weight[1] != 0).all()
+    assert (one.networks["codes"].weight[1] != 0).all()

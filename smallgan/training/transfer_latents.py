@@ -1,0 +1,154 @@
+"""What a transfer makes a training image from: a code that is learned for it, or a latent of the prior matched to it."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from smallgan.core.rng import Stream, normal
+from smallgan.data.images import Pixels
+from smallgan.models.perceptual import Perceptual
+from smallgan.sampling.prior import NORMAL, Prior
+from smallgan.tables.methods import BSAOptions
+from smallgan.tables.recipe import Recipe
+from smallgan.training.matching import Generate, Matcher, Rounds
+from smallgan.training.pca_latents import blended
+from smallgan.training.reconstruction import latent_distance
+
+TARGETS_A_CODE = 10  # Normal draws for each code of a batch, in the latent regulariser
+
+
+class Latents(Protocol):
+    """The latents of the training images, by their places in the set."""
+
+    name: str
+    """Under which `network` stands in a checkpoint."""
+    rate: float
+    """Learning rate of `network` in the first step."""
+
+    @property
+    def network(self) -> nn.Module:
+        """What of them a checkpoint holds; it has no parameters where nothing is learned."""
+
+    @property
+    def prior(self) -> Prior:
+        """How the generator is sampled."""
+
+    def begin(self, number: int, generate: Generate) -> None:
+        """Do what is due before step `number`."""
+
+    def of(self, indices: Tensor) -> Tensor:
+        """Return the latents B x Z of the images at `indices` (int64 B)."""
+
+    def noisy(self, latents: Tensor, number: int) -> Tensor:
+        """Return them with the noise of step `number`."""
+
+    def loss(self, latents: Tensor, number: int) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Return their own term of the loss, weighted, None for none, and what is told of them: scalars."""
+
+
+class Codes(nn.Module):
+    """A latent of its own for each training image: N x Z, in the order of the set."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(start.clone())
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """Return the codes B x Z of the images at `indices` (int64 B)."""
+        return nn.functional.embedding(indices, self.weight)
+
+
+class LearnedLatents:
+    """Codes that are learned with the adapter, and kept near a standard normal: the published methods."""
+
+    name = "codes"
+
+    def __init__(self, recipe: Recipe, num_images: int, z_dim: int, device: torch.device) -> None:
+        settings = recipe.method
+        assert isinstance(settings, BSAOptions)
+        self.settings, self.seed, self.device = settings, recipe.seed, device
+        self.rate = settings.lr_codes
+        shape = (num_images, z_dim)
+        is_normal = settings.code_init == "normal"
+        start = torch.from_numpy(normal(recipe.seed, Stream.CODES, 0, shape)) if is_normal else torch.zeros(shape)
+        self.network = Codes(start).to(device)
+
+    @property
+    def prior(self) -> Prior:
+        """Around the codes as they are now, unless the recipe wants a standard normal."""
+        if self.settings.around_codes is None:
+            return NORMAL
+        return Prior(self.network.weight.detach().cpu().numpy(), self.settings.around_codes)
+
+    def begin(self, number: int, generate: Generate) -> None:
+        """Nothing is due."""
+
+    def of(self, indices: Tensor) -> Tensor:
+        """Return the codes B x Z."""
+        codes: Tensor = self.network(indices)
+        return codes
+
+    def noisy(self, latents: Tensor, number: int) -> Tensor:
+        """Return codes + noise."""
+        return latents + self._normal(Stream.CODE_NOISE, number, latents.shape) * self.settings.code_noise
+
+    def loss(self, latents: Tensor, number: int) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Return their distance to normal draws, weighted; `latent` is the distance as it is."""
+        shape = torch.Size((TARGETS_A_CODE * len(latents), latents.shape[1]))
+        distance = latent_distance(latents, self._normal(Stream.LATENT_TARGETS, number, shape))
+        return self.settings.latent_weight * distance, {"latent": distance.detach()}
+
+    def _normal(self, stream: Stream, number: int, shape: torch.Size) -> Tensor:
+        return torch.from_numpy(normal(self.seed, stream, number, tuple(shape))).to(self.device)
+
+
+class MatchedLatents:
+    """Latents of the prior that are matched to the images anew in each round (`smallgan.training.matching`)."""
+
+    name, rate, prior = "matcher", 0.0, NORMAL
+
+    def __init__(
+        self, recipe: Recipe, pixels: Pixels, z_dim: int, device: torch.device, perceptual: Perceptual | None
+    ) -> None:
+        settings = recipe.method
+        assert isinstance(settings, BSAOptions)
+        self.settings, self.seed, self.device = settings, recipe.seed, device
+        self.batch_size = min(recipe.train.batch_size, len(pixels))
+        self.rounds = Rounds.of(settings, 0, len(pixels), self.batch_size)
+        start = torch.from_numpy(normal(recipe.seed, Stream.CODES, 0, (len(pixels), z_dim)))
+        one_class = torch.zeros(len(pixels), dtype=torch.int64)
+        precision = str(recipe.train.precision)
+        self.network = Matcher(pixels, one_class, start, settings, recipe.seed, device, precision, perceptual)
+
+    def begin(self, number: int, generate: Generate) -> None:
+        """Match where a round begins."""
+        self.network.match_when_due(self.rounds, number, self.batch_size, generate)
+
+    def of(self, indices: Tensor) -> Tensor:
+        """Return the latents of the last round, B x Z; before the first, draws of the prior."""
+        return self.network.latents[indices]
+
+    def noisy(self, latents: Tensor, number: int) -> Tensor:
+        """Return the latents with a share of noise; they stay standard normal."""
+        noise = torch.from_numpy(normal(self.seed, Stream.CODE_NOISE, number, tuple(latents.shape))).to(self.device)
+        return blended(latents, noise, self.settings.latent_noise)
+
+    def loss(self, latents: Tensor, number: int) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Return no term: they are draws of the prior already. What the last round found is told."""
+        del latents, number
+        # As copies: the next round writes over the values
+        return None, {"distance": self.network.distance.clone(), "rejected": self.network.rejected.clone()}
+
+
+def latents_of(
+    recipe: Recipe, pixels: Pixels, z_dim: int, device: torch.device, perceptual: Perceptual | None
+) -> Latents:
+    """Return the latents of the training images N x S x S x 3 at their start, as `method.latents` says.
+
+    `perceptual` is the network of the loss, already on the device; None for none.
+    """
+    assert isinstance(recipe.method, BSAOptions)
+    if recipe.method.latents == "imle":
+        return MatchedLatents(recipe, pixels, z_dim, device, perceptual)
+    return LearnedLatents(recipe, len(pixels), z_dim, device)
