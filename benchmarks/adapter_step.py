@@ -80,6 +80,7 @@ def _step(method: str, args: argparse.Namespace) -> Callable[[], object]:
     device = torch.device(args.device)
     overrides = {
         "method.name": method,
+        "method.latents": "learned",  # the step alone, without rounds of matching
         "method.perceptual": "none",
         "data.size": 128,
         "train.batch_size": BATCH_SIZE,

@@ -27,6 +27,7 @@ from augment.core.files import make_folder, write_bytes, write_json, write_text
 from augment.imaging.codec import encode_png
 from benchmarks.quality import Panel, markdown, read
 from benchmarks.quality_run import CPU, Task, carry_out
+from smallgan.core.run_dir import RunDir
 from smallgan.data.images import grid
 from smallgan.models.weight_files import read_json
 from smallgan.sampling.latents import sample_pixels
@@ -123,7 +124,8 @@ def _data(task: Task) -> TrainingData:
 
 def _sample_normal(task: Task, mark: float) -> None:
     """Write the samples of N(0, I) of a run that is sampled around its codes."""
-    model, own = replace(load_model(task.path / "run", CPU), prior=NORMAL), _normal(task)
+    run, own = RunDir(task.path / "run"), _normal(task)
+    model = replace(load_model(run.checkpoint(run.last_step()), CPU), prior=NORMAL)
     make_folder(own.path)
     pixels = sample_pixels(model, NUM_FAKE, task.seed)
     with own.samples(mark).open("wb") as file:

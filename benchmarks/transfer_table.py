@@ -172,6 +172,8 @@ class Table:
             values["data.size"] = self.size
         else:
             values |= {"method.name": kind, "method.pretrained": self.args.pretrained}
+        if kind in ("bsa", "apgc"):
+            values["method.latents"] = "learned"  # as published; benchmarks.transfer_latents compares with matched ones
         if group:
             values["method.group_size"] = int(group)
         return load_recipe(None, {**values, **overrides})

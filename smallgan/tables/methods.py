@@ -108,9 +108,9 @@ class BSAOptions(TransferOptions, MatchingOptions):
     """Batch statistics adaptation (Noguchi and Harada 2019): scale and bias of a frozen generator."""
 
     name: Literal["bsa"] = "bsa"
-    latents: Literal["imle", "learned"] = "imle"
-    """What a training image is made from: a latent of the prior matched to it in rounds, or a code of its own that is
-    learned, as published."""
+    latents: Literal["learned", "imle"] = "learned"
+    """What a training image is made from: a code of its own that is learned, as published, or a latent of the prior that
+    is matched to it in rounds."""
     code_init: Literal["zero", "normal"] = Field(default="zero", json_schema_extra=LEARNED)
     """Start of the latent code of each training image."""
     code_noise: float = Field(default=0.01, ge=0, json_schema_extra=LEARNED)
@@ -276,7 +276,7 @@ _ADAPTER: dict[str, Any] = {
     "load": "smallgan.sampling.pretrained:load_adapted",
     "defaults": {
         **{"train.steps": 10_000, "train.batch_size": 25, "train.snapshot_every": 1000},
-        **{"method.pool": 20, "method.round_most": 20},
+        **{"method.pool": 20, "method.keep": None, "method.round_most": 20},
     },
 }
 

@@ -76,7 +76,7 @@ def one_run(answer):
 
 # Learned codes start at 0: around them there is one image
 @pytest.mark.parametrize(
-    ("method", "own"), [("apgc", {}), ("bsa", {"method.latents": "learned", "method.around_codes": "null"})]
+    ("method", "own"), [("apgc", {"method.latents": "imle"}), ("bsa", {"method.latents": "learned", "method.around_codes": "null"})]
 )
 def test_the_first_grid_is_the_pretrained_generators_of_the_mean_class(call, tiny_set, ours, method, own):
     anywhere = [f"--set={path}={value}" for path, value in own.items()]
@@ -93,7 +93,8 @@ def test_the_first_grid_is_the_pretrained_generators_of_the_mean_class(call, tin
 
 
 def test_a_run_of_an_adapter_shows_its_pairs_its_losses_and_its_origin(call, tiny_set, ours):
-    answer = call("train", tiny_set, "--transfer", "apgc", "--pretrained", ours, "--group-size", "8", *QUICK, *PLAIN)
+    own = ["--pretrained", ours, "--group-size", "8", "--set", "method.latents=imle"]
+    answer = call("train", tiny_set, "--transfer", "apgc", *own, *QUICK, *PLAIN)
     run = one_run(answer)
     assert "pixel" in answer[2]
     assert f"adapting {ours} (smallgan, 32 px, 5 classes)" in run.log.read_text(encoding="utf-8")
@@ -113,7 +114,8 @@ def test_a_run_of_an_adapter_shows_its_pairs_its_losses_and_its_origin(call, tin
 
 
 def test_a_dry_run_prints_the_table_of_adapters_and_writes_nothing(call, tiny_set, ours):
-    code, out, err = call("train", tiny_set, "--transfer", "apgc", "--pretrained", ours, "--dry-run", *QUICK, *PLAIN)
+    own = ["--pretrained", ours, "--dry-run", "--set", "method.latents=imle"]  # whose latents are no parameters
+    code, out, err = call("train", tiny_set, "--transfer", "apgc", *own, *QUICK, *PLAIN)
     assert code == 0, err
     plan = json.loads(out)
     # Three blocks of two norms, 32 wide each, 6 + 4 numbers a condition: 6 * 32 * 10 weights a number made.
