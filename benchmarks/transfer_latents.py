@@ -1,8 +1,8 @@
 """Matched latents beside learned codes: BSA and APGC of the shipped generator, judged by several networks.
 
-python -m benchmarks.transfer_latents FOLDER [FOLDER ...] [--count 25] [--holdout 0.5] [--cpu-minutes 1,3] [--seeds 0,1,2]
-    [--methods apgc,bsa] [--latents imle,learned] [--features CARD] [--set PATH=VALUE ...] [--tag NAME] [--out FOLDER]
-    [--only train|table]
+python -m benchmarks.transfer_latents FOLDER [FOLDER ...] [--count 25] [--holdout 0.5] [--cpu-minutes 1,3]
+    [--seeds 0,1,2] [--methods apgc,bsa] [--latents imle,learned] [--features CARD] [--set PATH=VALUE ...] [--tag NAME]
+    [--out FOLDER] [--only train|table]
 
 --holdout of each folder is held out by the images' own hashes, and --count of the others are trained on. Time is that
 of the processor in training alone, one thread, float32. A run is judged on 200 samples of its own prior against the

@@ -24,7 +24,7 @@ def sample(
     around_codes: Annotated[
         float | None,
         typer.Option(
-            help="Sample around the latents of training images (bsa, apgc); noise in units of their standard deviation. "
+            help="Sample around the latents of training images (bsa, apgc); noise in their standard deviations. "
             "Default: what the run recommends."
         ),
     ] = None,
@@ -36,7 +36,8 @@ def sample(
     ] = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help="A strip and a GIF instead.")] = False,
     codes: Annotated[
-        str | None, typer.Option(help="With --interpolate: between the latents of these training images, such as 0,7,12.")
+        str | None,
+        typer.Option(help="With --interpolate: between the latents of these training images, as 0,7,12."),
     ] = None,
     frames: Annotated[int, typer.Option(help="Frames of the GIF from one latent to the next.", min=2, max=240)] = 24,
     reconstruct: Annotated[

@@ -94,7 +94,7 @@ def load_codes(model: Model) -> NDArray[np.float32]:
 
 
 def has_learned_codes(model: Model) -> bool:
-    """Tell whether the latents of its training images are learned codes, which lie anywhere, and no draws of N(0, I)."""
+    """Tell whether the latents of its training images are learned codes, which lie anywhere, not draws of N(0, I)."""
     return "codes.weight" in _latents(model)
 
 

@@ -109,8 +109,8 @@ class BSAOptions(TransferOptions, MatchingOptions):
 
     name: Literal["bsa"] = "bsa"
     latents: Literal["learned", "imle"] = "learned"
-    """What a training image is made from: a code of its own that is learned, as published, or a latent of the prior that
-    is matched to it in rounds."""
+    """What a training image is made from: a code of its own that is learned, as published, or a latent of the prior,
+    matched to it anew in each round."""
     code_init: Literal["zero", "normal"] = Field(default="zero", json_schema_extra=LEARNED)
     """Start of the latent code of each training image."""
     code_noise: float = Field(default=0.01, ge=0, json_schema_extra=LEARNED)

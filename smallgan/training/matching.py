@@ -45,7 +45,7 @@ class Rounds:
 
     @classmethod
     def of(cls, options: MatchingOptions, first: int, num_images: int, batch_size: int) -> "Rounds":
-        """Return the rounds that the options ask for, of a set of `num_images`; the first one begins at step `first`."""
+        """Return the rounds that the options ask for, of a set of `num_images`, the first beginning at step `first`."""
         one_pass = max(LEAST_ROUND, math.ceil(num_images / batch_size))
         return cls(first, options.round_steps or one_pass, options.round_most)
 

@@ -1,4 +1,4 @@
-"""What a transfer makes a training image from: a code that is learned for it, or a latent of the prior matched to it."""
+"""What a transfer makes a training image from: a code learned for it, or a latent of the prior matched to it."""
 
 from typing import Protocol
 

@@ -76,7 +76,8 @@ def one_run(answer):
 
 # Learned codes start at 0: around them there is one image
 @pytest.mark.parametrize(
-    ("method", "own"), [("apgc", {"method.latents": "imle"}), ("bsa", {"method.latents": "learned", "method.around_codes": "null"})]
+    ("method", "own"),
+    [("apgc", {"method.latents": "imle"}), ("bsa", {"method.latents": "learned", "method.around_codes": "null"})],
 )
 def test_the_first_grid_is_the_pretrained_generators_of_the_mean_class(call, tiny_set, ours, method, own):
     anywhere = [f"--set={path}={value}" for path, value in own.items()]

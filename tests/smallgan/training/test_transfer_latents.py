@@ -174,4 +174,6 @@ def test_a_diverged_run_is_not_told_to_change_a_rate_that_nothing_reads(tmp_path
         message = str(_diverged("pixel became nan", settings, RunDir(tmp_path)))
         assert "method.lr_adapter=0.00025" in message
         assert ("method.lr_codes" in message) == told
-        assert ("beside a code" in describe_adapter(settings.method, generator(), trainer(recipe("bsa")).generator)) == told
+        assert (
+            "beside a code" in describe_adapter(settings.method, generator(), trainer(recipe("bsa")).generator)
+        ) == told
