@@ -11,7 +11,7 @@ from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given
 from smallgan.tables.sweep import flat, put
 
-FEW_IMAGES = 500  # Below this many originals the discriminator learns them by heart unless it sees them augmented
+FEW_IMAGES = 500  # Below this many originals the discriminator learns them by heart at once; above, in ten minutes
 LARGEST_DCGAN = max(MODELS["dcgan"].sizes)  # Side in pixels
 
 
@@ -40,6 +40,9 @@ class Rule:
     what: str
 
 
+_DIFFAUGMENT = {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"}
+
+
 def _is_large(now: Situation) -> bool:
     return now.size > LARGEST_DCGAN
 
@@ -49,6 +52,16 @@ RULES = (
         lambda now: now.device == "cpu" and not _is_large(now),
         {"model.base_width": 48, "model.d_width": 32, "train.batch_size": 16, "train.steps": 10_000},
         "a DCGAN with 48 and 32 channels and batches of 16, as many small steps teach more a minute on a CPU",
+    ),
+    Rule(
+        lambda now: now.device == "cpu" and not _is_large(now),
+        {"method.lr_g": 4e-4, "method.lr_d": 4e-4},
+        "learning rates of 0.0004",
+    ),
+    Rule(
+        lambda now: now.device == "cpu" and now.size == LARGEST_DCGAN,
+        {"model.base_width": 24, "model.d_width": 16},
+        f"half of the channels at {LARGEST_DCGAN} px, where a DCGAN is a level deeper",
     ),
     Rule(
         lambda now: now.device != "cpu" and not _is_large(now),
@@ -69,8 +82,13 @@ RULES = (
     ),
     Rule(
         lambda now: now.num_images < FEW_IMAGES,
-        {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"},
+        _DIFFAUGMENT | {"method.diffaugment_probability": 1.0},
         f"DiffAugment, as there are fewer than {FEW_IMAGES} images",
+    ),
+    Rule(
+        lambda now: now.num_images >= FEW_IMAGES and not _is_large(now),
+        _DIFFAUGMENT | {"method.diffaugment_probability": 0.3},
+        "DiffAugment of three images in ten",
     ),
     Rule(lambda _now: True, {"method.lr_decay_from": 0.5}, "learning rates that fall over the second half"),
     Rule(lambda _now: True, {"train.snapshot_every": 1000}, ""),

@@ -17,11 +17,12 @@ def test_every_setting_of_every_rule_is_a_key_of_a_recipe():
         assert with_choice(load_recipe(None), rule.settings) == recipe
 
 
-def test_few_images_are_augmented_in_the_discriminator_and_many_are_not():
-    assert "method.diffaugment" not in choose(MANY)[0]
-    settings, reasons = choose(replace(MANY, num_images=FEW_IMAGES - 1))
+@pytest.mark.parametrize(("number", "probability"), [(FEW_IMAGES - 1, 1.0), (FEW_IMAGES, 0.3)])
+def test_few_images_are_always_augmented_in_the_discriminator_and_many_sometimes(number, probability):
+    settings, reasons = choose(replace(MANY, num_images=number))
     assert settings["method.diffaugment"] == "color,translation"
-    assert any("fewer than 500 images" in reason for reason in reasons)
+    assert settings["method.diffaugment_probability"] == probability
+    assert any("fewer than 500 images" in reason for reason in reasons) is (number < FEW_IMAGES)
 
 
 def test_what_the_device_or_the_set_does_not_allow_is_not_chosen():
