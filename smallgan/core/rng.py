@@ -36,6 +36,11 @@ class Stream(IntEnum):
     PROBE_IMAGES = 23
     PROBE_LATENTS = 24
     PROBE_AUGMENT = 25
+    CLASSIFIER_INIT = 40
+    CLASSIFIER_ORDER = 41
+    CLASSIFIER_MIX = 42
+    CLASSIFIER_AUGMENT = 43
+    CLASSIFIER_RANDAUGMENT = 44
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

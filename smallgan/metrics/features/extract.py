@@ -189,6 +189,14 @@ def _in_order(
     return Features(features, logits, laplacian)
 
 
+def network_module(name: str) -> nn.Module:
+    """Return a network of the table as it was trained, to be trained on: uint8 B x H x W x 3 to features and logits.
+
+    Raises MissingError when its weights are not here, and InputError when they are damaged.
+    """
+    return _built(FEATURE_NETWORKS[name])[0]
+
+
 def _panel() -> list[str]:
     cards = ((name, FEATURE_NETWORKS[name].card) for name in PANEL)
     return [name for name, card in cards if card is None or weights.locate(card.name).is_file()]

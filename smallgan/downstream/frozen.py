@@ -1,0 +1,69 @@
+"""Classifiers on frozen features: scikit-learn's logistic regression and nearest neighbours. Features are made once."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from augment.errors import UsageError
+from smallgan.data.images import Pixels
+from smallgan.downstream.task import Probabilities, Task
+from smallgan.metrics.features import cache
+from smallgan.metrics.features.extract import FeatureNet, feature_net
+from smallgan.metrics.features.image_sets import sample_features
+from smallgan.tables.classifiers import LinearOptions, NearestOptions
+
+_MAX_ITERATIONS = 2000
+_made: dict[str, NDArray[np.float64]] = {}  # Features by the name of their entry in the cache
+
+
+def fit_linear(task: Task) -> Probabilities:
+    """Fit logistic regression on standardised features."""
+    options: LinearOptions = task.options
+    train, test = _features(task, options.features)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=options.c, max_iter=_MAX_ITERATIONS))
+    model.fit(train, task.labels)
+    return _of_all_classes(model.predict_proba(test), model.classes_, task.num_classes)
+
+
+def fit_nearest(task: Task) -> Probabilities:
+    """Let the nearest training images vote. One vote is spread over all classes, so that no probability is 0."""
+    options: NearestOptions = task.options
+    train, test = _features(task, options.features)
+    number = min(options.neighbours, len(train))
+    model = KNeighborsClassifier(number, metric="cosine").fit(train, task.labels)
+    votes = _of_all_classes(model.predict_proba(test), model.classes_, task.num_classes)
+    return (number * votes + 1 / task.num_classes) / (number + 1)
+
+
+def _features(task: Task, name: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return features of training and test images; originals apart, as all variants share theirs."""
+    if task.on_the_fly is not None:
+        raise UsageError("downstream.on_the_fly: frozen features are made once; use the classifier resnet, or a policy")
+    net = _net(name, task.device)
+    parts = [task.train[: task.num_originals], task.train[task.num_originals :]]
+    return np.concatenate([_once(part, net) for part in parts if len(part)]), _once(task.test, net)
+
+
+def _once(pixels: Pixels, net: FeatureNet) -> NDArray[np.float64]:
+    name = cache.key(cache.pixels_content(pixels), net)
+    if name not in _made:
+        _made[name] = np.asarray(sample_features(pixels, [net], "features")[0].features, np.float64)
+    return _made[name]
+
+
+@lru_cache(maxsize=4)
+def _net(name: str | None, device: torch.device) -> FeatureNet:
+    return feature_net(name, device)[0]
+
+
+def _of_all_classes(found: Probabilities, classes: NDArray[np.int64], num_classes: int) -> Probabilities:
+    """Return probabilities N x K where some classes had no training image."""
+    whole = np.zeros((len(found), num_classes))
+    whole[:, classes] = found
+    return whole
