@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from augment.core.table import Table
+from smallgan.tables.classifiers import CLASSIFIERS
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
@@ -31,16 +32,23 @@ _SIGNS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {
 def tables() -> str:
     """Return the keys of every section, and of every row that a section can choose, as Markdown tables."""
     schema = Recipe.model_json_schema()
-    sections = {name: key for name, key in schema["properties"].items() if "$ref" in key or name in ROWS}
-    parts = ["### Top level", _table({name: key for name, key in schema["properties"].items() if name not in sections})]
+    keys = {name: _of_optional(key) for name, key in schema["properties"].items()}
+    sections = {name: key for name, key in keys.items() if "$ref" in key or name in ROWS}
+    parts = ["### Top level", _table({name: key for name, key in keys.items() if name not in sections})]
     for name, key in sections.items():
         if name in ROWS:
             parts += [f"### `{name}`", key["description"], *_rows(ROWS[name])]
         else:
             section = schema["$defs"][key["$ref"].rsplit("/", 1)[-1]]
             parts += [f"### `{name}`", section["description"].split("\n\n")[0].strip(), _table(section["properties"])]
+    parts += ["### `classifier`", "What `downstream.classifier` names, and its keys.", *_rows(CLASSIFIERS)]
     parts += ["### Defaults that a model or a method changes", _changed_defaults()]
     return "\n\n".join(parts)
+
+
+def _of_optional(key: dict[str, Any]) -> dict[str, Any]:
+    """Return a section that may be left out altogether as any other section."""
+    return next((form for form in key.get("anyOf", ()) if "$ref" in form), key)
 
 
 def page(text: str) -> str:
@@ -79,6 +87,8 @@ def _table(keys: dict[str, Any]) -> str:
 
 def _takes(key: dict[str, Any]) -> str:
     """Return what a key takes, in words."""
+    if "oneOf" in key or "discriminator" in key:
+        return "a name, or its keys"
     if "anyOf" in key:
         return " or ".join(_takes(form) for form in key["anyOf"])
     if "enum" in key:
@@ -99,6 +109,8 @@ def _takes(key: dict[str, Any]) -> str:
 def _said(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, dict) and "name" in value:
+        return f"`{value['name']}`"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):

@@ -44,7 +44,7 @@ class TrainedOptions(Options):
 class ResNetOptions(TrainedOptions):
     """A small residual network, trained from scratch."""
 
-    name: Literal["resnet"] = "resnet"  # type: ignore[assignment]
+    name: Literal["resnet"] = "resnet"
     width: int = Field(default=16, ge=4)
     """Channels of the first of its three stages; the others have two and four times as many."""
 
@@ -52,7 +52,7 @@ class ResNetOptions(TrainedOptions):
 class PretrainedOptions(TrainedOptions):
     """A pretrained network of the table of feature networks, trained on with a new last layer."""
 
-    name: Literal["torchvision"] = "torchvision"  # type: ignore[assignment]
+    name: Literal["torchvision"] = "torchvision"
     network: str = "mobilenet_v2"
     """A feature network whose weights are in the cache, such as resnet50; smallgan-small64-v1 ships."""
     passes: ClassVar[int] = 10

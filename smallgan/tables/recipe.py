@@ -60,7 +60,8 @@ def dump_recipe(recipe: Recipe) -> str:
         owner, _, key = unread.path.partition(".")
         del (values[owner] if key else values)[key or owner]
     if not recipe.is_study and recipe.budget == "steps":
-        for section, key in ((values, "grid"), (values, "budget"), (values["train"], "epochs")):
+        of_study = ((values, "grid"), (values, "budget"), (values, "downstream"), (values["train"], "epochs"))
+        for section, key in of_study:
             del section[key]
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 

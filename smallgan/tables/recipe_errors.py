@@ -226,7 +226,7 @@ def _known_keys() -> list[str]:
     keys: dict[str, None] = {}
     for name, field in Recipe.model_fields.items():
         keys[name] = None
-        annotation = field.annotation
+        annotation = next((part for part in get_args(field.annotation) if part is not type(None)), field.annotation)
         if isinstance(annotation, type) and issubclass(annotation, Section) and name != "regularizers":
             keys |= dict.fromkeys(f"{name}.{key}" for key in annotation.model_fields)
     for section, table in TABLES.items():

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, 
 from pydantic_core import PydanticCustomError, core_schema
 
 from augment.core.table import Table
+from smallgan.tables.downstream_schema import DownstreamSection
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
 from smallgan.tables.metrics import METRICS
@@ -204,6 +205,8 @@ class Recipe(Section):
     train: TrainSection = TrainSection()
     sample: SampleSection = SampleSection()
     score: ScoreSection = ScoreSection()
+    downstream: DownstreamSection | None = None
+    """Classifiers instead of scores: which variant helps one, on real test images."""
     report: ReportSection = ReportSection()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Every variant is run under each of these seeds; `smallgan train` uses the first."""
@@ -274,7 +277,7 @@ class Recipe(Section):
     @property
     def is_study(self) -> bool:
         """Whether it asks for what `smallgan run` alone does."""
-        return self.grid is not None or self.train.epochs is not None
+        return self.grid is not None or self.train.epochs is not None or self.downstream is not None
 
 
 def size_mistake(model: str, size: Any) -> str:
@@ -330,5 +333,5 @@ def _count_as_set(recipe: BaseModel, values: Mapping[str, Any]) -> None:
     recipe.model_fields_set.intersection_update(values)
     for name in recipe.model_fields_set:
         section, given = getattr(recipe, name), values[name]
-        if isinstance(section, Section):
+        if isinstance(section, Section) and not isinstance(given, Section):
             _count_as_set(section, {"name": given} if isinstance(given, str) else given)
