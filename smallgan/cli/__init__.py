@@ -21,6 +21,7 @@ COMMANDS = {
     "sample": "Make images with a generator.",
     "score": "Score images: Inception Score, KMMD and others, with intervals.",
     "report": "Compare runs on one page.",
+    "downstream": "Train classifiers on what each policy gives: does it help yours?",
     "run": "Carry out a recipe, or a grid of them, stage by stage.",
     "inspect": "Look at a folder of images before anything is trained.",
     "data": "Fetch public datasets.",

@@ -38,6 +38,15 @@ def run(
 
     given = parse_overrides(settings or []) | ({} if seed is None else {"seeds": [seed]})
     resolved = load_recipe(recipe, given)
+    if resolved.downstream is not None:
+        from smallgan.downstream.run import run_from_recipe
+
+        refused = {"--trial": trial is not None, "--status": status, "--dry-run": dry_run}
+        made = run_from_recipe(resolved, refused, out=out, new=new, device=device, num_processes=jobs, smoke=smoke)
+        typer.echo(json.dumps(made.values, indent=2) if json_output else made.text)
+        if not made.is_complete:
+            raise typer.Exit(1)
+        return
     which: dict[str, Any] = {"out": out, "new": new, "smoke": smoke}
     if dry_run:
         typer.echo(json.dumps(estimate(resolved, **which, device=device, log=say), indent=2))

@@ -1,5 +1,6 @@
 """How good a classifier is on test images, by scikit-learn; and its parts without some of them, for the intervals."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Measure:
     name: str
     label: str
     better: str  # higher or lower
+    most: float  # Its largest possible value; the least is 0
     of: Callable[[Labels, Probabilities], float]
     """Value from true classes T and probabilities T x K."""
 
@@ -55,21 +57,23 @@ def _log_loss(labels: Labels, probabilities: Probabilities) -> float:
 
 
 MEASURES = (
-    Measure("accuracy", "accuracy", "higher", lambda y, p: float(accuracy_score(y, p.argmax(axis=1)))),
+    Measure("accuracy", "accuracy", "higher", 1.0, lambda y, p: float(accuracy_score(y, p.argmax(axis=1)))),
     Measure(
         "balanced_accuracy",
         "balanced accuracy",
         "higher",
+        1.0,
         lambda y, p: float(balanced_accuracy_score(y, p.argmax(axis=1))),
     ),
     Measure(
         "macro_f1",
         "macro F1",
         "higher",
+        1.0,
         lambda y, p: float(f1_score(y, p.argmax(axis=1), average="macro", zero_division=0)),
     ),
-    Measure("log_loss", "log loss", "lower", _log_loss),
-    Measure("ece", "expected calibration error", "lower", expected_calibration_error),
+    Measure("log_loss", "log loss", "lower", math.inf, _log_loss),
+    Measure("ece", "expected calibration error", "lower", 1.0, expected_calibration_error),
 )
 HEADLINE = "accuracy"
 

@@ -38,8 +38,8 @@ def tables(report: Report) -> dict[str, bytes]:
     page = report.to_json()
     text = json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False)
     return {
-        "scores.csv": _csv(list(_score_rows(report))),
-        "verdicts.csv": _csv(page["verdicts"]),
+        "scores.csv": csv_bytes(list(_score_rows(report))),
+        "verdicts.csv": csv_bytes(page["verdicts"]),
         "report.json": text.encode("utf-8", errors="replace"),
     }
 
@@ -56,14 +56,15 @@ def write_export(report: Report, folder: Path) -> list[Path]:
 def figures(report: Report) -> dict[str, bytes]:
     """Return each chart of the page as an SVG file that needs no style from outside, with a key where it has lines."""
     differences, means = all_bar_charts(report)
-    drawn = {chart.name: _standalone(bar_svg(chart), chart.title, ()) for chart in (*differences, *means)}
+    drawn = {chart.name: standalone(bar_svg(chart), chart.title, ()) for chart in (*differences, *means)}
     for chart in (*score_charts(report), *reading_charts(report), *stats_charts(report)):
         names = dict.fromkeys((line.number, report.groups[line.number].name) for line in chart.lines)
-        drawn[chart.name] = _standalone(svg(chart), chart.title, list(names))
+        drawn[chart.name] = standalone(svg(chart), chart.title, list(names))
     return drawn
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def csv_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return rows as CSV with the keys of the first as its header."""
     if not rows:
         return b""
     text = io.StringIO()
@@ -102,7 +103,7 @@ def _score_rows(report: Report) -> Iterable[dict[str, Any]]:
                     }
 
 
-def _standalone(drawing: str, title: str, names: Sequence[tuple[int, str]]) -> bytes:
+def standalone(drawing: str, title: str, names: Sequence[tuple[int, str]]) -> bytes:
     """Return a chart of the page with its style inside, its title above and the names of its lines below it."""
     start, _, rest = drawing.partition('viewBox="')
     box, _, body = rest.partition('"')

@@ -17,7 +17,7 @@ class DownstreamSection(Section):
     With it `smallgan run` makes a downstream study; the rest of the recipe describes the GAN of the policy gan.
     """
 
-    classifier: Annotated[Options, Choice(CLASSIFIERS)] = ResNetOptions()
+    classifier: Annotated[Options, Choice(CLASSIFIERS, "resnet")] = ResNetOptions()
     """What is trained: resnet, linear, knn or torchvision, with its options; see docs/downstream.md."""
     test: float = Field(default=0.25, gt=0, lt=1)
     """Share of every class that is kept for the test, by the images' own hashes; near duplicates stay on one side."""

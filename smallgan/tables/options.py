@@ -34,8 +34,9 @@ class Choice:
     The rows are looked up when a recipe is checked, so a row that was registered at run time counts.
     """
 
-    def __init__(self, table: Table[Any]) -> None:
-        self.table = table
+    def __init__(self, table: Table[Any], default: str | None = None) -> None:
+        """Take the rows of `table`; keys without a name are those of the row `default`."""
+        self.table, self.default = table, default
 
     def validate(self, value: Any) -> Options | None:
         """Return the checked options; None stays None. Raises ValidationError and PydanticCustomError."""
@@ -45,7 +46,7 @@ class Choice:
             value = {"name": value}
         if not isinstance(value, Mapping):
             raise PydanticCustomError("section", "needed the name of a {what}, or its keys", {"what": self.table.what})
-        name = str(value.get("name"))
+        name = str(value.get("name", self.default))
         if name not in self.table:
             error = PydanticCustomError("unknown_row", "{message}", {"message": self.table.unknown(name)})
             raise ValidationError.from_exception_data(

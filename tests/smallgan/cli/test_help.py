@@ -10,7 +10,19 @@ from typer.testing import CliRunner
 
 from smallgan.cli import app
 
-COMMANDS = {"augment", "train", "sample", "score", "report", "run", "inspect", "data", "weights", "recipes"}
+COMMANDS = {
+    "augment",
+    "train",
+    "sample",
+    "score",
+    "report",
+    "run",
+    "downstream",
+    "inspect",
+    "data",
+    "weights",
+    "recipes",
+}
 
 
 def verbs(command: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
