@@ -13,10 +13,10 @@ def bar(label, draws):
     return pixels
 
 
-def class_folder(folder, number=16, seed=0):
-    """Write `number` images of each class and return the folder."""
+def class_folder(folder, number=16, seed=0, classes=CLASSES):
+    """Write `number` images of each class and return the folder; classes of other names all have standing bars."""
     draws = np.random.default_rng(seed)
-    for label in CLASSES:
+    for label in classes:
         (folder / label).mkdir(parents=True)
         for index in range(number):
             Image.fromarray(bar(label, draws)).save(folder / label / f"{label}-{index:02d}.png")

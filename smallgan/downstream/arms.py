@@ -122,7 +122,11 @@ def _has_classes(recipe: Recipe) -> bool:
 
 
 def _unread(recipe: Recipe, arms: list[Arm]) -> list[str]:
+    mistakes = [
+        f"data.{key}: not read here; downstream.test and downstream.per_class divide the images"
+        for key in sorted({"holdout", "limit"} & recipe.data.model_fields_set)
+    ]
     if any(arm.policy.needs_generator for arm in arms):
-        return []
+        return mistakes
     keys = sorted(set(_OF_GAN) & recipe.model_fields_set)
-    return [f"{key}: read where a variant has the policy gan; here none has" for key in keys]
+    return mistakes + [f"{key}: read where a variant has the policy gan; here none has" for key in keys]

@@ -15,6 +15,7 @@ from augment.build.plan import make_plan, num_added
 from augment.checks.inspect import ImageRecord, check, valid_subset
 from augment.core.files import sha256_bytes
 from augment.core.parallel import default_workers
+from augment.core.suggest import did_you_mean
 from augment.errors import UsageError
 from augment.imaging.perceptual_hash import near_duplicates
 from augment.policy.transforms import NONE
@@ -124,6 +125,7 @@ def read_labelled(recipe: Recipe) -> LabelledSet:
     notes = list(whole.notes)
     if len(source) < len(whole):
         notes.append(f"{path} is a mixed dataset: only its {len(source)} originals are used")
+    source = _of_classes(source, recipe.downstream.classes)
     source, records = _checked(source, skip_bad=recipe.data.skip_bad)
     without = sum(image.label is None for image in source.images)
     names = {image.label for image in source.images} - {None}
@@ -216,6 +218,17 @@ def audited(images: LabelledSet, folder: str, *, skip_bad: bool) -> Synthetic:
     found = {source.images[made].name: images.source.images[real].name for made, real in sorted(like_test.items())}
     audit = Audit(folder, len(source), found, len(like_train))
     return Synthetic(source.subset(kept), [str(records[at].sha256) for at in kept], audit)
+
+
+def _of_classes(source: ImageSet, classes: Sequence[str] | None) -> ImageSet:
+    """Return the images of some classes. Raises UsageError naming those that are not there."""
+    if classes is None:
+        return source
+    known = sorted({str(image.label) for image in source.images if image.label is not None})
+    for name in classes:
+        if name not in known:
+            raise UsageError(f"downstream.classes: {source.path} has no class {name!r}{did_you_mean(name, known)}")
+    return source.subset([at for at, image in enumerate(source.images) if image.label in classes])
 
 
 def _checked(source: ImageSet, *, skip_bad: bool) -> tuple[ImageSet, list[ImageRecord]]:

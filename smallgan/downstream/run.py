@@ -14,6 +14,7 @@ import torch
 
 from augment.core.files import make_folder, write_bytes, write_json, write_text
 from augment.errors import UsageError
+from augment.imaging.codec import encode_png
 from smallgan.core.console import Log, say, stop_flag
 from smallgan.core.device import choose_device
 from smallgan.core.downstream_dir import DownstreamDir
@@ -31,6 +32,7 @@ from smallgan.downstream.trials import (
     read_trial,
     train_generator,
 )
+from smallgan.report.downstream_page import page
 from smallgan.report.downstream_words import answer, details, text_table
 from smallgan.report.export import csv_bytes
 from smallgan.tables.classifiers import TrainedOptions
@@ -199,9 +201,22 @@ def _finished(bench: Bench, recipe: Recipe, arms: Sequence[Arm], numbers: Sequen
     results = summarised(arms, numbers, recipe.seeds, found, bench.images, synthetic)
     results = {"name": recipe.name, "answer": answer(results), "details": details(results), **results}
     write_json(study.results, results)
-    write_bytes(study.table, csv_bytes([{k: v for k, v in row.items() if k != "by_seed"} for row in results["rows"]]))
-    write_bytes(study.trial_table, csv_bytes(_trial_rows(found)))
-    lines = [results["answer"], "", *text_table(results), "", *results["details"], "", str(study.results)]
+    tables = {
+        study.results.name: study.results.read_bytes(),
+        study.table.name: csv_bytes([{k: v for k, v in row.items() if k != "by_seed"} for row in results["rows"]]),
+        study.trial_table.name: csv_bytes(_trial_rows(found)),
+    }
+    for path in (study.table, study.trial_table):
+        write_bytes(path, tables[path.name])
+    shown = study.results
+    if recipe.report.page:
+        kinds = [one[kind] for one in results["moved"].values() for kind in ("gained", "lost")]
+        moved = {each["place"] for kind in kinds for each in kind}
+        pixels = bench.test(arms[0])
+        html = page(results, {place: encode_png(pixels[place]) for place in sorted(moved)}, tables)
+        write_text(study.report, html)
+        shown = study.report
+    lines = [results["answer"], "", *text_table(results), "", *results["details"], "", str(shown)]
     return DownstreamResult({"study": str(study.path), **results}, "\n".join(lines))
 
 

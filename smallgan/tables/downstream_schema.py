@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from smallgan.tables.classifiers import CLASSIFIERS, ResNetOptions
 from smallgan.tables.options import Choice, Options, Section
 
-SHARED = ("test", "per_class", "size", "classifier")
+SHARED = ("classes", "test", "per_class", "size", "classifier")
 """Keys that all variants share: with another test part, or another classifier, there is nothing to compare."""
 
 
@@ -19,6 +19,8 @@ class DownstreamSection(Section):
 
     classifier: Annotated[Options, Choice(CLASSIFIERS, "resnet")] = ResNetOptions()
     """What is trained: resnet, linear, knn or torchvision, with its options; see docs/downstream.md."""
+    classes: tuple[str, ...] | None = Field(default=None, min_length=2)
+    """Names of the classes that take part; None: all of the folder."""
     test: float = Field(default=0.25, gt=0, lt=1)
     """Share of every class that is kept for the test, by the images' own hashes; near duplicates stay on one side."""
     per_class: tuple[int, ...] | None = Field(default=None, min_length=1)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from class_folder import class_folder
 from sampled_models import pretrained_file
 from typer.testing import CliRunner
 
@@ -12,7 +13,9 @@ from smallgan.core.study_dir import StudyDir
 from smallgan.study.plan import SMOKE
 from smallgan.tables.recipe import load_recipe, shipped_recipes, variants_of
 
-STUDIES = {name for name in shipped_recipes() if load_recipe(name).grid is not None}
+RECIPES = {name: load_recipe(name) for name in shipped_recipes()}
+STUDIES = {name for name, recipe in RECIPES.items() if recipe.grid is not None and recipe.downstream is None}
+DOWNSTREAM = {name for name, recipe in RECIPES.items() if recipe.downstream is not None}
 TRANSFERS = {"apgc-ratio", "apgc-datasets"}
 
 
@@ -44,7 +47,23 @@ def test_a_shipped_study_runs_as_smoke(name, tmp_path, tiny_set):
     assert study.report.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", sorted(STUDIES))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(DOWNSTREAM))
+def test_a_shipped_downstream_study_runs_as_smoke(name, tmp_path):
+    classes = RECIPES[name].downstream.classes or ("a", "b")
+    source = class_folder(tmp_path / "images", number=6, classes=classes)
+    words = ["--set", f"data.source={source}", "--set", "downstream.test=0.5"]
+    if "gan" in str(RECIPES[name].grid):
+        words += ["--set", "train.steps=2", "--set", "train.snapshot_every=2", "--set", "model.base_width=8"]
+    result = smoke(name, tmp_path / "study", *words)
+    assert result.exit_code == 0, result.output
+    told = json.loads((tmp_path / "study" / "results.json").read_text(encoding="utf-8"))
+    assert told["variants"] == [variant.name for variant in variants_of(RECIPES[name])]
+    assert told["reference"] == "none"
+    assert (tmp_path / "study" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES | DOWNSTREAM))
 def test_a_shipped_study_says_what_it_shows_and_what_it_costs(name):
     text = shipped_recipes()[name].read_text(encoding="utf-8")
     assert f"smallgan run {name}" in text
