@@ -88,7 +88,6 @@ class TrainingImages:
 
     pixels: Pixels  # N x S x S x 3
     labels: NDArray[np.int64]
-    num_originals: int  # The first so many
     origins: dict[str, int]  # Number of images by origin
 
 
@@ -190,8 +189,7 @@ def training_images(
             labels += [str(synthetic.source.images[at].label) for at in chosen]
     kept = [at for at, origin in enumerate(origins) if arm.section.originals or origin != "original"]
     codes = images.codes([labels[at] for at in kept])
-    counted = Counter(str(origins[at]) for at in kept)
-    return TrainingImages(pixels[kept], codes, counted["original"], dict(counted))
+    return TrainingImages(pixels[kept], codes, dict(Counter(str(origins[at]) for at in kept)))
 
 
 def audited(images: LabelledSet, folder: str, *, skip_bad: bool) -> Synthetic:

@@ -10,16 +10,16 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from augment.core.files import sha256_bytes
 from augment.errors import UsageError
 from smallgan.data.images import Pixels
 from smallgan.downstream.task import Probabilities, Task
 from smallgan.metrics.features import cache
-from smallgan.metrics.features.extract import FeatureNet, feature_net
-from smallgan.metrics.features.image_sets import sample_features
+from smallgan.metrics.features.extract import FeatureNet, extract, feature_net
 from smallgan.tables.classifiers import LinearOptions, NearestOptions
 
 _MAX_ITERATIONS = 2000
-_made: dict[str, NDArray[np.float64]] = {}  # Features by the name of their entry in the cache
+_made: dict[str, NDArray[np.float64]] = {}  # Features of an image by network and pixels
 
 
 def fit_linear(task: Task) -> Probabilities:
@@ -42,19 +42,30 @@ def fit_nearest(task: Task) -> Probabilities:
 
 
 def _features(task: Task, name: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return features of training and test images; originals apart, as all variants share theirs."""
+    """Return features of training and test images."""
     if task.on_the_fly is not None:
         raise UsageError("downstream.on_the_fly: frozen features are made once; use the classifier resnet, or a policy")
     net = _net(name, task.device)
-    parts = [task.train[: task.num_originals], task.train[task.num_originals :]]
-    return np.concatenate([_once(part, net) for part in parts if len(part)]), _once(task.test, net)
+    return _once(task.train, net), _once(task.test, net)
 
 
 def _once(pixels: Pixels, net: FeatureNet) -> NDArray[np.float64]:
-    name = cache.key(cache.pixels_content(pixels), net)
-    if name not in _made:
-        _made[name] = np.asarray(sample_features(pixels, [net], "features")[0].features, np.float64)
-    return _made[name]
+    """Return the features of images N x S x S x 3, N x F, each image run through the network once ever.
+
+    They go through one by one: in a batch their rounding would depend on which of them were known already.
+    """
+    names = [f"{net.name} {net.sha256} {sha256_bytes(image.tobytes())}" for image in pixels]
+    new = {name: at for at, name in reversed(list(enumerate(names))) if name not in _made}
+    if new:
+        lacking = pixels[sorted(new.values())]
+        key = cache.key(f"{cache.pixels_content(lacking)}, one by one", net)
+        kept = cache.find(key, len(lacking))
+        if kept is None:
+            kept = cache.Kept(extract(lacking, net, batch_size=1), lacking.shape[1])
+            cache.store(key, kept)
+        for name, row in zip(sorted(new, key=lambda name: new[name]), kept.features.features, strict=True):
+            _made[name] = np.asarray(row, np.float64)
+    return np.stack([_made[name] for name in names])
 
 
 @lru_cache(maxsize=4)

@@ -86,7 +86,7 @@ def run_downstream(
     bench = Bench(study, images, chosen)
     trials = [Trial(arm, number, seed) for seed in recipe.seeds for number in numbers for arm in arms]
     for trial in trials:
-        images.subset(trial.number, trial.seed)  # too few images are told before anything is made
+        images.subset(trial.number, trial.draw)  # too few images are told before anything is made
         bench.synthetic(trial.arm)
     make_folder(study.path)
     with study.claimed() as mine, stop_flag() as stop_requested:

@@ -24,7 +24,6 @@ class Task:
     options: Any  # Of the classifier's row
     train: Pixels  # N x S x S x 3: originals, and what a policy added
     labels: NDArray[np.int64]  # N, from 0 to K - 1
-    num_originals: int  # The first so many of `train`
     num_steps: int  # Of training, where the classifier is trained by gradient descent
     test: Pixels  # T x S x S x 3, original images that nobody touched
     num_classes: int  # K

@@ -49,6 +49,11 @@ class Trial:
         return f"{slug(self.arm.name)}-{part_name(self.number, self.seed)}"
 
     @property
+    def draw(self) -> int:
+        """The seed by which its real training images are drawn."""
+        return self.seed if self.arm.section.redraw else 0
+
+    @property
     def label(self) -> str:
         """Its name in messages."""
         each = "" if self.number is None else f", {self.number} images a class"
@@ -140,7 +145,7 @@ def train_generator(bench: Bench, trial: Trial, log: Log, stop_requested: Callab
     """
     name = generator_name(trial)
     run, part = bench.study.generator(name), bench.study.training_part(name)
-    source = bench.images.source.subset(bench.images.subset(trial.number, trial.seed))
+    source = bench.images.source.subset(bench.images.subset(trial.number, trial.draw))
     make_folder(part.parent)
     build(make_plan(source, NONE), source, part, workers=default_workers())
     wanted = gan_recipe(trial.arm)
@@ -178,7 +183,7 @@ def carry_out(bench: Bench, trial: Trial, stop_requested: Callable[[], bool], lo
 
 def _trained(bench: Bench, trial: Trial, stop_requested: Callable[[], bool]) -> tuple[dict[str, Any], Probabilities]:
     arm, images, seed = trial.arm, bench.images, trial.seed
-    places = images.subset(trial.number, seed)
+    places = images.subset(trial.number, trial.draw)
     generator = None
     if arm.policy.needs_generator:
         generator = GeneratorSource(load_model(bench.study.generator(generator_name(trial)).path, bench.device))
@@ -190,7 +195,6 @@ def _trained(bench: Bench, trial: Trial, stop_requested: Callable[[], bool]) -> 
         options,
         used.pixels,
         used.labels,
-        used.num_originals,
         num_steps,
         bench.test(arm),
         len(images.classes),

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from smallgan.tables.classifiers import CLASSIFIERS, ResNetOptions
 from smallgan.tables.options import Choice, Options, Section
 
-SHARED = ("classes", "test", "per_class", "size", "classifier")
+SHARED = ("classes", "test", "per_class", "redraw", "size", "classifier")
 """Keys that all variants share: with another test part, or another classifier, there is nothing to compare."""
 
 
@@ -24,7 +24,9 @@ class DownstreamSection(Section):
     test: float = Field(default=0.25, gt=0, lt=1)
     """Share of every class that is kept for the test, by the images' own hashes; near duplicates stay on one side."""
     per_class: tuple[int, ...] | None = Field(default=None, min_length=1)
-    """Real training images in each class, drawn for each seed; several numbers make a learning curve. None: all."""
+    """Real training images in each class; several numbers make a learning curve. None: all."""
+    redraw: bool = True
+    """Draw the `per_class` images anew for each seed, so that the result holds for sets like these; false: once."""
     size: int | None = Field(default=None, ge=8, le=512)
     """Side in pixels at which images are classified; None is data.size."""
     on_the_fly: str | None = None

@@ -6,6 +6,7 @@ import torch
 
 from augment.errors import UsageError
 from augment.policy.expression import parse_policy
+from smallgan.downstream import frozen
 from smallgan.downstream.network import changed, learning_rate, order
 from smallgan.downstream.task import StopRequestedError, Task, fit
 from smallgan.metrics.features.extract import network_module
@@ -27,7 +28,7 @@ def bars(number, seed):
 
 def task(**changes):
     train, labels = bars(24, 1)
-    values = {"options": None, "train": train, "labels": labels, "num_originals": 24, "num_steps": 40}
+    values = {"options": None, "train": train, "labels": labels, "num_steps": 40}
     values |= {"test": bars(40, 2)[0], "num_classes": 2, "seed": 0, "device": CPU}
     return Task(**(values | changes))
 
@@ -124,6 +125,25 @@ def test_frozen_features_refuse_what_they_cannot_do():
         fit(task(), options("torchvision", network="mobilenet"))
     with pytest.raises(UsageError, match="no weights to train"):
         fit(task(), options("torchvision", network="pixels8"))
+
+
+def test_features_of_an_image_are_made_once(monkeypatch):
+    asked = []
+    plain = frozen.extract
+    monkeypatch.setattr(
+        frozen, "extract", lambda pixels, net, **more: asked.append(len(pixels)) or plain(pixels, net, **more)
+    )
+    monkeypatch.setattr(frozen, "_made", {})
+    chosen = options("knn", features="pixels8")
+    train, labels = bars(24, 71)
+    one = task(train=train, labels=labels, test=bars(8, 72)[0])
+    first = fit(one, chosen)
+    more = np.concatenate([train[:5], train, train[:, :, ::-1]])
+    fit(task(train=more, labels=np.concatenate([labels[:5], labels, labels]), test=one.test), chosen)
+    assert asked == [24, 8, 24]  # training images, test images, and of the second training part the mirrored ones
+    monkeypatch.setattr(frozen, "_made", {})
+    assert np.array_equal(fit(one, chosen), first)
+    assert asked == [24, 8, 24]  # found in the cache
 
 
 def test_a_stop_ends_a_training():
