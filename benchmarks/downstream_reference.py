@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     accuracy = measured(truth, found)["accuracy"][0]
     print(
         f"{100 * accuracy:.2f} % of {len(test):,} test digits, trained on {len(train):,}: {args.epochs:g} epochs, "
-        f"{steps} steps of {args.batch_size}, width {args.width}, seed {args.seed}; {time.perf_counter() - started:.0f} s, "
-        f"{time.process_time() - cpu:.0f} s of processor time"
+        f"{steps} steps of {args.batch_size}, width {args.width}, seed {args.seed}; "
+        f"{time.perf_counter() - started:.0f} s, {time.process_time() - cpu:.0f} s of processor time"
     )
     return int(accuracy < TARGET)
 

@@ -1,6 +1,7 @@
 """A downstream study carried out: from labelled images to classifiers, their results and the page; resumable."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -269,6 +270,7 @@ def _begin_worker(stop: Any) -> None:
     global _stop
     _stop = stop
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent tells
     parent = parent_process()
     assert parent is not None
 

@@ -249,6 +249,20 @@ def test_a_folder_without_classes_is_refused(tiny_set, tmp_path):
         run_downstream(recipe(tiny_set), out=tmp_path / "study", device="cpu", log=quiet)
 
 
+@pytest.mark.parametrize("option", ["--status", "--dry-run", "--trial=0"])
+def test_what_a_downstream_study_cannot_do_is_refused(source, tmp_path, option):
+    text = tmp_path / "recipe.yaml"
+    text.write_text(json.dumps({"data": {"source": str(source)}, "downstream": {"classifier": FAST}}), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(text), option, "--out", str(tmp_path / "study")])
+    assert isinstance(result.exception, UsageError)
+    assert option.partition("=")[0] in str(result.exception)
+
+
+def test_only_the_named_classes_take_part(source, tmp_path):
+    with pytest.raises(UsageError, match="has no class 'leans'"):
+        study(source, tmp_path / "study", **{"downstream.classes": ["lies", "leans"]})
+
+
 def test_the_command_answers_on_its_first_line(source, tmp_path):
     words = ["downstream", str(source), "--policy", "hflip", "--on-the-fly", "vflip", "--seeds", "2", "--steps", "2"]
     words += ["--set", "downstream.classifier.width=4", "--size", "16", "--device", "cpu", "--out", str(tmp_path / "s")]
