@@ -62,6 +62,7 @@ def downstream(
     from smallgan.downstream.run import run_downstream
     from smallgan.downstream.variants import grid_of
     from smallgan.tables.recipe import load_recipe, parse_overrides
+    from smallgan.tables.sweep import slug
 
     numbers = None if per_class is None else [int(part) if part.isdigit() else part for part in per_class.split(",")]
     options: dict[str, Any] = {
@@ -77,7 +78,7 @@ def downstream(
         "seeds": list(range(seed, seed + seeds)),
     }
     if recipe is None:
-        options |= {"name": "downstream"}
+        options["name"] = f"downstream-{slug(Path(data).name)}"[:60] if data else "downstream"
     if recipe is None or policy or on_the_fly or synthetic:
         options["grid"] = grid_of(policy or [], on_the_fly or [], synthetic or [], synthetic_only=synthetic_only)
     given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])

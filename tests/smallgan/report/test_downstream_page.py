@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from browser import MARKS, chromium, window
 
 from smallgan.report.downstream_page import page
 from smallgan.report.downstream_words import answer, details, text_table
@@ -38,6 +39,20 @@ def results(rows, **more):
     found["per_class"] = list(dict.fromkeys(one["per_class"] for one in rows))
     found |= more
     return found | {"answer": answer(found)}
+
+
+class TestInABrowser:
+    pytestmark = MARKS
+
+    def test_the_page_fits_a_phone_asks_for_nothing_and_says_no_error(self, tmp_path):
+        rows = [each | {"per_class": number} for number in (5, 10) for each in THREE]
+        file = tmp_path / "report.html"
+        file.write_text(page(results(rows), {3: PNG}, {"results.csv": b"a,b\n"}), encoding="utf-8")
+        with chromium() as running, window(running, file, 360) as shown:
+            assert shown.evaluate("document.documentElement.scrollWidth") <= 360
+            assert shown.logged == []
+            assert [url for url in shown.requested if not url.startswith(("file:", "data:"))] == []
+            assert "raises accuracy by 3.0 points" in shown.inner_text(".sentence")
 
 
 MEASURES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
