@@ -1,5 +1,6 @@
 """The images of a downstream study: read and checked once, divided once, and mixed anew for each variant and seed."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,11 @@ class LabelledSet:
             **{f"num_{part}": dict(Counter(self.labels[at] for at in places)) for part, places in parts.items()},
             **{part: {names[at]: self.hashes[at] for at in places} for part, places in parts.items()},
         }
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of what tests and what may train, by name and hash."""
+        return sha256_bytes(json.dumps({part: self.record[part] for part in ("train", "test")}).encode())
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,10 @@ def smoke_recipe(recipe: Recipe) -> Recipe:
     if isinstance(recipe.downstream.classifier, TrainedOptions):
         changes["classifier"] = recipe.downstream.classifier.model_copy(update={"steps": 2})
     section = recipe.downstream.model_copy(update=changes)
-    name = f"{recipe.name[:58]}-smoke"
-    return recipe.model_copy(update={"name": name, "seeds": recipe.seeds[:1], "downstream": section})
+    small: dict[str, Any] = {"name": f"{recipe.name[:58]}-smoke", "seeds": recipe.seeds[:1], "downstream": section}
+    if any(arm.policy.needs_generator for arm in arms_of(recipe)):
+        small["train"] = recipe.train.model_copy(update={"steps": 2, "snapshot_every": 2, "batch_size": 4})
+    return recipe.model_copy(update=small)
 
 
 def _find(recipe: Recipe, out: Path | None, root: Path, *, new: bool) -> DownstreamDir:

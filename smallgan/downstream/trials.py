@@ -100,7 +100,7 @@ def inputs_of(bench: Bench, trial: Trial) -> str:
     settings["downstream"].pop("synthetic")  # its images count, not where they lie
     values = {
         "settings": {**settings, "synthetic": synthetic and fingerprint(synthetic.hashes)},
-        "split": {key: bench.images.record[key] for key in ("train", "test")},
+        "split": bench.images.digest,
         "number": trial.number,
         "seed": trial.seed,
     }
