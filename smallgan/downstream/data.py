@@ -219,6 +219,11 @@ def audited(images: LabelledSet, folder: str, *, skip_bad: bool) -> Synthetic:
         like_test |= dict.fromkeys(made, tested[0]) if tested else {}
         like_train |= set(made) if real and not tested else set()
     kept = [at for at in range(len(source)) if at not in like_test]
+    if not kept:
+        raise UsageError(
+            f"{folder}: all {len(source)} images equal or look like a test image, as {source.images[0].name} does; "
+            "images that were made without the test part are needed"
+        )
     found = {source.images[made].name: images.source.images[real].name for made, real in sorted(like_test.items())}
     audit = Audit(folder, len(source), found, len(like_train))
     return Synthetic(source.subset(kept), [str(records[at].sha256) for at in kept], audit)
@@ -242,9 +247,9 @@ def _checked(source: ImageSet, *, skip_bad: bool) -> tuple[ImageSet, list[ImageR
 
 def _alike(records: Sequence[ImageRecord], *, equal: bool = False) -> list[list[int]]:
     """Return groups of places of images that look alike; with `equal`, of equal files too."""
-    places = [at for at, record in enumerate(records) if record.signature]
-    groups = near_duplicates([records[at].signature for at in places if records[at].signature])  # type: ignore[misc]
-    found = [[places[at] for at in group] for group in groups]
+    known = [(at, record.signature) for at, record in enumerate(records) if record.signature]
+    groups = near_duplicates([signature for _, signature in known])
+    found = [[known[at][0] for at in group] for group in groups]
     if equal:
         same: dict[str, list[int]] = {}
         for at, record in enumerate(records):

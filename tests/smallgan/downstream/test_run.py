@@ -249,6 +249,16 @@ def test_a_folder_without_classes_is_refused(tiny_set, tmp_path):
         run_downstream(recipe(tiny_set), out=tmp_path / "study", device="cpu", log=quiet)
 
 
+def test_a_folder_of_nothing_but_test_images_is_refused(source, whole, tmp_path):
+    split = json.loads(DownstreamDir(whole[0]).split.read_text(encoding="utf-8"))
+    for name in split["test"]:
+        (tmp_path / "made" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / name, tmp_path / "made" / name)
+    grid = [{"name": "none"}, {"name": "made", "downstream.synthetic": str(tmp_path / "made")}]
+    with pytest.raises(UsageError, match="all 8 images equal or look like a test image"):
+        run_downstream(recipe(source, grid=grid), out=tmp_path / "study", device="cpu", log=quiet)
+
+
 @pytest.mark.parametrize("option", ["--status", "--dry-run", "--trial=0"])
 def test_what_a_downstream_study_cannot_do_is_refused(source, tmp_path, option):
     text = tmp_path / "recipe.yaml"
