@@ -82,13 +82,13 @@ RULES = (
     ),
     Rule(
         lambda now: now.num_images < FEW_IMAGES,
-        _DIFFAUGMENT | {"method.diffaugment_probability": 1.0},
+        _DIFFAUGMENT,
         f"DiffAugment, as there are fewer than {FEW_IMAGES} images",
     ),
     Rule(
         lambda now: now.num_images >= FEW_IMAGES and not _is_large(now),
-        _DIFFAUGMENT | {"method.diffaugment_probability": 0.3},
-        "DiffAugment of three images in ten",
+        _DIFFAUGMENT | {"method.ada_target": 0.6},
+        "DiffAugment as far as the discriminator learns the images by heart (ADA)",
     ),
     Rule(lambda _now: True, {"method.lr_decay_from": 0.5}, "learning rates that fall over the second half"),
     Rule(lambda _now: True, {"train.snapshot_every": 1000}, ""),

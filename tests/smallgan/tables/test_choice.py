@@ -17,11 +17,11 @@ def test_every_setting_of_every_rule_is_a_key_of_a_recipe():
         assert with_choice(load_recipe(None), rule.settings) == recipe
 
 
-@pytest.mark.parametrize(("number", "probability"), [(FEW_IMAGES - 1, 1.0), (FEW_IMAGES, 0.3)])
-def test_few_images_are_always_augmented_in_the_discriminator_and_many_sometimes(number, probability):
+@pytest.mark.parametrize(("number", "target"), [(FEW_IMAGES - 1, None), (FEW_IMAGES, 0.6)])
+def test_few_images_are_all_augmented_in_the_discriminator_and_of_many_as_many_as_it_takes(number, target):
     settings, reasons = choose(replace(MANY, num_images=number))
     assert settings["method.diffaugment"] == "color,translation"
-    assert settings["method.diffaugment_probability"] == probability
+    assert settings.get("method.ada_target") == target
     assert any("fewer than 500 images" in reason for reason in reasons) is (number < FEW_IMAGES)
 
 
