@@ -30,18 +30,7 @@ def report(
     """
     import json
 
-    from smallgan.core.console import say
-    from smallgan.report import collect, find_runs, write_export, write_report
-    from smallgan.report.runs import printable
+    from smallgan.api.reports import write_report
 
-    folders = find_runs(runs or [Path("runs")])
-    collected = collect(folders, reference=reference, metric=metric)
-    for label, problem in collected.problems:
-        say(f"{label}: {problem}")
-    page = write_report(collected, folders, out)
-    if export:
-        say(f"{export}: {len(write_export(collected, export))} files written (numbers and figures)")
-    if json_output:
-        typer.echo(json.dumps({"report": str(page), **collected.to_json()}, indent=2))
-    else:
-        typer.echo(printable(str(page)))
+    written = write_report(runs, out, export=export, reference=reference, metric=metric)
+    typer.echo(json.dumps(written.values, indent=2) if json_output else repr(written))

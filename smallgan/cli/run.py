@@ -30,32 +30,17 @@ def run(
     import shlex
     import sys
 
-    from smallgan.core.console import say
-    from smallgan.study.open import estimate
-    from smallgan.study.run_recipe import run_recipe, study_status
-    from smallgan.study.stages import ExecutionOptions
-    from smallgan.tables.recipe import load_recipe, parse_overrides
+    from smallgan.api import studies
 
-    given = parse_overrides(settings or []) | ({} if seed is None else {"seeds": [seed]})
-    resolved = load_recipe(recipe, given)
-    if resolved.downstream is not None:
-        from smallgan.downstream.run import run_from_recipe
-
-        refused = {"--trial": trial is not None, "--status": status, "--dry-run": dry_run}
-        made = run_from_recipe(resolved, refused, out=out, new=new, device=device, num_processes=jobs, smoke=smoke)
-        typer.echo(json.dumps(made.values, indent=2) if json_output else made.text)
-        if not made.is_complete:
-            raise typer.Exit(1)
-        return
-    which: dict[str, Any] = {"out": out, "new": new, "smoke": smoke}
+    which: dict[str, Any] = {"set": settings or (), "seed": seed, "out": out, "new": new, "smoke": smoke}
     if dry_run:
-        typer.echo(json.dumps(estimate(resolved, **which, device=device, log=say), indent=2))
+        typer.echo(json.dumps(studies.estimate_study(recipe, **which, device=device), indent=2))
         return
     if status:
-        result = study_status(resolved, **which)
+        study = studies.study_status(recipe, **which)
     else:
-        options = ExecutionOptions(device, shlex.join(["smallgan", *sys.argv[1:]]))
-        result = run_recipe(resolved, **which, trial=trial, num_processes=jobs, options=options, log=say)
-    typer.echo(json.dumps(result.values, indent=2) if json_output else result.text)
-    if not result.is_complete:
+        command = shlex.join(["smallgan", *sys.argv[1:]])
+        study = studies.run_study(recipe, **which, trial=trial, jobs=jobs, device=device, command=command)
+    typer.echo(json.dumps(study.values, indent=2) if json_output else study.text)
+    if not study.is_complete:
         raise typer.Exit(1)

@@ -57,15 +57,13 @@ def sample(
     del options["json_output"]
     import json
 
-    from smallgan.sampling.sample import Request
-    from smallgan.sampling.sample import sample as carry_out
+    from smallgan.api.runs import SampleFiles
 
-    result = carry_out(Request(**options))
+    made = SampleFiles.of(**options)
     if json_output:
-        typer.echo(json.dumps(result, indent=2))
+        typer.echo(json.dumps(made.values, indent=2))
         return
-    for path in result["files"][:2]:
+    for path in made.files[:2]:
         typer.echo(path)
-    if result.get("num_compared"):
-        error, compared = result["mean_abs_error_levels"], result["num_compared"]
-        typer.echo(f"mean absolute error {error:g} of 255 levels over {compared} images")
+    if made.error_text:
+        typer.echo(made.error_text)

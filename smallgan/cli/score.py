@@ -1,7 +1,7 @@
 """`smallgan score`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Option
@@ -63,44 +63,38 @@ def score(
         typer.echo(checks_text(checks, as_json=json_output))
         refuse_failed(checks)
         return
-    from smallgan.metrics.score_paths import ScoreOptions, newest_run
-    from smallgan.metrics.score_text import score_text
+    from smallgan.api import scores
 
-    path = fake or newest_run(Path("runs"))
     if latent_kmmd is not None:
         from smallgan.metrics.latent_kmmd import run_text
 
-        typer.echo(run_text(path, checkpoint, seed, latent_kmmd, as_json=json_output))
+        typer.echo(run_text(scores.fake_or_newest(fake), checkpoint, seed, latent_kmmd, as_json=json_output))
         return
-    options = ScoreOptions(
-        metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",") if name.strip()),
-        features=features,
-        num_fake=num_fake,
-        splits=splits,
-        seed=seed,
-        device=device,
-        checkpoint=checkpoint,
-        resize_mode=resize_mode,
-        precision=precision,
-        skip_bad=skip_bad,
-        augmented=augmented,
-        target=_classes(target),
-        per_image=per_image,
-        worst=worst,
-        baselines=not quick,
-        intervals=not quick,
-    )
-    text, write = score_text(path, versus, real, options, out=out, as_json=json_output)
-    typer.echo(text)
-    write()
+    flags: dict[str, Any] = {
+        "metrics": metrics,
+        "features": features,
+        "num_fake": num_fake,
+        "splits": splits,
+        "resize_mode": resize_mode,
+        "checkpoint": checkpoint,
+        "augmented": augmented,
+        "target": target,
+        "per_image": per_image,
+        "worst": worst,
+        "quick": quick,
+        "precision": precision,
+        "skip_bad": skip_bad,
+        "seed": seed,
+        "device": device,
+        "out": out,
+    }
+    if versus is not None:
+        scores.versus(fake, versus, real, **flags, show=lambda found: _echo(found, json_output))
+    else:
+        scores.score(fake, real, **flags, show=lambda found: _echo(found, json_output))
 
 
-def _classes(target: str | None) -> tuple[int, ...] | None:
-    from augment.errors import UsageError
+def _echo(found: Any, as_json: bool) -> None:
+    import json
 
-    if target is None:
-        return None
-    try:
-        return tuple(int(each) for each in target.split(","))
-    except ValueError:
-        raise UsageError(f"--target {target}: needed class numbers of the network, as 207 or 207,208") from None
+    typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else repr(found))

@@ -63,70 +63,19 @@ def train(
 
     Examples: smallgan train photos --size 64 --steps 5000 --policy hflip, or smallgan train photos --transfer apgc
     """
+    flags: dict[str, Any] = dict(locals())
+    del flags["dry_run"]
+    flags["set"] = flags.pop("settings") or ()
     import json
     import shlex
     import sys
 
-    from augment.errors import UsageError
-    from smallgan.core.console import progress_bar, say, stop_flag
-    from smallgan.tables.choice import model_of_size
-    from smallgan.tables.recipe import load_recipe, parse_overrides, shipped_recipes
-    from smallgan.training.train import dry_run as plan_run
-    from smallgan.training.train import train as run_training
+    from smallgan.api import training
 
-    if transfer is not None and transfer not in [row.name for row in METHODS if row.is_transfer]:
-        raise UsageError(f"--transfer {transfer}: needed one of {_TRANSFERS}")
-    if method is not None and method not in _FROM_SCRATCH:
-        raise UsageError(f"--method {method}: needed one of {', '.join(_FROM_SCRATCH)}; for the others use --transfer")
-    if method is not None and transfer is not None:
-        raise UsageError(f"--method {method} and --transfer {transfer} are two ways to train; give one")
-    options: dict[str, Any] = {
-        "data.source": data,
-        "model.name": model,
-        "method.name": transfer or method,
-        "method.pretrained": pretrained,
-        "method.group_size": group_size,
-        "data.size": size,
-        "data.skip_bad": skip_bad or None,
-        "augment.policy": policy,
-        "augment.ratio": ratio,
-        "augment.count": count,
-        "augment.generator": generator,
-        "train.steps": steps,
-        "train.batch_size": batch_size,
-        "train.precision": precision,
-        "loss.name": loss,
-        "method.mirror": mirror,
-        "method.diffaugment": diffaugment,
-        "seeds": None if seed is None else [seed],
-    }
-    given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])
-    if data is None and recipe is None and model is None:
-        own = f"quickstart-{given.get('method.name')}"
-        recipe = own if own in shipped_recipes() else "quickstart"
-        say(f"no DATA given: the recipe {recipe} on the sample set of painted flowers that ships with smallgan")
-    if minutes is not None and (minutes <= 0 or "train.steps" in given):
-        raise UsageError(f"--minutes {minutes:g}: needed more than 0, and no --steps beside it")
-    open_sections = ("model", "method.name", "loss", "regularizers")
-    is_open = data is not None and recipe is None and not any(path.startswith(open_sections) for path in given)
-    resolved = load_recipe(recipe, (model_of_size(given.get("data.size")) if is_open else {}) | given)
-    if resolved.is_study:
-        what = "a grid" if resolved.grid is not None else "train.epochs"
-        raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {recipe or 'RECIPE'}")
-    asked: dict[str, Any] = {"out": out, "new": new, "device": device, "is_open": is_open, "minutes": minutes}
     if dry_run:
-        plan = plan_run(resolved, root=Path("runs"), log=say, **asked)
-        typer.echo(json.dumps(plan, indent=2))
+        typer.echo(json.dumps(training.plan_training(**flags), indent=2))
         return
-    with stop_flag() as stop_requested, progress_bar("training", None) as advance:
-        run = run_training(
-            resolved,
-            log=say,
-            command=shlex.join(["smallgan", *sys.argv[1:]]),
-            stop_requested=stop_requested,
-            advance=advance,
-            **asked,
-        )
+    run = training.train(**flags, command=shlex.join(["smallgan", *sys.argv[1:]]))
     typer.echo(run.path)
-    if stop_requested():
+    if not run.is_complete:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,7 +67,13 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def stop_flag() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether Ctrl-C or SIGTERM came; the second of them interrupts at once."""
+    """Give a function that tells whether Ctrl-C or SIGTERM came; the second of them interrupts at once.
+
+    Python delivers signals to the main thread alone: in another thread the function always says no.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     asked = False
 
     def ask(_signal: int, _frame: FrameType | None) -> None:

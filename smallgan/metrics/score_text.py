@@ -1,51 +1,11 @@
-"""Scores as `smallgan score` prints them: a table, two sets side by side, or JSON."""
+"""Scores as `smallgan score` prints them: a table, or two sets side by side."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
-from augment.core.files import write_text
-from augment.errors import UsageError
-from smallgan.metrics import score_paths
 from smallgan.metrics.score import Score, networks_of
-from smallgan.metrics.score_paths import ScoreOptions, Versus
-from smallgan.metrics.scored import Write, write_all
+from smallgan.metrics.score_paths import Versus
 from smallgan.tables.metrics import METRICS
-
-
-def score_text(
-    fake: Path, other: Path | None, real: Path | None, options: ScoreOptions, *, out: Path | None, as_json: bool
-) -> tuple[str, Write]:
-    """Score a set, or two alike, and return what to print, and what then writes all files and raises OutputError.
-
-    The scores took long, and are shown also where they cannot be written.
-
-    Args:
-        fake, other: what to score, as `score_paths.score` takes it; None: no second set.
-        real: what to compare with; None: the originals of a run or of a mixed dataset.
-        options: how to score.
-        out: file for the scores, one JSON line each.
-        as_json: return JSON and no table.
-    """
-    if other is None:
-        one_set = score_paths.scored(fake, real, options)
-        scores, writes = one_set.scores, one_set.writes
-        records = [each.to_json() for each in scores]
-        text = json.dumps(records, indent=2, ensure_ascii=False) if as_json else table(scores)
-    elif options.wants_details:
-        raise UsageError("--per-image and --worst look at one set; leave out --versus")
-    else:
-        found = score_paths.versus(fake, other, real, options)
-        scores, writes = [*found.one, *found.other], found.writes
-        one, two = ([each.to_json() for each in scores] for scores in (found.one, found.other))
-        record = {"one": one, "other": two, "differences": found.differences, "test": asdict(found.test)}
-        text = json.dumps(record, indent=2, ensure_ascii=False) if as_json else versus_table(found, fake, other)
-    if out is not None:
-        lines = "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in scores)
-        writes = (partial(write_text, out, lines), *writes)
-    return text, partial(write_all, writes)
 
 
 def table(scores: Sequence[Score]) -> str:

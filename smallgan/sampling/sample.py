@@ -1,10 +1,10 @@
 """What `smallgan sample` is asked for, checked, and carried out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from augment.errors import UsageError
 from augment.sources.dataset_format import SAMPLES, SAMPLES_FORMAT, read_samples_record
 from smallgan.core.console import say
 from smallgan.core.device import choose_device
+from smallgan.data.images import Pixels
 from smallgan.sampling.arrays import read_labels, read_latents
 from smallgan.sampling.latents import (
     Inputs,
@@ -21,6 +22,7 @@ from smallgan.sampling.latents import (
     draw_inputs,
     draw_labels,
     find_class,
+    generate,
     parse_numbers,
     parse_seeds,
 )
@@ -113,13 +115,7 @@ def sample(request: Request) -> dict[str, Any]:
     Raises the errors of the parts: UsageError, InputError, OutputError, FailedError.
     """
     check(request)
-    model = load_model(request.model, choose_device(request.device), request.checkpoint, truncation=request.truncation)
-    for note in model.notes:
-        say(f"{model.path}: {note}")
-    if request.around_codes is not None:
-        model = replace(model, prior=Prior(load_codes(model), request.around_codes))
-    elif request.prior == "normal":
-        model = replace(model, prior=NORMAL)
+    model = with_prior(opened(request), request)
     if request.reconstruct:
         made = _reconstructions(request, model)
     elif request.interpolate:
@@ -129,7 +125,33 @@ def sample(request: Request) -> dict[str, Any]:
     return {"model": str(model.path), "sha256": model.sha256, "step": model.step, **model.prior.describe(), **made}
 
 
-def _images(request: Request, model: Model) -> dict[str, Any]:
+def opened(request: Request) -> Model:
+    """Return the generator that a request names, and say what a user should know of its file. Raises InputError."""
+    model = load_model(request.model, choose_device(request.device), request.checkpoint, truncation=request.truncation)
+    for note in model.notes:
+        say(f"{model.path}: {note}")
+    return model
+
+
+def with_prior(model: Model, request: Request) -> Model:
+    """Return the generator with the prior that a request names, else with its own. Raises UsageError."""
+    if request.around_codes is not None:
+        return replace(model, prior=Prior(load_codes(model), request.around_codes))
+    return replace(model, prior=NORMAL) if request.prior == "normal" else model
+
+
+class Drawing(NamedTuple):
+    """What single images are made from, and what they are called on disk."""
+
+    inputs: Inputs
+    names: list[str]
+    """File names, one an image."""
+    kind: str
+    """What the folder is called after."""
+
+
+def draw(request: Request, model: Model) -> Drawing:
+    """Return what the images of a request are made from. Raises UsageError, and InputError for arrays of the user's."""
     if request.latents:
         inputs = _given(request, model, request.latents)
         drawn = addresses(len(inputs.z), request.seed, None)
@@ -140,13 +162,26 @@ def _images(request: Request, model: Model) -> dict[str, Any]:
         around = model.prior.around_codes if request.truncation is None else None
         kind = "images" if around is None else f"around-codes{around:g}"
         kind = f"{kind}-{_which(drawn)}"
-    if request.raw:
-        write_images(model, inputs, request.raw)
-        return _made(inputs, request, [request.raw])
     one_seed = len({seed for seed, _ in drawn}) == 1
     names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
-    files = write_samples(model, inputs, names, _folder(request, model, kind, inputs), singles=not request.grid_only)
-    return _made(inputs, request, files)
+    return Drawing(inputs, names, kind)
+
+
+def _images(request: Request, model: Model) -> dict[str, Any]:
+    drawing = draw(request, model)
+    if request.raw:
+        write_images(model, drawing.inputs, request.raw)
+        return _made(drawing.inputs, request, [request.raw])
+    return _made(drawing.inputs, request, write_drawn(request, model, drawing, generate(model, drawing.inputs)))
+
+
+def write_drawn(request: Request, model: Model, drawing: Drawing, pixels: Iterable[Pixels]) -> list[Path]:
+    """Write the images of a drawing, their grid and their record; return the paths, the grid's first.
+
+    Raises UsageError for a folder with other files in it, and OutputError.
+    """
+    folder = _folder(request, model, drawing.kind, drawing.inputs)
+    return write_samples(pixels, drawing.names, folder, singles=not request.grid_only)
 
 
 def _given(request: Request, model: Model, file: Path) -> Inputs:

@@ -1,7 +1,7 @@
 """Samples on disk: single images, a grid, an interpolation, reconstructions beside their originals, a raw array."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,16 +24,14 @@ PAIR_GAP = 8  # Pixels between two pairs of original and reconstruction; within 
 _GIF_MILLISECONDS_PER_FRAME = 50
 
 
-def write_samples(
-    model: Model, inputs: Inputs, names: Sequence[str], folder: Path, *, singles: bool = True
-) -> list[Path]:
+def write_samples(pixels: Iterable[Pixels], names: Sequence[str], folder: Path, *, singles: bool = True) -> list[Path]:
     """Write a PNG under each of `names` in images/, and grid.png of the first 100; return the paths, the grid's first.
 
-    Raises OutputError.
+    `pixels` are the images, S x S x 3 each, in the order of their names. Raises OutputError.
     """
     make_folder(folder)
     files = [make_folder(folder / SAMPLE_IMAGES) / name for name in names] if singles else []
-    tiles = [pixels for number, pixels in enumerate(_written(model, inputs, files)) if number < GRID_LIMIT]
+    tiles = [tile for number, tile in enumerate(_written(pixels, len(names), files)) if number < GRID_LIMIT]
     return [_write(folder / "grid.png", grid(tiles)), *files]
 
 
@@ -76,7 +74,7 @@ def write_reconstructions(
     files = [make_folder(folder / SAMPLE_IMAGES) / name for name in names]
     tiles: list[Pixels] = []
     differences: list[float | None] = []
-    for number, pixels in enumerate(_written(model, codes, files)):
+    for number, pixels in enumerate(_written(generate(model, codes), count, files)):
         original = originals.pixels.get(number)
         differences.append(None if original is None else float(np.abs(original.astype(np.int16) - pixels).mean()))
         above = np.full_like(pixels, 255) if original is None else original
@@ -108,9 +106,9 @@ def _along(way: NDArray[np.float32], ends: Inputs, truncation: float | None) -> 
     return Inputs(z, None if ends.labels is None else np.full(len(z), ends.labels[0], np.int64))
 
 
-def _written(model: Model, inputs: Inputs, files: Sequence[Path]) -> Iterator[Pixels]:
-    with progress("sampling", len(inputs.z)) as advance:
-        for number, pixels in enumerate(generate(model, inputs)):
+def _written(images: Iterable[Pixels], count: int, files: Sequence[Path]) -> Iterator[Pixels]:
+    with progress("sampling", count) as advance:
+        for number, pixels in enumerate(images):
             if files:
                 _write(files[number], pixels)
             yield pixels

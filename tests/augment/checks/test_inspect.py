@@ -23,8 +23,8 @@ from augment.imaging.perceptual_hash import THUMB_SIDE, ImageSignature, image_si
 from augment.imaging.symmetry import MIN_IMAGES, symmetries
 from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
+from smallgan.api.inspection import Inspection
 from smallgan.cli import inspect as inspect_command
-from smallgan.cli.inspect import as_table
 
 app = typer.Typer()
 app.command("inspect")(inspect_command.inspect)
@@ -185,7 +185,7 @@ def test_a_set_of_bad_files_alone_is_still_told_of(tmp_path):
     source = open_source(tmp_path)
     found = summarise(source, check(source, signatures=True))
     assert found["advice"] == ["no image can be used; see the problems above"]
-    assert "bad.png" in as_table(found, files=True)
+    assert "bad.png" in Inspection(found).text(files=True)
 
 
 def test_open_checked_makes_the_same_checks(folder):
