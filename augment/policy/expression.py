@@ -4,9 +4,10 @@
 A transform is a row of the table, one that a policy file defines (`policy_file`), or one of albumentations by its name.
 """
 
+import difflib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -138,6 +139,9 @@ def _component(part: str, where: str, custom: CustomTransforms, notes: list[str]
             )
         if name in custom:
             used[name] = custom[name]
+        elif "," in name:
+            mixed = "+".join(piece.strip() for piece in name.split(","))
+            raise UsageError(f"{where}: found a comma in {name!r}; use + between the parts of a mixture: {mixed}")
         elif name not in policy_names():
             used[name] = _from_albumentations(name, where, custom, notes)
     if NONE in pipeline:
@@ -159,9 +163,22 @@ def _from_albumentations(name: str, where: str, custom: CustomTransforms, notes:
             return (transform,)
         known = [*ours, *library_names()]
     raise UsageError(
-        f"{where}: unknown transform {name!r}; did you mean {nearest(name, known)!r}? There are "
+        f"{where}: unknown transform {name!r}; did you mean {_meant(name, ours, known)}? There are "
         f"{', '.join(ours)}, and those of albumentations; `smallgan augment --list-transforms` lists all"
     )
+
+
+def _meant(name: str, ours: Sequence[str], known: Sequence[str]) -> str:
+    """Return the names that an unknown one stands for: ours that it is part of (flip), one of albumentations in another
+    case (rotate: Rotate), else the one of `known` that is spelled most alike."""
+    lower = name.lower()
+    if len(lower) > 2 and (holders := [each for each in ours if lower in each.lower()]):
+        return " or ".join(map(repr, holders))
+    if not difflib.get_close_matches(lower, ours, n=1, cutoff=0.7):  # a slip of ours needs no import
+        theirs = [each for each in library_names() if each.lower() == lower.replace("_", "")]
+        if theirs:
+            return repr(theirs[0])
+    return repr(nearest(name, known))
 
 
 def _effect(component: MixtureComponent, where: str) -> object:

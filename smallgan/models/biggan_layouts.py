@@ -17,6 +17,7 @@ from smallgan.models.weight_files import refusal
 from smallgan.tables.models import MODELS
 
 MARK = "blocks.0.0.bn1.gain.weight"  # A key that every official generator has, and nothing else we know
+_OTHER_MARK = "blocks.0.0.bn1.bias.weight"  # As long and wide as MARK: tells of a file in which that one is missing
 DEEP_MARK = "generator.gen_z.weight_orig"
 _APGC_MARK = "conv1x1_paramG_weights.0.weight"
 _BSA_MARKS = {"embeddings.weight", "bsa_linear_scale"}
@@ -37,7 +38,7 @@ def detect(tensors: Mapping[str, Tensor], path: Path) -> str:
             return "pytorch-bsa"
     if DEEP_MARK in tensors:
         return "hugging-face deep"
-    if MARK in tensors and "blocks.0.0.bn4.gain.weight" not in tensors:
+    if {MARK, _OTHER_MARK} & set(tensors) and "blocks.0.0.bn4.gain.weight" not in tensors:
         return "official" if any(name.endswith(".sv0") for name in tensors) else "tf-hub"
     raise refusal(path, f"this is {_what(tensors)}")
 
@@ -93,7 +94,7 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
     unit = BigGANConfig(size, 1, 1, 1).widths[-1]
     width = _shape(tensors, "output_layer.0.gain", 1, path)[0]
     chunk = _shape(tensors, "linear.weight", 2, path)[1]
-    rows, columns = _shape(tensors, MARK, 2, path)
+    rows, columns = _shape(tensors, MARK if MARK in tensors else _OTHER_MARK, 2, path)
     eps = _TF_HUB_EPS if tf_hub else _OFFICIAL_EPS
     sides = _attention_sides(tensors, BOTTOM, 2)
     if len(sides) > 1:
@@ -101,7 +102,7 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
             f"{path}: self-attention at {' and '.join(map(str, sides))} px; a generator with one at most can be read"
         )
     attention = sides[0] if sides else 0
-    if MARK.replace("weight", "u0") not in tensors:
+    if not any(name.endswith(".gain.u0") for name in tensors):
         # Tables of gains, one a class: no shared class vector
         return BigGANConfig(size, width // unit, chunk, rows, 0, False, attention, *eps)
     # Without `shared`, a condition longer than the chunk is [class vector, chunk]; the official default for models
@@ -137,7 +138,7 @@ def describe(config: BigGANConfig | BigGANDeepConfig) -> str:
 
 def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, path: Path) -> tuple[int, ...]:
     if name not in tensors:
-        raise refusal(path, f"{name} is missing; the file is cut short or of another network")
+        raise refusal(path, f"1 tensor missing: {name}; the file is cut short or of another network")
     if tensors[name].ndim != dimensions:
         raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, needed {dimensions} dimensions")
     return tuple(tensors[name].shape)
@@ -145,5 +146,5 @@ def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, path: Path
 
 def _attention_sides(names: Iterable[str], side: int, factor: float) -> list[int]:
     """Return the sides of the maps after which self-attention stands, `side` times `factor` being that of block 0."""
-    found = (re.fullmatch(r"blocks\.(\d+)\.1\.gamma", name) for name in names)
-    return sorted(int(side * factor ** (int(match[1]) + 1)) for match in found if match)
+    found = (re.match(r"blocks\.(\d+)\.1\.", name) for name in names)
+    return sorted({int(side * factor ** (int(match[1]) + 1)) for match in found if match})

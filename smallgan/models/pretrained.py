@@ -10,7 +10,7 @@ apgc-code           the generator in a checkpoint of tkd26/Adaptive_Pointwise_Gr
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -230,26 +230,34 @@ def _filled(
 ) -> _Network:
     """Return a network with these tensors; a missing `sv0` is 1.
 
-    Raises InputError naming the first tensor that does not fit.
+    Raises InputError that counts and names the tensors that are missing, do not fit, or have no place.
     """
     with torch.device("meta"):  # no memory, and no draws from the global generator, for weights that are replaced
         network = build(config)
-    given, fitted, wrong = dict(tensors), {}, []
+    given, fitted, missing, misfits = dict(tensors), {}, [], []
     names = released_names(network)
     for own, place in network.state_dict().items():
         name = names[own]
         tensor = given.pop(name, torch.ones(1) if name.endswith(".sv0") else None)
-        if tensor is None or tensor.shape != place.shape:
-            found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
-            wrong.append(f"found {found} for {name}, needed {tuple(place.shape)}")
+        if tensor is None:
+            missing.append(name)
+        elif tensor.shape != place.shape:
+            misfits.append(f"{name} {tuple(tensor.shape)}, needed {tuple(place.shape)}")
         else:
             # A copy of its own: a file's memory is aligned otherwise, and then the last bits of products may differ.
             fitted[own] = tensor.to(place.dtype, copy=True)
-    wrong += [f"found {name} {tuple(tensor.shape)}, for which there is no place" for name, tensor in given.items()]
+    left = [f"{name} {tuple(tensor.shape)}" for name, tensor in given.items()]
+    counted = {"missing": missing, "of another shape": misfits}
+    wrong = [f"{len(found)} of {len(names)} tensors {what}: {_some(found)}" for what, found in counted.items() if found]
+    wrong += [f"{len(left)} more than the network has: {_some(left)}"] if left else []
     if wrong:
-        raise refusal(file, f"{wrong[0]} (its other shapes tell {describe(config)}); damaged, or another network")
+        raise refusal(file, f"{'; '.join(wrong)} (the others tell {describe(config)}); damaged, or another network")
     network.load_state_dict(fitted, assign=True)
     return network.eval()
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class _NoEmbedding(nn.Module):

@@ -64,6 +64,10 @@ def test_dot_binds_tighter_than_colon_and_colon_tighter_than_plus():
     [
         ("hfilp+contrast", "did you mean 'hflip'?"),
         ("HFLIP", "did you mean 'hflip'?"),
+        ("flip", "did you mean 'hflip' or 'vflip'?"),
+        ("rotate", "did you mean 'Rotate'?"),
+        ("gaussian_blur", "did you mean 'GaussianBlur'?"),
+        ("hflip,contrast", "use + between the parts of a mixture: hflip+contrast"),
         ("wibble", "There are hflip, vflip, contrast, negative, gan, none"),
         ("none+hflip", "'none' stands alone"),
         ("hflip.none", "'none' stands alone"),
