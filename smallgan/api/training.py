@@ -111,21 +111,38 @@ def _resolved(flags: Mapping[str, Any], log: Log) -> tuple[Recipe, dict[str, Any
     from smallgan.tables.recipe import load_recipe, shipped_recipes
 
     data, recipe, minutes = flags["data"], as_text(flags["recipe"]), flags["minutes"]
+    _check_size(flags)
     given = _given(flags)
     if data is None and recipe is None and flags["model"] is None:
         own = f"quickstart-{given.get('method.name')}"
         recipe = own if own in shipped_recipes() else "quickstart"
         log(f"no DATA given: the recipe {recipe} on the sample set of painted flowers that ships with smallgan")
-    if minutes is not None and (minutes <= 0 or "train.steps" in given):
+    if minutes is not None and (minutes <= 0 or {"train.steps", "train.epochs"} & set(given)):
         raise UsageError(f"--minutes {minutes:g}: needed more than 0, and no --steps beside it")
     open_sections = ("model", "method.name", "loss", "regularizers")
     is_open = data is not None and recipe is None and not any(path.startswith(open_sections) for path in given)
     resolved = load_recipe(recipe, (model_of_size(given.get("data.size")) if is_open else {}) | given)
     if resolved.is_study:
-        what = "a grid" if resolved.grid is not None else "train.epochs"
+        what = "a grid" if resolved.grid is not None else "a section downstream"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {recipe or 'RECIPE'}")
     asked = {name: flags[name] for name in ("new", "device", "minutes")}
     return resolved, asked | {"out": as_path(flags["out"]), "is_open": is_open}
+
+
+def _check_size(flags: Mapping[str, Any]) -> None:
+    """Refuse a side that the named model, or without one every model, cannot make; others decide elsewhere."""
+    from smallgan.tables.models import MODELS
+
+    size, model = flags["size"], flags["model"]
+    if size is None or flags["transfer"] or flags["recipe"] or (model is not None and model not in MODELS):
+        return
+    sizes = MODELS[model].sizes if model else tuple(sorted({side for row in MODELS for side in row.sizes}))
+    if size not in sizes:
+        others = [row.name for row in MODELS if size in row.sizes]
+        hint = f", or --model {' or '.join(others)}" if others else ""
+        who = MODELS[model].title if model else "the models"
+        verb = "makes" if model else "make"
+        raise UsageError(f"--size {size}: {who} {verb} {', '.join(map(str, sizes))} px; use one of these{hint}")
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,11 +48,11 @@ def score(
     out: Annotated[Path | None, Option(help="Also write the scores to this file, one JSON line each.")] = None,
     json_output: Annotated[bool, Option("--json", help="Print the scores as a JSON list.")] = False,
 ) -> None:
-    """Score images: Inception Score with its two parts, and KMMD to real images, from one pass of a feature network.
+    """Score images by one or several metrics, such as KID, KMMD and the copy rate, from one pass of a feature network.
 
     Values come with a 95 % interval and a real-vs-real baseline (the score of real images in the place of the fakes).
     Nothing is downloaded: without the published Inception in the cache, the small network that ships with smallgan is
-    used, and its name stands in every score. For few images choose kid, kmmd and copies.
+    used, and its name stands in every score.
 
     Example: smallgan score samples --real photos
     """

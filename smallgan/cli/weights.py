@@ -1,9 +1,15 @@
 """`smallgan weights`: list, fetch, verify and import pretrained weights."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from smallgan.core.weights import Card, State
 
 app = typer.Typer(
     help="List, fetch, verify and import pretrained weights; show and clear the cache. Nothing is downloaded unless "
@@ -16,14 +22,27 @@ _AS_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_weights(as_json: _AS_JSON = False) -> None:
-    """List the weights that smallgan knows, with licence, origin and whether they are here.
+def list_weights(
+    name: Annotated[str | None, typer.Argument(help="Show all that is known of these weights.")] = None,
+    as_json: _AS_JSON = False,
+) -> None:
+    """List the weights that smallgan knows, and whether they are here; with a NAME all about one of them.
 
     Example: smallgan weights list
     """
-    from smallgan.core.weights import cards
+    from smallgan.core import weights
 
-    _print_states(list(cards()), as_json=as_json)
+    states = [weights.inspect_weights(each) for each in ([name] if name else weights.cards())]
+    if as_json:
+        _print_json(states)
+    elif name:
+        _print_details(states[0])
+    else:
+        rows = [("name", "state", "for", "licence")]
+        rows += [(one.card.name, one.summary, one.card.kind, one.card.licence) for one in states]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        for row in rows:
+            typer.echo("  ".join([*map(str.ljust, row, widths), row[3]]))
 
 
 @app.command("fetch")
@@ -53,11 +72,15 @@ def verify_weights(
     """
     from smallgan.core import weights
 
-    names = [weights.card(name).name] if name else list(weights.cards())
-    _print_states(names, as_json=as_json)
-    for each in names:
-        if name or weights.inspect_weights(each).path.exists():
-            weights.find(each)
+    states = [weights.inspect_weights(each) for each in ([name] if name else weights.cards())]
+    if as_json:
+        _print_json(states)
+    else:
+        for state in states:
+            typer.echo(f"{state.card.name}: {_verdict(state)}")
+    for state in states:
+        if name or state.problem:
+            weights.find(state.card.name)  # raises the error that belongs to it
 
 
 @app.command("import")
@@ -113,25 +136,32 @@ def show_cache(
         typer.echo(f"{title}: {found['entries']} set(s) {what}, {found['bytes'] / 1e6:.1f} MB in {found['path']}")
 
 
-def _print_states(names: list[str], *, as_json: bool) -> None:
+def _verdict(state: State) -> str:
+    if state.problem:
+        return f"damaged: {state.problem}"
+    return f"ok, sha256 {state.sha256[:16]}" if state.sha256 else f"not here{_get_it(state.card)}"
+
+
+def _get_it(card: Card) -> str:
+    if card.shipped:
+        return "; install smallgan again"
+    how = f"fetch {card.name}" if card.url else f"import {card.name} FILE"
+    return f"; get it: smallgan weights {how}"
+
+
+def _print_details(state: State) -> None:
+    card = state.card
+    typer.echo(f"{card.name}: {_verdict(state)}\n{card.about}")
+    typer.echo(f"licence: {card.licence}\nsource: {card.source}\nfile: {state.path}")
+
+
+def _print_json(states: Sequence[State]) -> None:
     import json
 
-    from smallgan.core import weights
-
-    states = [weights.inspect_weights(name) for name in names]
-    if as_json:
-        records = [
-            {key: getattr(state.card, key) for key in ("name", "kind", "licence", "url")}
-            | {"path": str(state.path), "present": state.sha256 is not None}
-            | {"sha256": state.sha256, "problem": state.problem}
-            for state in states
-        ]
-        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
-        return
-    for state in states:
-        card, found = state.card, state.problem or ("here" if state.sha256 else "not here")
-        typer.echo(f"{card.name}: {found}\n  {card.about}\n  licence: {card.licence}\n  source: {card.source}")
-        typer.echo(f"  file: {state.path}" + (f", sha256 {state.sha256}" if state.sha256 else ""))
-        if not state.sha256 and not card.shipped:
-            how = f"fetch {card.name}" if card.url else f"import {card.name} FILE"
-            typer.echo(f"  get it: smallgan weights {how}")
+    records = [
+        {key: getattr(state.card, key) for key in ("name", "kind", "licence", "url")}
+        | {"path": str(state.path), "present": state.sha256 is not None}
+        | {"sha256": state.sha256, "problem": state.problem}
+        for state in states
+    ]
+    typer.echo(json.dumps(records, indent=2, ensure_ascii=False))

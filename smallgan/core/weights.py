@@ -81,6 +81,11 @@ class State:
     sha256: str | None  # Of the file that is there, None when it is absent
     problem: str | None  # Why the file is not what the card says, None when it is absent or sound
 
+    @property
+    def summary(self) -> str:
+        """here, damaged or not here."""
+        return "damaged" if self.problem else "here" if self.sha256 else "not here"
+
 
 @cache
 def cards() -> dict[str, Card]:

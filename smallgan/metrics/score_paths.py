@@ -37,7 +37,7 @@ class ScoreOptions:
     """How to score; the fields are the options of `smallgan score`."""
 
     metrics: tuple[str, ...] | None = None
-    """None: those that are on by default, where there is what they need."""
+    """None: those that are on by default for so many images, where there is what they need."""
     features: str | None = None
     """As `feature_nets` reads it: None, a network, "panel", or several separated by commas."""
     num_fake: int | None = None
@@ -72,7 +72,11 @@ class ScoreOptions:
             raise UsageError(f"--num-fake {self.num_fake}: needed at least 1")
         if self.resize_mode not in RESIZE_MODES:
             raise UsageError(f"--resize-mode {self.resize_mode}: needed {', '.join(RESIZE_MODES)}")
-        metrics = default_metrics() if self.metrics is None else self.metrics
+        if self.metrics is not None:
+            self.refuse_unread(self.metrics)
+
+    def refuse_unread(self, metrics: Sequence[str]) -> None:
+        """Raise UsageError for an option that none of these metrics reads."""
         for option in ("splits", "augmented", "target"):
             readers = readers_of(option)
             read = set(readers) & set(metrics) or (option == "target" and self.per_image)
@@ -166,7 +170,7 @@ class _Scoring:
         what = "originals that were held out" if trained_on else "reals"
         against = f", against {len(reals[0])} {what}" if reals else ""
         say(f"{path}: {num_fake} samples of step {model.step}, seed {self.options.seed}{against}")
-        judges, resize = self.judges(has_real=reals is not None), (model.size, resize_mode)
+        judges, resize = self.judges(num_fake, len(reals[0]) if reals else None), (model.size, resize_mode)
         judges = [replace(judge, standing=standing_of(judge.net, model.perceptual)) for judge in judges]
         judges, pictures = self.with_reals(judges, reals, trained_on, resize)
         samples = sample_pixels(model, num_fake, self.options.seed)
@@ -183,20 +187,22 @@ class _Scoring:
             fakes = readable(fakes, skip_bad=True)
         if options.num_fake is not None:
             fakes = fakes.subset(drawn(len(fakes), options.num_fake, options.seed, fakes.path))
-        judges = self.judges(has_real=reals is not None)
+        judges = self.judges(len(fakes), len(reals) if reals else None)
         found = set_features(fakes, [one.net for one in judges], "features of fakes", skip_bad=options.skip_bad)
         resize = None if found.side is None else (found.side, options.resize_mode)
         judges, pictures = self.with_reals(judges, (reals, None) if reals else None, None, resize)
         return self.scores(found.features, pictures_of(fakes), judges, pictures, resize)
 
-    def judges(self, *, has_real: bool) -> list[Judge]:
-        """Return the networks with what each is asked."""
-        return judges_of(self.nets, self.metrics(has_real=has_real))
+    def judges(self, num_fake: int, num_real: int | None) -> list[Judge]:
+        """Return the networks with what each is asked; `num_real` None: there are no reals."""
+        return judges_of(self.nets, self.metrics(num_fake, num_real))
 
-    def metrics(self, *, has_real: bool) -> tuple[str, ...]:
+    def metrics(self, num_fake: int, num_real: int | None) -> tuple[str, ...]:
         """Return the metrics asked for, or those of the defaults that can be had, and say which cannot."""
         if self.options.metrics is not None:
             return self.options.metrics
+        has_real = num_real is not None
+        defaults = default_metrics(min(num_fake, num_fake if num_real is None else num_real), has_real=has_real)
         names = " and ".join(net.name for net in self.nets)
         lacking: dict[Need, str] = {}
         if not has_real:
@@ -204,11 +210,18 @@ class _Scoring:
         if not any(net.num_logits for net in self.nets):
             lacking["logits"] = f"{names}: no class predictions, so no {{}}"
         for need, sentence in lacking.items():
-            titles = [METRICS[name].title for name in default_metrics() if need in METRICS[name].needs]
-            say(sentence.format(" and no ".join(titles)))
-        chosen = tuple(name for name in default_metrics() if not set(METRICS[name].needs) & set(lacking))
+            titles = [METRICS[name].title for name in defaults if need in METRICS[name].needs]
+            if titles:
+                say(sentence.format(" and no ".join(titles)))
+        chosen = tuple(name for name in defaults if not set(METRICS[name].needs) & set(lacking))
+        for name in chosen if has_real else ():
+            fakes, reals = METRICS[name].least
+            if num_fake < fakes or (num_real or 0) < reals:
+                say(f"no {METRICS[name].title}: it needs at least {fakes} fake(s) and {reals} real(s)")
+                chosen = tuple(other for other in chosen if other != name)
         if not chosen:
             raise UsageError(f"{names}: no class predictions, and there are no reals: nothing to score; name --real")
+        self.options.refuse_unread(chosen)
         return chosen
 
     def with_reals(
@@ -298,7 +311,7 @@ def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> 
     scoring, features = _Scoring(options, [precomputed_net(fakes, reals)]), fakes.features
     if options.num_fake is not None:
         features = features.rows(drawn(len(features), options.num_fake, options.seed, path))
-    [judge] = scoring.judges(has_real=reals is not None)
+    [judge] = scoring.judges(len(features), len(reals.features) if reals else None)
     judge = replace(judge, reals=RealSet(reals.features, reals.fingerprint) if reals else None)
     pictures = _numbered(reals.features) if reals else None
     return scoring.scores([features], _numbered(features), [judge], pictures, None)

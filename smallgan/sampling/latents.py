@@ -15,12 +15,11 @@ from augment.errors import FailedError, UsageError
 from smallgan.core.device import describe_device, float32_math
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels, to_pixels
-from smallgan.sampling.loading import Model
+from smallgan.sampling.loading import MOST_NAMED, Model
 from smallgan.sampling.prior import Address
 
 BATCH_SIZE = 32
 """Images are always generated in batches of this size, the last one filled up, as another size may round otherwise."""
-_MOST_NAMED = 12
 
 
 class Inputs(NamedTuple):
@@ -101,10 +100,10 @@ def find_class(model: Model, label: str) -> int:
         return int(label)
     if not names:
         raise UsageError(f"--label {label}: needed a class from 0 to {count - 1}; {model.path} names none of them")
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     raise UsageError(
         f"--label {label}: no such class{did_you_mean(label, names)}; there are 0 to {count - 1}: "
-        f"{', '.join(names[:_MOST_NAMED])}{more}"
+        f"{', '.join(names[:MOST_NAMED])}{more}"
     )
 
 

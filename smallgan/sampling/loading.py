@@ -22,6 +22,7 @@ from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 
+MOST_NAMED = 12  # Classes that a message lists
 CLASS_NAMES = "classes.txt"  # Beside a pretrained file: the names of its classes in their order, one a line
 
 
@@ -122,13 +123,19 @@ def _load_pretrained(path: Path, device: torch.device, truncation: float | None)
             f"{found.path}: it has no class embedding (shared.weight), so no image can be made of a class; use the "
             "whole file (the official G_ema.pth has the embedding)"
         )
-    names, notes = _class_names(found)
+    names, notes = class_names(found)
     generator = _ready(found.generator, device)
     return Model(generator, device, found.path, None, 0, found.sha256, names, (*found.notes, *notes))
 
 
-def _class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of a pretrained generator's classes, () where they are not known, and what a user should read.
+
+    They are in the checkpoint of a run, or in classes.txt beside the file. Raises InputError for a damaged file.
+    """
     beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
+    if found.path.name == TENSORS and found.path.with_name(STATE).is_file():
+        return tuple(read_state(found.path.parent).get("classes", ())), ()
     if not beside.is_file():
         return (), ()
     try:

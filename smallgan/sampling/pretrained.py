@@ -1,6 +1,6 @@
 """Pretrained generators as sources: what a transfer starts from, and what its checkpoints are loaded onto."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from augment.errors import InputError
+from augment.core.suggest import did_you_mean
+from augment.errors import InputError, UsageError
 from smallgan.core import weights
 from smallgan.core.resources import pretrained_generator
 from smallgan.models.base import Adaptable
 from smallgan.models.pretrained import Pretrained, load_pretrained
+from smallgan.sampling.loading import MOST_NAMED, class_names
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
 
@@ -28,6 +30,15 @@ class PretrainedSource:
     def generator(self) -> Adaptable:
         """The generator itself."""
         return self.pretrained.generator
+
+    def class_vector(self, start: str) -> str:
+        """Return the start of a class vector with the names of classes as numbers, as `starting_class_vector` reads it.
+
+        The names are those that `smallgan sample --label` takes. A name goes before a number and before "mean". Raises
+        UsageError for a name that is not there, and InputError for a damaged file of names.
+        """
+        names, _ = class_names(self.pretrained)
+        return _numbered(start.strip(), names) if names else start
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -55,6 +66,27 @@ def find_pretrained(path: str | None) -> PretrainedSource:
         place = Path(path).resolve()  # a checkpoint must find it from wherever it is sampled
         path = str(place)
     return PretrainedSource(load_pretrained(place), path)
+
+
+def _numbered(start: str, names: Sequence[str]) -> str:
+    if start in names:
+        return str(names.index(start))
+    if start == "mean":
+        return start
+    parts = []
+    for part in start.split("+"):
+        label, colon, weight = (piece.strip() for piece in part.rpartition(":"))
+        if not colon or part.strip() in names:
+            label, colon, weight = part.strip(), "", ""
+        if label not in names and not label.isdecimal():
+            raise UsageError(
+                f"class vector {start!r}: no class is called {label!r}{did_you_mean(label, names)}; write mean, or "
+                f"classes by name or number, 0 to {len(names) - 1}: {', '.join(names[:MOST_NAMED])}"
+                f"{' ...' if len(names) > MOST_NAMED else ''}"
+            )
+        number = str(names.index(label)) if label in names else label
+        parts.append(f"{number}{colon}{weight}")
+    return "+".join(parts)
 
 
 def load_adapted(state: Mapping[str, Any]) -> nn.Module:

@@ -18,8 +18,8 @@ from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.data.split import study_holdout
 from smallgan.study.sources import SourceKey, Sources
 from smallgan.tables.models import MODELS
-from smallgan.tables.recipe import Recipe, given, step_keys, variant_recipe, variants_of
-from smallgan.tables.sweep import Variant, flat, frozen, put, slug
+from smallgan.tables.recipe import Recipe, given, steps_of_epochs, stretched, variant_recipe, variants_of, with_values
+from smallgan.tables.sweep import Variant, frozen, slug
 
 SMOKE: dict[str, Any] = {
     "data.limit": 8,
@@ -97,13 +97,13 @@ def plan_jobs(
     drafts = _drafts(recipe, seeds[0], sources or Sources(), smoke=smoke)
     without = (draft for draft in drafts if not load_policy(draft.recipe.augment.policy).components)
     base = next(without, drafts[0])  # the reference
-    measure = _sized(base.recipe, base.data)
+    measure = steps_of_epochs(base.recipe, base.data.num_originals)
     base_images = num_images(base.recipe, base.data)
 
     def finished(wanted: Recipe, data: SetFacts) -> Recipe:
         if recipe.budget == "steps":
             return wanted
-        return _stretched(wanted, num_images(wanted, data) / base_images)
+        return stretched(wanted, num_images(wanted, data) / base_images)
 
     jobs: list[Job] = []
     shared: dict[str, Job] = {}
@@ -112,7 +112,7 @@ def plan_jobs(
         runs_of.setdefault((old.seed, frozen(old.overrides)), []).append(old.run)
     for seed in seeds:
         first = len(jobs)
-        even = [_with(_equal(draft, measure), {"seeds": [seed]}) for draft in drafts]
+        even = [with_values(_equal(draft, measure), {"seeds": [seed]}) for draft in drafts]
         final = [finished(wanted, draft.data) for wanted, draft in zip(even, drafts, strict=True)]
         paths = _run_paths(runs_of, drafts, seed, first)
         first_with: dict[str, int] = {}
@@ -128,7 +128,7 @@ def plan_jobs(
                 else:
                     folder = study.shared / f"generator-{len(shared):02d}-seed{seed}"
                     needs = shared.setdefault(mark, Job(folder, source, draft.data.num_train, draft.data)).run
-                wanted = _with(wanted, {"augment.generator": needs.as_posix()})
+                wanted = with_values(wanted, {"augment.generator": needs.as_posix()})
             trial = Trial(
                 index=first + number,
                 variant=draft.variant.name,
@@ -155,7 +155,7 @@ def _drafts(recipe: Recipe, seed: int, sources: Sources, *, smoke: bool) -> list
     for variant in variants_of(recipe):
         wanted = variant_recipe(recipe, variant, seed)
         if smoke:
-            wanted = _with(wanted, SMOKE | _smallest(wanted))
+            wanted = with_values(wanted, SMOKE | _smallest(wanted))
         try:
             wanted, data = _facts(wanted, sources)
             num_images(wanted, data)
@@ -178,30 +178,22 @@ def _facts(recipe: Recipe, sources: Sources) -> tuple[Recipe, SetFacts]:
     # A study that samples the last checkpoints selects none, so its scores need not spare images for that.
     selects = recipe.sample.checkpoint == "best" if settings.selection is None else settings.selection
     num_train, num_held, num_selecting = found.divided(share, settings.limit, selection=selects)
-    decided = _with(recipe, {"data.holdout": share, "data.selection": selects})
+    decided = with_values(recipe, {"data.holdout": share, "data.selection": selects})
     return decided, SetFacts(num_train, num_train, num_held, found.fingerprint, found.notes, num_selecting)
-
-
-def _sized(recipe: Recipe, data: SetFacts) -> Recipe:
-    settings = recipe.train
-    if settings.epochs is None:
-        return recipe
-    needed = math.ceil(settings.epochs * data.num_originals / settings.batch_size)
-    return _stretched(_with(recipe, {"train.epochs": None}), max(needed / settings.steps, 1.0))
 
 
 def _equal(draft: _Draft, measure: Recipe) -> Recipe:
     """Return the recipe of a variant that sees as many images as the reference, unless it sets its own steps."""
-    recipe = _with(draft.recipe, {"train.epochs": None})
+    recipe = with_values(draft.recipe, {"train.epochs": None})
     if {"train.steps", "train.epochs"} & draft.variant.overrides.keys():
-        return _sized(draft.recipe, draft.data)
+        return steps_of_epochs(draft.recipe, draft.data.num_originals)
     settings = measure.train
     steps = max(round(settings.steps * settings.batch_size / recipe.train.batch_size), 1)
     if steps == recipe.train.steps:
         return recipe
     number = max(round(settings.steps / settings.snapshot_every), 1)
-    stretched = _stretched(recipe, steps / recipe.train.steps)
-    return _with(stretched, {"train.steps": steps, "train.snapshot_every": math.ceil(steps / number)})
+    longer = stretched(recipe, steps / recipe.train.steps)
+    return with_values(longer, {"train.steps": steps, "train.snapshot_every": math.ceil(steps / number)})
 
 
 def _smallest(recipe: Recipe) -> dict[str, Any]:
@@ -210,14 +202,6 @@ def _smallest(recipe: Recipe) -> dict[str, Any]:
         return {}
     width = {"model.base_width": 8} if "base_width" in type(recipe.model).model_fields else {}
     return {"data.size": min(MODELS[recipe.model.name].sizes)} | width
-
-
-def _stretched(recipe: Recipe, factor: float) -> Recipe:
-    if factor == 1:
-        return recipe
-    values, changes = flat(recipe.model_dump()), {"train.steps": max(round(recipe.train.steps * factor), 1)}
-    changes |= {key: max(math.ceil(values[key] * factor), 1) for key in step_keys(recipe) if values[key]}
-    return _with(recipe, changes)
 
 
 def _what_trains(recipe: Recipe) -> str:
@@ -238,11 +222,3 @@ def _run_paths(runs_of: Mapping[Hashable, Sequence[str]], drafts: Sequence[_Draf
         free = (path for path in chain([name], (f"{name}-{more}" for more in count(2))) if path not in taken)
         paths[next(path for path in chain(same, free) if path not in paths)] = None
     return list(paths)
-
-
-def _with(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with other values at dotted keys; what was not given stays so."""
-    values = given(recipe)
-    for path, value in changes.items():
-        put(values, path, value)
-    return Recipe.model_validate(values)

@@ -70,7 +70,7 @@ class TransferOptions(Options):
     pretrained: str | None = None
     """A checkpoint, a folder or a run; None is the generator that ships with smallgan."""
     class_vector: str = Field(default="mean", coerce_numbers_to_str=True)
-    """Start of the class vector: mean of all classes, a class index, or a weighted set such as 3:0.5+17:0.5."""
+    """Start of the class vector: mean of all classes, a class by name or number, or a weighted set: 3:0.5+bee:0.5."""
 
 
 class FinetuneOptions(AdversarialOptions, TransferOptions):

@@ -12,6 +12,8 @@ from augment.core.table import Table
 from augment.errors import UsageError
 from smallgan.tables.dotted import load
 
+MANY_IMAGES = 1000  # Per set, from which on the Inception Score and KMMD can be trusted
+DEFAULTS_OF_FEW = ("kid", "kmmd", "copies")  # Computed unasked below that: unbiased; the studies' own; memorisation
 Need = Literal["real", "augmented", "training", "logits"]
 
 
@@ -39,7 +41,9 @@ class MetricSpec:
     can_use_real: bool = False
     """Whether it looks at real images where there are any, though it does without."""
     is_default: bool = False
-    """Whether `smallgan score` computes it unasked, where what it needs is there."""
+    """Whether `smallgan score` computes it unasked from `MANY_IMAGES` on, where what it needs is there."""
+    least: tuple[int, int] = (1, 1)
+    """Fewest fakes and reals that it can be computed of; unasked it is not computed of fewer."""
     selects_checkpoint: bool = False
     """Whether the best checkpoint of a run is the best by this metric."""
     has_baseline: bool = True
@@ -106,7 +110,7 @@ METRICS: Table[MetricSpec] = Table(
         MetricSpec(
             "mmd2_rbf_multi_u", "MMD2 (5 kernels), unbiased", "lower", _ANY, 4, "2", f"{_IN}.rbf_multi:measure_unbiased"
         ),
-        MetricSpec("kid", "KID", "lower", _ANY, 2, "2", f"{_IN}.kid:measure"),
+        MetricSpec("kid", "KID", "lower", _ANY, 2, "2", f"{_IN}.kid:measure", least=(2, 2)),
         MetricSpec("fid", "FID", "lower", _POSITIVE, 6, "twice the features' width", f"{_IN}.fid:measure"),
         MetricSpec("precision", "precision", "higher", _SHARE, 8, "4", f"{_IN}.precision_recall:measure_precision"),
         MetricSpec("recall", "recall", "higher", _SHARE, 7, "4", f"{_IN}.precision_recall:measure_recall"),
@@ -116,6 +120,7 @@ METRICS: Table[MetricSpec] = Table(
         ),
         MetricSpec(
             *("copies", "copy rate", "lower", _SHARE, None, "3", f"{_RATES}:measure_copies"),
+            least=(1, 3),
             compares_with_training_set=True,
         ),
         MetricSpec(
@@ -169,8 +174,13 @@ def check_metrics(names: Sequence[str]) -> None:
         )
 
 
-def default_metrics() -> tuple[str, ...]:
-    """Return the metrics that are computed unasked."""
+def default_metrics(num_images: int, *, has_real: bool = True) -> tuple[str, ...]:
+    """Return the metrics that are computed unasked, where the smaller of the two sets has so many images.
+
+    Without reals those of many images, too: the ones for few compare with reals.
+    """
+    if has_real and num_images < MANY_IMAGES:
+        return DEFAULTS_OF_FEW
     return tuple(metric.name for metric in METRICS if metric.is_default)
 
 
@@ -192,11 +202,11 @@ def selection_metric() -> MetricSpec:
 
 def metrics_help() -> str:
     """Return the help of `--metrics`."""
-    always = [name for name in default_metrics() if "real" not in METRICS[name].needs]
-    with_reals = [name for name in default_metrics() if "real" in METRICS[name].needs]
+    many = default_metrics(MANY_IMAGES)
+    alone = [name for name in many if "real" not in METRICS[name].needs]
     return (
-        f"Some of {', '.join(METRICS.names)}; default: {', '.join(always)}, and where there are reals "
-        f"{', '.join(with_reals)}."
+        f"Some of {', '.join(METRICS.names)}; default: {','.join(DEFAULTS_OF_FEW)} for fewer than {MANY_IMAGES:,} "
+        f"images in a set, else {','.join(many)}; without reals {','.join(alone)}."
     )
 
 

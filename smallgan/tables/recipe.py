@@ -4,6 +4,7 @@ The sections are in `recipe_schema`, what a `grid` means in `sweep`, what is sai
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -60,9 +61,9 @@ def dump_recipe(recipe: Recipe) -> str:
         owner, _, key = unread.path.partition(".")
         del (values[owner] if key else values)[key or owner]
     if not recipe.is_study and recipe.budget == "steps":
-        of_study = ((values, "grid"), (values, "budget"), (values, "downstream"), (values["train"], "epochs"))
-        for section, key in of_study:
-            del section[key]
+        del values["grid"], values["budget"], values["downstream"]
+        if recipe.train.epochs is None:
+            del values["train"]["epochs"]
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
@@ -100,6 +101,36 @@ def step_keys(recipe: Recipe) -> tuple[str, ...]:
     return tuple(
         f"{name}.{key}" for name, section in sections.items() for key in marked(type(section), "counted_in_steps")
     )
+
+
+def steps_of_epochs(recipe: Recipe, num_originals: int) -> Recipe:
+    """Return the recipe with its epochs as steps, and with what is counted in steps longer or shorter by as much.
+
+    Where it was given steps too, the larger of both holds. Without epochs it comes back as it is.
+    """
+    settings = recipe.train
+    if settings.epochs is None:
+        return recipe
+    needed = math.ceil(settings.epochs * num_originals / settings.batch_size)
+    least = 1.0 if "steps" in settings.model_fields_set else 0.0
+    return stretched(with_values(recipe, {"train.epochs": None}), max(needed / settings.steps, least))
+
+
+def stretched(recipe: Recipe, factor: float) -> Recipe:
+    """Return the recipe with all that is counted in steps multiplied by `factor` (above 0)."""
+    if factor == 1:
+        return recipe
+    values, changes = flat(recipe.model_dump()), {"train.steps": max(round(recipe.train.steps * factor), 1)}
+    changes |= {key: max(math.ceil(values[key] * factor), 1) for key in step_keys(recipe) if values[key]}
+    return with_values(recipe, changes)
+
+
+def with_values(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values at dotted keys; what was not given stays so."""
+    values = given(recipe)
+    for path, value in changes.items():
+        put(values, path, value)
+    return Recipe.model_validate(values)
 
 
 def json_schema() -> str:

@@ -80,9 +80,9 @@ class TrainSection(Section):
     steps: int = Field(default=5000, ge=1)
     """Optimiser steps of the generator."""
     epochs: float | None = Field(default=None, gt=0)
-    """Passes over the originals; where they need more than `steps`, these and what is counted in steps grow with them.
+    """Passes over the originals, instead of `steps`; where both are given, whichever is longer.
 
-    Read by `smallgan run` alone, which writes the steps it comes to into the recipe of each run.
+    What is counted in steps grows or shrinks as they do. The recipe of a run has the steps that it came to.
     """
     batch_size: int = Field(default=64, ge=2)
     """Images per step; batch norm needs at least two."""
@@ -114,7 +114,7 @@ class _MetricName:
 
 
 class ScoreSection(Section):
-    """The scores at each snapshot: the very ones that `smallgan score RUN` gives afterwards with its defaults."""
+    """The scores at each snapshot: the very numbers that `smallgan score RUN` gives afterwards of the same metrics."""
 
     metrics: tuple[Annotated[str, _MetricName()], ...] = ("is", "kmmd")
     """Empty: neither scores nor readings while training. The best checkpoint is chosen by KMMD, named here or not."""
@@ -277,7 +277,7 @@ class Recipe(Section):
     @property
     def is_study(self) -> bool:
         """Whether it asks for what `smallgan run` alone does."""
-        return self.grid is not None or self.train.epochs is not None or self.downstream is not None
+        return self.grid is not None or self.downstream is not None
 
 
 def size_mistake(model: str, size: Any) -> str:

@@ -19,10 +19,11 @@ SIZES = get_args(Side)
 
 
 def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:
-    """Return the recipe with what its pretrained generator decides (the size of the images), and that generator.
+    """Return the recipe with what its pretrained generator decides, and that generator.
 
-    Without a transfer the recipe comes back as it is, with None. Raises UsageError when the recipe asks for another
-    size, and InputError for a file that is no generator.
+    That is the size of the images, and the numbers of classes that the recipe names. Without a transfer the recipe
+    comes back as it is, with None. Raises UsageError when the recipe asks for another size or for a class that is not
+    there, and InputError for a file that is no generator.
     """
     if not isinstance(recipe.method, TransferOptions):
         return recipe, None
@@ -34,7 +35,11 @@ def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:
         raise UsageError(
             f"data.size {recipe.data.size}: the pretrained generator makes {size} px ({path}); leave the size out"
         )
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"size": size})}), source
+    changes = {"data": recipe.data.model_copy(update={"size": size})}
+    vector = source.class_vector(recipe.method.class_vector)
+    if vector != recipe.method.class_vector:
+        changes["method"] = recipe.method.model_copy(update={"class_vector": vector})
+    return recipe.model_copy(update=changes), source
 
 
 def prepare(

@@ -17,7 +17,7 @@ from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
-from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe
+from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe, steps_of_epochs
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.evaluation import evaluator, outcome
 from smallgan.training.factory import open_pretrained, prepare
@@ -115,6 +115,8 @@ def _prepared(
     if data is not None:
         now = situation_of(data, device)
         settings, reasons = choose(now)
+        if recipe.train.epochs is not None:  # these decide the steps
+            del settings["train.steps"]
         recipe = with_choice(recipe, settings)
         why = [
             f"chosen for {now.num_images} images of {now.size} px on {device.type}: {'; '.join(reasons)}",
@@ -122,6 +124,9 @@ def _prepared(
         ]
     recipe, source = open_pretrained(with_precision(recipe, device))
     data = data or load_data(recipe, device)
+    if recipe.train.epochs is not None:
+        epochs, recipe = recipe.train.epochs, steps_of_epochs(recipe, len(data.originals))
+        why.append(f"{epochs:g} epochs of {len(data.originals)} originals are {recipe.train.steps} steps")
     run = find_run(recipe, data.summary, root, out, new=new)
     if minutes is not None:
         if run.exists() and not new:

@@ -245,15 +245,17 @@ def test_commands(cache, monkeypatch, tmp_path, server):
     use_card(monkeypatch, url=server)
     listed = run_command("list")
     assert listed.exit_code == 0
-    assert "a-network: not here" in listed.stdout
-    assert "licence: none" in listed.stdout
+    assert listed.stdout.splitlines()[1].split() == ["a-network", "not", "here", "features", "none"]
+    assert "licence: none" in run_command("list", NAME).stdout
     assert run_command("verify").exit_code == 0
     assert isinstance(run_command("verify", NAME).exception, MissingError)
     fetched = run_command("fetch", NAME)
     assert fetched.stdout.strip() == str(cache / "net.pth")
-    assert "a-network: here" in run_command("verify").stdout
+    assert "a-network: ok, sha256 " in run_command("verify").stdout
     (cache / "net.pth").write_bytes(b"")
-    assert isinstance(run_command("verify").exception, InputError)
+    damaged = run_command("verify")
+    assert isinstance(damaged.exception, InputError)
+    assert "a-network: damaged: not the weights a-network" in damaged.stdout
     file = tmp_path / "downloaded"
     file.write_bytes(PAYLOAD)
     assert run_command("import", NAME, str(file)).exit_code == 0

@@ -119,7 +119,7 @@ def test_one_image_and_one_real(tiny_set, squares):
     assert found.value == pytest.approx(1)
     assert "1 image(s)" in found.notes[0]
     one = squares / "0.png"
-    assert by_name(score(one, tiny_set, ScoreOptions()))["kmmd"].value > 0
+    assert sorted(by_name(score(one, tiny_set, ScoreOptions()))) == ["copies", "kmmd"]  # KID has no pair of fakes
     with pytest.raises(InputError, match="at least two different real images"):
         score(tiny_set, one, ScoreOptions())
 
@@ -146,13 +146,13 @@ def run_command(*args):
 
 def test_command(tiny_set, squares, tmp_path):
     out = tmp_path / "scores.jsonl"
-    shown = run_command(squares, "--real", tiny_set, "--out", out)
+    shown = run_command(squares, "--real", tiny_set, "--out", out, "--metrics", "is,kmmd")
     assert shown.exit_code == 0, shown.output
     assert "IS (smallgan-small64-v1)" in shown.stdout
     assert "H(y|x)" in shown.stdout
     assert "smallgan weights fetch inception-v3-tf2015" in shown.stdout
     assert [each.metric for each in read_scores(out)] == ["is", "kmmd"]
-    machine = run_command(squares, "--real", tiny_set, "--json")
+    machine = run_command(squares, "--real", tiny_set, "--json", "--metrics", "is,kmmd")
     values = [each["value"] for each in json.loads(machine.stdout)]
     assert values == [each.value for each in read_scores(out)]
 
@@ -213,7 +213,8 @@ def test_a_run_is_scored_on_samples_of_its_own_against_its_originals(run):
     assert identity["reals"] == json.loads(run.data.read_text(encoding="utf-8"))["fingerprint"]
     assert identity["resize"].startswith("reals crop to 32 px, then ")
     assert {(each.run, each.step) for each in scores.values()} == {(run.name, 2)}
-    assert read_scores(run.scores)[-2:] == list(scores.values())
+    assert list(scores) == ["kid", "kmmd", "copies"]
+    assert read_scores(run.scores)[-3:] == list(scores.values())
     [first] = score(run.path, None, ScoreOptions(device="cpu", metrics=("kmmd",), checkpoint="1", num_fake=4))
     assert (first.step, first.identity["num_fake"]) == (1, 4)
 

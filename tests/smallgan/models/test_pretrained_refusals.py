@@ -224,9 +224,7 @@ def test_errors_name_the_tensor_as_the_file_does(deep, tmp_path):
     folder = deep_folder(tmp_path / "deep", deep)
     tensors = torch.load(folder / "pytorch_model.bin")
     torch.save(without(tensors, "generator.layers.0.conv_0.weight_orig"), folder / "pytorch_model.bin")
-    with pytest.raises(
-        InputError, match=r"tensors missing: generator\.layers\.0\.conv_0\.weight_orig \("
-    ):
+    with pytest.raises(InputError, match=r"tensors missing: generator\.layers\.0\.conv_0\.weight_orig \("):
         load_pretrained(folder)
 
 

@@ -81,7 +81,7 @@ def test_without_images_held_out_the_log_says_what_scores_mean(tiny_set, tmp_pat
 def test_scores_while_training_are_those_of_the_score_command(tiny_set, tmp_path):
     run = start(tiny(tiny_set, **{"score.num_fake": None, "train.snapshot_every": 6}), tmp_path / "runs")
     while_training = read_jsonl(run.scores)[-2:]
-    afterwards = score(run.path, None, ScoreOptions(device="cpu"))
+    afterwards = score(run.path, None, ScoreOptions(device="cpu", metrics=("is", "kmmd")))
     assert [line["identity"] for line in while_training] == [each.identity for each in afterwards]
     assert [line["value"] for line in while_training] == pytest.approx([each.value for each in afterwards], rel=1e-6)
 
