@@ -75,7 +75,7 @@ class AdaptedGenerator(nn.Module, ABC):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - as other generators are called
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z; labels may be given, and nothing reads them."""
-        vectors = self.class_vector.expand(len(z), -1)
+        vectors = self.class_vector.expand(z.shape[0], -1)
         with self.pretrained.first_layer.register_forward_hook(self._first_layer):
             return self.pretrained.synthesize(z, vectors, self.modulate, self._adjust)
 

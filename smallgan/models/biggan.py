@@ -209,7 +209,7 @@ class BigGANGenerator(Adaptable):
     ) -> Tensor:
         """Return images for latents B x Z and class vectors B x shared_dim."""
         first, conditions = self.conditions(z, class_vectors)
-        hidden = self.linear(first).view(len(z), -1, BOTTOM, BOTTOM)
+        hidden = self.linear(first).view(z.shape[0], -1, BOTTOM, BOTTOM)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         if adjust is not None:
             hidden = adjust(hidden)

@@ -253,7 +253,7 @@ class BigGANDeepGenerator(Adaptable):
         """Return images for latents B x Z and class vectors B x class_dim."""
         trunk = self.generator
         condition = torch.cat([z, class_vectors], dim=1)
-        hidden = trunk.gen_z(condition).view(len(z), BOTTOM, BOTTOM, -1).permute(0, 3, 1, 2)
+        hidden = trunk.gen_z(condition).view(z.shape[0], BOTTOM, BOTTOM, -1).permute(0, 3, 1, 2)
         if adjust is not None:
             hidden = adjust(hidden)
         number = 0

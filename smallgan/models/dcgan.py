@@ -47,7 +47,7 @@ class DCGANGenerator(nn.Module):
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z."""
         # A 1 x 1 input makes the transposed convolution one matrix product; as such it is several times faster.
         weight = self.project.weight
-        hidden = nn.functional.linear(z, weight.flatten(1).T).view(len(z), weight.shape[1], 4, 4)
+        hidden = nn.functional.linear(z, weight.flatten(1).T).view(z.shape[0], weight.shape[1], 4, 4)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         hidden = nn.functional.relu(self.project_norm(hidden), inplace=True)
         for stage in self.stages:

@@ -109,9 +109,9 @@ class FastGANGenerator(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (None: all of class 0)."""
         if self.num_classes:
-            labels = torch.zeros(len(z), dtype=torch.int64, device=z.device) if labels is None else labels
+            labels = torch.zeros(z.shape[0], dtype=torch.int64, device=z.device) if labels is None else labels
             z = torch.cat([z, self.classes(labels)], dim=1)
-        hidden = self.first(z).view(len(z), -1, FIRST, FIRST).contiguous(memory_format=torch.channels_last)
+        hidden = self.first(z).view(z.shape[0], -1, FIRST, FIRST).contiguous(memory_format=torch.channels_last)
         made = {FIRST: self.glu(self.first_norm(hidden))}
         for name, level in self.levels.items():
             side = int(name)

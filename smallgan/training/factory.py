@@ -1,7 +1,7 @@
 """From a recipe to a trainer: what a pretrained generator decides of the recipe, and what the method prepares."""
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
@@ -35,7 +35,7 @@ def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:
         raise UsageError(
             f"data.size {recipe.data.size}: the pretrained generator makes {size} px ({path}); leave the size out"
         )
-    changes = {"data": recipe.data.model_copy(update={"size": size})}
+    changes: dict[str, Any] = {"data": recipe.data.model_copy(update={"size": size})}
     vector = source.class_vector(recipe.method.class_vector)
     if vector != recipe.method.class_vector:
         changes["method"] = recipe.method.model_copy(update={"class_vector": vector})
