@@ -18,6 +18,7 @@ from smallgan.core.version import __version__
 if TYPE_CHECKING:
     from augment.errors import SmallganError
     from smallgan.api.datasets import Dataset, build_dataset
+    from smallgan.api.exports import export
     from smallgan.api.inspection import Inspection, inspect
     from smallgan.api.reports import Report, write_report
     from smallgan.api.runs import Generator, Run, Samples, load
@@ -31,6 +32,7 @@ _HOMES = {
     "smallgan.api.inspection": ("Inspection", "inspect"),
     "smallgan.api.runs": ("Generator", "Run", "Samples", "load"),
     "smallgan.api.scores": ("Scores", "score"),
+    "smallgan.api.exports": ("export",),
     "smallgan.api.reports": ("Report", "write_report"),
     "smallgan.api.studies": ("Study", "run_study"),
     "augment.errors": ("SmallganError",),
@@ -49,6 +51,7 @@ __all__ = [
     "Study",
     "__version__",
     "build_dataset",
+    "export",
     "inspect",
     "load",
     "run_study",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from augment.errors import InputError
+from smallgan.api.exports import export
 from smallgan.api.paths import StrPath, as_path
 from smallgan.api.reports import Report, write_report
 from smallgan.api.scores import Scores, score
@@ -160,6 +161,10 @@ class Generator:
         model = with_prior(self.model if truncation is None else opened(request), request)
         drawing = draw(request, model)
         return Samples(np.stack(list(generate(model, drawing.inputs))), drawing, request, model)
+
+    def export(self, format: str = "onnx", out: StrPath | None = None) -> list[Path]:
+        """Write it for use elsewhere as `smallgan.export` does; returns the files, the one to name first."""
+        return export(self.path, format, out, checkpoint=self.checkpoint)
 
     def __fspath__(self) -> str:
         return str(self.path)

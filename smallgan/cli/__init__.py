@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "Train a GAN from scratch, or adapt a pretrained one.",
     "sample": "Make images with a generator.",
     "score": "Score images: Inception Score, KMMD and others, with intervals.",
+    "export": "Write a generator for use elsewhere: ONNX, safetensors, a model hub.",
     "report": "Compare runs on one page.",
     "downstream": "Train classifiers on what each policy gives: does it help yours?",
     "run": "Carry out a recipe, or a grid of them, stage by stage.",

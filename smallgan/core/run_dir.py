@@ -36,6 +36,7 @@ class RunDir:
         self.report = path / "report.html"
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
+        self.exports = path / "export"
         self.best = self.checkpoints / "best.json"
 
     def create(self) -> None:

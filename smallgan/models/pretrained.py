@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from safetensors.torch import save
@@ -103,6 +103,23 @@ def save_generator(path: Path, generator: BigGANGenerator, dtype: torch.dtype = 
     }
     # One entry only: safetensors writes several in an order that changes from process to process.
     write_bytes(path, save(tensors, {"config": json.dumps(asdict(generator.config))}), sync=True)
+
+
+def packed(generator: Adaptable) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a generator's tensors by their names in released files, and what it is built from as JSON values."""
+    names = released_names(generator)
+    kind = "biggan-deep" if isinstance(generator, BigGANDeepGenerator) else "biggan"
+    built_from = {"kind": kind, "config": asdict(cast(Any, generator).config)}
+    return {names[own]: tensor for own, tensor in generator.state_dict().items()}, built_from
+
+
+def unpacked(tensors: Mapping[str, Tensor], built_from: Mapping[str, Any], file: Path) -> Adaptable:
+    """Return the generator that `packed` took apart. Raises InputError, KeyError, TypeError or ValueError."""
+    settings = dict(built_from["config"])
+    if built_from["kind"] == "biggan-deep":
+        return _filled(BigGANDeepGenerator, read_config(settings, settings["truncation"]), tensors, file)
+    config = BigGANConfig(**settings)
+    return _filled(_class_for(config, tensors), config, tensors, file)
 
 
 def _generator_file(path: Path) -> Path:

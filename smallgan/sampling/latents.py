@@ -15,7 +15,8 @@ from augment.errors import FailedError, UsageError
 from smallgan.core.device import describe_device, float32_math
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels, to_pixels
-from smallgan.sampling.loading import MOST_NAMED, Model
+from smallgan.sampling.loading import Model
+from smallgan.sampling.pretrained import MOST_NAMED
 from smallgan.sampling.prior import Address
 
 BATCH_SIZE = 32

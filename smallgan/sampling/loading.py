@@ -10,20 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from augment.core.limits import read_text
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import STATE, TENSORS, last_whole, read_state, read_tensors
 from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Generator
-from smallgan.models.pretrained import Pretrained, load_pretrained
+from smallgan.models.pretrained import load_pretrained
 from smallgan.models.spectral import freeze
+from smallgan.sampling.exported import exported_file, read_exported
+from smallgan.sampling.pretrained import class_names
 from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
-
-MOST_NAMED = 12  # Classes that a message lists
-CLASS_NAMES = "classes.txt"  # Beside a pretrained file: the names of its classes in their order, one a line
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,9 @@ class Model:
 
 
 def load_model(model: Path, device: torch.device, checkpoint: str = "last", truncation: float | None = None) -> Model:
-    """Return the generator that samples come from: a run's or a checkpoint's averaged one, or a pretrained file's.
+    """Return the generator that samples come from: a run's or a checkpoint's averaged one, or a file's.
+
+    A file is one that `smallgan export` wrote (or its folder), or a pretrained BigGAN.
 
     `checkpoint` chooses within a run: "last", "best" (lowest KMMD of the snapshots) or a step. A BigGAN-deep uses its
     moments of `truncation`, those of 1 beyond that; other generators have one set of moments. Raises InputError when
@@ -64,6 +64,10 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     if checkpoint != "last" and not is_run:
         raise UsageError(f"--checkpoint {checkpoint}: {model} is no run; leave the option out, or name the run")
     if not is_run and not _is_checkpoint(model):
+        if file := exported_file(model):
+            made = read_exported(file)
+            network, prior = _ready(made.generator, device), Prior(made.codes, made.around_codes)
+            return Model(network, device, file, None, made.step, made.sha256, made.classes, (), prior, made.perceptual)
         return _load_pretrained(model, device, truncation)
     folder, run, notes = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
@@ -126,27 +130,6 @@ def _load_pretrained(path: Path, device: torch.device, truncation: float | None)
     names, notes = class_names(found)
     generator = _ready(found.generator, device)
     return Model(generator, device, found.path, None, 0, found.sha256, names, (*found.notes, *notes))
-
-
-def class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of a pretrained generator's classes, () where they are not known, and what a user should read.
-
-    They are in the checkpoint of a run, or in classes.txt beside the file. Raises InputError for a damaged file.
-    """
-    beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
-    if found.path.name == TENSORS and found.path.with_name(STATE).is_file():
-        return tuple(read_state(found.path.parent).get("classes", ())), ()
-    if not beside.is_file():
-        return (), ()
-    try:
-        names = tuple(line.strip() for line in read_text(beside).splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{beside}: cannot be read as UTF-8 ({error}); one name a line is needed, or no file"
-        ) from error
-    if len(names) != count:
-        return (), (f"{beside}: {len(names)} names for {count} classes, so none is used",)
-    return names, ()
 
 
 def _is_checkpoint(folder: Path) -> bool:

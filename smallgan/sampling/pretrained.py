@@ -8,15 +8,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from augment.core.limits import read_text
 from augment.core.suggest import did_you_mean
 from augment.errors import InputError, UsageError
 from smallgan.core import weights
+from smallgan.core.checkpoint import STATE, TENSORS, read_state
 from smallgan.core.resources import pretrained_generator
 from smallgan.models.base import Adaptable
 from smallgan.models.pretrained import Pretrained, load_pretrained
-from smallgan.sampling.loading import MOST_NAMED, class_names
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
+
+MOST_NAMED = 12  # Classes that a message lists
+CLASS_NAMES = "classes.txt"  # Beside a pretrained file: the names of its classes in their order, one a line
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,27 @@ def find_pretrained(path: str | None) -> PretrainedSource:
     return PretrainedSource(load_pretrained(place), path)
 
 
+def class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of a pretrained generator's classes, () where they are not known, and what a user should read.
+
+    They are in the checkpoint of a run, or in classes.txt beside the file. Raises InputError for a damaged file.
+    """
+    beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
+    if found.path.name == TENSORS and found.path.with_name(STATE).is_file():
+        return tuple(read_state(found.path.parent).get("classes", ())), ()
+    if not beside.is_file():
+        return (), ()
+    try:
+        names = tuple(line.strip() for line in read_text(beside).splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{beside}: cannot be read as UTF-8 ({error}); one name a line is needed, or no file"
+        ) from error
+    if len(names) != count:
+        return (), (f"{beside}: {len(names)} names for {count} classes, so none is used",)
+    return names, ()
+
+
 def _numbered(start: str, names: Sequence[str]) -> str:
     if start in names:
         return str(names.index(start))
@@ -105,9 +130,14 @@ def load_adapted(state: Mapping[str, Any]) -> nn.Module:
             f"{found.path}: not the file that this run adapted (sha256 then {origin['sha256'][:16]}, now "
             f"{found.sha256[:16]}); put that file back"
         )
+    return adapted(state, source.generator)
+
+
+def adapted(state: Mapping[str, Any], generator: Adaptable) -> nn.Module:
+    """Return the adapter of a checkpoint's state on its pretrained generator, its own tensors not yet loaded."""
     row = METHODS[state["model"]]
     options = row.options.model_validate(state["method"])
     adapter: nn.Module = load(str(row.adapter))(
-        options, source.generator, torch.Generator(), torch.device("cpu"), training=False
+        options, generator, torch.Generator(), torch.device("cpu"), training=False
     )
     return adapter

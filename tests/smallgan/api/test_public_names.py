@@ -12,7 +12,7 @@ from smallgan.cli import app
 
 NAMES = {
     *("Dataset", "Generator", "Inspection", "Report", "Run", "Samples", "Scores", "SmallganError", "Study"),
-    *("build_dataset", "inspect", "load", "run_study", "score", "train", "write_report", "__version__"),
+    *("build_dataset", "export", "inspect", "load", "run_study", "score", "train", "write_report", "__version__"),
 }
 OF_PYTHON = {"log", "command", "show"}
 """Keywords that a terminal has no use for."""
@@ -22,6 +22,7 @@ OF_THE_TERMINAL = {
     "train": {"dry_run"},
     "score": {"versus", "latent_kmmd", "check", "json"},
     "report": {"json"},
+    "export": {"json"},
     "run": {"status", "dry_run", "json"},
 }
 """Flags that ask for another thing than the function does, or for another form of its result."""
@@ -31,6 +32,7 @@ FUNCTIONS = {
     "train": smallgan.train,
     "score": smallgan.score,
     "report": smallgan.write_report,
+    "export": smallgan.export,
     "run": smallgan.run_study,
 }
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "train",
     "sample",
     "score",
+    "export",
     "report",
     "run",
     "downstream",

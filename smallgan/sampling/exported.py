@@ -1,0 +1,121 @@
+"""The file that `smallgan export --format safetensors` writes: a whole generator, which needs nothing beside it.
+
+Tensors: `g_ema.*` the generator's own; of an adapter `base.*` the pretrained generator below it, under the names of
+released files; `codes` the latent codes that it is sampled around. The header has one entry, `smallgan`, a JSON object.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from augment.core.files import sha256_file, write_bytes
+from augment.errors import InputError
+from smallgan.models.pretrained import packed, unpacked
+from smallgan.models.weight_files import read_contents
+from smallgan.sampling.pretrained import adapted
+from smallgan.tables.dotted import load
+from smallgan.tables.methods import METHODS
+from smallgan.tables.models import MODELS
+
+FILE = "generator.safetensors"  # Its name in an exported folder
+HEADER, FORMAT = "smallgan", 1
+_OWN, _BASE, _CODES = "g_ema.", "base.", "codes"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A generator from an exported file."""
+
+    generator: nn.Module
+    sha256: str  # Of the file
+    step: int
+    classes: tuple[str, ...]
+    codes: NDArray[np.float32] | None  # That it is sampled around, M x Z
+    around_codes: float | None
+    perceptual: Mapping[str, Any] | None
+
+
+def exported_file(path: Path) -> Path | None:
+    """Return the exported file at a path or in a folder, None where there is none."""
+    file = path / FILE if path.is_dir() else path
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return file if HEADER in (opened.metadata() or {}) else None
+    except (OSError, SafetensorError):  # another kind of file, which others know
+        return None
+
+
+def write_exported(file: Path, generator: nn.Module, facts: Mapping[str, Any], codes: Tensor | None) -> None:
+    """Write a generator to a file of its own; the same generator gives the same bytes.
+
+    Args:
+        file: .safetensors.
+        generator: of a checkpoint or of a pretrained file; of an adapter its pretrained generator is written too.
+        facts: JSON values: `state` (of the checkpoint; None for a pretrained file), `step`, `classes`, `around_codes`,
+            `perceptual`.
+        codes: latent codes M x Z that samples are drawn around, None where there are none.
+
+    Raises OutputError.
+    """
+    base, built_from = getattr(generator, "pretrained", None), None
+    tensors: dict[str, Tensor] = {}
+    if base is not None:
+        below, built_from = packed(base)
+        tensors |= {f"{_BASE}{name}": tensor for name, tensor in below.items()}
+    if facts["state"] is None:
+        own, built_from = packed(generator)  # type: ignore[arg-type] # what has no state is a pretrained generator
+    else:
+        own = generator.state_dict()
+    tensors |= {f"{_OWN}{name}": tensor for name, tensor in own.items()}
+    if codes is not None:
+        tensors[_CODES] = codes
+    header = json.dumps({"format": FORMAT, **facts, "built_from": built_from}, sort_keys=True)
+    # One entry only: safetensors writes several in an order that changes from process to process.
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {HEADER: header})
+    write_bytes(file, data, sync=True)
+
+
+def read_exported(file: Path) -> Exported:
+    """Return the generator in an exported file, on the CPU. Raises InputError."""
+    contents = read_contents(file)
+    tensors = contents.tensors
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    try:
+        header = json.loads(contents.metadata[HEADER])
+        if header["format"] != FORMAT:
+            raise ValueError(f"its format is {header['format']}, and this smallgan reads {FORMAT}")
+        state, built_from = header["state"], header["built_from"]
+        generator: nn.Module
+        if state is None:
+            generator = unpacked(part(_OWN), built_from, file)
+        else:
+            name = str(state["model"])
+            if built_from is None:
+                generator = load(str(MODELS[name].load if name in MODELS else METHODS[name].load))(state)
+            else:
+                generator = adapted(state, unpacked(part(_BASE), built_from, file))
+            generator.load_state_dict(part(_OWN))
+        codes = tensors[_CODES].numpy() if _CODES in tensors else None
+        return Exported(
+            generator,
+            sha256_file(file),
+            int(header["step"]),
+            tuple(header["classes"]),
+            codes,
+            header["around_codes"],
+            header["perceptual"],
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file}: not a whole exported generator ({reason}); export it again") from error
