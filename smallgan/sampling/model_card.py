@@ -117,15 +117,21 @@ def _scores(model: Model, run: RunDir) -> list[str]:
         real = "" if line.get("baseline") is None else f"{line['baseline']:.4g}"
         reals = line["identity"].get("num_real")
         counts = f"{line['identity']['num_fake']}" + (f" against {reals}" if reals else "")
-        rows.append(f"| {line['label']} | {line['value']:.4g} | {interval} | {real} | {counts} |")
+        label = f"{line['label']} [{line['standing']}]" if line.get("standing") else line["label"]
+        rows.append(f"| {label} | {line['value']:.4g} | {interval} | {real} | {counts} |")
+    if any(line.get("standing") for line in found):
+        rows += [
+            "",
+            "[struck]: by a network that helped to train this model, which flatters it; [related]: by a relative.",
+        ]
     return rows
 
 
 def _limits(model: Model, run: RunDir | None) -> list[str]:
     measured = run is not None and run.scores.is_file() and '"copies"' in run.scores.read_text(encoding="utf-8")
-    copies = "the copy rate is among the scores" if measured else "it was not measured"
+    copies = "the copy rate is among the scores" if measured else "whether this one does was not measured"
     limits = [
-        "- Trained on few images, a generator can repeat them: " + copies + " (`smallgan score RUN --metrics copies`).",
+        f"- A generator trained on few images can repeat them; {copies} (`smallgan score RUN --metrics copies`).",
         "- Its images are as biased as the images that it was trained on.",
     ]
     if model.prior.codes is not None:

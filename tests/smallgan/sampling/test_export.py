@@ -82,7 +82,8 @@ def test_onnxruntime_makes_the_same_images(places, tmp_path, kind):
     model = load_model(places[kind], CPU)
     if kind in ("dcgan", "fastgan"):  # they have just begun, and make images that are nearly gray all over
         last = [each for each in model.generator.parameters() if each.ndim == 4][-1]
-        last.data *= 0.3 / images_of(model)[1].std()
+        while images_of(model)[1].std() < 0.1:
+            last.data *= 4
     inputs, wanted = images_of(model)  # five, where the export saw four
     assert wanted.std() > 0.05
     files = export(model, "onnx", tmp_path / "made" / "generator.onnx")
