@@ -103,7 +103,7 @@ def test_a_new_metric_is_scored_shown_checked_and_listed(tmp_path):
 
 @pytest.mark.usefixtures("toy_network")
 def test_a_new_feature_network_scores_images(tiny_set):
-    done = run(tiny_set, "--real", tiny_set, "--features", "mean-colour", "--json")
+    done = run(tiny_set, "--real", tiny_set, "--features", "mean-colour", "--json", "--metrics", "kmmd")
     assert done.exit_code == 0, done.output
     [score] = json.loads(done.stdout)
     assert (score["metric"], score["label"]) == ("kmmd", "KMMD (Mean colour)")

@@ -140,7 +140,8 @@ def run_command(*args):
 
 def test_command(sets, tmp_path):
     fakes, reals = sets
-    shown = run_command(fakes, "--real", reals, "--features", "panel", "--quick", "--out", tmp_path / "scores.jsonl")
+    words = fakes, "--real", reals, "--features", "panel", "--quick", "--metrics", "is,kmmd"
+    shown = run_command(*words, "--out", tmp_path / "scores.jsonl")
     assert shown.exit_code == 0, shown.output
     labels = [line.split("  ")[0] for line in shown.stdout.splitlines()[:3]]
     assert labels == [f"IS ({SHIPPED})", f"KMMD ({SHIPPED})", "KMMD (8 x 8 pixels)"]
