@@ -14,7 +14,7 @@ from smallgan.cli import main
     ("arguments", "said"),
     [
         (["train", "absent"], "absent"),
-        (["train", "--size", "48"], "data.size"),
+        (["train", "--size", "48"], "--size 48"),
         (["train", "--set", "train.step=3"], "did you mean 'train.steps'"),
         (["train", "--recipe", "none.yaml"], "none.yaml"),
         (["train", "--device", "tpu"], "--device tpu"),
