@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from smallgan.core.version import __version__
 from smallgan.report import charts
 from smallgan.report.bars import Bar, BarChart, bar_svg
@@ -14,8 +11,8 @@ from smallgan.report.charts import Chart, Line
 from smallgan.report.downstream_words import HEADLINE, details, percent, rows_of
 from smallgan.report.export import standalone
 from smallgan.report.pictures import data_uri
+from smallgan.report.templates import style, template
 
-_FOLDER = Path(__file__).parent
 LABELS = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -33,19 +30,11 @@ def page(results: Mapping[str, Any], pictures: Mapping[int, bytes], downloads: M
         pictures: PNG of each test image that changed sides, by its place in the test part.
         downloads: files that the page offers, by name: CSV and JSON.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(number=charts.number, percent=percent, points=_points)
+    filled = template("downstream.html.j2", number=charts.number, percent=percent, points=_points)
     numbers = list(dict.fromkeys(row["per_class"] for row in results["rows"]))
     kinds = {".csv": "text/csv", ".json": "application/json", ".svg": "image/svg+xml"}
     drawn = drawings(results)
-    return environment.get_template("downstream.html.j2").render(
+    return filled.render(
         results=results,
         details=details(results),
         numbers=numbers,
@@ -57,7 +46,7 @@ def page(results: Mapping[str, Any], pictures: Mapping[int, bytes], downloads: M
         number_of={name: at for at, name in enumerate(results["variants"])},
         pictures={place: data_uri(png, "image/png") for place, png in pictures.items()},
         downloads={name: data_uri(body, kinds[Path(name).suffix]) for name, body in {**downloads, **drawn}.items()},
-        style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
+        style=style(),
         version=__version__,
     )
 

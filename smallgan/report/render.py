@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from augment.core.files import make_folder, write_bytes
@@ -30,12 +29,12 @@ from smallgan.report.phrases import baseline_phrase, conclusion_phrase, listed, 
 from smallgan.report.pictures import Picture, data_uri
 from smallgan.report.ranking import MetricRanking
 from smallgan.report.runs import Run
+from smallgan.report.templates import FOLDER, style, template
 from smallgan.tables.methods import METHODS
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES
 
-_FOLDER = Path(__file__).parent
 _TABLES = {".csv": "text/csv", ".json": "application/json"}
 _SHEETS = (
     ("Reconstructions", "Training images, each above the image that its latent code generates.", "reconstructions"),
@@ -51,16 +50,14 @@ def render(report: Report, page_folder: Path | None = None) -> str:
     Args:
         page_folder: where the page will lie; with it, the page links to the pictures that it shows small or not at all.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        number=charts.number, count=count, plain=plain, change=_change, p_value=_p_value, run_at=report.runs.__getitem__
+    filled = template(
+        "report.html.j2",
+        number=charts.number,
+        count=count,
+        plain=plain,
+        change=_change,
+        p_value=_p_value,
+        run_at=report.runs.__getitem__,
     )
     pretty = partial(json.dumps, indent=2, ensure_ascii=False, default=str)
     rows = machine(report.runs)
@@ -69,7 +66,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
     def dataset_of(ranking: MetricRanking) -> str:
         return report.columns[ranking.column].dataset
 
-    return environment.get_template("report.html.j2").render(
+    return filled.render(
         report=report,
         title=title(report),
         summary=summary(report),
@@ -93,7 +90,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         commands=_commands(report.runs),
         study_recipes=[(study.name, text) for study in report.studies if (text := _recipe_of(study))],
         downloads={name: data_uri(content, _TABLES[Path(name).suffix]) for name, content in tables(report).items()},
-        style=Markup((_FOLDER / "report.css").read_text(encoding="utf-8")),
+        style=style(),
         version=__version__,
         **_script(),
     )
@@ -130,7 +127,7 @@ def _default_path(report: Report, folders: Sequence[Path]) -> Path:
 
 
 def _script() -> dict[str, Any]:
-    text = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    text = (FOLDER / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
     return {"script": Markup(text), "script_hash": f"sha256-{digest}"}
 
