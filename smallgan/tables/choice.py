@@ -40,6 +40,8 @@ class Rule:
     what: str
 
 
+_SMALL_STEPS = {"train.batch_size": 16, "train.steps": 10_000, "method.lr_g": 4e-4, "method.lr_d": 4e-4}
+_WHY_SMALL_STEPS = "batches of 16 and learning rates of 0.0004, as many small steps teach more a minute on a CPU"
 _DIFFAUGMENT = {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"}
 
 
@@ -49,19 +51,14 @@ def _is_large(now: Situation) -> bool:
 
 RULES = (
     Rule(
-        lambda now: now.device == "cpu" and not _is_large(now),
-        {"model.base_width": 48, "model.d_width": 32, "train.batch_size": 16, "train.steps": 10_000},
-        "a DCGAN with 48 and 32 channels and batches of 16, as many small steps teach more a minute on a CPU",
-    ),
-    Rule(
-        lambda now: now.device == "cpu" and not _is_large(now),
-        {"method.lr_g": 4e-4, "method.lr_d": 4e-4},
-        "learning rates of 0.0004",
+        lambda now: now.device == "cpu" and now.size < LARGEST_DCGAN,
+        _SMALL_STEPS | {"model.base_width": 48, "model.d_width": 32},
+        f"a DCGAN with 48 and 32 channels, {_WHY_SMALL_STEPS}",
     ),
     Rule(
         lambda now: now.device == "cpu" and now.size == LARGEST_DCGAN,
-        {"model.base_width": 24, "model.d_width": 16},
-        f"half of the channels at {LARGEST_DCGAN} px, where a DCGAN is a level deeper",
+        _SMALL_STEPS | {"model.base_width": 24, "model.d_width": 16},
+        f"a DCGAN with 24 and 16 channels, {_WHY_SMALL_STEPS}",
     ),
     Rule(
         lambda now: now.device != "cpu" and not _is_large(now),
@@ -88,7 +85,7 @@ RULES = (
     Rule(
         lambda now: now.num_images >= FEW_IMAGES and not _is_large(now),
         _DIFFAUGMENT | {"method.ada_target": 0.6},
-        "DiffAugment as far as the discriminator learns the images by heart (ADA)",
+        "DiffAugment of more images the more the discriminator overfits (ADA)",
     ),
     Rule(lambda _now: True, {"method.lr_decay_from": 0.5}, "learning rates that fall over the second half"),
     Rule(lambda _now: True, {"train.snapshot_every": 1000}, ""),

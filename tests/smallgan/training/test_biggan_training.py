@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from tensors import tensors
 
 from augment.errors import UsageError
 from smallgan.core.checkpoint import load_checkpoint, save_checkpoint
@@ -46,10 +47,6 @@ def batches(settings):
 def run(one, settings, first, last):
     found = batches(settings)
     return [one.step(found.batch(number), number) for number in range(first, last)]
-
-
-def tensors(one):
-    return {f"{n}.{k}": v.clone() for n, net in one.networks.items() for k, v in net.state_dict().items()}
 
 
 def moved(before, after):

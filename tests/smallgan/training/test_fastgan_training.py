@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensors import tensors
 from typer.testing import CliRunner
 
 from smallgan.cli import app
@@ -35,10 +36,6 @@ def batches(settings):
 
 def run(one, settings, first, last):
     return [one.step(batches(settings).batch(number), number) for number in range(first, last)]
-
-
-def tensors(one):
-    return {f"{n}.{k}": v.clone() for n, net in one.networks.items() for k, v in net.state_dict().items()}
 
 
 def moved(before, after):

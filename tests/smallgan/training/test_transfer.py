@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sampled_models import small_perceptual
+from tensors import tensors
 
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS, load_checkpoint, read_state, read_tensors, save_checkpoint
@@ -55,10 +56,6 @@ def batches(settings):
 def run(one, settings, first, last):
     found = batches(settings)
     return [one.step(found.batch(number), number) for number in range(first, last)]
-
-
-def tensors(one):
-    return {f"{n}.{k}": v.clone() for n, net in one.networks.items() for k, v in net.state_dict().items()}
 
 
 def moved(before, after):

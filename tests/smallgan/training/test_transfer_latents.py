@@ -5,6 +5,7 @@ import pytest
 import torch
 from doomed import Killed, kill_at
 from sampled_models import TINY, generator, small_perceptual
+from tensors import tensors
 
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS, load_checkpoint, read_tensors, save_checkpoint
@@ -46,10 +47,6 @@ def batches(settings):
 def run(one, settings, first, last):
     found = batches(settings)
     return [one.step(found.batch(number), number) for number in range(first, last)]
-
-
-def tensors(one):
-    return {f"{n}.{k}": v.clone() for n, net in one.networks.items() for k, v in net.state_dict().items()}
 
 
 def test_a_step_compares_what_is_made_of_the_matched_latents():
