@@ -14,6 +14,7 @@ from augment.core.limits import REPLACE, read_within
 from augment.errors import InputError
 from smallgan.core.run_dir import try_lock
 
+SMOKE_SUFFIX = "-smoke"  # Ends the name of a study that --smoke tries out: its figures mean nothing
 State = Literal["pending", "running", "done", "failed"]
 
 

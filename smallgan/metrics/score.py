@@ -60,6 +60,17 @@ class Score:
         """The label with its standing: "KMMD (smallgan-small64-v1) [struck]"."""
         return f"{self.label} [{self.standing}]" if self.standing else self.label
 
+    @property
+    def too_few(self) -> str:
+        """What is too few, as "too few images (200 generated, 80 real): use at least 1,000 of each"; "" for enough."""
+        if self.needed is None:
+            return ""
+        counts = ((self.identity.get("num_fake"), "generated"), (self.identity.get("num_real"), "real"))
+        known = [(count, what) for count, what in counts if isinstance(count, int)]
+        found = ", ".join(f"{count:,} {what}" for count, what in known)
+        asked = f"use at least {self.needed:,}{' of each' if len(known) != 1 else ''}"
+        return f"too few images{f' ({found})' if found else ''}: {asked}"
+
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Score:
         """Return the score of a line of scores.jsonl. Raises KeyError or TypeError for a foreign record."""

@@ -39,7 +39,7 @@ def _conditions(score: Score) -> list[str]:
     counts = f"{known['num_fake']} images" + (f" against {known['num_real']} reals" if known["num_real"] else "")
     found = [counts + (f", {known['splits']} split(s)" if known["splits"] else "")]
     if score.needed is not None:
-        found.append(f"too few images; use at least {score.needed:,} per set")
+        found.append(score.too_few)
     titles = METRICS[score.metric].parts if score.metric in METRICS else {}
     if score.parts:
         found.append(", ".join(f"{titles.get(name, name)} {value:.3f}" for name, value in score.parts.items()))

@@ -13,9 +13,11 @@ from smallgan.metrics.score import Score
 from smallgan.report.columns import Column
 from smallgan.report.datasets import datasets_of
 from smallgan.report.groups import Group, Grouping, group_runs, started_runs
+from smallgan.report.opening import Row, opening_rows
 from smallgan.report.pictures import sizes_for
 from smallgan.report.ranking import MetricRanking, headline, rank_metric, with_copies
 from smallgan.report.runs import MAX_SNAPSHOTS, Run, read_run, readable, unique_names, with_pictures
+from smallgan.report.sheets import KINDS, MAX_SHOWN
 from smallgan.tables.metrics import METRICS
 
 MAX_DRAWN = 60  # Groups with lines, bars and pictures: more cannot be told apart, and make a page slow
@@ -41,6 +43,8 @@ class Report(Grouping):
     """For each run the name of its set of originals; "" for all where there is one only."""
     drawn: tuple[int, ...]
     """Numbers of the groups with lines, bars and pictures, ascending: all, or of many the reference and the best."""
+    opening: tuple[Row, ...]
+    """The pictures at the top of the page."""
 
     @property
     def noun(self) -> str:
@@ -133,7 +137,8 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     rankings = with_copies(ranked, columns)
     chosen = headline(rankings, metric)
     drawn = _drawn(grouping.groups, chosen)
-    runs = _with_pictures(runs, read_from, {number for index in drawn for number in grouping.groups[index].runs})
+    opening = opening_rows(runs, read_from, grouping.groups, datasets, chosen)
+    runs = _with_pictures(runs, read_from, opening, {at for index in drawn for at in grouping.groups[index].runs})
     return Report(
         grouping.groups,
         grouping.studies,
@@ -146,6 +151,7 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
         headline=chosen,
         datasets=tuple(datasets),
         drawn=drawn,
+        opening=opening,
     )
 
 
@@ -170,20 +176,24 @@ def _drawn(groups: Sequence[Group], rankings: Sequence[MetricRanking]) -> tuple[
     return tuple(sorted(list(wanted)[:MAX_DRAWN]))
 
 
-def _with_pictures(runs: Sequence[Run], folders: Sequence[Path], wanted: Collection[int]) -> list[Run]:
+def _with_pictures(
+    runs: Sequence[Run], folders: Sequence[Path], opening: Sequence[Row], wanted: Collection[int]
+) -> list[Run]:
     """Return the runs, those with a number in `wanted` with pictures.
 
     These are read at sizes that should fit the page, and once more, smaller, where they do not.
     """
     num_small = sum(min(len(runs[number].grid_steps), MAX_SNAPSHOTS) for number in wanted)
-    sizes = sizes_for(4 * len(wanted), num_small)
+    num_sheets = sum(len(runs[number].sheets_of(kind.name)[:MAX_SHOWN]) for number in wanted for kind in KINDS)
+    sizes = sizes_for(2 * len(wanted) + num_sheets, num_small)
+    at_the_top = sum(len(panel.picture.data) for row in opening for panel in row.panels)
     while True:
         shown = [
             with_pictures(run, RunDir(folder), sizes) if number in wanted else run
             for number, (run, folder) in enumerate(zip(runs, folders, strict=True))
         ]
         num_bytes = sum(len(data) for data in {picture.data for run in shown for picture in run.pictures})
-        if (smaller := sizes.smaller(num_bytes)) is None:
+        if (smaller := sizes.smaller(num_bytes + at_the_top)) is None:
             return shown
         sizes = smaller
 

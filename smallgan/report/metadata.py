@@ -37,14 +37,26 @@ class Row:
         return self.is_measured or len(set(self.cells)) > 1
 
 
-def conditions(columns: Iterable[Column]) -> list[Row]:
-    """Return the conditions of the scores, a row for each, a text for each column."""
+def conditions(columns: Sequence[Column], *, telling: bool = False) -> list[Row]:
+    """Return the conditions of the scores, a row for each, a text for each column.
+
+    With `telling` the numbers of images alone, and what else tells columns of one label apart.
+    """
     identities = [column.identity for column in columns]
     keys = dict.fromkeys([*_CONDITIONS, *(key for one in identities for key in one if key != "metric")])
     known = [key for key in keys if any(one.get(key) is not None for one in identities)]
+    if telling:
+        known = [key for key in known if key in ("num_fake", "num_real") or _tells_apart(columns, key)]
     return [
         Row(_CONDITIONS.get(key, str(key)), tuple(_condition(key, one.get(key)) for one in identities)) for key in known
     ]
+
+
+def _tells_apart(columns: Sequence[Column], key: str) -> bool:
+    values: dict[str, set[str]] = {}
+    for column in columns:
+        values.setdefault(column.label, set()).add(repr(column.identity.get(key)))
+    return any(len(different) > 1 for different in values.values())
 
 
 def _condition(key: str, value: Any) -> str:
@@ -84,12 +96,12 @@ def count(value: Any) -> str:
     """Return 12345 as 12,345 and a fraction without its decimals where they do not matter."""
     known = finite(value)
     if known is None:
-        return plain(value)
+        return as_text(value)
     return f"{known:,.0f}" if abs(known) >= 100 or known.is_integer() else f"{known:,.1f}"
 
 
-def plain(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return a value of a recipe or an identity as text, as YAML would write it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return "none" if value is None else ", ".join(map(plain, value)) if isinstance(value, list) else str(value)
+    return "none" if value is None else ", ".join(map(as_text, value)) if isinstance(value, list) else str(value)

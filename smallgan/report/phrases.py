@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from smallgan.metrics.memorisation.sheet_facts import SheetFacts
-from smallgan.metrics.score import Score
+from smallgan.metrics.score import STRUCK, Score
 from smallgan.report.charts import number
 from smallgan.report.collect import Report
 from smallgan.report.ranking import MetricRanking
@@ -97,7 +97,8 @@ def _verdict(report: Report, ranking: MetricRanking) -> Verdict:
     reference = report.groups[ranking.reference].name
     others = [one for one in ranking.differences if one]
     if not others:
-        return Verdict(f"No conclusion yet: only the reference {reference} has final scores.", caveats)
+        sentence, details = _alone(report, ranking, reference)
+        return Verdict(sentence, (*details, *caveats))
     if not ranking.tested:
         return _untested(others, caveats, report)
     significant = [one for one in ranking.tested if one.is_significant]
@@ -107,6 +108,43 @@ def _verdict(report: Report, ranking: MetricRanking) -> Verdict:
     if not any(run.data.get("holdout") for run in runs):
         sentence += " Nothing is held out, so copies of the training images would score as well."
     return Verdict(sentence, (*_details(ranking, significant, reference), *caveats))
+
+
+def _alone(report: Report, ranking: MetricRanking, reference: str) -> tuple[str, tuple[str, ...]]:
+    """Return why there is nothing to compare with where one policy alone has a final score, and what to do about it."""
+    dataset = report.columns[ranking.column].dataset
+    lacking = [
+        group
+        for number, group in enumerate(report.groups)
+        if not ranking.scores[number] and report.datasets[group.runs[0]] == dataset
+    ]
+    runs = [report.runs[number] for group in lacking for number in group.runs]
+    names = listed([group.name for group in lacking])
+    if not lacking:
+        return f"No comparison: {reference} is the only {report.noun} on these images.", ()
+    if all(run.asked_steps is not None and run.last_step < run.asked_steps for run in runs):
+        return f"No comparison yet: {names} {'is' if len(lacking) == 1 else 'are'} not finished.", ()
+    judge = report.columns[ranking.column].identity.get("features") or ranking.label
+    names = listed([group.name for group in lacking])
+    sentence = (
+        f"No comparison: {reference} was scored by {judge}, and {names} {'was' if len(lacking) == 1 else 'were'} not."
+    )
+    details = []
+    for network, helped in _struck(report, dataset).items():
+        details.append(f"{network} does not count as a judge here: it helped to train {listed(helped)}.")
+    places = listed([run.label for run in runs[:3]]) + (" and the others" if len(runs) > 3 else "")
+    advice = f"Score {places} by the same judge: smallgan score RUN --features {'panel' if details else judge}."
+    return sentence, (*details, advice)
+
+
+def _struck(report: Report, dataset: str) -> dict[str, list[str]]:
+    """Return the networks whose scores do not count, with the labels of the runs that they helped to train."""
+    found: dict[str, dict[str, None]] = {}
+    for column in (column for column in report.columns if column.dataset == dataset):
+        for run, score in zip(report.runs, column.lasts, strict=True):
+            if score and score.standing == STRUCK:
+                found.setdefault(str(column.identity.get("features")), {})[run.label] = None
+    return {network: list(labels) for network, labels in found.items()}
 
 
 def _untested(others: Sequence[Difference], caveats: tuple[str, ...], report: Report) -> Verdict:

@@ -18,17 +18,21 @@ from augment.errors import InputError
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.core.version import __version__
+from smallgan.metrics.score import Score
 from smallgan.report import charts
 from smallgan.report.agreement import agreement
 from smallgan.report.bars import all_bar_charts, bar_svg
 from smallgan.report.collect import Report
+from smallgan.report.columns import Column
 from smallgan.report.curves import reading_charts, score_charts, stats_charts
 from smallgan.report.export import figures, tables
-from smallgan.report.metadata import conditions, count, machine, notes, plain
+from smallgan.report.metadata import as_text, conditions, count, machine, notes
 from smallgan.report.phrases import baseline_phrase, conclusion_phrase, listed, sheet_phrase, verdicts
 from smallgan.report.pictures import Picture, data_uri
+from smallgan.report.plain import banner, plain
 from smallgan.report.ranking import MetricRanking
 from smallgan.report.runs import Run
+from smallgan.report.sheets import KINDS
 from smallgan.report.templates import FOLDER, style, template
 from smallgan.tables.methods import METHODS
 from smallgan.tables.metrics import METRICS
@@ -36,12 +40,6 @@ from smallgan.tables.models import MODELS
 from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES
 
 _TABLES = {".csv": "text/csv", ".json": "application/json"}
-_SHEETS = (
-    ("Reconstructions", "Training images, each above the image that its latent code generates.", "reconstructions"),
-    ("Latent interpolations", "Smooth transitions speak against memorisation.", "strip"),
-    ("Nearest training images", "The samples closest to a training image: copies show here first.", "worst"),
-)
-"""Title, what to see in it, and attribute of a run."""
 
 
 def render(report: Report, page_folder: Path | None = None) -> str:
@@ -54,7 +52,7 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         "report.html.j2",
         number=charts.number,
         count=count,
-        plain=plain,
+        plain=as_text,
         change=_change,
         p_value=_p_value,
         run_at=report.runs.__getitem__,
@@ -72,6 +70,8 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         summary=summary(report),
         verdicts=verdicts(report),
         agreement=agreement(report),
+        banner=banner(report),
+        plain_of=partial(plain, report),
         conclusion_phrase=conclusion_phrase,
         **_figures(report),
         **_pictures(report, page_folder),
@@ -82,9 +82,11 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         beside=lambda ranking: [one for one in others if dataset_of(one) == dataset_of(ranking)],
         score_tables=_score_tables(report),
         warnings=report.warnings,
+        has_few=any(column.needed for column in report.columns),
+        too_few=_too_few,
         notes=notes(report.columns),
         identities=[(column, pretty(dict(column.identity))) for column in report.columns],
-        part_name=lambda metric, part: METRICS[metric].parts.get(part, part) if metric in METRICS else part,
+        parts_of=_parts,
         shared=[row for row in rows if not row.differs] if len(report.runs) > 1 else [],
         machine=[row for row in rows if row.differs or len(report.runs) == 1],
         commands=_commands(report.runs),
@@ -101,7 +103,10 @@ def _score_tables(report: Report) -> list[dict[str, Any]]:
     for dataset in dict.fromkeys(report.datasets):
         runs = [number for number, of_run in enumerate(report.datasets) if of_run == dataset]
         if columns := [column for column in report.columns if column.dataset == dataset]:
-            tables.append({"dataset": dataset, "runs": runs, "columns": columns, "conditions": conditions(columns)})
+            rows = conditions(columns, telling=True), conditions(columns)
+            tables.append(
+                {"dataset": dataset, "runs": runs, "columns": columns, "telling": rows[0], "conditions": rows[1]}
+            )
     return tables
 
 
@@ -160,17 +165,19 @@ def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
         steps = report.runs[number].grid_steps if paths[number] is not None else ()
         return [(step, quote(f"{paths[number]}/{RunDir(report.folders[number]).fakes(step).name}")) for step in steps]
 
-    def sheet_links(numbers: Sequence[int], name: str) -> list[tuple[int, str]]:
-        """Return the number of each of these runs that has a sheet, and the relative link to it."""
-        files = [(number, report.runs[number].sheet_files.get(name)) for number in numbers]
-        return [(one, quote(f"{paths[one]}/{file}")) for one, file in files if file and paths[one] is not None]
+    def sheet_links(numbers: Sequence[int], kind: str) -> list[tuple[str, str]]:
+        """Return a name and the relative link of each file of a kind that these runs have."""
+        sheets = [(at, sheet) for at in numbers if paths[at] is not None for sheet in report.runs[at].sheets_of(kind)]
+        files = [(at, file) for at, sheet in sheets for file in (sheet.file, sheet.movie_file) if file]
+        seeds = {at: f"seed {seed_of[at]}, " for at in numbers if len(numbers) > 1}
+        return [(f"{seeds.get(at, '')}{Path(file).name}", quote(f"{paths[at]}/{file}")) for at, file in files]
 
     return {
         "reals": [(picture, listed(list(names))) for picture, names in owners.items()],
         "group_of": group_of,
         "seed_of": seed_of,
         "steps": sorted({snapshot.step for run in shown for snapshot in run.snapshots}),
-        "sheets": [sheet for sheet in _SHEETS if any(getattr(run, sheet[2]) for run in shown)],
+        "sheets": [kind for kind in KINDS if any(run.sheets_of(kind.name) for run in shown)],
         "links": links,
         "sheet_links": sheet_links,
         "sheet_phrase": sheet_phrase,
@@ -199,6 +206,18 @@ def _recipe_of(study: StudyDir) -> str:
         return read_text(study.recipe, MAX_RECIPE_BYTES)
     except (OSError, UnicodeDecodeError, InputError):
         return ""
+
+
+def _parts(score: Score) -> list[tuple[str, float]]:
+    """Return the numbers that a score is made of and that have a name to show; of an unknown metric all."""
+    names = METRICS[score.metric].parts if score.metric in METRICS else {name: name for name in score.parts}
+    return [(names[name], value) for name, value in score.parts.items() if name in names]
+
+
+def _too_few(column: Column) -> str:
+    """Return what a column has too few of, by the score that needs most; "" for enough."""
+    scores = [score for score in column.lasts if score and score.needed]
+    return max(scores, key=lambda score: score.needed or 0).too_few if scores else ""
 
 
 def _change(value: float) -> str:

@@ -1,4 +1,5 @@
-// Optional: sortable tables, and one slider for the grids of all runs. The page is complete without them.
+// Optional: sortable tables, a hint on what scrolls sideways, and one slider for the grids of all runs. The page is
+// complete without them.
 "use strict";
 (() => {
   const said = document.getElementById("said");
@@ -37,6 +38,28 @@
       heading.setAttribute("aria-sort", "none");
       button.addEventListener("click", () => sortBy(table, heading, column));
     });
+  }
+
+  // What scrolls sideways says so, until it was scrolled once.
+  const hint = (box) => {
+    const wide = box.scrollWidth > box.clientWidth + 1;
+    const last = box.previousElementSibling;
+    const told = last?.classList.contains("more") ? last : null;
+    if (!wide || box.dataset.scrolled) told?.remove();
+    else if (!told && box.clientWidth) {
+      const text = document.createElement("p");
+      text.className = "more";
+      text.textContent = "Scroll sideways for more \u2192";
+      box.before(text);
+    }
+  };
+  const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => hint(target)));
+  for (const box of document.querySelectorAll("div.scroll")) {
+    watch.observe(box);
+    box.addEventListener("scroll", () => {
+      if (box.scrollLeft > 8) box.dataset.scrolled = "yes";
+      hint(box);
+    }, { passive: true });
   }
 
   // The slider: each run shows its latest grid up to the chosen step.

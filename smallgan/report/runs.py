@@ -25,6 +25,7 @@ from smallgan.metrics.diagnostics import Reading
 from smallgan.metrics.memorisation.sheet_facts import FACTS, SheetFacts
 from smallgan.metrics.score import Score
 from smallgan.report.pictures import Picture, Sizes, read_picture
+from smallgan.report.sheets import MAX_SHOWN, Sheet, find_sheets, read_movie
 from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES, load
 
 MAX_SNAPSHOTS = 8
@@ -65,20 +66,13 @@ class Run:
     """Steps of all grids that are there, shown or not, ascending."""
     nearest: SheetFacts | None
     """The sheet `worst` in numbers."""
-    sheet_files: Mapping[str, str]
-    """Where the files of `reconstructions`, `strip` and `worst` lie in the run folder, with '/', as far as they are."""
+    sheets: tuple[Sheet, ...]  # Made of the run after training, of each kind the newest first
     problems: tuple[str, ...]
     """What is missing, broken or unfinished in the folder, a sentence each."""
     snapshots: tuple[Snapshot, ...] = ()
     """At most MAX_SNAPSHOTS, the first and the last grid among them; the last one large, the others small."""
-    reconstructions: Picture | None = None
-    """Of a transfer, the training images above what their codes give, at the newest step that has such a picture."""
     reals: Picture | None = None
     mix: Picture | None = None
-    strip: Picture | None = None
-    """An interpolation between latents in samples/, if there is one."""
-    worst: Picture | None = None
-    """The sheet in samples/ of the fakes nearest to training images, if there is one."""
 
     @property
     def asked_steps(self) -> int | None:
@@ -93,8 +87,13 @@ class Run:
     @property
     def pictures(self) -> list[Picture]:
         """All pictures of the run."""
-        single = (self.reconstructions, self.reals, self.mix, self.strip, self.worst)
+        sheets = (one for sheet in self.sheets for one in (sheet.picture, sheet.movie))
+        single = (self.reals, self.mix, *sheets)
         return [*(snapshot.picture for snapshot in self.snapshots), *(one for one in single if one)]
+
+    def sheets_of(self, kind: str) -> list[Sheet]:
+        """Return the sheets of a kind, the newest first."""
+        return [sheet for sheet in self.sheets if sheet.kind == kind]
 
     @property
     def policy(self) -> str:
@@ -141,9 +140,9 @@ def read_run(folder: RunDir, label: str) -> Run:
     best = parts.read(folder.best, _read_mapping, {})
     readings, warnings = parts.read(folder.diagnostics, _read_readings, ((), ()))
     meaning = best.get("meaning")
-    files = _sheet_files(folder)
-    worst, asked = files.get("worst"), whole(recipe.get("train.steps"))
-    facts = worst and worst.with_name(FACTS)
+    sheets = parts.read(folder.path, lambda _: find_sheets(folder), ())
+    worst, asked = [sheet.file for sheet in sheets if sheet.kind == "worst"], whole(recipe.get("train.steps"))
+    facts = (folder.path / worst[0]).with_name(FACTS) if worst else None
     unfinished = [f"unfinished: {last_step:,} of {asked:,} steps"] if asked is not None and last_step < asked else []
     return Run(
         label=label,
@@ -163,7 +162,7 @@ def read_run(folder: RunDir, label: str) -> Run:
         best_meaning=meaning if isinstance(meaning, str) else None,
         grid_steps=tuple(grids),
         nearest=parts.read(facts, lambda path: SheetFacts.from_json(read_text(path)), None),
-        sheet_files={name: file.relative_to(folder.path).as_posix() for name, file in files.items()},
+        sheets=sheets,
         problems=(*unfinished, *parts.problems),
     )
 
@@ -174,7 +173,6 @@ def with_pictures(run: Run, folder: RunDir, sizes: Sizes) -> Run:
     large = partial(read_picture, max_side=sizes.large, keep_bytes=sizes.keep_bytes)
     small = partial(read_picture, max_side=sizes.small, keep_bytes=sizes.keep_bytes)
     shown = spread(list(grids), MAX_SNAPSHOTS)
-    files = {name: folder.path / file for name, file in run.sheet_files.items()}
     return replace(
         run,
         snapshots=tuple(
@@ -182,11 +180,9 @@ def with_pictures(run: Run, folder: RunDir, sizes: Sizes) -> Run:
             for step in shown
             if (picture := parts.read(grids[step], large if step == shown[-1] else small, None))
         ),
-        reconstructions=parts.read(files.get("reconstructions"), large, None),
         reals=parts.read(folder.reals, large, None),
         mix=parts.read(folder.mix, large, None),
-        strip=parts.read(files.get("strip"), large, None),
-        worst=parts.read(files.get("worst"), large, None),
+        sheets=tuple(_with_picture(sheet, run, folder, parts, large) for sheet in run.sheets),
         problems=(*run.problems, *parts.problems),
     )
 
@@ -277,13 +273,12 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
         return text, recipe
 
 
-def _sheet_files(folder: RunDir) -> dict[str, Path]:
-    candidates = {
-        "reconstructions": [folder.reconstructions(step) for step in folder.reconstruction_steps()],
-        "strip": sorted(folder.samples.glob("**/strip.png")),
-        "worst": sorted(folder.samples.glob("**/worst*.png")),
-    }
-    return {name: files[-1] for name, files in candidates.items() if files}
+def _with_picture(sheet: Sheet, run: Run, folder: RunDir, parts: "_Parts", large: Callable[..., Picture]) -> Sheet:
+    if sheet not in run.sheets_of(sheet.kind)[:MAX_SHOWN]:
+        return sheet
+    picture = parts.read(folder.path / sheet.file, large, None) if sheet.file else None
+    movie = parts.read(folder.path / sheet.movie_file, read_movie, None) if sheet.movie_file else None
+    return replace(sheet, picture=picture, movie=movie)
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

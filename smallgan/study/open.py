@@ -17,7 +17,7 @@ from augment.errors import InputError, UsageError
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device, describe_device
 from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs, try_lock
-from smallgan.core.study_dir import StudyDir
+from smallgan.core.study_dir import SMOKE_SUFFIX, StudyDir
 from smallgan.metrics.features.extract import extract_all, feature_nets
 from smallgan.metrics.run_scorer import default_num_fake
 from smallgan.sampling.latents import sample_pixels
@@ -120,7 +120,7 @@ def named(recipe: Recipe, *, smoke: bool) -> Recipe:
     """Return the recipe under the name of its study; smoke runs have a study of their own."""
     if not smoke:
         return recipe
-    return recipe.model_copy(update={"name": f"{recipe.name[:58]}-smoke"})
+    return recipe.model_copy(update={"name": f"{recipe.name[:58]}{SMOKE_SUFFIX}"})
 
 
 def planned(recipe: Recipe, study: StudyDir, *, smoke: bool, sources: Sources | None = None) -> list[Job]:

@@ -11,6 +11,7 @@ from typing import Literal
 from augment.core.table import Table
 from augment.errors import UsageError
 from smallgan.tables.dotted import load
+from smallgan.tables.plain_words import BLURRED, NOISY
 
 MANY_IMAGES = 1000  # Per set, from which on the Inception Score and KMMD can be trusted
 DEFAULTS_OF_FEW = ("kid", "kmmd", "copies")  # Computed unasked below that: unbiased; the studies' own; memorisation
@@ -55,7 +56,7 @@ class MetricSpec:
     options: tuple[str, ...] = ()
     """Options of scoring that it alone reads."""
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Names to show for the numbers that the value is made of, where they differ from those in a score."""
+    """Names to show for the numbers that the value is made of; the report shows those that have one."""
     title_elsewhere: str | None = None
     """Title under other networks than the published one, where `title` alone means the published score."""
     note: str | None = None
@@ -95,10 +96,11 @@ METRICS: Table[MetricSpec] = Table(
             needs=("logits",),
             is_default=True,
             options=("splits",),
-            parts={"h_y": "H(y)", "h_y_given_x": "H(y|x)"},
+            parts={"h_y": "diversity H(y)", "h_y_given_x": "uncertainty H(y|x)"},
             title_elsewhere="IS",
             note="Inception Score: standard, higher is better; single class (the augmentation study's), lower is "
-            "better. H(y|x) is the conditional entropy (lower = more confident)",
+            "better. H(y) is the diversity of all images together (higher = more varied); H(y|x) is the uncertainty of "
+            "single predictions, the conditional entropy (lower = more confident)",
         ),
         MetricSpec(
             *("kmmd", "KMMD", "lower", _POSITIVE, 1, "1,000", f"{_IN}.kmmd:measure"),
@@ -122,10 +124,12 @@ METRICS: Table[MetricSpec] = Table(
             *("copies", "copy rate", "lower", _SHARE, None, "3", f"{_RATES}:measure_copies"),
             least=(1, 3),
             compares_with_training_set=True,
+            parts={"expected": "expected of new images"},
         ),
         MetricSpec(
             *("repeats", "repeat rate", "lower", _SHARE, None, "3", f"{_RATES}:measure_repeats"),
             compares_with_training_set=True,
+            parts={"expected": "expected of new images"},
         ),
         MetricSpec(
             *("leak", "leak rate", "lower", _SHARE, None, "1", f"{_RATES}:measure_leak"),
@@ -151,7 +155,8 @@ METRICS: Table[MetricSpec] = Table(
         MetricSpec(
             *("sharpness", "sharpness", None, _POSITIVE, None, "1", f"{_IN}.sharpness:measure"),
             of_pixels=True,
-            note="sharpness: 1 is as sharp as the reals; below 0.6 looks blurred, above 1.4 like noise or a pattern",
+            note=f"sharpness: 1 is as sharp as the reals; below {BLURRED} looks blurred, above {NOISY} like noise or a "
+            "pattern",
         ),
         MetricSpec(
             *("target", "target-class share", "higher", _SHARE, 9, "1", f"{_IN}.target_class:measure"),

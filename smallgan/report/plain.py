@@ -1,0 +1,187 @@
+"""What the figures of a run say, in a sentence that anybody can read; the words are those of `tables.plain_words`.
+
+Of several judges the first that did not help to train the model speaks; where another one disagrees, that is said.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from smallgan.core.study_dir import SMOKE_SUFFIX
+from smallgan.metrics.score import RELATED, STRUCK, Score
+from smallgan.report.charts import number
+from smallgan.report.collect import Report
+from smallgan.report.phrases import listed
+from smallgan.report.ranking import COPIES
+from smallgan.report.runs import Run
+from smallgan.tables.feature_networks import FEATURE_NETWORKS
+from smallgan.tables.metrics import METRICS
+from smallgan.tables.plain_words import COARSE, COPYING, FEW_STEPS, copies_words, distance_words, sharpness_words
+
+DISTANCES = ("kid", "kmmd")  # The figure of the sentence: the first of them that a judge has
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What is said below the pictures of a run."""
+
+    sentence: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """The newest scores of a run by one network."""
+
+    name: str
+    scores: dict[str, Score]  # By metric
+
+    @property
+    def figure(self) -> Score | None:
+        return next((self.scores[name] for name in DISTANCES if name in self.scores), None)
+
+    @property
+    def standing(self) -> str:
+        return self.figure.standing if self.figure else ""
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether it is no network and sees no details."""
+        return self.name in FEATURE_NETWORKS and FEATURE_NETWORKS[self.name].weights is None
+
+    @property
+    def is_copying(self) -> bool:
+        return bool(self.copies and self.copies.endswith(COPYING))
+
+    @property
+    def words(self) -> str | None:
+        """How far the fakes are from the reals; None where it is not known what real images score."""
+        figure, kmmd = self.figure, self.scores.get("kmmd")
+        if figure is None or figure.baseline is None:
+            return None
+        alike = kmmd is not None and kmmd.baseline is not None and kmmd.step == figure.step
+        excess = kmmd.value - kmmd.baseline if alike and kmmd is not None and kmmd.baseline is not None else None
+        words = distance_words(figure.interval, figure.baseline, excess)
+        return f"{COARSE} {words}" if self.is_coarse else words
+
+    @property
+    def numbers(self) -> str:
+        """As "KID 0.350, real images 0.000"."""
+        figure = self.figure
+        assert figure is not None
+        bounds = f" [{number(figure.interval[0])}, {number(figure.interval[1])}]" if figure.interval else ""
+        real = "" if figure.baseline is None else f", real images {number(figure.baseline)}"
+        return f"{METRICS[figure.metric].title} {number(figure.value)}{bounds}{real}"
+
+    @property
+    def copies(self) -> str | None:
+        """How many are copies."""
+        score = self.scores.get(COPIES)
+        count = score.identity.get("num_fake") if score else None
+        if score is None or not isinstance(count, int):
+            return None
+        expected = score.parts.get("expected") if score.baseline is None else score.baseline
+        return copies_words(score.value, count, score.interval, expected)
+
+
+def banner(report: Report) -> str:
+    """Return the warning that the numbers of the page mean nothing, for runs of a few steps; "" for others."""
+    few = [run for run in report.runs if has_few_steps(run)]
+    if not few:
+        return ""
+    if all(str(run.recipe.get("name", "")).endswith(SMOKE_SUFFIX) for run in few):
+        what = "This is a smoke run: a few steps on a few images, to see that everything works."
+        end = "For results, give the same command without --smoke."
+    else:
+        steps = sorted({run.last_step for run in few})
+        span = (
+            f"{steps[0]} step{'s' if steps[0] != 1 else ''}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]} steps"
+        )
+        what, end = f"Trained for only {span}.", f"Train for thousands of steps, {FEW_STEPS} at the very least."
+    whose = "" if len(few) == len(report.runs) else f" ({', '.join(run.label for run in few[:5])})"
+    return f"{what} The numbers{whose} mean nothing, and nor do the pictures. {end}"
+
+
+def has_few_steps(run: Run) -> bool:
+    """Tell whether a run was trained so shortly that its figures mean nothing."""
+    return run.last_step < FEW_STEPS
+
+
+def plain(report: Report, number_of_run: int) -> Plain:
+    """Return what the newest scores of a run say."""
+    run = report.runs[number_of_run]
+    if has_few_steps(run):
+        return Plain("Too little training for figures to mean anything.")
+    judges, sharpness = _judges(report, number_of_run)
+    struck = [judge.name for judge in judges if judge.standing == STRUCK]
+    voting = [judge for judge in judges if judge.standing != STRUCK]
+    voting.sort(key=lambda judge: (judge.is_coarse, judge.standing == RELATED))
+    clauses = []
+    if voting:
+        words = voting[0].words
+        clauses.append(f"{voting[0].numbers}{f': {words}' if words else ''}")
+    if sharpness is not None:
+        clauses.append(f"sharpness {number(sharpness.value)}: {sharpness_words(sharpness.value)}")
+    if voting and voting[0].copies:
+        clauses.append(voting[0].copies)
+    if not clauses and not struck:
+        return Plain("Not scored yet. smallgan score RUN says how close the images are to the real ones.")
+    sentence = "; ".join(clauses)
+    details = [*_judged(voting), *_unjudged(voting, struck)]
+    if sharpness is None:
+        details.append("Whether it is blurred was not scored: smallgan score RUN --metrics sharpness.")
+    if voting and not run.data.get("holdout"):
+        details.append("The real images are those it was trained on: copies of them would score well too.")
+    return Plain(f"{sentence[:1].upper()}{sentence[1:]}." if clauses else "", tuple(details))
+
+
+def _judges(report: Report, run: int) -> tuple[list[_Judge], Score | None]:
+    """Return the networks that gave a run a distance to the reals, and its sharpness, each with the newest scores."""
+    found: dict[str, dict[str, Score]] = {}
+    sharpness = None
+    for column in report.columns:
+        score = column.lasts[run]
+        if score is None or not math.isfinite(score.value):
+            continue
+        if column.metric == "sharpness":
+            sharpness = score if sharpness is None or _age(score) > _age(sharpness) else sharpness
+        elif column.metric in (*DISTANCES, COPIES):
+            of_network = found.setdefault(str(column.identity.get("features")), {})
+            older = of_network.get(column.metric)
+            if older is None or _age(score) > _age(older):
+                of_network[column.metric] = score
+    judges = [_Judge(name, scores) for name, scores in found.items()]
+    return [judge for judge in judges if judge.figure], sharpness
+
+
+def _age(score: Score) -> tuple[int, int]:
+    count = score.identity.get("num_fake")
+    return score.step or 0, count if isinstance(count, int) else 0
+
+
+def _judged(voting: Sequence[_Judge]) -> Iterator[str]:
+    """Yield by whom and on how many images, and who of the others disagrees."""
+    for first in voting[:1]:
+        assert first.figure is not None
+        counts = [first.figure.identity.get(name) for name in ("num_fake", "num_real")]
+        fakes, reals = (f"{count:,}" if isinstance(count, int) else "an unknown number of" for count in counts)
+        step = "" if first.figure.step is None else f" at step {first.figure.step:,}"
+        relative = ", a relative of a network that trained it" if first.standing == RELATED else ""
+        yield f"{fakes} generated images{step} against {reals} real ones, judged by {first.name}{relative}."
+        others = [one for one in voting[1:] if one.words and first.words and one.words != first.words]
+        said = [f"{one.name} finds it {one.words} ({one.numbers})" for one in others]
+        said += [f"by {one.name} {one.copies}" for one in voting[1:] if one.is_copying and not first.is_copying]
+        if said:
+            yield f"The judges disagree: {'; '.join(said)}."
+
+
+def _unjudged(voting: Sequence[_Judge], struck: Sequence[str]) -> Iterator[str]:
+    """Yield which networks do not count, and what nobody has judged."""
+    names = listed(struck)
+    if struck and voting:
+        yield f"{names} helped to train this model and {'does' if len(struck) == 1 else 'do'} not count."
+    elif struck:
+        yield (
+            f"How close it is to the real images is not known: {names} helped to train this model, and no other "
+            "network has judged it. Others can: smallgan score RUN --features panel."
+        )
