@@ -13,7 +13,7 @@ from smallgan.report.charts import number
 from smallgan.report.collect import Report
 from smallgan.report.phrases import listed
 from smallgan.report.ranking import COPIES
-from smallgan.report.runs import Run
+from smallgan.report.runs import Run, whole
 from smallgan.tables.feature_networks import FEATURE_NETWORKS
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.plain_words import COARSE, COPYING, FEW_STEPS, copies_words, distance_words, sharpness_words
@@ -77,11 +77,11 @@ class _Judge:
     def copies(self) -> str | None:
         """How many are copies."""
         score = self.scores.get(COPIES)
-        count = score.identity.get("num_fake") if score else None
-        if score is None or not isinstance(count, int):
+        count = score and whole(score.identity.get("num_fake"))
+        if not score or not count:
             return None
-        expected = score.parts.get("expected") if score.baseline is None else score.baseline
-        return copies_words(score.value, count, score.interval, expected)
+        known = [share for share in (score.baseline, score.parts.get("expected")) if share is not None]
+        return copies_words(score.value, count, score.interval, max(known, default=None))
 
 
 def banner(report: Report) -> str:
@@ -94,10 +94,9 @@ def banner(report: Report) -> str:
         end = "For results, give the same command without --smoke."
     else:
         steps = sorted({run.last_step for run in few})
-        span = (
-            f"{steps[0]} step{'s' if steps[0] != 1 else ''}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]} steps"
-        )
-        what, end = f"Trained for only {span}.", f"Train for thousands of steps, {FEW_STEPS} at the very least."
+        span = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
+        what = f"Trained for only {span} step{'s' if steps[-1] != 1 else ''}."
+        end = f"Train for thousands of steps, {FEW_STEPS} at the very least."
     whose = "" if len(few) == len(report.runs) else f" ({', '.join(run.label for run in few[:5])})"
     return f"{what} The numbers{whose} mean nothing, and nor do the pictures. {end}"
 
@@ -129,7 +128,7 @@ def plain(report: Report, number_of_run: int) -> Plain:
     sentence = "; ".join(clauses)
     details = [*_judged(voting), *_unjudged(voting, struck)]
     if sharpness is None:
-        details.append("Whether it is blurred was not scored: smallgan score RUN --metrics sharpness.")
+        details.append("Is it blurred? smallgan score RUN --metrics sharpness tells.")
     if voting and not run.data.get("holdout"):
         details.append("The real images are those it was trained on: copies of them would score well too.")
     return Plain(f"{sentence[:1].upper()}{sentence[1:]}." if clauses else "", tuple(details))
@@ -155,16 +154,15 @@ def _judges(report: Report, run: int) -> tuple[list[_Judge], Score | None]:
 
 
 def _age(score: Score) -> tuple[int, int]:
-    count = score.identity.get("num_fake")
-    return score.step or 0, count if isinstance(count, int) else 0
+    return score.step or 0, whole(score.identity.get("num_fake")) or 0
 
 
 def _judged(voting: Sequence[_Judge]) -> Iterator[str]:
     """Yield by whom and on how many images, and who of the others disagrees."""
     for first in voting[:1]:
         assert first.figure is not None
-        counts = [first.figure.identity.get(name) for name in ("num_fake", "num_real")]
-        fakes, reals = (f"{count:,}" if isinstance(count, int) else "an unknown number of" for count in counts)
+        counts = [whole(first.figure.identity.get(name)) for name in ("num_fake", "num_real")]
+        fakes, reals = ("an unknown number of" if count is None else f"{count:,}" for count in counts)
         step = "" if first.figure.step is None else f" at step {first.figure.step:,}"
         relative = ", a relative of a network that trained it" if first.standing == RELATED else ""
         yield f"{fakes} generated images{step} against {reals} real ones, judged by {first.name}{relative}."

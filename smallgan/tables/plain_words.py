@@ -12,7 +12,7 @@ FEW_STEPS = 50  # Training shorter than this tries the program out; its figures 
 
 SAME, TOO_FEW = "as close to the real images as other real images are", "too few images to tell it from real ones"
 NEAR, APART, AWAY = "close to the real images", "some way from the real images", "far from the real images"
-COARSE = "in colours and coarse layout, the most that it sees,"  # Before the words of a judge without a network
+COARSE = "in colours and coarse layout, all that 8 x 8 pixels show,"  # Before the words of a judge without a network
 COPYING = "it copies real images"
 FURTHER = "further from the real images than other real images are"
 

@@ -58,9 +58,36 @@ def test_only_boxes_scroll_sideways(opened):
     assert opened.evaluate(f"{wide} && !e.closest('.scroll')).map(e => e.outerHTML.slice(0, 80))") == []
 
 
+def test_pictures_are_enlarged_and_stand_on_the_first_screen(opened):
+    boxes = opened.evaluate(
+        "[...document.querySelectorAll('.opening img')].map(i => i.getBoundingClientRect().toJSON())"
+    )
+    natural = opened.evaluate("[...document.querySelectorAll('.opening img')].map(i => i.naturalWidth)")
+    assert all(box["bottom"] <= 900 for box in boxes)
+    assert all(box["width"] >= 1.8 * width for box, width in zip(boxes, natural, strict=True))
+    assert opened.locator(".said").first.bounding_box()["y"] < 900
+
+
+@pytest.mark.parametrize("opened", [(390, "light")], indirect=True)
+def test_what_scrolls_on_a_phone_says_so_until_it_was_scrolled(opened):
+    table = opened.locator("div.scroll", has=opened.locator("table.scores"))
+    told = table.locator("xpath=preceding-sibling::*[1]")
+    assert told.inner_text() == "Scroll sideways for more \N{RIGHTWARDS ARROW}"
+    table.evaluate("box => { box.scrollLeft = 60; }")
+    opened.wait_for_function(
+        "!document.querySelector('table.scores').parentElement.previousElementSibling.matches('.more')"
+    )
+    fitting = opened.evaluate(
+        "[...document.querySelectorAll('p.more')].filter(p => p.nextElementSibling.scrollWidth <="
+        " p.nextElementSibling.clientWidth + 1).length"
+    )
+    assert fitting == 0
+
+
 def test_every_picture_is_decoded_and_has_words(opened):
     images = opened.evaluate("[...document.images].map(image => [image.complete, image.naturalWidth, image.alt])")
-    assert len(images) == 3 * 10 - 1  # two runs have the same real images, shown once
+    at_the_top = 4
+    assert len(images) == 3 * 10 - 1 + at_the_top  # two runs have the same real images, shown once
     assert all(complete and width > 0 and words for complete, width, words in images)
 
 

@@ -36,11 +36,17 @@ def policies(page) -> list[str]:
     return [rows.nth(number).locator("th bdi").inner_text() for number in range(rows.count())]
 
 
-def test_the_verdict_and_the_order_stand_on_the_first_screen(browser, page_file):
+def test_pictures_stand_on_the_first_screen_and_the_verdict_follows(browser, page_file):
     with window(browser, page_file) as page:
         sentence = page.locator(".sentence")
         assert sentence.inner_text().startswith("Preliminary: hflip lowers KMMD")
-        for shown in (sentence, page.locator("table.ranked tbody tr").nth(3)):
+        pictures = page.locator(".opening img")
+        assert [one.get_attribute("alt") for one in pictures.all()] == [
+            "Real images",
+            "Generated images of 00000-none-s0",
+            "Generated images of 00003-hflip-s0",
+        ]
+        for shown in (*pictures.all(), sentence):
             box = shown.bounding_box()
             assert box["y"] + box["height"] <= 900
         assert policies(page)[0] == "hflip"

@@ -155,7 +155,7 @@ def test_the_page_says_what_was_compared(three):
         "3 runs, all on the same 100 original images. They differ in augment.policy.",
         "00002-both : unfinished: 700 of 1,000 steps",
         "IS (smallgan-features)",
-        "H(y) 2.599 H(y|x) 1.500",
+        "diversity H(y) 2.599 uncertainty H(y|x) 1.500",
         "conditional entropy (lower = more confident)",
         METRICS["kmmd"].range_text,
         "not with Inception v3",
@@ -167,7 +167,8 @@ def test_the_page_says_what_was_compared(three):
         assert words in page.text
     assert "Inception Score (" not in page.text
     assert page.count("h1") == 1
-    assert page.count("img") == 3 * (MAX_SNAPSHOTS + 2)
+    at_the_top = 4
+    assert page.count("img") == 3 * (MAX_SNAPSHOTS + 2) + at_the_top
     assert page.count("svg") - sum("key" in (a.get("class") or "") for t, a in page.tags if t == "svg") == 5
 
 

@@ -279,11 +279,13 @@ def test_baselines_and_the_number_of_images_needed_stand_beside_the_scores(study
     page = Page(render(report))
     # above the table of policies, and beside each score
     assert (
-        "Too few images for KMMD (smallgan-features); use at least 1,000 per set. "
+        "KMMD (smallgan-features): too few images (100 generated, 100 real): use at least 1,000 of each. "
         "Real-vs-real baseline 0.250 to 0.264 (40 vs 60 images)."
     ) in page.text
     assert "Real-vs-real baseline 2.500 to 2.640 (100 images)." in page.text
-    assert page.text.count("too few images; use at least 1,000 per set real-vs-real baseline") == 15
+    few = "too few images (100 generated, 100 real): use at least 1,000 of each real-vs-real baseline"
+    assert page.text.count(few) == 15
+    assert "Where you have no more real images, go by KID" in page.text
     assert "real-vs-real baseline 0.255 (40 vs 60 images)" in page.text
     files = export_files(report)
     rows = [row for row in csv.DictReader(io.StringIO(files["scores.csv"].decode())) if row["step"] == "300"]

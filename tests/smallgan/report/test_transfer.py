@@ -32,7 +32,8 @@ def transfer_run(folder):
 def test_a_transfer_shows_its_newest_reconstructions_and_says_what_it_is(tmp_path):
     run = transfer_run(tmp_path / "apgc")
     report = collect(find_runs([run.path]))
-    assert report.runs[0].reconstructions is not None
+    (sheet,) = report.runs[0].sheets_of("reconstructions")
+    assert (sheet.step, sheet.picture is None) == (300, False)
     page = render(report)
     assert "Transfer by APGC at 32 px" in page
     assert "each above the image that its latent code generates" in page
