@@ -21,8 +21,8 @@ COMMANDS = [
     f"train --transfer apgc --out {ADAPTED}",
     f"sample {ADAPTED}",
     f"sample {ADAPTED} --interpolate --codes 0,1,2,3",
-    f"score {RUN}",
-    f"score {ADAPTED}",
+    f"score {RUN} --features panel --metrics kid,kmmd,copies,sharpness",
+    f"score {ADAPTED} --features panel --metrics kid,kmmd,copies,sharpness",
     f"report {RUN} {ADAPTED} --out {REPORT}",
 ]
 

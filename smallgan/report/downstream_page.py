@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from smallgan.core.study_dir import SMOKE_SUFFIX
 from smallgan.core.version import __version__
 from smallgan.report import charts
 from smallgan.report.bars import Bar, BarChart, bar_svg
@@ -46,6 +47,7 @@ def page(results: Mapping[str, Any], pictures: Mapping[int, bytes], downloads: M
         number_of={name: at for at, name in enumerate(results["variants"])},
         pictures={place: data_uri(png, "image/png") for place, png in pictures.items()},
         downloads={name: data_uri(body, kinds[Path(name).suffix]) for name, body in {**downloads, **drawn}.items()},
+        is_smoke=str(results["name"]).endswith(SMOKE_SUFFIX),
         style=style(),
         version=__version__,
     )

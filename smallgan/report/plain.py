@@ -70,8 +70,8 @@ class _Judge:
         figure = self.figure
         assert figure is not None
         bounds = f" [{number(figure.interval[0])}, {number(figure.interval[1])}]" if figure.interval else ""
-        real = "" if figure.baseline is None else f", real images {number(figure.baseline)}"
-        return f"{METRICS[figure.metric].title} {number(figure.value)}{bounds}{real}"
+        known = "not known" if figure.baseline is None else number(figure.baseline)
+        return f"{METRICS[figure.metric].title} {number(figure.value)}{bounds}, real images {known}"
 
     @property
     def copies(self) -> str | None:

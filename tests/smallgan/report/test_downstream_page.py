@@ -121,3 +121,8 @@ def test_the_page_opens_with_the_answer_and_needs_nothing_from_elsewhere(numbers
     assert ("How many images is it worth?" in made) == (len(numbers) > 1)
     assert 'download="difference.svg"' in made
     assert ('download="curve.svg"' in made) == (len(numbers) > 1)
+
+
+def test_a_smoke_run_carries_a_banner():
+    assert "This is a smoke run" in page(results(THREE, name="digits-smoke"), {}, {})
+    assert "smoke run" not in page(results(THREE), {}, {})

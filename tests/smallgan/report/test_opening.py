@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import report_runs as made
 from html_page import Page
+from paths import ROOT
 from PIL import Image
 
 from smallgan.report import collect, find_runs, render
 from smallgan.report.phrases import verdicts
 from smallgan.report.pictures import read_tiles
 from smallgan.report.plain import plain
+from smallgan.tables import plain_words
 from smallgan.tables.plain_words import copies_words, distance_words, sharpness_words
 
 
@@ -259,3 +261,16 @@ def test_small_print_comes_last_and_folded(tmp_path):
         assert page.index('id="conditions"') < page.index(fact)
     last = page[page.index('id="conditions"') : page.index('id="files"')]
     assert "<table" not in last.split("<details>")[0]
+
+
+# The docs
+
+
+def test_the_docs_name_every_word_and_threshold():
+    text = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    table = text[text.index("### What the figures are called") :]
+    named = [value for name, value in vars(plain_words).items() if name.isupper() and isinstance(value, str)]
+    assert [words for words in named if words != plain_words.COARSE and words not in table] == []
+    for value in (plain_words.BLURRED, plain_words.NOISY, plain_words.CLOSE, plain_words.FAR):
+        assert str(value) in table
+    assert f"fewer than {plain_words.FEW_STEPS} steps" in text
