@@ -54,24 +54,32 @@ class _Judge:
         return bool(self.copies and self.copies.endswith(COPYING))
 
     @property
+    def shown(self) -> str:
+        """Its name for a reader: "8 x 8 pixels"."""
+        return FEATURE_NETWORKS[self.name].title or self.name if self.name in FEATURE_NETWORKS else self.name
+
+    @property
     def words(self) -> str | None:
-        """How far the fakes are from the reals; None where it is not known what real images score."""
+        """How far the fakes are from the reals, and by what; None where it is not known what real images score."""
+        return f"{COARSE} {self.degree}" if self.is_coarse and self.degree else self.degree
+
+    @property
+    def degree(self) -> str | None:
         figure, kmmd = self.figure, self.scores.get("kmmd")
         if figure is None or figure.baseline is None:
             return None
         alike = kmmd is not None and kmmd.baseline is not None and kmmd.step == figure.step
         excess = kmmd.value - kmmd.baseline if alike and kmmd is not None and kmmd.baseline is not None else None
-        words = distance_words(figure.interval, figure.baseline, excess)
-        return f"{COARSE} {words}" if self.is_coarse else words
+        return distance_words(figure.interval, figure.baseline, excess)
 
     @property
     def numbers(self) -> str:
         """As "KID 0.350, real images 0.000"."""
         figure = self.figure
         assert figure is not None
-        bounds = f" [{number(figure.interval[0])}, {number(figure.interval[1])}]" if figure.interval else ""
-        known = "not known" if figure.baseline is None else number(figure.baseline)
-        return f"{METRICS[figure.metric].title} {number(figure.value)}{bounds}, real images {known}"
+        bounds = f" [{_short(figure.interval[0])}, {_short(figure.interval[1])}]" if figure.interval else ""
+        known = "not known" if figure.baseline is None else _short(figure.baseline)
+        return f"{METRICS[figure.metric].title} {_short(figure.value)}{bounds}, real images {known}"
 
     @property
     def copies(self) -> str | None:
@@ -120,7 +128,7 @@ def plain(report: Report, number_of_run: int) -> Plain:
         words = voting[0].words
         clauses.append(f"{voting[0].numbers}{f': {words}' if words else ''}")
     if sharpness is not None:
-        clauses.append(f"sharpness {number(sharpness.value)}: {sharpness_words(sharpness.value)}")
+        clauses.append(f"sharpness {_short(sharpness.value)}: {sharpness_words(sharpness.value)}")
     if voting and voting[0].copies:
         clauses.append(voting[0].copies)
     if not clauses and not struck:
@@ -132,6 +140,11 @@ def plain(report: Report, number_of_run: int) -> Plain:
     if voting and not run.data.get("holdout"):
         details.append("The real images are those it was trained on: copies of them would score well too.")
     return Plain(f"{sentence[:1].upper()}{sentence[1:]}." if clauses else "", tuple(details))
+
+
+def _short(value: float) -> str:
+    """Return a figure of a sentence: 0.006 for 0.0056."""
+    return number(round(value, 3))
 
 
 def _judges(report: Report, run: int) -> tuple[list[_Judge], Score | None]:
@@ -165,12 +178,16 @@ def _judged(voting: Sequence[_Judge]) -> Iterator[str]:
         fakes, reals = ("an unknown number of" if count is None else f"{count:,}" for count in counts)
         step = "" if first.figure.step is None else f" at step {first.figure.step:,}"
         relative = ", a relative of a network that trained it" if first.standing == RELATED else ""
-        yield f"{fakes} generated images{step} against {reals} real ones, judged by {first.name}{relative}."
+        yield f"{fakes} generated images{step} against {reals} real ones, judged by {first.shown}{relative}."
         others = [one for one in voting[1:] if one.words and first.words and one.words != first.words]
-        said = [f"{one.name} finds it {one.words} ({one.numbers})" for one in others]
-        said += [f"by {one.name} {one.copies}" for one in voting[1:] if one.is_copying and not first.is_copying]
+        alike = [one for one in others if one.is_coarse == first.is_coarse]
+        said = [f"{one.shown} finds it {one.words} ({one.numbers})" for one in alike]
+        said += [f"by {one.shown} {one.copies}" for one in voting[1:] if one.is_copying and not first.is_copying]
         if said:
             yield f"The judges disagree: {'; '.join(said)}."
+        for one in others:
+            if one not in alike:  # It sees less, which is no disagreement
+                yield f"{COARSE.capitalize()} it is {one.degree} ({one.numbers})."
 
 
 def _unjudged(voting: Sequence[_Judge], struck: Sequence[str]) -> Iterator[str]:

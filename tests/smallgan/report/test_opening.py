@@ -105,6 +105,27 @@ def test_judges_that_disagree_are_named(tmp_path):
     )
 
 
+def test_pixels_that_see_less_do_not_disagree(tmp_path):
+    said = scored(
+        made.make_run(tmp_path / "a"),
+        ("kmmd", 0.12, {"features": "pixels8", "interval": [0.11, 0.2], "baseline": 0.1}),
+        ("kmmd", 0.6, {"interval": [0.5, 0.7], "baseline": 0.1}),
+    )
+    assert said.sentence.startswith("KMMD 0.600 [0.500, 0.700], real images 0.100: far from the real images")
+    assert not any("disagree" in line for line in said.details)
+    assert said.details[1] == (
+        "In colours and coarse layout, all that 8 x 8 pixels show, it is close to the real images "
+        "(KMMD 0.120 [0.110, 0.200], real images 0.100)."
+    )
+
+
+def test_figures_of_a_sentence_have_three_decimals(tmp_path):
+    run = made.make_run(tmp_path / "a")
+    said = scored(run, ("kid", -0.00271, {"interval": [-0.0063, 0.00092], "baseline": 0.0056}))
+    start = "KID \N{MINUS SIGN}0.003 [\N{MINUS SIGN}0.006, 0.001], real images 0.006: too few images to tell"
+    assert said.sentence.startswith(start)
+
+
 def test_a_struck_judge_is_silent_and_said_to_be(tmp_path):
     run = made.make_run(tmp_path / "a")
     kmmd = ("kmmd", 0.6, {"interval": [0.5, 0.7], "baseline": 0.1, "standing": "struck"})
