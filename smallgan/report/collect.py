@@ -184,8 +184,8 @@ def _with_pictures(
     These are read at sizes that should fit the page, and once more, smaller, where they do not.
     """
     num_small = sum(min(len(runs[number].grid_steps), MAX_SNAPSHOTS) for number in wanted)
-    num_sheets = sum(len(runs[number].sheets_of(kind.name)[:MAX_SHOWN]) for number in wanted for kind in KINDS)
-    sizes = sizes_for(2 * len(wanted) + num_sheets, num_small)
+    sheets = [one for at in wanted for kind in KINDS for one in runs[at].sheets_of(kind.name)[:MAX_SHOWN]]
+    sizes = sizes_for(2 * len(wanted) + len(sheets), num_small, sum(bool(one.movie_file) for one in sheets))
     at_the_top = sum(len(panel.picture.data) for row in opening for panel in row.panels)
     while True:
         shown = [

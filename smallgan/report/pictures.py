@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -33,11 +33,12 @@ class Sizes:
     large: int = 1024  # Longest side in pixels of a picture that is looked at closely
     small: int = 512  # Of one in a strip of many
     keep_bytes: int = _KEEP_BYTES  # A PNG up to this size is kept as it is
+    movie_bytes: int = 2 << 20  # An animation up to this size is shown
 
     def shrunk(self, factor: float) -> Sizes:
         """Return sizes for about `factor` times the bytes, 0 to 1; 96 pixels at least."""
         large, small = (max(_LEAST, int(side * math.sqrt(factor))) for side in (self.large, self.small))
-        return Sizes(large, small, int(self.keep_bytes * factor))
+        return Sizes(large, small, int(self.keep_bytes * factor), int(self.movie_bytes * factor))
 
     def smaller(self, num_bytes: int) -> Sizes | None:
         """Return smaller sizes where pictures of these take too many bytes for a page, None where no need or no way."""
@@ -45,9 +46,10 @@ class Sizes:
         return None if shrunk == self else shrunk
 
 
-def sizes_for(num_large: int, num_small: int) -> Sizes:
-    """Return sizes at which so many pictures should fit the budget of a page."""
+def sizes_for(num_large: int, num_small: int, num_movies: int = 0) -> Sizes:
+    """Return sizes at which so many pictures should fit the budget of a page; animations get a quarter of it."""
     sizes = Sizes()
+    sizes = replace(sizes, movie_bytes=min(sizes.movie_bytes, BUDGET_BYTES // 4 // max(num_movies, 1)))
     expected = (num_large * sizes.large**2 + num_small * sizes.small**2) * _BYTES_A_PIXEL
     return sizes.shrunk(BUDGET_BYTES / expected) if expected > BUDGET_BYTES else sizes
 

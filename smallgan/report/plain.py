@@ -16,7 +16,7 @@ from smallgan.report.ranking import COPIES
 from smallgan.report.runs import Run, whole
 from smallgan.tables.feature_networks import FEATURE_NETWORKS
 from smallgan.tables.metrics import METRICS
-from smallgan.tables.plain_words import COARSE, COPYING, FEW_STEPS, copies_words, distance_words, sharpness_words
+from smallgan.tables.plain_words import COARSE, COPYING, FEW_STEPS, LOOK, copies_words, distance_words, sharpness_words
 
 DISTANCES = ("kid", "kmmd")  # The figure of the sentence: the first of them that a judge has
 
@@ -89,7 +89,8 @@ class _Judge:
         if not score or not count:
             return None
         known = [share for share in (score.baseline, score.parts.get("expected")) if share is not None]
-        return copies_words(score.value, count, score.interval, max(known, default=None))
+        words = copies_words(score.value, count, score.interval, max(known, default=None))
+        return words.replace(COPYING, LOOK) if self.is_coarse else words  # At 8 x 8 pixels flat images are near others
 
 
 def banner(report: Report) -> str:

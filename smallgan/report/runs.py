@@ -182,7 +182,7 @@ def with_pictures(run: Run, folder: RunDir, sizes: Sizes) -> Run:
         ),
         reals=parts.read(folder.reals, large, None),
         mix=parts.read(folder.mix, large, None),
-        sheets=tuple(_with_picture(sheet, run, folder, parts, large) for sheet in run.sheets),
+        sheets=tuple(_with_picture(sheet, run, folder, parts, sizes) for sheet in run.sheets),
         problems=(*run.problems, *parts.problems),
     )
 
@@ -273,11 +273,13 @@ def _read_recipe(folder: RunDir) -> tuple[str, dict[str, Any]]:
         return text, recipe
 
 
-def _with_picture(sheet: Sheet, run: Run, folder: RunDir, parts: "_Parts", large: Callable[..., Picture]) -> Sheet:
+def _with_picture(sheet: Sheet, run: Run, folder: RunDir, parts: "_Parts", sizes: Sizes) -> Sheet:
     if sheet not in run.sheets_of(sheet.kind)[:MAX_SHOWN]:
         return sheet
+    large = partial(read_picture, max_side=sizes.large, keep_bytes=sizes.keep_bytes)
+    play = partial(read_movie, max_bytes=sizes.movie_bytes)
     picture = parts.read(folder.path / sheet.file, large, None) if sheet.file else None
-    movie = parts.read(folder.path / sheet.movie_file, read_movie, None) if sheet.movie_file else None
+    movie = parts.read(folder.path / sheet.movie_file, play, None) if sheet.movie_file else None
     return replace(sheet, picture=picture, movie=movie)
 
 

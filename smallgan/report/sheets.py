@@ -14,7 +14,6 @@ from smallgan.core.run_dir import RunDir
 from smallgan.report.pictures import Picture
 
 MAX_SHOWN = 2  # Sheets of one kind and run on a page; the others are linked
-MAX_MOVIE_BYTES = 2 << 20  # A larger animation is linked
 _STEP = re.compile(r"step-(\d+)")
 
 
@@ -78,13 +77,13 @@ def find_sheets(folder: RunDir) -> tuple[Sheet, ...]:
     return tuple(sorted(found, key=lambda sheet: (order.index(sheet.kind), -sheet.step, sheet.file)))
 
 
-def read_movie(path: Path) -> Picture | None:
+def read_movie(path: Path, max_bytes: int) -> Picture | None:
     """Return an animated GIF ready to inline, None for one that is too large or no GIF: then a link must do.
 
     Raises InputError for a file that cannot be read.
     """
     try:
-        if path.suffix != ".gif" or path.stat().st_size > MAX_MOVIE_BYTES:
+        if path.suffix != ".gif" or path.stat().st_size > max_bytes:
             return None
         content = path.read_bytes()
     except OSError as error:

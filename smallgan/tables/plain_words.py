@@ -14,6 +14,7 @@ SAME, TOO_FEW = "as close to the real images as other real images are", "too few
 NEAR, APART, AWAY = "close to the real images", "some way from the real images", "far from the real images"
 COARSE = "in colours and coarse layout, all that 8 x 8 pixels show,"  # Before the words of a judge without a network
 COPYING = "it copies real images"
+LOOK = "look at the nearest training images"  # In its place from a judge without a network
 FURTHER = "further from the real images than other real images are"
 
 

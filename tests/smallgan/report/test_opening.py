@@ -119,6 +119,17 @@ def test_pixels_that_see_less_do_not_disagree(tmp_path):
     )
 
 
+def test_pixels_that_see_less_accuse_nobody_of_copying(tmp_path):
+    coarse = {"features": "pixels8", "interval": [0.5, 0.9], "baseline": 0.01}
+    run = made.make_run(tmp_path / "a")
+    said = scored(run, ("kmmd", 0.6, {"interval": [0.5, 0.7], "baseline": 0.1}), ("copies", 0.84, dict(coarse)))
+    assert not any("copies real images" in line for line in (said.sentence, *said.details))
+    said = scored(run, ("kmmd", 0.6, dict(coarse)), ("copies", 0.84, dict(coarse)))
+    assert said.sentence.endswith(
+        "168 of 200 are copies, where new real images would show 2: look at the nearest training images."
+    )
+
+
 def test_figures_of_a_sentence_have_three_decimals(tmp_path):
     run = made.make_run(tmp_path / "a")
     said = scored(run, ("kid", -0.00271, {"interval": [-0.0063, 0.00092], "baseline": 0.0056}))
@@ -242,6 +253,17 @@ def test_what_was_made_of_a_run_is_on_its_page(tmp_path):
     ):
         assert words in page.text
     assert {"a/training.gif", "a/samples/three/loop.gif", "a/samples/one/grid.png"} <= page.files
+
+
+def test_animations_of_many_runs_never_fill_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("smallgan.report.pictures.BUDGET_BYTES", 800_000)
+    for name in ("a", "b"):
+        run = made.make_run(tmp_path / name, name, done=0)
+        (run / "training.gif").write_bytes(b"GIF89a" + bytes(110_000))
+    report = collect(find_runs([tmp_path]))
+    assert [run.sheets_of("training")[0].movie for run in report.runs] == [None, None]
+    assert collect([tmp_path / "a"]).runs[0].sheets_of("training")[0].movie is not None
+    assert "b/training.gif" in Page(render(report, tmp_path)).files
 
 
 def test_broken_sheets_are_named_and_the_page_stands(tmp_path):
