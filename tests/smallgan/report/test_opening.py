@@ -213,7 +213,7 @@ def test_a_smoke_run_and_a_very_short_one_carry_a_banner(tmp_path):
     assert "mean nothing" in text
     assert "Too little training for figures to mean anything." in text
     short = made.make_run(tmp_path / "b", steps=40, every=20)
-    whole = made.make_run(tmp_path / "c")
+    whole = made.make_run(tmp_path / "c", steps=200)
     text = Page(render(collect([short, whole]))).text
     assert "Trained for only 40 steps. The numbers (b) mean nothing" in text
     assert "mean nothing" not in Page(render(collect([whole]))).text
