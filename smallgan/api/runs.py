@@ -204,6 +204,12 @@ class Run(Generator):
         lines = read_jsonl(self._files.scores) if self._files.scores.is_file() else []
         return Scores.newest(lines)
 
+    def summary(self) -> dict[str, Any]:
+        """Return how far it is and how it scores, as `smallgan train --json` prints it."""
+        steps = {"step": self.step, "steps": self.recipe.train.steps, "is_complete": self.is_complete}
+        best = self._files.best_step()
+        return {"run": str(self.path), **steps, "best_step": best, "scores": self.scores.to_json()}
+
     def score(self, real: StrPath | None = None, **options: Any) -> Scores:
         """Score samples of this run as `smallgan.score` does, with its keywords; the run keeps the scores too."""
         own = {"checkpoint": self.checkpoint, "device": self.device}

@@ -126,14 +126,15 @@ def estimate_study(
     smoke: bool = False,
     device: str = "auto",
     log: Log = say,
-) -> dict[str, Any]:
-    """Return what a study would take, from steps measured here; writes nothing. Keywords are those of `run_study`."""
-    from smallgan.study.open import estimate
+) -> Study:
+    """Return what a study would take, from steps measured here; makes no run. Keywords are those of `run_study`."""
+    from smallgan.study.estimate import estimate, estimate_text
 
     resolved = _resolved(recipe, set, seed)
     if resolved.downstream is not None:
-        return _downstream(resolved, {"--dry-run": True}).values
-    return estimate(resolved, out=as_path(out), new=new, smoke=smoke, device=device, log=log)
+        return _downstream(resolved, {"--dry-run": True})
+    found = estimate(resolved, out=as_path(out), new=new, smoke=smoke, device=device, log=log)
+    return Study(Path(found["study"]), estimate_text(found), found, is_complete=False)
 
 
 def _downstream(recipe: Recipe, refused: Mapping[str, bool], **options: Any) -> Study:

@@ -16,11 +16,13 @@ def run(
     jobs: Annotated[int, typer.Option(help="Trials run at the same time, each in a process.", min=1)] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     status: Annotated[bool, typer.Option("--status", help="Show how far the study is; train nothing.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show as JSON what would happen; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and how long; no run.")] = False,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Try it in seconds: 8 images, 4 steps, 32 px, 1 seed.")
     ] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print --status and the result as JSON.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the result, --status or --dry-run as JSON.")
+    ] = False,
 ) -> None:
     """Run a recipe, or all variants of its grid under all its seeds, and write the report. Repeat it to resume.
 
@@ -34,7 +36,8 @@ def run(
 
     which: dict[str, Any] = {"set": settings or (), "seed": seed, "out": out, "new": new, "smoke": smoke}
     if dry_run:
-        typer.echo(json.dumps(studies.estimate_study(recipe, **which, device=device), indent=2))
+        planned = studies.estimate_study(recipe, **which, device=device)
+        typer.echo(json.dumps(planned.values, indent=2) if json_output else planned.text)
         return
     if status:
         study = studies.study_status(recipe, **which)

@@ -17,26 +17,39 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the only print
 
 
+def warnings_only(log: Log) -> Log:
+    """Return a `log` that passes on warnings and drops the rest."""
+    return lambda line: log(line) if line.startswith("warning:") else None
+
+
 def is_terminal() -> bool:
     """Tell whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None) -> Iterator[Callable[..., None]]:
+def progress_bar(title: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[..., None]]:
     """Give a function that takes the number done so far and moves a bar on a terminal; elsewhere it does nothing.
 
-    Where the total is not known yet (None), the function takes it beside the number.
+    Where the total is not known yet (None), the function takes it beside the number. Its third argument is a note that
+    stands behind the bar. Without `shown` there is no bar on a terminal either.
     """
-    if not is_terminal():
-        yield lambda _done, _total=None: None
+    if not (shown and is_terminal()):
+        yield lambda *_: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, of=total: bar.update(task, completed=done, total=of)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total, note="")
+        yield lambda done, of=total, note="": bar.update(task, completed=done, total=of, note=note)
 
 
 @contextmanager

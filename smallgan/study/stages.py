@@ -52,7 +52,7 @@ def carry_out(
         options: how it is made.
         log: takes the status lines of training.
         stop_requested: asked after each step.
-        advance: takes the step reached at each report.
+        advance: takes the step reached, after each step.
 
     Raises the errors of training and sampling, and UsageError when the images are not those it began with.
     """
@@ -60,7 +60,7 @@ def carry_out(
     inputs, stages = refuse_other_inputs(job, study), read_record(file) or {}
     if not is_trained(job):
         _note(file, "train", inputs)
-        hooks: dict[str, Any] = {"stop_requested": stop_requested, "advance": lambda step, _steps: advance(step)}
+        hooks: dict[str, Any] = {"stop_requested": stop_requested, "advance": lambda step, *_: advance(step)}
         train(job.recipe, out=job.run, log=log, **hooks, **asdict(options))
         if not is_trained(job):
             return False

@@ -225,6 +225,11 @@ class MethodRow:
     One that the chosen model does not have is passed over.
     """
 
+    @property
+    def common_rates(self) -> tuple[str, ...]:
+        """Keys of learning rates that one number may set; () for an adapter, whose rates differ in size."""
+        return () if self.adapter else self.rates
+
 
 _ADVERSARIAL_TERMS = (
     Term("loss_d", "Loss of the discriminator", status="loss D"),

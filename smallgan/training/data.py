@@ -87,13 +87,13 @@ def _labelled(pixels: PixelRows, labels: Sequence[str | None], classes: Sequence
     return LabelledRows(pixels.rows(known), np.array([places[str(labels[row])] for row in known], np.int64))
 
 
-def load_data(recipe: Recipe, device: torch.device) -> TrainingData:
+def load_data(recipe: Recipe, device: torch.device, workers: int | None = None) -> TrainingData:
     """Read, check, hold out, fit to squares and mix the images of a recipe; `pixel_store.hold` says where they lie.
 
-    Raises InputError, UsageError and OutputError.
+    `workers` threads read them; None: one a core, at most 8. Raises InputError, UsageError and OutputError.
     """
     path = Path(recipe.data.source) if recipe.data.source else sample_set()
-    workers = default_workers()
+    workers = workers or default_workers()
     entered = open_checked(path, skip_bad=recipe.data.skip_bad, workers=workers)
     hashes = {record.name: str(record.sha256) for record in entered.records}
     source, held, selecting = _divided(recipe, entered.source, hashes)

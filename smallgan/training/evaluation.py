@@ -1,6 +1,8 @@
 """What happens at a snapshot beside the loop: scores, a reading, warnings, and the merit that selects a checkpoint."""
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -9,15 +11,18 @@ from augment.errors import InputError
 from smallgan.core.console import Log
 from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
 from smallgan.metrics.diagnostics import Reading, newest, summary
-from smallgan.metrics.features.extract import feature_nets
-from smallgan.metrics.run_scorer import RunScorer, add_to_run
+from smallgan.metrics.features.extract import extract_all, feature_nets
+from smallgan.metrics.run_scorer import RunScorer, add_to_run, default_num_fake
 from smallgan.metrics.score import STRUCK
 from smallgan.metrics.snapshot_reading import SnapshotReader
 from smallgan.models.base import Generator
+from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.loop import Merit, Trainer
+
+_NUM_TIMED = 32
 
 
 def evaluator(
@@ -81,6 +86,23 @@ def outcome(run: RunDir) -> str | None:
     """Return a line about a trained run's best and last checkpoints, None where nothing selected one."""
     best = run.best_step()
     return None if best is None else summary(_readings(run), best, str(run.path))
+
+
+def num_scored(recipe: Recipe, num_reals: int) -> int:
+    """Return how many samples are scored at a snapshot, 0 without metrics."""
+    return (recipe.score.num_fake or default_num_fake(num_reals)) if recipe.score.metrics else 0
+
+
+def seconds_per_scored(recipe: Recipe, trainer: Trainer, device: torch.device) -> float:
+    """Return the seconds that a sample and its features take, timed on 32 samples; 0 without metrics."""
+    if not recipe.score.metrics:
+        return 0.0
+    trainer.recalibrate_batchnorm()
+    nets, _ = feature_nets(recipe.score.features, device)
+    model = Model(cast(Generator, trainer.generator_ema), device, Path("timed"), None, 0, sha256="")
+    started = time.perf_counter()
+    extract_all(sample_pixels(model, _NUM_TIMED, recipe.seed), nets)
+    return (time.perf_counter() - started) / _NUM_TIMED
 
 
 def _readings(run: RunDir) -> list[Reading]:

@@ -105,8 +105,10 @@ class Hooks:
     """True once the user asked to stop; the loop then saves and returns."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
     """Takes each line of stats.jsonl, for TensorBoard."""
-    advance: Callable[[int, int], None] = lambda _step, _steps: None
-    """Takes the step reached at each report and the number of steps, for a progress bar."""
+    advance: Callable[[int, int, str], None] = lambda _step, _steps, _losses: None
+    """Takes the step reached, the number of steps and the last losses as text after each step, for a progress bar."""
+    status: Log | None = None
+    """Takes the line of each report, where `log` does not."""
 
 
 def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, hooks: Hooks) -> int:
@@ -135,7 +137,8 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         clock.other_seconds += clock.lap()
 
     sums: dict[str, list[Tensor]] = {}
-    first_of_report = step
+    first_of_report, losses = step, ""
+    hooks.advance(step, settings.steps, losses)
     while step < settings.steps:
         # Data and step
         numbers = trainer.step(batches.batch(step), step)
@@ -152,9 +155,10 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
             clock.train_seconds += seconds
             _stop_unless_finite(means, recipe, run, first_of_report, step)
             rate = (step - first_of_report) / seconds
-            _report(recipe, run, hooks, clock, trainer.device, step, batches.batch_size, means, rate)
+            losses = _report(recipe, run, hooks, clock, trainer.device, step, batches.batch_size, means, rate)
             sums, first_of_report = {}, step
             clock.other_seconds += clock.lap()
+        hooks.advance(step, settings.steps, losses)
 
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
@@ -190,7 +194,8 @@ def _report(
     batch_size: int,
     means: Mapping[str, float],
     steps_per_second: float,
-) -> None:
+) -> str:
+    """Log, record and show a report; return its losses as text."""
     images_per_second = steps_per_second * batch_size
     line = {
         "step": step,
@@ -203,18 +208,19 @@ def _report(
     }
     append_jsonl(run.stats, line)
     hooks.record(line)
-    hooks.advance(step, recipe.train.steps)
     left = (recipe.train.steps - step) / steps_per_second
     shown = [term for term in recipe.method_row.terms if term.status and term.name in means]
+    losses = " ".join(f"{term.status} {means[term.name]:.4f}" for term in shown)
     parts = (
         f"step {step}/{recipe.train.steps}",
         f"kimg {line['kimg']:.1f}",
-        " ".join(f"{term.status} {means[term.name]:.4f}" for term in shown),
+        losses,
         f"{images_per_second:.1f} images/s",
         f"train {duration(clock.train_seconds)}, eval/save {duration(clock.other_seconds)}, ETA {duration(left)}",
         f"memory {line['memory_mb']} MB",
     )
-    hooks.log("  ".join(parts))
+    (hooks.status or hooks.log)("  ".join(parts))
+    return losses
 
 
 def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: int) -> None:

@@ -36,9 +36,11 @@ def train(
     log: Log = print,
     command: str = "",
     stop_requested: Callable[[], bool] = lambda: False,
-    advance: Callable[[int, int], None] = lambda _step, _steps: None,
+    advance: Callable[[int, int, str], None] = lambda _step, _steps, _losses: None,
+    status: Log | None = None,
     is_open: bool = False,
     minutes: float | None = None,
+    workers: int | None = None,
 ) -> RunDir:
     """Train as the recipe says and return the run, which a stop may have left unfinished but resumable.
 
@@ -54,12 +56,15 @@ def train(
         log: takes a status line.
         command: as the user typed it, for environment.json.
         stop_requested: true once the user asked to stop.
-        advance: takes the step reached at each report, and the number of steps.
+        advance: takes the step reached, the number of steps and the last losses as text, after each step.
+        status: takes the line of each report in the place of `log`; the run's log.txt has it in any case.
         is_open: let the images, their size and the device decide what the recipe leaves out (`smallgan.tables.choice`).
         minutes: of training; a timing at the start of a run turns them into steps, which alone count afterwards.
+        workers: threads that read the images; None: one a core, at most 8.
     """
     chosen = choose_device(device)
-    recipe, source, data, run, why = _prepared(recipe, chosen, root, out, new=new, is_open=is_open, minutes=minutes)
+    choices: dict[str, Any] = {"new": new, "is_open": is_open, "minutes": minutes, "workers": workers}
+    recipe, source, data, run, why = prepared(recipe, chosen, root, out, **choices)
     for line in why:
         log(line)
     refuse_other_data(run, data.summary)
@@ -79,7 +84,7 @@ def train(
         write_text(run.recipe, dump_recipe(recipe))
         write_json(run.data, data.summary)
         write_environment(run, chosen, command)
-        log = logged(run, log)
+        status, log = logged(run, status or log), logged(run, log)
         log(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
         for note in [*data.notes, *_advice_on_number(data, from_scratch=source is None)]:
             log(f"note: {note}")
@@ -89,7 +94,7 @@ def train(
             log(line)
         with tensorboard(run) as record:
             evaluate = evaluator(recipe, run, data, trainer, chosen, log)
-            hooks = Hooks(log, evaluate, stop_requested, record, advance)
+            hooks = Hooks(log, evaluate, stop_requested, record, advance, status)
             with float32_math(str(recipe.train.precision)):
                 step = fit(recipe, run, trainer, batches, hooks)
         if step < recipe.train.steps:
@@ -99,7 +104,7 @@ def train(
     return run
 
 
-def _prepared(
+def prepared(
     recipe: Recipe,
     device: torch.device,
     root: Path,
@@ -108,10 +113,14 @@ def _prepared(
     new: bool,
     is_open: bool,
     minutes: float | None,
+    workers: int | None = None,
 ) -> tuple[Recipe, PretrainedSource | None, TrainingData, RunDir, list[str]]:
-    """Return the recipe with all that was left open, what it needs, its run, and what was decided, a line each."""
+    """Return the recipe with all that was left open, what it needs, its run, and what was decided, a line each.
+
+    The arguments are those of `train`.
+    """
     why: list[str] = []
-    data = load_data(recipe, device) if is_open else None
+    data = load_data(recipe, device, workers) if is_open else None
     if data is not None:
         now = situation_of(data, device)
         settings, reasons = choose(now)
@@ -123,7 +132,7 @@ def _prepared(
             "--model, --recipe and --set decide otherwise; docs/quality.md says what was measured",
         ]
     recipe, source = open_pretrained(with_precision(recipe, device))
-    data = data or load_data(recipe, device)
+    data = data or load_data(recipe, device, workers)
     if recipe.train.epochs is not None:
         epochs, recipe = recipe.train.epochs, steps_of_epochs(recipe, len(data.originals))
         why.append(f"{epochs:g} epochs of {len(data.originals)} originals are {recipe.train.steps} steps")
@@ -158,38 +167,3 @@ def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
     """What `smallgan inspect` says of so few images, where they are to be trained on from scratch."""
     number = data.summary["num_real"]
     return [by_number(number)] if from_scratch and number < SCRATCH else []
-
-
-def dry_run(
-    recipe: Recipe,
-    *,
-    root: Path,
-    out: Path | None,
-    new: bool,
-    device: str,
-    log: Log = print,
-    is_open: bool = False,
-    minutes: float | None = None,
-) -> dict[str, Any]:
-    """Return what `train` would do, with the time of a step measured here on three steps; nothing is written."""
-    chosen = choose_device(device)
-    recipe, source, data, run, why = _prepared(recipe, chosen, root, out, new=new, is_open=is_open, minutes=minutes)
-    for line in why:
-        log(line)
-    trainer, batches = prepare(recipe, data, chosen, source, log)
-    seconds = min(seconds_per_step(trainer, batches))
-    steps = max(recipe.train.steps - run.last_step(), 0)
-    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()}
-    return {
-        "run": str(run.path),
-        "resumes_from_step": run.last_step(),
-        "data": describe_data(data.summary),
-        "parameters": {name: size for name, size in sizes.items() if size},
-        **trainer.details,
-        "device": describe_device(chosen),
-        "steps": steps,
-        "epochs": round(steps * batches.batch_size / len(batches), 1),
-        "seconds_per_step": round(seconds, 4),
-        "minutes": round(steps * seconds / 60, 1),
-        "recipe": recipe.model_dump(mode="json"),
-    }

@@ -66,7 +66,7 @@ def test_epochs_become_steps(tiny_set, here):
 
 @pytest.mark.usefixtures("here")
 def test_epochs_hold_where_the_rest_is_chosen(tiny_set):
-    done = call("train", tiny_set, *SMALL[:6], "--set", "train.epochs=1", "--dry-run")
+    done = call("train", tiny_set, *SMALL[:6], "--epochs", 1, "--dry-run", "--json")
     assert done.exit_code == 0, done.output
     assert "chosen for 12 images" in done.output
     assert '"steps": 3,' in done.output

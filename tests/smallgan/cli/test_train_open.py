@@ -40,8 +40,8 @@ def test_a_model_or_a_recipe_of_ones_own_is_left_alone(tiny_set, here):
 
 def test_a_size_that_the_dcgan_does_not_make_gets_a_model_that_does(tiny_set, monkeypatch):
     planned = []
-    monkeypatch.setattr("smallgan.training.train.dry_run", lambda recipe, **_: planned.append(recipe) or {})
-    done = train(tiny_set, "--size", 256, "--dry-run")
+    monkeypatch.setattr("smallgan.training.plan.dry_run", lambda recipe, **_: planned.append(recipe) or {})
+    done = train(tiny_set, "--size", 256, "--dry-run", "--json")
     assert done.exit_code == 0, done.output
     assert planned[0].model.name == "fastgan"
 
@@ -59,8 +59,8 @@ def test_minutes_become_steps_once_and_the_same_command_goes_on(tiny_set, here, 
     assert [run.name for run in (here / "runs").iterdir()] == ["00000-train"]
 
 
-@pytest.mark.parametrize("words", [("--minutes", 0), ("--minutes", 1, "--steps", 5)])
+@pytest.mark.parametrize("words", [("--minutes", 0), ("--minutes", 1, "--steps", 5), ("--minutes", 1, "--epochs", 5)])
 def test_minutes_that_cannot_be_are_refused(tiny_set, words):
     error = train(tiny_set, *words).exception
     assert isinstance(error, UsageError)
-    assert "needed more than 0, and no --steps beside it" in str(error)
+    assert "needed more than 0, and no --steps or --epochs beside it" in str(error)

@@ -115,7 +115,14 @@ def test_a_run_of_an_adapter_shows_its_pairs_its_losses_and_its_origin(call, tin
 
 
 def test_a_dry_run_prints_the_table_of_adapters_and_writes_nothing(call, tiny_set, ours):
-    own = ["--pretrained", ours, "--dry-run", "--set", "method.latents=imle"]  # whose latents are no parameters
+    own = [
+        "--pretrained",
+        ours,
+        "--dry-run",
+        "--json",
+        "--set",
+        "method.latents=imle",
+    ]  # whose latents are no parameters
     code, out, err = call("train", tiny_set, "--transfer", "apgc", *own, *QUICK, *PLAIN)
     assert code == 0, err
     plan = json.loads(out)
@@ -171,7 +178,7 @@ def test_a_run_from_scratch_can_be_adapted_and_tuned_with_its_own_discriminator(
 
 
 def test_a_recipe_with_a_transfer_takes_another_generator(call, tiny_set, ours):
-    options = ["--recipe", "quickstart-apgc", "--pretrained", ours, "--dry-run", *QUICK, *PLAIN]
+    options = ["--recipe", "quickstart-apgc", "--pretrained", ours, "--dry-run", "--json", *QUICK, *PLAIN]
     code, out, err = call("train", tiny_set, *options)
     assert code == 0, err
     assert json.loads(out)["recipe"]["method"]["pretrained"] == str(ours)
@@ -180,7 +187,7 @@ def test_a_recipe_with_a_transfer_takes_another_generator(call, tiny_set, ours):
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [["--transfer", "bsa"], ["--set", "method.name=bsa"]])
 def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, asked):
-    code, out, err = call("train", *asked, "--pretrained", ours, "--dry-run", *QUICK, *PLAIN)
+    code, out, err = call("train", *asked, "--pretrained", ours, "--dry-run", "--json", *QUICK, *PLAIN)
     assert code == 0, err
     assert "no DATA given: the recipe quickstart-bsa on the sample set" in err
     plan = json.loads(out)

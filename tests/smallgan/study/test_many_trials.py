@@ -8,10 +8,11 @@ from rich.console import Console
 from tiny_study import TINY
 
 from smallgan.core.study_dir import StudyDir
-from smallgan.study import open as open_module
+from smallgan.study import estimate as estimate_module
 from smallgan.study import sources
 from smallgan.study import status as status_module
-from smallgan.study.open import estimate, open_study
+from smallgan.study.estimate import estimate
+from smallgan.study.open import open_study
 from smallgan.study.plan import plan_jobs
 from smallgan.study.status import Row, as_text, counted, most_wanted, rows
 from smallgan.tables.recipe import load_recipe
@@ -68,7 +69,7 @@ def test_a_dry_run_of_many_rates_times_each_kind_of_trial_once(tiny_set, tmp_pat
     found = estimate(many(tiny_set, PRODUCT), out=tmp_path / "study", device="cpu", log=lambda _line: None)
     assert (found["num_runs"], len(found["seconds_per_step"])) == (600, 1)
     assert not (tmp_path / "study").exists()
-    monkeypatch.setattr(open_module, "_MOST_TIMINGS", 2)
+    monkeypatch.setattr(estimate_module, "_MOST_TIMINGS", 2)
     grid = {"train.batch_size": [2, 3, 4, 5, 6]}
     found = estimate(many(tiny_set, grid), out=tmp_path / "study", device="cpu", log=lambda _line: None)
     assert (found["num_runs"], len(found["seconds_per_step"])) == (5, 2)

@@ -18,7 +18,8 @@ from augment.errors import UsageError
 from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
-from smallgan.study.open import estimate, open_study
+from smallgan.study.estimate import estimate
+from smallgan.study.open import open_study
 from smallgan.study.runner import jobs_of_trial, run_jobs
 from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import as_text, rows

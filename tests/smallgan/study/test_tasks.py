@@ -15,7 +15,8 @@ from tiny_study import TINY
 from augment.errors import InputError, UsageError
 from smallgan.core.study_dir import StudyDir
 from smallgan.study import sources as sources_module
-from smallgan.study.open import estimate, open_study
+from smallgan.study.estimate import estimate
+from smallgan.study.open import open_study
 from smallgan.study.sources import Sources, source_keys
 from smallgan.tables.recipe import load_recipe
 

@@ -26,7 +26,8 @@ from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.data import load_data
 from smallgan.training.find_run import find_run
-from smallgan.training.train import dry_run, train, with_precision
+from smallgan.training.plan import dry_run
+from smallgan.training.train import train, with_precision
 from smallgan.training.transfer import TransferTrainer
 
 TINY = {
@@ -168,7 +169,7 @@ def test_a_set_that_cannot_be_scored_is_trained_on_all_the_same(tiny_set, tmp_pa
 
 
 def test_a_dry_run_writes_nothing(tiny_set, tmp_path):
-    result = dry_run(tiny(tiny_set), root=tmp_path / "runs", out=None, new=False, device="cpu")
+    result = dry_run(tiny(tiny_set), root=tmp_path / "runs", device="cpu", log=print)
     assert not (tmp_path / "runs").exists()
     assert result["steps"] == 6
     assert result["epochs"] == 2.0

@@ -1,0 +1,220 @@
+"""The flags of `smallgan train` that set recipe keys, one row each. Torch-free.
+
+The command line makes its options from these rows, and `smallgan.train` its keywords: a new flag is a new row.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, cleandoc, signature
+from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_type_hints
+
+from augment.errors import UsageError
+from smallgan.tables.losses import LOSSES
+from smallgan.tables.methods import METHODS, MethodRow
+from smallgan.tables.metrics import METRICS
+from smallgan.tables.models import MODELS
+from smallgan.tables.sweep import NAMED, flat
+
+FLAGS_HERE = "FLAGS"  # A line of a docstring that the explanations of all flags replace
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What a flag sets, and what is said of it."""
+
+    keys: str | Callable[[MethodRow], tuple[str, ...]]  # Dotted recipe key; or (method) -> keys, () where it has none
+    help: str
+    value: Callable[[Any], Any] = lambda given: given  # From what was given to the value of the key; None: not given
+    is_switch: bool = False  # There is no --no- form of it
+
+
+def _one_of(option: str, names: Sequence[str], otherwise: str = "") -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in names:
+            raise UsageError(f"{option} {name}: needed one of {', '.join(names)}{otherwise}")
+        return name
+
+    return check
+
+
+def _listed(names: str | Iterable[str]) -> list[str]:
+    """Return the names in "kid,copies", or in a list; none of "none"."""
+    parts = names.split(",") if isinstance(names, str) else list(names)
+    return [name.strip() for name in parts if name.strip()] if parts != ["none"] else []
+
+
+_TRANSFERS = [row.name for row in METHODS if row.is_transfer]
+_FROM_SCRATCH = [row.name for row in METHODS if not row.is_transfer]
+_METRICS = ", ".join(row.name for row in METRICS if "augmented" not in row.needs)
+_PathText = str | os.PathLike[str]
+
+
+class TrainFlags(TypedDict, total=False):
+    """The flags. A value of None is the recipe's."""
+
+    model: Annotated[
+        str | None,
+        Flag("model.name", f"Train from scratch: {', '.join(MODELS.names)}; default: {MODELS.names[0]}."),
+    ]
+    method: Annotated[
+        str | None,
+        Flag(
+            "method.name",
+            f"How to train from scratch: {', '.join(_FROM_SCRATCH)}; default: {_FROM_SCRATCH[0]}.",
+            _one_of("--method", _FROM_SCRATCH, "; for the others use --transfer"),
+        ),
+    ]
+    transfer: Annotated[
+        str | None,
+        Flag(
+            "method.name",
+            f"Adapt a pretrained BigGAN instead: {', '.join(_TRANSFERS)}.",
+            _one_of("--transfer", _TRANSFERS),
+        ),
+    ]
+    pretrained: Annotated[
+        _PathText | None,
+        Flag(
+            "method.pretrained",
+            "BigGAN to adapt: a checkpoint file or folder; default: the small one that ships.",
+            os.fspath,
+        ),
+    ]
+    group_size: Annotated[int | None, Flag("method.group_size", "APGC: channels per group; 0 for no groups.")]
+    size: Annotated[int | None, Flag("data.size", "Side of the training images in pixels: 32, 64, 128 ...")]
+    steps: Annotated[int | None, Flag("train.steps", "Optimiser steps. Raising it goes on with a finished run.")]
+    epochs: Annotated[
+        float | None,
+        Flag("train.epochs", "Passes over the originals instead of --steps; of both, the longer holds."),
+    ]
+    batch_size: Annotated[int | None, Flag("train.batch_size", "Images per step.")]
+    lr: Annotated[
+        float | None,
+        Flag(lambda method: method.common_rates, "Adam's learning rate, of generator and discriminator alike."),
+    ]
+    loss: Annotated[str | None, Flag("loss.name", f"{', '.join(LOSSES.names)}; default: the model's.")]
+    mirror: Annotated[bool | None, Flag("method.mirror", "Mirror half of the real images of each batch.")]
+    diffaugment: Annotated[
+        str | None,
+        Flag("method.diffaugment", "Augment inside the discriminator: some of color,translation,cutout; or none."),
+    ]
+    precision: Annotated[
+        str | None,
+        Flag("train.precision", "fp32, tf32 or bf16; default: tf32 on a GPU that has it, else fp32."),
+    ]
+    snapshot_every: Annotated[
+        int | None,
+        Flag("train.snapshot_every", "Steps between two snapshots: checkpoint, grid of samples, scores."),
+    ]
+    metrics: Annotated[
+        str | Sequence[str] | None,
+        Flag("score.metrics", f"Scores at each snapshot, comma-separated: {_METRICS}; or none.", _listed),
+    ]
+    policy: Annotated[
+        str | None, Flag("augment.policy", "Mix augmented images in, as `smallgan augment` would: hflip+contrast.")
+    ]
+    ratio: Annotated[str | None, Flag("augment.ratio", "Originals to added images, A:B.")]
+    count: Annotated[int | None, Flag("augment.count", "Number of added images, instead of --ratio.")]
+    generator: Annotated[
+        _PathText | None,
+        Flag("augment.generator", "Run that makes the images of the transform gan.", os.fspath),
+    ]
+    seed: Annotated[int | None, Flag("seeds", "Seed of weights, batch order and latents.", lambda seed: [seed])]
+    skip_bad: Annotated[
+        bool | None,
+        Flag("data.skip_bad", "Leave unreadable files out and list them.", lambda on: on or None, is_switch=True),
+    ]
+
+
+def rows() -> dict[str, tuple[Any, Flag]]:
+    """Return type and row of each flag by its keyword: batch_size is --batch-size."""
+    hints = get_type_hints(TrainFlags, include_extras=True)
+    return {name: (hint.__origin__, get_args(hint)[1]) for name, hint in hints.items()}
+
+
+def option(name: str) -> str:
+    """Return a keyword as it is typed: batch_size is --batch-size."""
+    return f"--{name.replace('_', '-')}"
+
+
+def recipe_keys(flags: Mapping[str, Any], method: MethodRow | None = None) -> dict[str, Any]:
+    """Return the flags that were given by dotted recipe key.
+
+    Args:
+        flags: as the user gave them, by keyword; None: not given.
+        method: of the recipe; some flags set other keys in each. None leaves these out.
+
+    Raises UsageError for flags that do not go together, or that have no meaning with this method.
+    """
+    found: dict[str, Any] = {}
+    by_key: dict[str, str] = {}
+    for name, (_, row) in rows().items():
+        given = flags.get(name)
+        value = None if given is None else row.value(given)
+        keys = (row.keys,) if isinstance(row.keys, str) else row.keys(method) if method else None
+        if value is None or keys is None:
+            continue
+        if method and not keys:
+            raise UsageError(
+                f"{option(name)} {given}: {method.title} has several learning rates of different size; set each: "
+                + " ".join(f"--set {rate}=..." for rate in method.rates)
+            )
+        for key in keys:
+            if key in found:
+                raise UsageError(f"{option(by_key[key])} and {option(name)}: both decide {key}; give one of them")
+            found[key], by_key[key] = value, name
+    return found
+
+
+def merged(flags: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recipe keys of flags and of --set together. Raises UsageError where they contradict each other."""
+    said = flat(
+        {key: {"name": value} if key in NAMED and isinstance(value, str) else value for key, value in settings.items()}
+    )
+    for key, value in flags.items():
+        if key in said and _plain(said[key]) != _plain(value):
+            raise UsageError(f"{key}: a flag says {_shown(value)}, --set says {_shown(said[key])}; give one of them")
+    return {**settings, **flags}  # flags last: a whole section after --set would take them away
+
+
+def with_flags(annotation: Callable[[str, Any, Flag], Any], after: int) -> Callable[[Command], Command]:
+    """Return a decorator that replaces `**flags` of a function by one keyword a row, in its signature and docstring.
+
+    Args:
+        annotation: (keyword, type, row) -> the annotation that the keyword gets.
+        after: number of the function's own parameters that stand before the flags.
+    """
+    found = rows()
+    keywords = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation(name, hint, row))
+        for name, (hint, row) in found.items()
+    ]
+
+    def decorate(function: Command) -> Command:
+        own = [each for each in signature(function).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        expanded = signature(function).replace(parameters=[*own[:after], *keywords, *own[after:]])
+        function.__signature__ = expanded  # type: ignore[attr-defined]
+        lines = [f"{name}: {_of_python(row.help)}" for name, (_, row) in found.items()]
+        doc = cleandoc(function.__doc__ or "")
+        function.__doc__ = re.sub(
+            rf"^( *){FLAGS_HERE}$", lambda at: "\n".join(at[1] + line for line in lines), doc, flags=re.M
+        )
+        return function
+
+    return decorate
+
+
+def _of_python(text: str) -> str:
+    """Return a help text with keywords in place of flags."""
+    return re.sub(r"--([a-z-]+)", lambda flag: f"`{flag[1].replace('-', '_')}`", text)
+
+
+def _plain(value: Any) -> Any:
+    return [*value] if isinstance(value, tuple) else value
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
