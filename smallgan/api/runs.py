@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from smallgan.data.images import Pixels
     from smallgan.sampling.loading import Model
-    from smallgan.sampling.sample import Drawing, Request
+    from smallgan.sampling.request import Request
+    from smallgan.sampling.sample import Drawing
     from smallgan.tables.recipe import Recipe
-
-GRID_LIMIT = 100  # Images in the picture of samples
 
 
 class Samples(Sequence["Image"]):
@@ -46,12 +45,17 @@ class Samples(Sequence["Image"]):
         return self._drawing.inputs.z
 
     def grid(self, columns: int | None = None) -> Image:
-        """Return the first 100 images in one picture; `columns` None makes it about square."""
+        """Return the first 100 images in one picture, small ones enlarged; `columns` None makes it about square.
+
+        Of `per_class` it has the first images of each class, in rows of their own.
+        """
         from PIL import Image
 
-        from smallgan.data.images import grid
+        from smallgan.data.images import enlarged, grid
 
-        return Image.fromarray(grid(self.pixels[:GRID_LIMIT], columns))
+        layout = self._drawing.layout
+        shown = [self.pixels[place] for place in layout.places if place < len(self)]
+        return Image.fromarray(enlarged(grid(shown, columns or layout.columns), self.pixels.shape[1]))
 
     def save(self, out: StrPath | None = None) -> list[Path]:
         """Write what `smallgan sample` writes: images/, grid.png and samples.json; return the paths, the grid first.
@@ -113,6 +117,7 @@ class Generator:
         self,
         count: int | None = None,
         *,
+        per_class: int | None = None,
         seed: int = 0,
         seeds: str | None = None,
         label: str | None = None,
@@ -126,6 +131,7 @@ class Generator:
 
         Args:
             count: number of images, from 1; None: 36.
+            per_class: number of images of each class instead, from 1; saved in a folder for each class.
             seed: latents and classes are drawn from it.
             seeds: one image for each of these seeds instead, such as "0-35" or "1,4-6".
             label: one class for all, by name or number; None: drawn for each.
@@ -140,11 +146,13 @@ class Generator:
         import numpy as np
 
         from smallgan.sampling.latents import generate
-        from smallgan.sampling.sample import Request, check, draw, opened, with_prior
+        from smallgan.sampling.request import Request, check
+        from smallgan.sampling.sample import draw, opened, with_prior
 
         request = Request(
             self.path,
             count=count,
+            per_class=per_class,
             seed=seed,
             seeds=seeds,
             label=label,
@@ -269,7 +277,8 @@ class SampleFiles:
     @classmethod
     def of(cls, model: StrPath, **options: Any) -> Self:
         """Return what `smallgan sample` with these options writes."""
-        from smallgan.sampling.sample import Request, sample
+        from smallgan.sampling.request import Request
+        from smallgan.sampling.sample import sample
 
         paths = {name: as_path(options[name]) for name in ("latents", "labels", "raw", "out") if name in options}
         return cls(sample(Request(Path(model), **options | paths)))

@@ -13,6 +13,10 @@ def sample(
     count: Annotated[
         int | None, typer.Option(help="Number of images of one seed, default 36; of latents to interpolate, 5.")
     ] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(help="Images of each class, in class folders, as `downstream --synthetic` takes them."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed that images, latents and classes are drawn from.")] = 0,
     seeds: Annotated[str | None, typer.Option(help="One image for each of these seeds, such as 0-35 or 1,4-6.")] = None,
     label: Annotated[
@@ -43,13 +47,18 @@ def sample(
     reconstruct: Annotated[
         bool, typer.Option("--reconstruct", help="The training images above the images of their latents.")
     ] = False,
+    training_gif: Annotated[
+        bool, typer.Option("--training-gif", help="A GIF of the training instead, from the run's grids.")
+    ] = False,
+    image_format: Annotated[str, typer.Option(help="Of single images: png, jpeg or webp (lossless).")] = "png",
+    columns: Annotated[int | None, typer.Option(help="Columns of the grid; default: about as many as rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default: samples/ of the run, else here, by step.")] = None,
     grid_only: Annotated[bool, typer.Option("--grid-only", help="Write the grid, not the single images.")] = False,
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best or a step.")] = "last",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Make images with a generator: single PNGs and a grid, an interpolation, reconstructions, or a raw array.
+    """Make images with a generator: single files and a grid, an interpolation, reconstructions, or a raw array.
 
     Example: smallgan sample runs/00000-train --seeds 0-35
     """

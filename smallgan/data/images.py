@@ -14,6 +14,7 @@ from smallgan.core.rng import Stream, rng
 
 Pixels = NDArray[np.uint8]
 GPU_SHARE = 0.5  # Most of a GPU's free memory that a set may take; a larger one is copied there batch by batch
+LEGIBLE_SIDE = 128  # Pixels of an image that a person can look at in a grid
 _CHUNK = 1024  # Images copied to a GPU at a time
 
 
@@ -164,6 +165,16 @@ def grid(pixels: Sequence[Pixels] | Pixels, columns: int | None = None, gap: int
         top, left = row * (height + gap), column * (width + gap)
         sheet[top : top + height, left : left + width] = tile
     return sheet
+
+
+def enlarged(picture: Pixels, side: int) -> Pixels:
+    """Return a picture H x W x 3 of images of `side` px with each pixel as a square, as far as an image has 128 px.
+
+    >>> enlarged(np.zeros((10, 20, 3), np.uint8), 50).shape
+    (20, 40, 3)
+    """
+    factor = max(LEGIBLE_SIDE // side, 1)
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def pairs(above: Pixels, below: Pixels, columns: int = 10) -> Pixels:

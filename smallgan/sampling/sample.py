@@ -1,13 +1,15 @@
-"""What `smallgan sample` is asked for, checked, and carried out."""
+"""`smallgan sample`: what a request asks for is made."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from augment.core.file_names import safe
 from augment.core.files import make_folder, output_errors, sha256_bytes, write_json
 from augment.errors import UsageError
 from augment.sources.dataset_format import SAMPLES, SAMPLES_FORMAT, read_samples_record
@@ -15,10 +17,10 @@ from smallgan.core.console import say
 from smallgan.core.device import choose_device
 from smallgan.data.images import Pixels
 from smallgan.sampling.arrays import read_labels, read_latents
+from smallgan.sampling.image_formats import IMAGE_FORMATS
 from smallgan.sampling.latents import (
     Inputs,
     addresses,
-    check_truncation,
     draw_inputs,
     draw_labels,
     find_class,
@@ -27,86 +29,14 @@ from smallgan.sampling.latents import (
     parse_seeds,
 )
 from smallgan.sampling.loading import Model, has_learned_codes, load_codes, load_model
-from smallgan.sampling.prior import NORMAL, Address, Prior, check_around_codes
+from smallgan.sampling.prior import NORMAL, Address, Prior
 from smallgan.sampling.reconstructions import find_originals
-from smallgan.sampling.writers import write_images, write_interpolation, write_reconstructions, write_samples
+from smallgan.sampling.request import Request, check
+from smallgan.sampling.training_gif import write_training_gif
+from smallgan.sampling.writers import Layout, write_images, write_interpolation, write_reconstructions, write_samples
+from smallgan.tables.models import MODELS
 
 DEFAULT_COUNT, DEFAULT_ENDS = 36, 5
-
-
-@dataclass(frozen=True)
-class Request:
-    """The fields are the options of `smallgan sample`; at their defaults they were not given."""
-
-    model: Path
-    count: int | None = None
-    """Number of images of one seed, or of latents to interpolate."""
-    seed: int = 0
-    seeds: str | None = None
-    label: str | None = None
-    """One class for all images, by name or number."""
-    truncation: float | None = None
-    around_codes: float | None = None
-    """Draw near the codes of training images: how far, in standard deviations of the codes."""
-    prior: str | None = None
-    """normal: draw from N(0, I), also where the run recommends to draw around its codes."""
-    latents: Path | None = None
-    """Latents of the user's own, and `labels` for them."""
-    labels: Path | None = None
-    raw: Path | None = None
-    """A .npy file in place of pictures."""
-    interpolate: bool = False
-    codes: str | None = None
-    """Training images whose codes are interpolated, such as 0,7,12."""
-    frames: int = 24
-    reconstruct: bool = False
-    out: Path | None = None
-    grid_only: bool = False
-    checkpoint: str = "last"
-    device: str = "auto"
-
-
-_ALWAYS = {"model", "checkpoint", "device"}
-_TAKES = {
-    "reconstruct": {"out", "grid_only"},
-    "codes": {"interpolate", "frames", "out"},
-    "latents": {"labels", "label", "seed", "raw", "out", "grid_only"},
-    "interpolate": {"count", "seed", "seeds", "label", "truncation", "prior", "frames", "out"},
-    "around_codes": {"count", "seed", "seeds", "raw", "out", "grid_only"},
-    "": {"count", "seed", "seeds", "label", "truncation", "prior", "raw", "out", "grid_only"},
-}
-"""The options beside each that says what is made; the first of them that was given does. "": images are drawn."""
-_NEVER_BOTH = {
-    ("seeds", "count"): "--seeds 0-35 is 36 seeds, --count 36 --seed 0 is one seed",
-    ("seeds", "seed"): "--seeds names the seeds itself",
-    ("label", "labels"): "--label is one class for all, --labels a file with one for each",
-    ("raw", "out"): "--raw writes one file and no pictures",
-    ("raw", "grid_only"): "--raw writes one file and no pictures",
-}
-
-
-def check(request: Request) -> None:
-    """Raise UsageError for options that do not go together, or whose value cannot be."""
-    given = {each.name for each in fields(request)[1:] if getattr(request, each.name) != each.default}
-    for pair, why in _NEVER_BOTH.items():
-        if given.issuperset(pair):
-            raise UsageError(f"{_option(pair[0])} and {_option(pair[1])}: give one; {why}")
-    if "codes" in given and "interpolate" not in given:
-        raise UsageError(f"--codes {request.codes}: needed --interpolate too; --reconstruct shows every code by itself")
-    kind = next(kind for kind in _TAKES if kind in given or not kind)
-    for name in sorted(given - _TAKES[kind] - _ALWAYS - {kind}):
-        if kind:
-            raise UsageError(f"{_option(name)} cannot be combined with {_option(kind)}")
-        takers = " or ".join(_option(taker) for taker, taken in _TAKES.items() if name in taken)
-        raise UsageError(f"{_option(name)} needs {takers}; give that too, or leave it out")
-    if request.count is not None and request.count < 1:
-        raise UsageError(f"--count {request.count}: needed at least 1")
-    if request.truncation is not None:
-        check_truncation(request.truncation)
-    if request.around_codes is not None:
-        check_around_codes(request.around_codes)
-    if request.prior not in (None, "normal"):
-        raise UsageError(f"--prior {request.prior}: needed normal; --around-codes draws near the codes of a run")
 
 
 def sample(request: Request) -> dict[str, Any]:
@@ -115,6 +45,8 @@ def sample(request: Request) -> dict[str, Any]:
     Raises the errors of the parts: UsageError, InputError, OutputError, FailedError.
     """
     check(request)
+    if request.training_gif:
+        return write_training_gif(request.model, request.out)
     model = with_prior(opened(request), request)
     if request.reconstruct:
         made = _reconstructions(request, model)
@@ -145,26 +77,60 @@ class Drawing(NamedTuple):
 
     inputs: Inputs
     names: list[str]
-    """File names, one an image."""
+    """File names, one an image; those of --per-class begin with the folder of their class."""
     kind: str
     """What the folder is called after."""
+    layout: Layout = Layout()
+    """How the grid is laid out."""
 
 
 def draw(request: Request, model: Model) -> Drawing:
     """Return what the images of a request are made from. Raises UsageError, and InputError for arrays of the user's."""
+    suffix = IMAGE_FORMATS[request.image_format].suffix
     if request.latents:
         inputs = _given(request, model, request.latents)
         drawn = addresses(len(inputs.z), request.seed, None)
         kind = f"latents-{request.latents.stem}"
+    elif request.per_class:
+        return _of_classes(request, model, request.per_class, suffix)
     else:
         drawn = _drawn(request, DEFAULT_COUNT)
         inputs = draw_inputs(model, drawn, request.truncation, request.label)
-        around = model.prior.around_codes if request.truncation is None else None
-        kind = "images" if around is None else f"around-codes{around:g}"
-        kind = f"{kind}-{_which(drawn)}"
+        kind = f"{_near_codes(request, model)}-{_which(drawn)}"
     one_seed = len({seed for seed, _ in drawn}) == 1
-    names = [f"sample-{k:05d}.png" if one_seed else f"seed-{seed:05d}.png" for seed, k in drawn]
-    return Drawing(inputs, names, kind)
+    names = [f"sample-{k:05d}{suffix}" if one_seed else f"seed-{seed:05d}{suffix}" for seed, k in drawn]
+    return Drawing(inputs, names, kind, Layout(request.columns))
+
+
+def _of_classes(request: Request, model: Model, number: int, suffix: str) -> Drawing:
+    """Return the images of `--label c --count number` of each class c, in a folder of the class's name."""
+    folders, drawn = class_folders(model), addresses(number, request.seed, None)
+    z = draw_inputs(model, drawn, request.truncation).z
+    inputs = Inputs(np.tile(z, (len(folders), 1)), np.repeat(np.arange(len(folders)), number))
+    names = [f"{folder}/sample-{k:05d}{suffix}" for folder in folders for _, k in drawn]
+    kind = f"{_near_codes(request, model)}-{_which(drawn)}-per-class"
+    return Drawing(inputs, names, kind, Layout.of_groups(len(folders), number, request.columns))
+
+
+def class_folders(model: Model) -> list[str]:
+    """Return the folder of each class: its name, as file systems take it, else its number.
+
+    Raises UsageError for a generator with one class or none.
+    """
+    count = model.generator.num_classes
+    if count < 2:
+        raise UsageError(
+            f"--per-class: {model.path} has no classes; use --count, or train "
+            f"{' or '.join(f'--model {row.name}' for row in MODELS if row.has_classes)} on a folder of class folders"
+        )
+    named = [safe(name) for name in model.classes] or [f"{number:03d}" for number in range(count)]
+    taken = Counter(name.casefold() for name in named)
+    return [f"{name}-{number}" if taken[name.casefold()] > 1 else name for number, name in enumerate(named)]
+
+
+def _near_codes(request: Request, model: Model) -> str:
+    around = model.prior.around_codes if request.truncation is None else None
+    return "images" if around is None else f"around-codes{around:g}"
 
 
 def _images(request: Request, model: Model) -> dict[str, Any]:
@@ -181,7 +147,8 @@ def write_drawn(request: Request, model: Model, drawing: Drawing, pixels: Iterab
     Raises UsageError for a folder with other files in it, and OutputError.
     """
     folder = _folder(request, model, drawing.kind, drawing.inputs)
-    return write_samples(pixels, drawing.names, folder, singles=not request.grid_only)
+    encode = None if request.grid_only else IMAGE_FORMATS[request.image_format].encode
+    return write_samples(pixels, drawing.names, folder, encode, drawing.layout)
 
 
 def _given(request: Request, model: Model, file: Path) -> Inputs:
@@ -223,7 +190,8 @@ def _reconstructions(request: Request, model: Model) -> dict[str, Any]:
     for note in originals.notes:
         say(note)
     folder = _folder(request, model, "reconstructions", codes)
-    files, found = write_reconstructions(model, codes, originals, folder, singles=not request.grid_only)
+    image_format = None if request.grid_only else IMAGE_FORMATS[request.image_format]
+    files, found = write_reconstructions(model, codes, originals, folder, image_format, request.columns)
     measured = {code: error for code, error in enumerate(found) if error is not None}
     rounded = {code: round(error, 4) for code, error in measured.items()}
     images = [
@@ -263,6 +231,8 @@ def _folder(request: Request, model: Model, kind: str, inputs: Inputs) -> Path:
     labels = b"" if inputs.labels is None else inputs.labels.tobytes()
     record["inputs_sha256"] = sha256_bytes(inputs.z.tobytes() + labels)  # a kind names only the first and last seed
     record |= {"truncation": request.truncation, "label": request.label, **model.prior.describe()}
+    if request.image_format != "png":
+        record["image_format"] = request.image_format
     folder = request.out or _own_folder(request, model, kind)
     with output_errors(folder):
         if request.out and read_samples_record(folder) != record and folder.is_dir() and any(folder.iterdir()):
@@ -281,8 +251,6 @@ def _own_folder(request: Request, model: Model, kind: str) -> Path:
         parts.append(f"t{request.truncation:g}")
     if request.label is not None:
         parts.append(f"class-{find_class(model, request.label)}")
+    if request.image_format != "png":
+        parts.append(request.image_format)
     return root / "-".join(parts)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

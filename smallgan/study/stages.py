@@ -21,7 +21,8 @@ from smallgan.metrics.features.extract import feature_nets
 from smallgan.metrics.memorisation.run_sheet import TrainingImages, sheet_of, write_nearest
 from smallgan.metrics.run_scorer import default_num_fake
 from smallgan.sampling.loading import load_model
-from smallgan.sampling.sample import Request, sample
+from smallgan.sampling.request import Request
+from smallgan.sampling.sample import sample
 from smallgan.study.plan import Job
 from smallgan.tables.recipe import read_recipe
 from smallgan.training.data import load_data

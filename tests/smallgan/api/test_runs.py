@@ -45,7 +45,7 @@ def test_samples_show_themselves_as_their_grid(run):
     samples = run.sample(5)
     assert (len(samples), samples.pixels.dtype, samples.latents.shape) == (5, np.uint8, (5, 100))
     np.testing.assert_array_equal(shown(samples), np.asarray(samples.grid()))
-    assert samples.grid(columns=5).size == (5 * 34 - 2, 32)
+    assert samples.grid(columns=5).size == (4 * (5 * 34 - 2), 4 * 32)  # 32 px are shown as 128
     assert [image.size for image in samples[1:3]] == [(32, 32)] * 2
     assert repr(samples).startswith("5 images of 32 x 32 px from ")
 

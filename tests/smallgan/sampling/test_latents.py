@@ -8,6 +8,7 @@ from pretrained_files import deep_folder, saved, state
 from sampled_models import CPU, TINY, Z, biggan_run, dcgan_run, generator, pretrained_file, transfer_run
 
 from augment.errors import FailedError, InputError, UsageError
+from augment.imaging.codec import encode_png
 from smallgan.core.checkpoint import TENSORS
 from smallgan.models.biggan import BigGANDiscriminator
 from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator
@@ -122,7 +123,7 @@ def test_interpolation_keeps_ends_length_and_a_known_middle():
 def test_files_of_samples_and_interpolation(run, tmp_path):
     model = load_model(run.path, CPU)
     inputs, names = draw_inputs(model, addresses(5, 0, None)), [f"{k}.png" for k in range(5)]
-    written = write_samples(generate(model, inputs), names, tmp_path / "s")
+    written = write_samples(generate(model, inputs), names, tmp_path / "s", encode_png)
     assert [path.name for path in written] == ["grid.png", *names]
     assert all(path.is_file() for path in written)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "s/images/4.png")), sample_pixels(model, 5, 0)[4])

@@ -13,7 +13,8 @@ from smallgan.core.rng import Stream, normal
 from smallgan.sampling.latents import GeneratorSource, draw_inputs, generate, sample_pixels
 from smallgan.sampling.loading import load_model
 from smallgan.sampling.prior import NORMAL, Prior, check_around_codes
-from smallgan.sampling.sample import Request, sample
+from smallgan.sampling.request import Request
+from smallgan.sampling.sample import sample
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.train import train
 
