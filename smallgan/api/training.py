@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from augment.errors import UsageError
 from smallgan.api.paths import StrPath, as_path, as_text
 from smallgan.api.runs import Run
-from smallgan.core.console import Log, is_terminal, progress_bar, say, stop_flag, warnings_only
+from smallgan.core import console
+from smallgan.core.console import Log, is_terminal, progress_bar, say, stop_flag, warnings_of
 from smallgan.tables.train_flags import TrainFlags, merged, recipe_keys, with_flags
 
 if TYPE_CHECKING:
@@ -78,13 +79,14 @@ def train(
     """
     from smallgan.training.train import train as carry_out
 
-    shown = warnings_only(log) if quiet else log
-    resolved, asked = _resolved(data, recipe, minutes, set, flags, shown)
-    asked |= {"out": as_path(out), "new": new, "workers": workers, "device": device, "command": command}
-    # On a terminal the bar stands for the line of each report
-    status = (lambda _line: None) if is_terminal() and log is say else shown
-    with stop_flag() as stop_requested, progress_bar("training", None, shown=not quiet) as advance:
-        run = carry_out(resolved, log=shown, status=status, stop_requested=stop_requested, advance=advance, **asked)
+    shown = warnings_of(log) if quiet else log
+    with console.quiet(quiet), stop_flag() as stop_requested:
+        resolved, asked = _resolved(data, recipe, minutes, set, flags, shown)
+        asked |= {"out": as_path(out), "new": new, "workers": workers, "device": device, "command": command}
+        # On a terminal the bar stands for the line of each report
+        status = (lambda _line: None) if is_terminal() and log is say else shown
+        with progress_bar("training, step", None) as advance:
+            run = carry_out(resolved, log=shown, status=status, stop_requested=stop_requested, advance=advance, **asked)
     return Run(run.path, device=device)
 
 
@@ -105,9 +107,10 @@ def plan_training(
     """Return what `train` would do with the same keywords; makes no run."""
     from smallgan.training.plan import dry_run
 
-    shown = warnings_only(log) if quiet else log
-    resolved, asked = _resolved(data, recipe, minutes, set, flags, shown)
-    return Plan(dry_run(resolved, out=as_path(out), new=new, workers=workers, device=device, log=shown, **asked))
+    shown = warnings_of(log) if quiet else log
+    with console.quiet(quiet):
+        resolved, asked = _resolved(data, recipe, minutes, set, flags, shown)
+        return Plan(dry_run(resolved, out=as_path(out), new=new, workers=workers, device=device, log=shown, **asked))
 
 
 def _resolved(

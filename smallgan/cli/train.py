@@ -49,6 +49,7 @@ def train(
     import sys
 
     from smallgan.api import training
+    from smallgan.core.console import say
 
     own: dict[str, Any] = {"minutes": minutes, "set": settings or (), "out": out, "new": new, "workers": workers}
     asked = {"recipe": recipe, **own, "device": device, "quiet": quiet, **flags}
@@ -60,3 +61,5 @@ def train(
     typer.echo(json.dumps(run.summary(), indent=2) if json_output else run.path)
     if not run.is_complete:
         raise typer.Exit(1)
+    if not quiet:
+        say(f"next: smallgan sample {run.path} makes images, smallgan report {run.path} a page")

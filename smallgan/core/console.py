@@ -9,17 +9,37 @@ from contextlib import contextmanager
 from types import FrameType
 
 Log = Callable[[str], None]  # Takes a line for a person to read
+_WARNING = "warning:"  # Begin of a line that stays where little is said
 PLAIN_SECONDS = 5.0  # Seconds between two progress lines where there is no terminal; shorter work prints none
 
 
+_is_quiet = False
+
+
 def say(line: str) -> None:
-    """Print a status line on stderr at once."""
+    """Print a status line on stderr at once; while it is `quiet`, warnings alone."""
+    if not _is_quiet or line.startswith(_WARNING):
+        _print(line)
+
+
+@contextmanager
+def quiet(on: bool = True) -> Iterator[None]:
+    """Let commands print warnings alone on stderr, and no bar, for a while; without `on` nothing changes."""
+    global _is_quiet
+    before, _is_quiet = _is_quiet, _is_quiet or on
+    try:
+        yield
+    finally:
+        _is_quiet = before
+
+
+def warnings_of(log: Log) -> Log:
+    """Return a `log` that takes warnings and drops the rest."""
+    return lambda line: log(line) if line.startswith(_WARNING) else None
+
+
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the only print
-
-
-def warnings_only(log: Log) -> Log:
-    """Return a `log` that passes on warnings and drops the rest."""
-    return lambda line: log(line) if line.startswith("warning:") else None
 
 
 def is_terminal() -> bool:
@@ -28,13 +48,13 @@ def is_terminal() -> bool:
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[..., None]]:
+def progress_bar(title: str, total: int | None) -> Iterator[Callable[..., None]]:
     """Give a function that takes the number done so far and moves a bar on a terminal; elsewhere it does nothing.
 
     Where the total is not known yet (None), the function takes it beside the number. Its third argument is a note that
-    stands behind the bar. Without `shown` there is no bar on a terminal either.
+    stands behind the bar.
     """
-    if not (shown and is_terminal()):
+    if _is_quiet or not is_terminal():
         yield lambda *_: None
         return
     from rich.console import Console
@@ -94,7 +114,7 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("Stopping after this step. Press Ctrl-C again to quit now (progress since the last checkpoint is lost).")
+        _print("Stopping after this step. Press Ctrl-C again to quit now (progress since the last checkpoint is lost).")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

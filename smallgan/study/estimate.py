@@ -95,8 +95,8 @@ def estimate_text(found: Mapping[str, Any]) -> str:
     many = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     notes = "".join(f"\nnote: {note}" for note in found["notes"])
     return (
-        f"Would make {len(left)} runs in {found['study']} ({found['num_variants']} variant(s), {found['num_seeds']} "
-        f"seed(s){begun}), {many} steps each, and write the page.\n"
+        f"Would make {len(left)} runs in {found['study']} ({counted(found['num_variants'], 'variant')}, "
+        f"{counted(found['num_seeds'], 'seed')}{begun}), {many} steps each, and write the page.\n"
         f"Takes about {duration(60 * found['minutes'])} on {found['device']}, one run after another, and "
         f"{memory(found['memory_mb'])} of memory for each, as measured here now.{notes}\n"
         "No run was made. --json lists the runs."

@@ -106,14 +106,19 @@ def step_keys(recipe: Recipe) -> tuple[str, ...]:
 def steps_of_epochs(recipe: Recipe, num_originals: int) -> Recipe:
     """Return the recipe with its epochs as steps, and with what is counted in steps longer or shorter by as much.
 
-    Where it was given steps too, the larger of both holds. Without epochs it comes back as it is.
+    Where it was given steps too, the larger of both holds; where not, what it was given in steps stays as it is.
+    Without epochs it comes back as it is.
     """
     settings = recipe.train
     if settings.epochs is None:
         return recipe
     needed = math.ceil(settings.epochs * num_originals / settings.batch_size)
-    least = 1.0 if "steps" in settings.model_fields_set else 0.0
-    return stretched(with_values(recipe, {"train.epochs": None}), max(needed / settings.steps, least))
+    plain = with_values(recipe, {"train.epochs": None})
+    if "steps" in settings.model_fields_set:
+        return stretched(plain, max(needed / settings.steps, 1.0))
+    own = flat(given(plain))
+    kept = {key: own[key] for key in step_keys(plain) if key in own}
+    return with_values(stretched(plain, needed / settings.steps), kept | {"train.steps": max(needed, 1)})
 
 
 def stretched(recipe: Recipe, factor: float) -> Recipe:

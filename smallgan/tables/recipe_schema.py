@@ -82,7 +82,8 @@ class TrainSection(Section):
     epochs: float | None = Field(default=None, gt=0)
     """Passes over the originals, instead of `steps`; where both are given, whichever is longer.
 
-    What is counted in steps grows or shrinks as they do. The recipe of a run has the steps that it came to.
+    What is counted in steps grows or shrinks as they do; without `steps` only where it is not given. The recipe of a
+    run has the steps that it came to.
     """
     batch_size: int = Field(default=64, ge=2)
     """Images per step; batch norm needs at least two."""

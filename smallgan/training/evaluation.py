@@ -65,7 +65,9 @@ def evaluator(
         model = Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
         fakes = scorer.fakes_of(model)
         try:  # the baseline is the same at every step: the last one tells it
-            add_to_run(model, scorer.scores_of(model, fakes, baselines=step >= recipe.train.steps))
+            scores = scorer.scores_of(model, fakes, baselines=step >= recipe.train.steps)
+            add_to_run(model, scores)
+            log(f"scores at step {step}: {', '.join(f'{each.shown_label} {each.value:.4g}' for each in scores)}")
         except InputError as error:  # one real, for example: no reason not to train
             log(f"not scored: {error}")
         reading = reader.read(fakes[reader.judge]) if reader else {}

@@ -9,6 +9,7 @@ from smallgan.core.device import choose_device, describe_device, peak_memory_mb
 from smallgan.core.run_dir import RunDir
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe
+from smallgan.tables.recipe_schema import DEFAULT_METHOD
 from smallgan.training.data import describe_data
 from smallgan.training.evaluation import num_scored, seconds_per_scored
 from smallgan.training.factory import prepare
@@ -42,7 +43,7 @@ def dry_run(
         "run": str(run.path),
         "resumes_from_step": run.last_step(),
         "data": describe_data(data.summary),
-        "what": MODELS[recipe.model.name].title if recipe.model else recipe.method_row.title,
+        "what": _what(recipe),
         "parameters": {name: size for name, size in sizes.items() if size},
         **trainer.details,
         "device": describe_device(chosen),
@@ -61,7 +62,7 @@ def plan_text(plan: Mapping[str, Any]) -> str:
     run, begun, steps = plan["run"], plan["resumes_from_step"], plan["steps"]
     if not steps:
         return f"{run} is trained to step {begun} already: nothing would happen. Ask for more --steps, or add --new."
-    doing = f"Would go on with {run} from step {begun}:" if begun else f"Would train {plan['what']} in {run}:"
+    doing = f"Would go on with {run} from step {begun}:" if begun else f"Would {plan['what']} in {run}:"
     scored = f" with scores of {plan['num_scored']:,} samples each" if plan["num_scored"] else ""
     return (
         f"{doing} {steps:,} steps of {plan['batch_size']} images, which is {plan['epochs']:,g} times through "
@@ -70,6 +71,14 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         f"and {plan['num_snapshots']} snapshot(s){scored}) and {memory(plan['memory_mb'])} of memory, as measured here "
         "now.\nNo run was made. --json prints all settings."
     )
+
+
+def _what(recipe: Recipe) -> str:
+    """Return what a training does, as it follows "would"."""
+    if recipe.method_row.is_transfer:
+        return f"adapt a pretrained BigGAN by {recipe.method_row.title}"
+    by = "" if recipe.method.name == DEFAULT_METHOD else f" by {recipe.method_row.title}"
+    return f"train a {MODELS[recipe.model_name].title}{by}"
 
 
 def work_left(recipe: Recipe, run: RunDir, num_reals: int) -> dict[str, int]:

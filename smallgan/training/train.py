@@ -128,8 +128,9 @@ def prepared(
             del settings["train.steps"]
         recipe = with_choice(recipe, settings)
         why = [
-            f"chosen for {now.num_images} images of {now.size} px on {device.type}: {'; '.join(reasons)}",
-            "--model, --recipe and --set decide otherwise; docs/quality.md says what was measured",
+            f"chosen for {now.num_images} images of {now.size} px on {device.type}:",
+            *(f"- {reason}" for reason in reasons),
+            "A flag, --recipe or --set decides otherwise; docs/quality.md says what was measured",
         ]
     recipe, source = open_pretrained(with_precision(recipe, device))
     data = data or load_data(recipe, device, workers)

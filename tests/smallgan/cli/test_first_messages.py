@@ -86,6 +86,19 @@ def test_of_steps_and_epochs_the_longer_holds():
     assert steps(batch_size=10, steps=40) == 40
 
 
+def test_what_was_given_in_steps_stays_with_epochs_alone():
+    from smallgan.tables.recipe import steps_of_epochs
+
+    def snapshots(**given):
+        recipe = load_recipe(None, {f"train.{key}": value for key, value in given.items()})
+        return steps_of_epochs(recipe, 100).train.snapshot_every
+
+    # 30 steps, of the 5,000 that are the default: 500 becomes 3.
+    assert snapshots(batch_size=10, epochs=3) == 3
+    assert snapshots(batch_size=10, epochs=3, snapshot_every=10) == 10
+    assert snapshots(batch_size=10, epochs=3, steps=15, snapshot_every=10) == 20
+
+
 @pytest.mark.parametrize(
     ("start", "number"),
     [("bee", "1"), ("ape:3 + cat", "0:3+2"), ("2", "2"), ("mean", "mean"), ("0:1+bee:2", "0:1+1:2")],

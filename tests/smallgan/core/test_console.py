@@ -35,3 +35,19 @@ def test_the_first_signal_asks_to_stop_and_the_second_interrupts(capsys):
 )
 def test_durations_have_two_units_at_most(seconds, said):
     assert console.duration(seconds) == said
+
+
+def test_quiet_lets_warnings_through_alone_and_ends(capsys):
+    with console.quiet(False):
+        console.say("one")
+    with console.quiet():
+        for line in ("two", "warning: three"):
+            console.say(line)
+        with console.quiet(False):
+            console.say("four")
+    console.say("five")
+    taken = []
+    for line in ("step 1", "warning: six"):
+        console.warnings_of(taken.append)(line)
+    assert capsys.readouterr().err.splitlines() == ["one", "warning: three", "five"]
+    assert taken == ["warning: six"]

@@ -1,6 +1,7 @@
 """`smallgan run`: resumed, shared, stopped, failed, divided among processes and tasks, and shown."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from augment.errors import UsageError
 from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
-from smallgan.study.estimate import estimate
+from smallgan.study.estimate import estimate, estimate_text
 from smallgan.study.open import open_study
 from smallgan.study.runner import jobs_of_trial, run_jobs
 from smallgan.study.stages import ExecutionOptions
@@ -353,6 +354,13 @@ def test_a_dry_run_counts_trials_images_and_minutes_and_writes_nothing(tiny_set,
     assert trial["needs"].endswith("00-none-seed1")
     assert trial["num_snapshots"] == 3
     assert found["minutes"] >= 0
+    assert found["memory_mb"] > 0
+    said = estimate_text(found).splitlines()
+    assert said[0] == f"Would make 6 runs in {folder} (3 variants, 2 seeds), 4 steps each, and write the page."
+    assert re.match(r"Takes about \S+ on cpu, \d+ thread\(s\), one run after another, and \d+\.\d GiB of memory", said[1])
+    assert said[-1] == "No run was made. --json lists the runs."
+    finished = found | {"runs": [row | {"stages": []} for row in found["runs"]]}
+    assert estimate_text(finished) == f"All 6 runs of {folder} are done: only the page would be written."
 
 
 def command(*words):

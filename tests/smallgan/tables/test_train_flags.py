@@ -1,0 +1,98 @@
+"""The flags of `train`: each row sets a recipe key that exists, and nothing is decided twice in silence."""
+
+import inspect
+
+import pytest
+
+from augment.errors import UsageError
+from smallgan.tables.methods import METHODS
+from smallgan.tables.models import MODELS
+from smallgan.tables.recipe import load_recipe
+from smallgan.tables.sweep import flat
+from smallgan.tables.train_flags import Flag, merged, option, recipe_keys, rows, with_flags
+
+OF_THE_ISSUE = {"metrics", "snapshot_every", "lr", "epochs", "mirror", "diffaugment"}
+
+
+def known_keys():
+    sections = [("method", row.options) for row in METHODS] + [("model", row.options) for row in MODELS]
+    keys = {f"{section}.{key}" for section, options in sections for key in options.model_fields}
+    return keys | set(flat(load_recipe(None).model_dump())) | {"loss.name"}
+
+
+def test_the_flags_that_users_of_the_field_reach_for_are_there():
+    assert set(rows()) >= OF_THE_ISSUE
+    assert option("snapshot_every") == "--snapshot-every"
+
+
+def test_every_flag_sets_a_key_that_recipes_have():
+    keys = [row.keys for _, row in rows().values()]
+    named = {key for key in keys if isinstance(key, str)}
+    named |= {each for key in keys if not isinstance(key, str) for method in METHODS for each in key(method)}
+    assert named - known_keys() == set()
+
+
+def test_flags_become_recipe_keys():
+    given = {"lr": 0.001, "epochs": 3, "metrics": "kid, copies", "seed": 4, "mirror": False, "skip_bad": False}
+    assert recipe_keys(given) == {  # without a method, a rate has no key yet
+        "train.epochs": 3,
+        "score.metrics": ["kid", "copies"],
+        "seeds": [4],
+        "method.mirror": False,
+    }
+    assert recipe_keys({"metrics": "none"}) == recipe_keys({"metrics": []}) == {"score.metrics": []}
+    assert recipe_keys({"metrics": ("kid",)}) == {"score.metrics": ["kid"]}
+
+
+def test_one_learning_rate_sets_those_of_the_method():
+    rates = {"adversarial": {"method.lr_d", "method.lr_g"}, "finetune": {"method.lr_d", "method.lr_g"}}
+    for method, keys in (rates | {"imle": {"method.lr"}}).items():
+        assert recipe_keys({"lr": 0.001}, METHODS[method]) == dict.fromkeys(keys, 0.001)
+    with pytest.raises(UsageError, match=r"--lr 0\.001: APGC has several .* --set method\.lr_codes=\.\.\. --set"):
+        recipe_keys({"lr": 0.001}, METHODS["apgc"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "said"),
+    [
+        ({"mirror": True}, {"method.mirror": False}, "method.mirror: a flag says true, --set says false; give one"),
+        ({"model": "biggan"}, {"model": "dcgan"}, "model.name: a flag says biggan, --set says dcgan"),
+        ({"steps": 3}, {"train": {"steps": 4}}, "train.steps: a flag says 3, --set says 4"),
+        ({"metrics": "kid"}, {"score.metrics": ["is"]}, r"score.metrics: a flag says \['kid'\], --set says \['is'\]"),
+    ],
+)
+def test_a_flag_and_a_setting_that_contradict_are_refused(flags, settings, said):
+    with pytest.raises(UsageError, match=said):
+        merged(recipe_keys(flags), settings)
+
+
+def test_a_flag_and_a_setting_that_agree_are_one():
+    assert merged(recipe_keys({"metrics": "kid"}), {"score.metrics": ("kid",)}) == {"score.metrics": ["kid"]}
+    both = merged(recipe_keys({"mirror": True}), {"method": {"name": "imle"}})
+    assert list(both) == ["method", "method.mirror"]  # the other way round the section would take the flag away
+    assert load_recipe(None, both).method.mirror is True
+
+
+def test_two_flags_of_one_key_are_refused():
+    with pytest.raises(UsageError, match="--method and --transfer: both decide"):
+        recipe_keys({"method": "imle", "transfer": "apgc"})
+
+
+def test_a_function_gets_a_keyword_and_an_explanation_for_each_row():
+    @with_flags(lambda _name, hint, row: (hint, isinstance(row, Flag)), after=1)
+    def made(data=None, *, out=None, **flags):
+        """Do it.
+
+        Args:
+            data: images.
+            FLAGS
+            out: a folder.
+        """
+        return data, out, flags
+
+    assert list(inspect.signature(made).parameters) == ["data", *rows(), "out"]
+    assert inspect.signature(made).parameters["steps"].annotation == (int | None, True)
+    lines = inspect.getdoc(made).splitlines()
+    assert [line.split(":")[0].strip() for line in lines[3:]] == ["data", *rows(), "out"]
+    assert "    count: Number of added images, instead of `ratio`." in lines
+    assert made("photos", steps=3) == ("photos", None, {"steps": 3})
