@@ -91,6 +91,11 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
+def number_of(count: int, noun: str) -> str:
+    """Return 1 run, 3 runs, 3,000 runs."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a time as 40s, 1m35s or 3h05m."""
     minutes, rest = divmod(round(seconds), 60)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from smallgan.core.console import Log, duration
+from smallgan.core.console import Log, duration, number_of
 from smallgan.core.device import choose_device, describe_device, peak_memory_mb
 from smallgan.core.run_dir import RunDir
 from smallgan.study.open import find_study, named, planned
@@ -95,8 +95,8 @@ def estimate_text(found: Mapping[str, Any]) -> str:
     many = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     notes = "".join(f"\nnote: {note}" for note in found["notes"])
     return (
-        f"Would make {len(left)} runs in {found['study']} ({counted(found['num_variants'], 'variant')}, "
-        f"{counted(found['num_seeds'], 'seed')}{begun}), {many} steps each, and write the page.\n"
+        f"Would make {number_of(len(left), 'run')} in {found['study']} ({number_of(found['num_variants'], 'variant')}, "
+        f"{number_of(found['num_seeds'], 'seed')}{begun}), {many} steps each, and write the page.\n"
         f"Takes about {duration(60 * found['minutes'])} on {found['device']}, one run after another, and "
         f"{memory(found['memory_mb'])} of memory for each, as measured here now.{notes}\n"
         "No run was made. --json lists the runs."

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smallgan.core.console import Log, duration
+from smallgan.core.console import Log, duration, number_of
 from smallgan.core.device import choose_device, describe_device, peak_memory_mb
 from smallgan.core.run_dir import RunDir
 from smallgan.tables.models import MODELS
@@ -68,8 +68,8 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         f"{doing} {steps:,} steps of {plan['batch_size']} images, which is {plan['epochs']:,g} times through "
         f"{plan['data']}.\n"
         f"Takes about {duration(60 * plan['minutes'])} on {plan['device']} ({plan['seconds_per_step']:.3g} s a step, "
-        f"and {plan['num_snapshots']} snapshot(s){scored}) and {memory(plan['memory_mb'])} of memory, as measured here "
-        "now.\nNo run was made. --json prints all settings."
+        f"and {number_of(plan['num_snapshots'], 'snapshot')}{scored}) and {memory(plan['memory_mb'])} "
+        "of memory, as measured here now.\nNo run was made. --json prints all settings."
     )
 
 

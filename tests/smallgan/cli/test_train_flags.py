@@ -55,7 +55,7 @@ def test_a_dry_run_is_told_in_sentences(train, tmp_path):
     first, second, third = done.stdout.splitlines()
     wanted = "Would train a DCGAN in runs/00000-train: 30 steps of 4 images, which is 10 times through 12 images of"
     assert first.startswith(wanted)
-    assert re.match(r"Takes about \d+s on cpu, \d+ thread\(s\) \([\d.e-]+ s a step, and 4 snapshot\(s\)\)", second)
+    assert re.match(r"Takes about \d+s on cpu, \d+ thread\(s\) \([\d.e-]+ s a step, and 4 snapshots\)", second)
     assert re.search(r" and \d+\.\d GiB of memory, as measured here now\.$", second)
     assert third == "No run was made. --json prints all settings."
     assert not (tmp_path / "runs").exists()

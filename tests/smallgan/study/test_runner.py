@@ -357,7 +357,7 @@ def test_a_dry_run_counts_trials_images_and_minutes_and_writes_nothing(tiny_set,
     assert found["memory_mb"] > 0
     said = estimate_text(found).splitlines()
     assert said[0] == f"Would make 6 runs in {folder} (3 variants, 2 seeds), 4 steps each, and write the page."
-    assert re.match(r"Takes about \S+ on cpu, \d+ thread\(s\), one run after another, and \d+\.\d GiB of memory", said[1])
+    assert re.match(r"Takes about \S+ on cpu, .*, one run after another, and \d+\.\d GiB of memory", said[1])
     assert said[-1] == "No run was made. --json lists the runs."
     finished = found | {"runs": [row | {"stages": []} for row in found["runs"]]}
     assert estimate_text(finished) == f"All 6 runs of {folder} are done: only the page would be written."
