@@ -127,8 +127,10 @@ def _resolved(
 
     name, chosen = as_text(recipe), settings_of(settings)
     _check_size(flags, name)
-    source = {} if data is None else {"data.source": as_text(data)}
-    given = merged(source | recipe_keys(flags), chosen)
+    asked = recipe_keys(flags)
+    if data is not None:
+        asked.values["data.source"], asked.flags["data.source"] = as_text(data), "DATA"
+    given = merged(asked, chosen)
     if data is None and name is None and flags.get("model") is None:
         own = f"quickstart-{given.get('method.name')}"
         name = own if own in shipped_recipes() else "quickstart"
@@ -138,9 +140,10 @@ def _resolved(
     open_sections = ("model", "method.name", "loss", "regularizers")
     is_open = data is not None and name is None and not any(path.startswith(open_sections) for path in given)
     given = (model_of_size(given.get("data.size")) if is_open else {}) | given
-    resolved = load_recipe(name, given)
-    if (keys := recipe_keys(flags, resolved.method_row)) != recipe_keys(flags):
-        resolved = load_recipe(name, given | merged(keys, chosen))
+    resolved = load_recipe(name, given, asked.flags)
+    by_method = recipe_keys(flags, resolved.method_row)
+    if by_method.values.keys() - asked.values.keys():
+        resolved = load_recipe(name, given | merged(by_method, chosen), asked.flags | by_method.flags)
     if resolved.is_study:
         what = "a grid" if resolved.grid is not None else "a section downstream"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {name or 'RECIPE'}")

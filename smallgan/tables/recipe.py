@@ -28,10 +28,13 @@ __all__ = ["Recipe", "dump_recipe", "load_recipe", "parse_overrides", "read_reci
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
-def load_recipe(name_or_file: str | None, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(
+    name_or_file: str | None, overrides: Mapping[str, Any] | None = None, flags: Mapping[str, str] | None = None
+) -> Recipe:
     """Return a recipe from a YAML file, the name of a shipped recipe, or the defaults (None), with overrides applied.
 
-    `overrides` maps dotted paths to values, {"train.steps": 300}. Raises InputError (no such recipe, not YAML) and
+    `overrides` maps dotted paths to values, {"train.steps": 300}; `flags` says which of them a user gave by a flag,
+    {"train.steps": "--steps"}, for messages. Raises InputError (no such recipe, not YAML) and
     UsageError, which lists all mistakes at once, those in policies and in the variants of its grid included, each by
     its path and its line in the file.
     """
@@ -43,6 +46,7 @@ def load_recipe(name_or_file: str | None, overrides: Mapping[str, Any] | None = 
         if section is not None:
             raise UsageError(f"{path}: {section!r} is a value, not a section")
         source.lines.pop(path, None)
+    source = replace(source, flags=dict(flags or {}))
     return _check(source, with_variants=True)
 
 

@@ -55,12 +55,13 @@ class Mistake:
     variant: str = ""  # Where the variant stands that has it: grid[2] (hflip); "": it is the recipe's own
 
     def text(self, source: Source) -> str:
-        """Return it as a line, with the line of the file where that is known."""
+        """Return it as a line, with the line of the file where that is known, or the flag."""
         number = re.match(r"grid\[(\d+)\]", self.variant or self.path)
         inside = f"grid.{number[1]}." if number else "grid."
         own = self.path.partition(".")[2] if not self.variant and number else self.path
         line = (source.line(f"{inside}{own}") if self.variant or number else None) or source.line(self.path)
-        place = f"line {line}, " if line else ""
+        flag = None if line or self.variant else source.flag(self.path)
+        place = f"line {line}, " if line else f"{flag}, " if flag else ""
         return f"{place}{self.variant}{': ' if self.variant else ''}{self.path or 'recipe'}: {self.message}"
 
 

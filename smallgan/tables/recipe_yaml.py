@@ -1,10 +1,10 @@
 """YAML with line numbers: the values of a recipe, the line of each key, and keys that stand twice."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -16,6 +16,7 @@ try:
 except ImportError:  # PyYAML was built without libyaml
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
+Found = TypeVar("Found")
 MAX_RECIPE_BYTES = 8 << 20
 _MAX_DEPTH = 100  # Of sections and lists in each other
 _EVENTS_PER_KEY = 4  # A key, its value, and the two ends of a section, at most
@@ -43,14 +44,24 @@ class Source:
     """Line of each dotted key, from 1; entries of lists by their number: grid.0.name."""
     mistakes: tuple[str, ...] = ()
     """Keys that stand twice."""
+    flags: dict[str, str] = field(default_factory=dict)
+    """Flag by which a user gave a dotted key, in place of its line."""
 
     def line(self, path: str) -> int | None:
         """Return the line of a dotted key, or of the nearest section around it that the file has."""
-        while path:
-            if path in self.lines:
-                return self.lines[path]
-            path = path.rpartition(".")[0]
-        return None
+        return _nearest(self.lines, path)
+
+    def flag(self, path: str) -> str | None:
+        """Return the flag of a dotted key, or of the list that it is in."""
+        return _nearest(self.flags, path)
+
+
+def _nearest(table: Mapping[str, Found], path: str) -> Found | None:
+    while path:
+        if path in table:
+            return table[path]
+        path = path.rpartition(".")[0]
+    return None
 
 
 def read(path: Path) -> Source:

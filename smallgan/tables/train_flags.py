@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, cleandoc, signature
-from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, get_args, get_type_hints
 
 from augment.errors import UsageError
 from smallgan.tables.losses import LOSSES
@@ -140,8 +140,17 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def recipe_keys(flags: Mapping[str, Any], method: MethodRow | None = None) -> dict[str, Any]:
-    """Return the flags that were given by dotted recipe key.
+class Asked(NamedTuple):
+    """What flags ask for."""
+
+    values: dict[str, Any]
+    """By dotted recipe key."""
+    flags: dict[str, str]
+    """As the flag of each key is typed."""
+
+
+def recipe_keys(flags: Mapping[str, Any], method: MethodRow | None = None) -> Asked:
+    """Return the flags that were given as recipe keys.
 
     Args:
         flags: as the user gave them, by keyword; None: not given.
@@ -149,8 +158,7 @@ def recipe_keys(flags: Mapping[str, Any], method: MethodRow | None = None) -> di
 
     Raises UsageError for flags that do not go together, or that have no meaning with this method.
     """
-    found: dict[str, Any] = {}
-    by_key: dict[str, str] = {}
+    found = Asked({}, {})
     for name, (_, row) in rows().items():
         given = flags.get(name)
         value = None if given is None else row.value(given)
@@ -163,21 +171,25 @@ def recipe_keys(flags: Mapping[str, Any], method: MethodRow | None = None) -> di
                 + " ".join(f"--set {rate}=..." for rate in method.rates)
             )
         for key in keys:
-            if key in found:
-                raise UsageError(f"{option(by_key[key])} and {option(name)}: both decide {key}; give one of them")
-            found[key], by_key[key] = value, name
+            if key in found.flags:
+                raise UsageError(f"{found.flags[key]} and {option(name)}: both decide {key}; give one of them")
+            found.values[key], found.flags[key] = value, option(name)
     return found
 
 
-def merged(flags: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def merged(asked: Asked, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return recipe keys of flags and of --set together. Raises UsageError where they contradict each other."""
-    said = flat(
-        {key: {"name": value} if key in NAMED and isinstance(value, str) else value for key, value in settings.items()}
-    )
-    for key, value in flags.items():
+    named = {
+        key: {"name": value} if key in NAMED and isinstance(value, str) else value for key, value in settings.items()
+    }
+    said = flat(named)
+    for key, value in asked.values.items():
         if key in said and _plain(said[key]) != _plain(value):
-            raise UsageError(f"{key}: a flag says {_shown(value)}, --set says {_shown(said[key])}; give one of them")
-    return {**settings, **flags}  # flags last: a whole section after --set would take them away
+            raise UsageError(
+                f"{asked.flags[key]} asks for {key}={_shown(value)}, and --set for {_shown(said[key])}; give one of "
+                "them"
+            )
+    return {**settings, **asked.values}  # flags last: a whole section after --set would take them away
 
 
 def with_flags(annotation: Callable[[str, Any, Flag], Any], after: int) -> Callable[[Command], Command]:
@@ -217,4 +229,7 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
+    """Return a value as it is typed after --set."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_shown, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

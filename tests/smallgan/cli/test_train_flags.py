@@ -37,10 +37,11 @@ def test_flags_reach_the_recipe_of_the_run(train, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--lr", 0.1, "--set", "method.lr_d=0.2"), "method.lr_d: a flag says 0.1, --set says 0.2; give one of them"),
-        (("--lr", 0.1, "--set", "method.lr_d=0.2", "--set", "method.lr_g=0.2"), "a flag says 0.1, --set says 0.2"),
-        (("--epochs", 0), "train.epochs"),
-        (("--metrics", "kidd"), "did you mean 'kid'"),
+        (("--lr", 0.1, "--set", "method.lr_d=0.2"), "--lr asks for method.lr_d=0.1, and --set for 0.2; give one"),
+        (("--lr", 0.1, "--set", "method.lr_d=0.2", "--set", "method.lr_g=0.2"), "=0.1, and --set for 0.2"),
+        (("--epochs", 0), "--epochs, train.epochs: "),
+        (("--metrics", "kidd"), "--metrics, score.metrics.0: unknown metric 'kidd'; did you mean 'kid'"),
+        (("--lr", -1), "--lr, method.lr_d: "),
     ],
 )
 def test_what_contradicts_or_cannot_be_is_refused(train, tmp_path, words, said):

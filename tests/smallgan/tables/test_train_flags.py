@@ -34,20 +34,21 @@ def test_every_flag_sets_a_key_that_recipes_have():
 
 def test_flags_become_recipe_keys():
     given = {"lr": 0.001, "epochs": 3, "metrics": "kid, copies", "seed": 4, "mirror": False, "skip_bad": False}
-    assert recipe_keys(given) == {  # without a method, a rate has no key yet
+    assert recipe_keys(given).values == {  # without a method, a rate has no key yet
         "train.epochs": 3,
         "score.metrics": ["kid", "copies"],
         "seeds": [4],
         "method.mirror": False,
     }
-    assert recipe_keys({"metrics": "none"}) == recipe_keys({"metrics": []}) == {"score.metrics": []}
-    assert recipe_keys({"metrics": ("kid",)}) == {"score.metrics": ["kid"]}
+    assert recipe_keys({"metrics": "none"}) == recipe_keys({"metrics": []})
+    assert recipe_keys({"metrics": "none"}) == ({"score.metrics": []}, {"score.metrics": "--metrics"})
+    assert recipe_keys({"metrics": ("kid",)}).values == {"score.metrics": ["kid"]}
 
 
 def test_one_learning_rate_sets_those_of_the_method():
     rates = {"adversarial": {"method.lr_d", "method.lr_g"}, "finetune": {"method.lr_d", "method.lr_g"}}
     for method, keys in (rates | {"imle": {"method.lr"}}).items():
-        assert recipe_keys({"lr": 0.001}, METHODS[method]) == dict.fromkeys(keys, 0.001)
+        assert recipe_keys({"lr": 0.001}, METHODS[method]).values == dict.fromkeys(keys, 0.001)
     with pytest.raises(UsageError, match=r"--lr 0\.001: APGC has several .* --set method\.lr_codes=\.\.\. --set"):
         recipe_keys({"lr": 0.001}, METHODS["apgc"])
 
@@ -55,10 +56,18 @@ def test_one_learning_rate_sets_those_of_the_method():
 @pytest.mark.parametrize(
     ("flags", "settings", "said"),
     [
-        ({"mirror": True}, {"method.mirror": False}, "method.mirror: a flag says true, --set says false; give one"),
-        ({"model": "biggan"}, {"model": "dcgan"}, "model.name: a flag says biggan, --set says dcgan"),
-        ({"steps": 3}, {"train": {"steps": 4}}, "train.steps: a flag says 3, --set says 4"),
-        ({"metrics": "kid"}, {"score.metrics": ["is"]}, r"score.metrics: a flag says \['kid'\], --set says \['is'\]"),
+        (
+            {"mirror": True},
+            {"method.mirror": False},
+            "--mirror asks for method.mirror=true, and --set for false; give one of them",
+        ),
+        ({"model": "biggan"}, {"model": "dcgan"}, "--model asks for model.name=biggan, and --set for dcgan"),
+        ({"steps": 3}, {"train": {"steps": 4}}, "--steps asks for train.steps=3, and --set for 4"),
+        (
+            {"metrics": "kid"},
+            {"score.metrics": ["is"]},
+            r"--metrics asks for score.metrics=\[kid\], and --set for \[is\]",
+        ),
     ],
 )
 def test_a_flag_and_a_setting_that_contradict_are_refused(flags, settings, said):
