@@ -80,16 +80,11 @@ def train(
     if out is None and not run.exists():
         run = claim_run(root, recipe.name)
     with run.locked():
-        run.create()
-        write_text(run.recipe, dump_recipe(recipe))
-        write_json(run.data, data.summary)
-        write_environment(run, chosen, command)
+        _begin(run, recipe, data, chosen, command)
         status, log = logged(run, status or log), logged(run, log)
         log(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
         for note in [*data.notes, *_advice_on_number(data, from_scratch=source is None)]:
             log(f"note: {note}")
-        write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
-        write_bytes(run.mix, encode_png(data.preview))
         for line in said:
             log(line)
         with tensorboard(run) as record:
@@ -104,15 +99,25 @@ def train(
     return run
 
 
+def _begin(run: RunDir, recipe: Recipe, data: TrainingData, device: torch.device, command: str) -> None:
+    """Write what a run is made from, and pictures of it."""
+    run.create()
+    write_text(run.recipe, dump_recipe(recipe))
+    write_json(run.data, data.summary)
+    write_environment(run, device, command)
+    write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
+    write_bytes(run.mix, encode_png(data.preview))
+
+
 def prepared(
     recipe: Recipe,
     device: torch.device,
     root: Path,
     out: Path | None,
     *,
-    new: bool,
-    is_open: bool,
-    minutes: float | None,
+    new: bool = False,
+    is_open: bool = False,
+    minutes: float | None = None,
     workers: int | None = None,
 ) -> tuple[Recipe, PretrainedSource | None, TrainingData, RunDir, list[str]]:
     """Return the recipe with all that was left open, what it needs, its run, and what was decided, a line each.
