@@ -5,51 +5,60 @@ from typing import Annotated
 
 import typer
 
+_Count = Annotated[
+    int | None, typer.Option(help="Number of images of one seed, default 36; of latents to interpolate, 5.")
+]
+_PerClass = Annotated[
+    int | None,
+    typer.Option(help="Images of each class, in class folders, as `downstream --synthetic` takes them."),
+]
+_Label = Annotated[str | None, typer.Option(help="One class for all, by name or number; default: drawn for each.")]
+_Truncation = Annotated[
+    float | None, typer.Option(help="Truncation threshold: resample components with abs(z) > T; default: none.")
+]
+_AroundCodes = Annotated[
+    float | None,
+    typer.Option(
+        help="Sample around the latents of training images (bsa, apgc); noise in their standard deviations. "
+        "Default: what the run recommends."
+    ),
+]
+_Latents = Annotated[Path | None, typer.Option(help="Your own latents: a .npy of float32, N x Z.")]
+_Raw = Annotated[
+    Path | None, typer.Option(help="Write this .npy instead of pictures: float32, N x 3 x H x W in [-1, 1].")
+]
+_Codes = Annotated[
+    str | None,
+    typer.Option(help="With --interpolate: between the latents of these training images, as 0,7,12."),
+]
+_Reconstruct = Annotated[
+    bool, typer.Option("--reconstruct", help="The training images above the images of their latents.")
+]
+_TrainingGif = Annotated[
+    bool, typer.Option("--training-gif", help="A GIF of the training instead, from the run's grids.")
+]
+
 
 def sample(
     model: Annotated[
         Path, typer.Argument(help="A run, one of its checkpoints, or a pretrained BigGAN (file or folder).")
     ],
-    count: Annotated[
-        int | None, typer.Option(help="Number of images of one seed, default 36; of latents to interpolate, 5.")
-    ] = None,
-    per_class: Annotated[
-        int | None,
-        typer.Option(help="Images of each class, in class folders, as `downstream --synthetic` takes them."),
-    ] = None,
+    count: _Count = None,
+    per_class: _PerClass = None,
     seed: Annotated[int, typer.Option(help="The seed that images, latents and classes are drawn from.")] = 0,
     seeds: Annotated[str | None, typer.Option(help="One image for each of these seeds, such as 0-35 or 1,4-6.")] = None,
-    label: Annotated[
-        str | None, typer.Option(help="One class for all, by name or number; default: drawn for each.")
-    ] = None,
-    truncation: Annotated[
-        float | None, typer.Option(help="Truncation threshold: resample components with abs(z) > T; default: none.")
-    ] = None,
-    around_codes: Annotated[
-        float | None,
-        typer.Option(
-            help="Sample around the latents of training images (bsa, apgc); noise in their standard deviations. "
-            "Default: what the run recommends."
-        ),
-    ] = None,
+    label: _Label = None,
+    truncation: _Truncation = None,
+    around_codes: _AroundCodes = None,
     prior: Annotated[str | None, typer.Option(help="normal: draw from N(0, I) whatever the run recommends.")] = None,
-    latents: Annotated[Path | None, typer.Option(help="Your own latents: a .npy of float32, N x Z.")] = None,
+    latents: _Latents = None,
     labels: Annotated[Path | None, typer.Option(help="Classes of --latents: a .npy of int64, N.")] = None,
-    raw: Annotated[
-        Path | None, typer.Option(help="Write this .npy instead of pictures: float32, N x 3 x H x W in [-1, 1].")
-    ] = None,
+    raw: _Raw = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help="A strip and a GIF instead.")] = False,
-    codes: Annotated[
-        str | None,
-        typer.Option(help="With --interpolate: between the latents of these training images, as 0,7,12."),
-    ] = None,
+    codes: _Codes = None,
     frames: Annotated[int, typer.Option(help="Frames of the GIF from one latent to the next.", min=2, max=240)] = 24,
-    reconstruct: Annotated[
-        bool, typer.Option("--reconstruct", help="The training images above the images of their latents.")
-    ] = False,
-    training_gif: Annotated[
-        bool, typer.Option("--training-gif", help="A GIF of the training instead, from the run's grids.")
-    ] = False,
+    reconstruct: _Reconstruct = False,
+    training_gif: _TrainingGif = False,
     image_format: Annotated[str, typer.Option(help="Of single images: png, jpeg or webp (lossless).")] = "png",
     columns: Annotated[int | None, typer.Option(help="Columns of the grid; default: about as many as rows.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default: samples/ of the run, else here, by step.")] = None,
