@@ -118,9 +118,14 @@ def test_a_key_of_a_toy_row_is_refused_elsewhere_with_its_reader():
 @pytest.fixture
 def reload_help():
     """Reads the tables for `smallgan train --help` again, and once more when the row is gone."""
-    command = importlib.import_module("smallgan.cli.train")
-    yield lambda: importlib.reload(command)
-    importlib.reload(command)
+    readers = [importlib.import_module(name) for name in ("smallgan.tables.train_flags", "smallgan.cli.train")]
+
+    def again():
+        for module in readers:
+            importlib.reload(module)
+
+    yield again
+    again()
 
 
 def test_help_docs_and_schema_name_a_toy_row(reload_help, toy, monkeypatch):
