@@ -90,6 +90,7 @@ def train(
     return Run(run.path, device=device)
 
 
+@with_flags(lambda _name, hint, _row: hint, after=2)
 def plan_training(
     data: StrPath | None = None,
     *,

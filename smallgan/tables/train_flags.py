@@ -7,8 +7,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from inspect import Parameter, cleandoc, signature
-from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from augment.errors import UsageError
 from smallgan.tables.losses import LOSSES
@@ -208,13 +209,19 @@ def with_flags(annotation: Callable[[str, Any, Flag], Any], after: int) -> Calla
     def decorate(function: Command) -> Command:
         own = [each for each in signature(function).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
         expanded = signature(function).replace(parameters=[*own[:after], *keywords, *own[after:]])
-        function.__signature__ = expanded  # type: ignore[attr-defined]
+
+        @wraps(function)
+        def checked(*arguments: Any, **given: Any) -> Any:
+            expanded.bind(*arguments, **given)  # an unknown keyword is a TypeError, as of any function
+            return function(*arguments, **given)
+
         lines = [f"{name}: {_of_python(row.help)}" for name, (_, row) in found.items()]
         doc = cleandoc(function.__doc__ or "")
-        function.__doc__ = re.sub(
+        checked.__signature__ = expanded  # type: ignore[attr-defined]
+        checked.__doc__ = re.sub(
             rf"^( *){FLAGS_HERE}$", lambda at: "\n".join(at[1] + line for line in lines), doc, flags=re.M
         )
-        return function
+        return cast(Command, checked)
 
     return decorate
 

@@ -9,7 +9,7 @@ from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import load_recipe
 from smallgan.tables.sweep import flat
-from smallgan.tables.train_flags import Flag, merged, option, recipe_keys, rows, with_flags
+from smallgan.tables.train_flags import merged, option, recipe_keys, rows, with_flags
 
 OF_THE_ISSUE = {"metrics", "snapshot_every", "lr", "epochs", "mirror", "diffaugment"}
 
@@ -88,7 +88,7 @@ def test_two_flags_of_one_key_are_refused():
 
 
 def test_a_function_gets_a_keyword_and_an_explanation_for_each_row():
-    @with_flags(lambda _name, hint, row: (hint, isinstance(row, Flag)), after=1)
+    @with_flags(lambda _name, hint, row: (hint, bool(row.help)), after=1)
     def made(data=None, *, out=None, **flags):
         """Do it.
 
@@ -105,3 +105,5 @@ def test_a_function_gets_a_keyword_and_an_explanation_for_each_row():
     assert [line.split(":")[0].strip() for line in lines[3:]] == ["data", *rows(), "out"]
     assert "    count: Number of added images, instead of `ratio`." in lines
     assert made("photos", steps=3) == ("photos", None, {"steps": 3})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stepz'"):
+        made("photos", stepz=3)
