@@ -1,7 +1,6 @@
 """`smallgan run`: resumed, shared, stopped, failed, divided among processes and tasks, and shown."""
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ from augment.errors import UsageError
 from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
-from smallgan.study.estimate import estimate, estimate_text
 from smallgan.study.open import open_study
 from smallgan.study.runner import jobs_of_trial, run_jobs
 from smallgan.study.stages import ExecutionOptions
@@ -342,25 +340,6 @@ def test_the_table_tells_a_stopped_trial_from_a_running_one(tiny_set, tmp_path):
     assert rows(study)[0].state == "stopped"
     with study.claimed(jobs[0].run):
         assert rows(study)[0].state == "running"
-
-
-def test_a_dry_run_counts_trials_images_and_minutes_and_writes_nothing(tiny_set, tmp_path):
-    folder = tmp_path / "study"
-    found = estimate(tiny(tiny_set, seeds=[1, 2]), out=folder, device="cpu", log=lambda _line: None)
-    assert not folder.exists()
-    assert (found["num_runs"], len(found["runs"]), len(found["seconds_per_step"])) == (6, 6, 1)
-    trial = found["runs"][2]
-    assert (trial["variant"], trial["num_images"], trial["steps"], trial["num_images_seen"]) == ("gan", 24, 4, 16)
-    assert trial["needs"].endswith("00-none-seed1")
-    assert trial["num_snapshots"] == 3
-    assert found["minutes"] >= 0
-    assert found["memory_mb"] > 0
-    said = estimate_text(found).splitlines()
-    assert said[0] == f"Would make 6 runs in {folder} (3 variants, 2 seeds), 4 steps each, and write the page."
-    assert re.match(r"Takes about \S+ on cpu, .*, one run after another, and \d+\.\d GiB of memory", said[1])
-    assert said[-1] == "No run was made. --json lists the runs."
-    finished = found | {"runs": [row | {"stages": []} for row in found["runs"]]}
-    assert estimate_text(finished) == f"All 6 runs of {folder} are done: only the page would be written."
 
 
 def command(*words):
