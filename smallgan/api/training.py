@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from augment.errors import UsageError
@@ -131,13 +132,15 @@ def _resolved(
     asked = recipe_keys(flags)
     if data is not None:
         asked.values["data.source"], asked.flags["data.source"] = as_text(data), "DATA"
-    given = merged(asked, chosen)
+    given = _going_on(data, name, flags) | merged(asked, chosen)
     if data is None and name is None and flags.get("model") is None:
         own = f"quickstart-{given.get('method.name')}"
         name = own if own in shipped_recipes() else "quickstart"
         log(f"no DATA given: the recipe {name} on the sample set of painted flowers that ships with smallgan")
-    if minutes is not None and (minutes <= 0 or {"train.steps", "train.epochs"} & set(given)):
+    if minutes is not None and (minutes <= 0 or {"train.steps", "train.epochs"} & set(merged(asked, chosen))):
         raise UsageError(f"--minutes {minutes:g}: needed more than 0, and no --steps or --epochs beside it")
+    if minutes is not None:  # they decide the steps, also those of a run that this one starts from
+        given.pop("train.steps", None)
     open_sections = ("model", "method.name", "loss", "regularizers")
     is_open = data is not None and name is None and not any(path.startswith(open_sections) for path in given)
     given = (model_of_size(given.get("data.size")) if is_open else {}) | given
@@ -149,6 +152,31 @@ def _resolved(
         what = "a grid" if resolved.grid is not None else "a section downstream"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {name or 'RECIPE'}")
     return resolved, {"minutes": minutes, "is_open": is_open}
+
+
+def _going_on(data: StrPath | None, recipe: str | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run takes over from the one that it starts from, by dotted recipe key; {} without --init."""
+    from smallgan.core.run_dir import RunDir
+    from smallgan.tables.recipe import read_recipe, values_to_go_on
+
+    path = as_text(flags.get("init"))
+    if path is None:
+        return {}
+    for name, value in {"recipe": recipe, **{name: flags.get(name) for name in ("transfer", "pretrained")}}.items():
+        if value is not None:
+            raise UsageError(f"--init {path} and --{name} {value} are two ways to start; give one")
+    if data is None:
+        raise UsageError(f"--init {path}: needed DATA, the images to go on with: smallgan train photos --init {path}")
+    run = RunDir(Path(path))
+    if not run.exists():
+        raise UsageError(f"--init {path}: no run of smallgan; needed the folder of one, such as runs/00003-train")
+    before, model = read_recipe(run.recipe), flags.get("model")
+    if before.model is not None and model not in (None, before.model.name):
+        raise UsageError(f"--model {model}: {path} is a {before.model.name}; leave --model out beside --init")
+    values = values_to_go_on(before, flags.get("method"))
+    if flags.get("epochs") is not None:
+        del values["train.steps"]
+    return values
 
 
 def _check_size(flags: Mapping[str, Any], recipe: str | None) -> None:

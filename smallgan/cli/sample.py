@@ -54,7 +54,10 @@ def sample(
     latents: _Latents = None,
     labels: Annotated[Path | None, typer.Option(help="Classes of --latents: a .npy of int64, N.")] = None,
     raw: _Raw = None,
-    interpolate: Annotated[bool, typer.Option("--interpolate", help="A strip and a GIF instead.")] = False,
+    interpolate: Annotated[
+        bool,
+        typer.Option("--interpolate", help="A strip and a GIF instead; of a transfer between training images."),
+    ] = False,
     codes: _Codes = None,
     frames: Annotated[int, typer.Option(help="Frames of the GIF from one latent to the next.", min=2, max=240)] = 24,
     reconstruct: _Reconstruct = False,

@@ -46,8 +46,8 @@ def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
     """Fill the trainer, which keeps its memory layout, and return the state. Raises InputError when damaged."""
     state = read_state(folder)
     saved = read_tensors(folder)
-    for name, optimizer in trainer.optimizers.items():
-        for parameter in trainer.networks[name].parameters():
+    for optimizer in trainer.optimizers.values():
+        for parameter in (each for group in optimizer.param_groups for each in group["params"]):
             optimizer.state[parameter] = {
                 "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
@@ -134,7 +134,7 @@ def _tensors(trainer: Checkpointed) -> Iterable[tuple[str, Tensor]]:
             yield f"{network_name}.{name}", tensor
     for network_name, optimizer in trainer.optimizers.items():
         for name, parameter in trainer.networks[network_name].named_parameters():
-            for key, tensor in optimizer.state[parameter].items():
+            for key, tensor in optimizer.state.get(parameter, {}).items():  # frozen weights have none
                 yield f"adam.{network_name}.{name}.{key}", tensor
 
 

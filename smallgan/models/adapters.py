@@ -1,4 +1,4 @@
-"""Adapters: a few tensors of their own that bend a frozen, pretrained class-conditional generator to a small set.
+"""Adapters: a few tensors of their own that bend a frozen, pretrained generator to a small set.
 
 BSA (Noguchi and Harada 2019, arXiv:1904.01774) trains the layers that make each conditional batch norm's gain and bias.
 APGC (Takeda and Yanai's adaptive point-wise grouped convolutions) lets channels mix in groups of g as well: with x_hat
@@ -10,7 +10,9 @@ beta = bias(v) + d(v). gain and bias are the pretrained layers, frozen, since D'
 D and d are new, start at zero, and so step 0 is the pretrained generator to the last bit. g = 1 is BSA. With the init
 `identity`, which is that of the authors' code, W = I + D and beta = d, and D and d start as torch starts its layers.
 
-Both also train a class vector in place of a label, the first layer, and a scale and a bias on the first map.
+Both also train a class vector in place of a label, the first layer, and a scale and a bias on the first map. In a
+generator whose norms know no condition (DCGAN, FastGAN) both stand behind each norm, BSA as one gain and one bias a
+channel, with z, and the class vector where there are classes, as APGC's condition (`smallgan.models.plain_source`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from augment.errors import UsageError
 from smallgan.core.memory import free_bytes
 from smallgan.models.base import Adaptable, ConditionalNorm
 from smallgan.models.grouped_pointwise import mix_groups
+from smallgan.models.plain_source import check_places
 from smallgan.models.spectral import freeze, thaw
 from smallgan.tables.methods import APGCOptions, BSAOptions
 
@@ -48,7 +51,7 @@ class AdaptedGenerator(nn.Module, ABC):
         class_vector: start of the learned class vector, class_dim values; see `starting_class_vector`.
         train_first: train a copy of the first layer.
 
-    Raises UsageError for a generator without class vectors.
+    Raises UsageError for a generator without a place for an adapter.
     """
 
     num_classes = 0
@@ -56,12 +59,13 @@ class AdaptedGenerator(nn.Module, ABC):
 
     def __init__(self, pretrained: Adaptable, class_vector: Tensor, *, train_first: bool = True) -> None:
         super().__init__()
-        _check_class_vectors(pretrained)
+        check_places(pretrained)
         freeze(pretrained)
         self._outside = (pretrained,)  # in a tuple, where torch does not register it
         self.z_dim, self.size = pretrained.z_dim, pretrained.size
         device = next(pretrained.parameters()).device
-        self.class_vector = nn.Parameter(class_vector.detach().clone().to(device))
+        start = class_vector.detach().clone().to(device)
+        self.class_vector = nn.Parameter(start) if pretrained.class_dim else None  # a generator without classes
         self.scale = nn.Parameter(torch.ones(pretrained.first_channels, device=device))
         self.bias = nn.Parameter(torch.zeros(pretrained.first_channels, device=device))
         self.first = copy.deepcopy(pretrained.first_layer) if train_first else None
@@ -75,7 +79,7 @@ class AdaptedGenerator(nn.Module, ABC):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - as other generators are called
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z; labels may be given, and nothing reads them."""
-        vectors = self.class_vector.expand(z.shape[0], -1)
+        vectors = z[:, :0] if self.class_vector is None else self.class_vector.expand(z.shape[0], -1)
         with self.pretrained.first_layer.register_forward_hook(self._first_layer):
             return self.pretrained.synthesize(z, vectors, self.modulate, self._adjust)
 
@@ -135,7 +139,7 @@ class APGC(AdaptedGenerator):
         super().__init__(pretrained, class_vector, train_first=train_first)
         check_group_size(pretrained, group_size)
         self.group_size, self.init = group_size, init
-        device = self.class_vector.device
+        device = self.scale.device
         sizes = [(norm.condition, norm.channels) for norm in pretrained.norms]
         self.mixing = nn.ModuleList(_layer(v, c * (group_size or c), init, draws, device) for v, c in sizes)
         self.shifts = nn.ModuleList(_layer(v, c, init, draws, device) for v, c in sizes)
@@ -210,7 +214,7 @@ def parameter_table(generator: Adaptable, group_sizes: Sequence[int] = (1, 4, 8,
 
 def _size(generator: Adaptable, group_size: int | None) -> AdapterSize:
     norms = [(norm.condition, norm.channels) for norm in generator.norms]
-    bsa = sum(2 * condition * channels for condition, channels in norms)
+    bsa = sum(parameter.numel() for norm in generator.norms for parameter in norm.parameters())
     first = sum(parameter.numel() for parameter in generator.first_layer.parameters())
     shared = generator.class_dim + first + 2 * generator.first_channels
     if group_size is None:
@@ -228,30 +232,42 @@ def _common_width(generator: Adaptable) -> int:
 def starting_class_vector(generator: Adaptable, start: str) -> Tensor:
     """Return class_dim values: the mean of all classes ("mean"), a class ("3"), or a weighted mean ("3:0.5+17:0.5").
 
-    Weights are shares of their sum, and 1 where none is given. Raises UsageError.
+    Weights are shares of their sum, and 1 where none is given. A generator without classes has none: 0 values for
+    "mean". Raises UsageError.
     """
-    _check_class_vectors(generator)
+    check_places(generator)
+    if not generator.class_dim:
+        parse_class_vector(start, 0)
+        return torch.zeros(0)
     if not generator.num_classes:
         raise UsageError(
             "this generator's file has no class embedding (shared.weight), so no class vector to start from; use the "
             "whole file (the official G_ema.pth has the embedding)"
         )
-    shares = parse_class_vector(start, generator.num_classes)
     device = next(generator.parameters()).device
     with torch.no_grad():
-        if shares is None:
-            return generator.class_vectors(torch.arange(generator.num_classes, device=device)).mean(dim=0)
-        vectors = generator.class_vectors(torch.tensor(list(shares), device=device))
-        if len(shares) == 1:
-            return vectors[0]
-        weights = torch.tensor(list(shares.values()), device=device)
-        return (weights / weights.sum()) @ vectors
+        return start_row(generator.class_vectors(torch.arange(generator.num_classes, device=device)), start)
+
+
+def start_row(table: Tensor, start: str) -> Tensor:
+    """Return V values of a table K x V of classes: the mean of its rows, or of those that `start` names, by weight.
+
+    `start` is as in `starting_class_vector`. Raises UsageError.
+    """
+    shares = parse_class_vector(start, len(table))
+    if shares is None:
+        return table.detach().mean(dim=0)
+    rows = table.detach()[list(shares)]
+    weights = torch.tensor(list(shares.values()), device=table.device)
+    return rows[0] if len(shares) == 1 else (weights / weights.sum()) @ rows
 
 
 def parse_class_vector(start: str, num_classes: int) -> dict[int, float] | None:
     """Return the weight of each class that a start such as "3:0.5+17:0.5" names, None for "mean". Raises UsageError."""
     if start.strip() == "mean":
         return None
+    if not num_classes:
+        raise UsageError(f"class vector {start!r}: this generator has no classes; leave it out")
     shares: dict[int, float] = {}
     for part in start.split("+"):
         index, _, weight = (piece.strip() for piece in part.partition(":"))
@@ -266,11 +282,6 @@ def parse_class_vector(start: str, num_classes: int) -> dict[int, float] | None:
             )
         shares[label] = share
     return shares
-
-
-def _check_class_vectors(generator: Adaptable) -> None:
-    if not generator.class_dim:
-        raise UsageError("this generator has no shared class vector, and BSA and APGC learn one; use finetune")
 
 
 def _modulation_only(norm: ConditionalNorm) -> ConditionalNorm:

@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 Modulate = Callable[[int, Tensor, Tensor], Tensor]
 """(number of the conditional batch norm, normalised maps B x C x H x W, condition B x V) -> modulated maps."""
@@ -31,6 +32,29 @@ class AcrossBatch(nn.Module):
     """A layer that makes of an image something that depends on the others of its batch, as batch norm does."""
 
 
+OrderedLayers = Sequence[Sequence[nn.Module]]
+
+
+class HasOrderedLayers(Protocol):
+    """A network that tells its layers in their order, so that some of them can be frozen."""
+
+    @property
+    def ordered_layers(self) -> OrderedLayers:
+        """The layers, from the latent (a generator) or from the image (a discriminator) on; without class tables."""
+
+
+class HasNorms(HasOrderedLayers, Protocol):
+    """A generator that tells what scales and shifts its maps."""
+
+    @property
+    def norm_layers(self) -> Sequence[nn.Module]:
+        """Its normalisations in the order in which maps pass them."""
+
+    @property
+    def class_table(self) -> nn.Embedding | None:
+        """The class vectors, one a row, None where it has none."""
+
+
 class HasMaps(Protocol):
     """A discriminator that shows what it makes of an image before it is scored."""
 
@@ -48,7 +72,7 @@ class ConditionalNorm(nn.Module, ABC):
     """C"""
     condition: int
     """V, length of the condition."""
-    layer_names = ("gain", "bias")
+    layer_names: tuple[str, ...] = ("gain", "bias")
     """Attributes with the layers that make the gain, less 1, and the bias."""
 
     @abstractmethod
@@ -69,15 +93,25 @@ class ConditionalNorm(nn.Module, ABC):
 
 
 class Adaptable(nn.Module, ABC):
-    """A class-conditional `Generator` that an adapter can be fitted to."""
+    """A `Generator` that an adapter can be fitted to."""
 
     z_dim: int
     size: int
     num_classes: int
     class_dim: int
-    """Length of a class vector; 0: none, so no adapter can be fitted."""
+    """Length of a class vector; 0: none. With classes and without class vectors no adapter can be fitted."""
     first_channels: int
     """Channels of the 4 x 4 map."""
+    can_recompute = False
+    """Whether it is made of blocks that `recompute` is for."""
+    recompute = False
+    """Keep what lies between the blocks alone, and make the maps inside them anew for the gradients."""
+
+    def through(self, block: nn.Module, *inputs: Any) -> Tensor:
+        """Return what a block makes of its inputs, to be made anew for the gradients where `recompute` says so."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return cast(Tensor, block(*inputs))
+        return cast(Tensor, checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z and labels B (int64; None: all of class 0)."""
@@ -106,5 +140,5 @@ class Adaptable(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def first_layer(self) -> nn.Linear:
+    def first_layer(self) -> nn.Module:
         """The layer that makes the 4 x 4 map."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from augment.errors import UsageError
-from smallgan.models.base import Adaptable, Adjust, ConditionalNorm, Modulate
+from smallgan.models.base import Adaptable, Adjust, ConditionalNorm, Modulate, OrderedLayers
 from smallgan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
 from smallgan.tables.models import BigGANOptions
 
@@ -174,6 +174,8 @@ class GeneratorBlock(nn.Module):
 class BigGANGenerator(Adaptable):
     """(z, class) -> 4 x 4 -> ... -> S x S."""
 
+    can_recompute = True
+
     def __init__(self, config: BigGANConfig) -> None:
         super().__init__()
         self.config = config
@@ -215,7 +217,7 @@ class BigGANGenerator(Adaptable):
             hidden = adjust(hidden)
         for number, (layers, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
             block, *attention = cast(nn.ModuleList, layers)
-            hidden = block(hidden, condition, modulate, 2 * number)
+            hidden = self.through(block, hidden, condition, modulate, 2 * number)
             for layer in attention:
                 hidden = layer(hidden)
         return torch.tanh(self.output_layer(hidden).float())
@@ -236,6 +238,21 @@ class BigGANGenerator(Adaptable):
     def norms(self) -> list[ConditionalBatchNorm]:
         """The conditional batch norms, in the order in which `modulate` numbers them."""
         return [norm for block in self.blocks for norm in (block[0].bn1, block[0].bn2)]  # type: ignore[index]
+
+    @property
+    def norm_layers(self) -> Sequence[nn.Module]:
+        """All batch norms, the last one too, in the order in which maps pass them."""
+        return [*self.norms, self.output_layer[0]]
+
+    @property
+    def class_table(self) -> nn.Embedding | None:
+        """The class vectors, None where every batch norm has tables of its own."""
+        return self.shared if self.config.shared_dim else None
+
+    @property
+    def ordered_layers(self) -> OrderedLayers:
+        """Its layers from the latent on."""
+        return [[self.linear], *([block] for block in self.blocks), [self.output_layer]]
 
 
 class DiscriminatorBlock(nn.Module):
@@ -289,6 +306,11 @@ class BigGANDiscriminator(nn.Module):
         pooled = F.relu(hidden).float().sum(dim=(2, 3))
         score: Tensor = self.linear(pooled).squeeze(1) + (self.embed(labels) * pooled).sum(dim=1)
         return score.float()
+
+    @property
+    def ordered_layers(self) -> OrderedLayers:
+        """Its layers from the image on."""
+        return [*([block] for block in self.blocks), [self.linear]]
 
 
 def build(

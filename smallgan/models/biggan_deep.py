@@ -103,13 +103,26 @@ class _Stored(SpectralLayer):
     def _sigma(self, rows: Tensor) -> Tensor:
         """Return u W v; in training one power iteration renews v, then u."""
         u, v = self.weight_u, self.weight_v
-        if self.training:
+        if self.training and self._held is None:
+            u, v = self._iterated(rows)
             with torch.no_grad():
-                v = F.normalize(rows.T @ u, dim=0, eps=self.eps)
-                u = F.normalize(rows @ v, dim=0, eps=self.eps)
                 self.weight_u.copy_(u)
                 self.weight_v.copy_(v)
         return u @ (rows @ v)
+
+    @torch.no_grad()
+    def _iterated(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        v = F.normalize(rows.T @ self.weight_u, dim=0, eps=self.eps)
+        return F.normalize(rows @ v, dim=0, eps=self.eps), v
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Take the power iteration of a training step now, and none until `release`."""
+        rows = self.weight.flatten(1)
+        with torch.autocast(rows.device.type, enabled=False):
+            self._held = self._iterated(rows)
+        self.weight_u.copy_(self._held[0])
+        self.weight_v.copy_(self._held[1])
 
 
 class StoredLinear(SpectralLinear, _Stored):
@@ -233,6 +246,8 @@ class _Trunk(nn.Module):
 class BigGANDeepGenerator(Adaptable):
     """(z, class) -> 4 x 4 -> ... -> S x S."""
 
+    can_recompute = True
+
     def __init__(self, config: BigGANDeepConfig) -> None:
         super().__init__()
         if not 0 < config.truncation <= 1:
@@ -259,7 +274,7 @@ class BigGANDeepGenerator(Adaptable):
         number = 0
         for layer in trunk.layers:
             if isinstance(layer, DeepBlock):
-                hidden = layer(hidden, condition, modulate, number)
+                hidden = self.through(layer, hidden, condition, modulate, number)
                 number += len(layer.norms)
             else:
                 hidden = layer(hidden)

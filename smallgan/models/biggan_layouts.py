@@ -52,8 +52,8 @@ def _what(tensors: Mapping[str, Tensor]) -> str:
         return "the first stage of the TF-Hub conversion (GBlock names); take the file that its second stage writes"
     if "g_ema.class_vector" in tensors:
         return "an adapter of smallgan's, without the generator that it was fitted to; name that generator"
-    if "g_ema.project.weight" in tensors:
-        return "a checkpoint of smallgan's DCGAN, which has no classes to adapt"
+    if any(name.startswith("g_ema.") for name in tensors):
+        return "a checkpoint of smallgan's without the state.json beside it; name the run"
     first = ", ".join(list(tensors)[:3]) or "nothing"
     return f"a state dict of another network ({len(tensors)} tensors: {first}, ...)"
 

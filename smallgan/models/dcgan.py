@@ -14,13 +14,14 @@ Where we differ:
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from smallgan.models.base import OrderedLayers
 from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
 from smallgan.tables.models import MODELS, DCGANOptions
 
@@ -35,7 +36,7 @@ class DCGANGenerator(nn.Module):
         self.description |= {"g_norm": norm} if norm != "batch" else {}
         make_norm = nn.BatchNorm2d if norm == "batch" else _LayerNorm
         widths = _widths(size, base_width)[::-1]
-        self.project = nn.ConvTranspose2d(z_dim, widths[0], 4, bias=False)
+        self.project = _Projection(z_dim, widths[0], 4, bias=False)
         self.project_norm = make_norm(widths[0])
         self.stages = nn.ModuleList(
             nn.Sequential(DoublingConv2d(narrow, wide), make_norm(wide), nn.ReLU(inplace=True))
@@ -45,14 +46,31 @@ class DCGANGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return images B x 3 x S x S in [-1, 1] for latents B x Z."""
-        # A 1 x 1 input makes the transposed convolution one matrix product; as such it is several times faster.
-        weight = self.project.weight
-        hidden = nn.functional.linear(z, weight.flatten(1).T).view(z.shape[0], weight.shape[1], 4, 4)
-        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        hidden = self.project(z).contiguous(memory_format=torch.channels_last)
         hidden = nn.functional.relu(self.project_norm(hidden), inplace=True)
         for stage in self.stages:
             hidden = stage(hidden)
         return torch.tanh(self.to_rgb(hidden))
+
+    @property
+    def norm_layers(self) -> Sequence[nn.Module]:
+        """The normalisations, in the order in which maps pass them."""
+        return [self.project_norm, *(cast(nn.Sequential, stage)[1] for stage in self.stages)]
+
+    @property
+    def first_layer(self) -> nn.Module:
+        """The layer that makes the 4 x 4 map."""
+        return self.project
+
+    @property
+    def class_table(self) -> None:
+        """It has no classes."""
+        return None
+
+    @property
+    def ordered_layers(self) -> OrderedLayers:
+        """Its layers from the latent on."""
+        return [[self.project, self.project_norm], *([stage] for stage in self.stages), [self.to_rgb]]
 
 
 class DCGANDiscriminator(nn.Module):
@@ -80,6 +98,20 @@ class DCGANDiscriminator(nn.Module):
             hidden = stage(hidden)
         score = nn.functional.linear(hidden.flatten(1), self.score.weight.flatten(1), self.score.bias)
         return score.squeeze(1).float()
+
+    @property
+    def ordered_layers(self) -> OrderedLayers:
+        """Its layers from the image on."""
+        return [[self.from_rgb], *([stage] for stage in self.stages), [self.score]]
+
+
+class _Projection(nn.ConvTranspose2d):
+    """A transposed convolution of a 1 x 1 map, which is one matrix product; as such it is several times faster."""
+
+    def forward(self, z: Tensor) -> Tensor:  # type: ignore[override]
+        """Return maps B x C x 4 x 4 of latents B x Z."""
+        maps = nn.functional.linear(z, self.weight.flatten(1).T)
+        return maps.view(z.shape[0], self.weight.shape[1], *self.kernel_size)
 
 
 class _LayerNorm(nn.LayerNorm):
@@ -115,6 +147,20 @@ def build(
 def load(state: Mapping[str, Any]) -> DCGANGenerator:
     """Return the generator that a checkpoint describes, its weights not yet loaded. Raises KeyError."""
     return DCGANGenerator(state["size"], state["z_dim"], state["base_width"], state.get("g_norm", "batch"))
+
+
+def load_discriminator(tensors: Mapping[str, Tensor]) -> DCGANDiscriminator:
+    """Return the discriminator that a checkpoint's tensors belong to, weights not yet loaded. Raises KeyError."""
+    width, stages = len(tensors["from_rgb.weight"]), {name.split(".")[1] for name in tensors if "stages." in name}
+    norm = "batch" if "stages.0.1.running_mean" in tensors else "none"
+    return DCGANDiscriminator(2 ** (len(stages) + 3), width, norm)
+
+
+def fresh_discriminator(generator: DCGANGenerator, draws: torch.Generator) -> DCGANDiscriminator:
+    """Return a discriminator for a generator's images, as wide as it, with weights drawn from `draws`."""
+    discriminator = DCGANDiscriminator(generator.size, generator.description["base_width"])
+    initialize(discriminator, draws)
+    return discriminator
 
 
 def initialize(network: nn.Module, generator: torch.Generator) -> None:

@@ -20,7 +20,7 @@ Where we differ:
 - narrower by default, most of all up to 64 px, where it is to train on a CPU.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from smallgan.models.base import AcrossBatch
+from smallgan.models.base import AcrossBatch, OrderedLayers
 from smallgan.models.dcgan import initialize as initialize_convolutions
 from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
 from smallgan.tables.models import MODELS, FastGANOptions
@@ -111,6 +111,10 @@ class FastGANGenerator(nn.Module):
         if self.num_classes:
             labels = torch.zeros(z.shape[0], dtype=torch.int64, device=z.device) if labels is None else labels
             z = torch.cat([z, self.classes(labels)], dim=1)
+        return self.synthesize(z)
+
+    def synthesize(self, z: Tensor) -> Tensor:
+        """Return images for latents B x Z, in a generator with classes [latents, class vectors]."""
         hidden = self.first(z).view(z.shape[0], -1, FIRST, FIRST).contiguous(memory_format=torch.channels_last)
         made = {FIRST: self.glu(self.first_norm(hidden))}
         for name, level in self.levels.items():
@@ -118,6 +122,30 @@ class FastGANGenerator(nn.Module):
             hidden = level(made[side // 2])
             made[side] = self.excitations[name](made[side // self.reach], hidden) if self._excited(side) else hidden
         return torch.tanh(self.to_rgb(made[self.size]).float())
+
+    @property
+    def norm_layers(self) -> Sequence[nn.Module]:
+        """The batch norms, in the order in which maps pass them."""
+        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    @property
+    def first_layer(self) -> nn.Module:
+        """The layer that makes the 4 x 4 map."""
+        return self.first
+
+    @property
+    def class_table(self) -> nn.Embedding | None:
+        """The class vectors, None without classes."""
+        return self.classes if self.num_classes else None
+
+    @property
+    def ordered_layers(self) -> OrderedLayers:
+        """Its layers from the latent on, each side's with its excitation."""
+        sides = [[level, *self._excitation(side)] for side, level in self.levels.items()]
+        return [[self.first, self.first_norm], *sides, [self.to_rgb]]
+
+    def _excitation(self, side: str) -> list[nn.Module]:
+        return [self.excitations[side]] if side in self.excitations else []
 
     def _excited(self, side: int) -> bool:
         return side >= FIRST * self.reach
@@ -200,6 +228,12 @@ class FastGANDiscriminator(nn.Module):
             whole = whole + (self.embed(labels) * vector).sum(dim=1)
         return cast(Tensor, (by_patch + whole) / 2)
 
+    @property
+    def ordered_layers(self) -> OrderedLayers:
+        """Its layers from the image on; what scores the 8 x 8 maps is the last one."""
+        first, _, *blocks = self.to_maps
+        return [[first], *([block] for block in blocks), [self.patches, self.to_vector, self.score]]
+
 
 def build(
     options: FastGANOptions, size: int, num_classes: int, draws: torch.Generator
@@ -220,16 +254,45 @@ def load(state: Mapping[str, Any]) -> FastGANGenerator:
     return FastGANGenerator(*(state[key] for key in _BUILT_FROM))
 
 
-def initialize(generator: FastGANGenerator, discriminator: FastGANDiscriminator, draws: torch.Generator) -> None:
-    """Draw the weights: the generator's N(0, 0.02), class embeddings N(0, 1); the discriminator's by He et al.
+def load_discriminator(tensors: Mapping[str, Tensor]) -> FastGANDiscriminator:
+    """Return the discriminator that a checkpoint's tensors belong to, weights not yet loaded. Raises KeyError."""
+    blocks = {name.split(".")[1] for name in tensors if name.startswith("to_maps.")}  # one is the first convolution
+    size, classes = 2 ** (len(blocks) + 2), len(tensors.get("embed.weight", ()))
+    return FastGANDiscriminator(size, len(tensors["to_maps.0.weight"]) // _first_units(size), classes)
 
-    The last layers of a block's two paths have half the variance, layers that make a score gain 1, the projection's
-    vectors a length of about 1; biases are 0.
-    """
+
+def fresh_discriminator(generator: FastGANGenerator, draws: torch.Generator) -> FastGANDiscriminator:
+    """Return a discriminator for a generator's images and classes, as wide as it, with weights drawn from `draws`."""
+    discriminator = FastGANDiscriminator(generator.size, generator.description["base_width"], generator.num_classes)
+    initialize_discriminator(discriminator, draws)
+    return discriminator
+
+
+def reclass(
+    generator: FastGANGenerator, discriminator: FastGANDiscriminator | None, rows: Callable[[Tensor], Tensor]
+) -> None:
+    """Give both networks, which have classes, tables of other classes: `rows` makes a new table K' x V of one K x V."""
+    generator.classes = nn.Embedding.from_pretrained(rows(generator.classes.weight), freeze=False)
+    generator.num_classes = len(generator.classes.weight)
+    generator.description["num_classes"] = generator.num_classes
+    if discriminator is not None and discriminator.embed is not None:
+        discriminator.embed = nn.Embedding.from_pretrained(rows(discriminator.embed.weight), freeze=False)
+
+
+def initialize(generator: FastGANGenerator, discriminator: FastGANDiscriminator, draws: torch.Generator) -> None:
+    """Draw the weights: the generator's N(0, 0.02), class embeddings N(0, 1); then the discriminator's."""
     initialize_convolutions(generator, draws)
     for module in generator.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, 0.0, 0.02 if isinstance(module, nn.Linear) else 1.0, generator=draws)
+    initialize_discriminator(discriminator, draws)
+
+
+def initialize_discriminator(discriminator: FastGANDiscriminator, draws: torch.Generator) -> None:
+    """Draw the weights by He et al.: the last layers of a block's two paths have half the variance.
+
+    Layers that make a score have gain 1, the projection's vectors a length of about 1; biases are 0.
+    """
     for module in discriminator.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             is_score = module.weight.shape[0] == 1
@@ -257,8 +320,12 @@ def discriminator_widths(size: int, base_width: int) -> dict[int, int]:
     They double from 3 units to 24 for sides up to 64, and from 4 units to 32 above.
     """
     MODELS["fastgan"].check_size(size)
-    first, last = (3, 24) if size <= LARGEST_SMALL else (4, 32)
+    first, last = _first_units(size), 24 if size <= LARGEST_SMALL else 32
     return {side: base_width * min(first * size // side, last) for side in reversed(_sides(size))}
+
+
+def _first_units(size: int) -> int:
+    return 3 if size <= LARGEST_SMALL else 4
 
 
 def _sides(size: int) -> list[int]:

@@ -1,9 +1,10 @@
-"""Pretrained BigGAN generators from the files that users have, and the file that we ship ours in.
+"""Pretrained generators from the files that users have, from our own runs, and the file that we ship ours in.
 
 official            G_ema.pth or G.pth of ajbrock/BigGAN-PyTorch, old or new torch format
 tf-hub              the same layout converted from TF-Hub: without `sv0`, epsilons 1e-4
 hugging-face deep   config.json and pytorch_model.bin of huggingface/pytorch-pretrained-BigGAN
-smallgan            safetensors in the official layout with the configuration in its header, or a checkpoint of ours
+smallgan            safetensors in the official layout with the configuration in its header, or a BigGAN's checkpoint
+dcgan, fastgan ...  a checkpoint of ours of another model
 pytorch-bsa         a generator already adapted by apple2373/pytorch-small-dataset-image-generation
 apgc-code           the generator in a checkpoint of tkd26/Adaptive_Pointwise_Grouped_Convolutions, not adapted
 """
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from augment.core.files import sha256_file, write_bytes
 from augment.errors import InputError, UsageError
-from smallgan.core.checkpoint import STATE, TENSORS, read_state
+from smallgan.core.checkpoint import STATE, TENSORS
 from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Adaptable, Adjust, Modulate
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
@@ -33,7 +34,11 @@ from smallgan.models.biggan_deep import (
     released_names,
 )
 from smallgan.models.biggan_layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
+from smallgan.models.plain_source import PlainSource
+from smallgan.models.run_networks import rival_of_run, source_of_run, state_of
 from smallgan.models.weight_files import WANTED, Contents, read_contents, read_json, refusal
+from smallgan.tables.methods import METHODS
+from smallgan.tables.models import MODELS
 
 _OFFICIAL_FILE = re.compile(r"G(_ema)?(_best\d*|_copy\d*)?\.(pth|pt|safetensors)")
 _WEIGHTS = (".pth", ".pt", ".bin", ".safetensors")
@@ -53,7 +58,14 @@ class Pretrained:
     path: Path  # The generator's file
     sha256: str  # Of that file
     notes: tuple[str, ...]  # Sentences that a user should read
-    config: BigGANConfig | BigGANDeepConfig
+    config: BigGANConfig | BigGANDeepConfig | None = None  # Of a BigGAN
+
+    @property
+    def model(self) -> str | None:
+        """Name of its row among the models, None where it is none that we train, as a BigGAN-deep."""
+        if isinstance(self.generator, PlainSource):
+            return str(self.generator.network.description["model"])
+        return "biggan" if isinstance(self.generator, BigGANGenerator) else None
 
 
 def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
@@ -68,6 +80,18 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     discriminator: nn.Module | None = None
     generator: BigGANGenerator | BigGANDeepGenerator
     checkpoint = _part(contents.tensors, "g_ema.")
+    state = state_of(file)
+    name = str(state.get("model"))
+    if name in METHODS:
+        raise refusal(
+            file, f"a run that adapted another generator by {name}; name that generator, or go on with the run itself"
+        )
+    if name in MODELS and MARK not in checkpoint:
+        if truncation is not None:
+            raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {name}")
+        plain = source_of_run(state, checkpoint, file)
+        rival = rival_of_run(name, _part(contents.tensors, "d."), file, notes)
+        return Pretrained(plain, rival, name, file, sha256_file(file), tuple(notes))
     if MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
@@ -107,6 +131,8 @@ def save_generator(path: Path, generator: BigGANGenerator, dtype: torch.dtype = 
 
 def packed(generator: Adaptable) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a generator's tensors by their names in released files, and what it is built from as JSON values."""
+    if isinstance(generator, PlainSource):
+        return generator.network.state_dict(), {"kind": "run", "state": dict(generator.network.description)}
     names = released_names(generator)
     kind = "biggan-deep" if isinstance(generator, BigGANDeepGenerator) else "biggan"
     built_from = {"kind": kind, "config": asdict(cast(Any, generator).config)}
@@ -115,6 +141,8 @@ def packed(generator: Adaptable) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def unpacked(tensors: Mapping[str, Tensor], built_from: Mapping[str, Any], file: Path) -> Adaptable:
     """Return the generator that `packed` took apart. Raises InputError, KeyError, TypeError or ValueError."""
+    if built_from["kind"] == "run":
+        return source_of_run(built_from["state"], tensors, file)
     settings = dict(built_from["config"])
     if built_from["kind"] == "biggan-deep":
         return _filled(BigGANDeepGenerator, read_config(settings, settings["truncation"]), tensors, file)
@@ -159,7 +187,7 @@ def _written_config(contents: Contents, file: Path) -> BigGANConfig | None:
     try:
         if "config" in contents.metadata:
             return BigGANConfig(**json.loads(contents.metadata["config"]))
-        state = read_state(file.parent) if file.name == TENSORS and file.with_name(STATE).is_file() else {}
+        state = state_of(file)
         return BigGANConfig(**state["config"]) if "config" in state else None
     except (ValueError, TypeError) as error:
         known = ", ".join(each.name for each in fields(BigGANConfig))

@@ -6,6 +6,9 @@ In training u' replaces `u0`; in eval mode it does not, but the iteration is sti
 on its `u0`. `sv0` only records sigma, as released checkpoints hold it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +22,8 @@ class SpectralLayer(nn.Module):
     sv0: Tensor
     eps: float
     _fixed: Tensor | None
+    _held: tuple[Tensor, Tensor] | None = None
+    """u' and v of the step that is taken, while `held` holds them."""
 
     def _prepare(self, eps: float) -> None:
         self.eps = eps
@@ -35,15 +40,32 @@ class SpectralLayer(nn.Module):
             return self.weight / self._sigma(rows)
 
     def _sigma(self, rows: Tensor) -> Tensor:
-        with torch.no_grad():
-            v = F.normalize(self.u0 @ rows, eps=self.eps)
-            u = F.normalize(v @ rows.T, eps=self.eps)
+        u, v = self._held or self._iterated(rows)
         sigma = (F.linear(v, rows) * u).sum()
-        if self.training:
+        if self.training and self._held is None:
             with torch.no_grad():
                 self.u0.copy_(u)
                 self.sv0.copy_(sigma)
         return sigma
+
+    @torch.no_grad()
+    def _iterated(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        v = F.normalize(self.u0 @ rows, eps=self.eps)
+        return F.normalize(v @ rows.T, eps=self.eps), v
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Take the power iteration of a training step now, and none until `release`."""
+        rows = self.weight.flatten(1)
+        with torch.autocast(rows.device.type, enabled=False):
+            u, v = self._iterated(rows)
+            self.u0.copy_(u)
+            self.sv0.copy_((F.linear(v, rows) * u).sum())
+        self._held = u, v
+
+    def release(self) -> None:
+        """Take one in every training pass again."""
+        self._held = None
 
     def fix(self, fixed: bool) -> None:
         """Keep the present W / sigma (True), as a frozen layer may, or compute it in every pass again (False)."""
@@ -88,6 +110,19 @@ class SpectralEmbedding(nn.Embedding, SpectralLayer):
     def forward(self, labels: Tensor) -> Tensor:
         """Return B x width for labels B."""
         return F.embedding(labels, self.normalized_weight())
+
+
+@contextmanager
+def held(network: nn.Module) -> Iterator[None]:
+    """Let all passes inside be of one training step: one power iteration, however many times the weights are used."""
+    layers = [module for module in network.modules() if isinstance(module, SpectralLayer) and module._fixed is None]
+    for layer in layers:
+        layer.hold()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.release()
 
 
 def freeze(network: nn.Module) -> None:

@@ -21,8 +21,8 @@ from augment.core import limits
 from augment.errors import InputError
 
 WANTED = (
-    "needed a BigGAN generator: the official G_ema.pth, a Hugging Face BigGAN-deep folder (config.json and "
-    "pytorch_model.bin), or a generator that smallgan saved"
+    "needed a BigGAN generator (the official G_ema.pth, a Hugging Face BigGAN-deep folder with config.json and "
+    "pytorch_model.bin, one that smallgan saved), or a run of smallgan"
 )
 _WRAPPERS = ("G_ema", "g_ema", "model", "state_dict", "generator", "G")
 """Keys under which people keep a state dict, the better one first."""

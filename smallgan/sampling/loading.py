@@ -98,6 +98,11 @@ def load_codes(model: Model) -> NDArray[np.float32]:
     return next(iter(tensors.values())).numpy()
 
 
+def has_codes(model: Model) -> bool:
+    """Tell whether it has a latent of each training image, which `load_codes` returns."""
+    return bool(_latents(model))
+
+
 def has_learned_codes(model: Model) -> bool:
     """Tell whether the latents of its training images are learned codes, which lie anywhere, not draws of N(0, I)."""
     return "codes.weight" in _latents(model)

@@ -53,7 +53,9 @@ def _state(model: Model) -> dict[str, Any]:
 
 def _what(model: Model) -> str:
     kind, count = _kind(model), sum(each.numel() for each in model.generator.parameters())  # type: ignore[attr-defined]
-    title = MODELS[kind].title if kind in MODELS else f"BigGAN adapted by {kind.upper()}"
+    below = str(_state(model).get("pretrained", {}).get("kind"))
+    adapted = MODELS[below].title if below in MODELS else "BigGAN"
+    title = MODELS[kind].title if kind in MODELS else f"{adapted} adapted by {kind.upper()}"
     classes = f" of {len(model.classes)} classes ({', '.join(model.classes[:10])}" if model.classes else ""
     classes += ("" if len(model.classes) <= 10 else ", ...") + (")" if model.classes else "")
     return (

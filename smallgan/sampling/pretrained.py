@@ -53,7 +53,8 @@ class PretrainedSource:
     def description(self) -> str:
         """A line for the log."""
         found, named = self.pretrained, self.path or "the generator that ships with smallgan"
-        return f"adapting {named} ({found.kind}, {found.generator.size} px, {found.generator.num_classes} classes)"
+        classes = f"{found.generator.num_classes} classes" if found.generator.num_classes else "no classes"
+        return f"adapting {named} ({found.kind}, {found.generator.size} px, {classes})"
 
 
 def find_pretrained(path: str | None) -> PretrainedSource:

@@ -17,6 +17,7 @@ from smallgan.core.console import say
 from smallgan.core.device import choose_device
 from smallgan.data.images import Pixels
 from smallgan.sampling.arrays import read_labels, read_latents
+from smallgan.sampling.between import DEFAULT_ENDS, between_codes, between_drawn
 from smallgan.sampling.image_formats import IMAGE_FORMATS
 from smallgan.sampling.latents import (
     Inputs,
@@ -25,10 +26,9 @@ from smallgan.sampling.latents import (
     draw_labels,
     find_class,
     generate,
-    parse_numbers,
     parse_seeds,
 )
-from smallgan.sampling.loading import Model, has_learned_codes, load_codes, load_model
+from smallgan.sampling.loading import Model, has_codes, load_codes, load_model
 from smallgan.sampling.prior import NORMAL, Address, Prior
 from smallgan.sampling.reconstructions import find_originals
 from smallgan.sampling.request import Request, check
@@ -36,7 +36,7 @@ from smallgan.sampling.training_gif import write_training_gif
 from smallgan.sampling.writers import Layout, write_images, write_interpolation, write_reconstructions, write_samples
 from smallgan.tables.models import MODELS
 
-DEFAULT_COUNT, DEFAULT_ENDS = 36, 5
+DEFAULT_COUNT = 36
 
 
 def sample(request: Request) -> dict[str, Any]:
@@ -162,26 +162,34 @@ def _given(request: Request, model: Model, file: Path) -> Inputs:
 
 
 def _interpolation(request: Request, model: Model) -> dict[str, Any]:
-    if request.codes is not None:
-        numbers = parse_numbers(request.codes, "--codes", "code")
-        codes = load_codes(model)
-        if min(numbers) < 0 or max(numbers) >= len(codes):
-            raise UsageError(
-                f"--codes {request.codes}: {model.path} has codes 0 to {len(codes) - 1}; name some of them"
-            )
-        ends, kind = Inputs(codes[numbers]), f"interpolation-codes-{'-'.join(map(str, numbers[:8]))}"
+    if request.codes is not None or (has_codes(model) and not _asks_for_drawn(request)):
+        between = between_codes(model, request.codes)
+        kind = between.kind
+        if request.codes is None:
+            say(f"between the training images {between.codes}; --codes names others, --seeds 0-4 draws latents")
     else:
         drawn = _drawn(request, DEFAULT_ENDS)
-        ends = draw_inputs(model, drawn, request.truncation, request.label)
-        kind = f"interpolation-{_which(drawn)}"
+        inputs = draw_inputs(model, drawn, request.truncation, request.label)
+        between, kind = between_drawn(model, inputs, request.truncation), f"interpolation-{_which(drawn)}"
+    ends = between.inputs
     if len(ends.z) < 2:
         raise UsageError(
             "--interpolate: needed at least two latents; give --count 2 or more, two --seeds or two --codes"
         )
-    folder, straight = _folder(request, model, kind, ends), request.codes is not None and has_learned_codes(model)
-    files = write_interpolation(model, ends, folder, request.frames, straight=straight, truncation=request.truncation)
+    folder = _folder(request, model, kind, ends)
+    files = write_interpolation(
+        model, ends, folder, request.frames, straight=between.straight, truncation=request.truncation
+    )
     first = Inputs(ends.z, None if ends.labels is None else np.repeat(ends.labels[:1], len(ends.z)))
-    return _made(first, request, files)
+    way = "straight lines" if between.straight else "great circles"
+    return _made(first, request, files) | {"codes": between.codes, "way": way}
+
+
+def _asks_for_drawn(request: Request) -> bool:
+    """Tell whether an option of drawn latents was given."""
+    return bool(request.seed) or any(
+        each is not None for each in (request.count, request.seeds, request.label, request.truncation, request.prior)
+    )
 
 
 def _reconstructions(request: Request, model: Model) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from augment.core.table import Table
+from smallgan.tables.freezes import NONE, FreezeName
 from smallgan.tables.options import READ_WITH, REPLACED_BY, STEPS, Options
 
 CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
@@ -69,18 +70,26 @@ class TransferOptions(Options):
 
     pretrained: str | None = None
     """A checkpoint, a folder or a run; None is the generator that ships with smallgan."""
-    class_vector: str = Field(default="mean", coerce_numbers_to_str=True)
+    class_vector: str = Field(
+        default="mean", coerce_numbers_to_str=True, json_schema_extra={REPLACED_BY: "class_search"}
+    )
     """Start of the class vector: mean of all classes, a class by name or number, or a weighted set: 3:0.5+bee:0.5."""
+    class_search: int | None = Field(default=None, ge=1)
+    """Start at the mean of so many classes that are nearest to your images; the run's recipe has their numbers."""
 
 
 class FinetuneOptions(AdversarialOptions, TransferOptions):
-    """All weights of a pretrained BigGAN, trained on against a discriminator."""
+    """The weights of a pretrained generator, trained on against a discriminator."""
 
     name: Literal["finetune"] = "finetune"  # type: ignore[assignment]
     lr_g: float = Field(default=1e-4, gt=0)
     lr_d: float = Field(default=4e-4, gt=0)
     beta1: float = Field(default=0.0, ge=0, lt=1)
     mirror: bool = True
+    freeze: Annotated[str, FreezeName()] = NONE
+    """What is not trained: none, d-lower (FreezeD), g-lower, or scale-shift, which trains scales and shifts alone."""
+    freeze_layers: int | None = Field(default=None, ge=1, json_schema_extra={READ_WITH: "freeze"})
+    """Layers that d-lower and g-lower freeze; None: half of them, rounded down."""
 
 
 class MatchingOptions(Options):
@@ -141,6 +150,10 @@ class BSAOptions(TransferOptions, MatchingOptions):
     """Weight of the distance between the codes and normal noise."""
     class_weight: float = Field(default=0.02, ge=0)
     """Weight of the mean square of the class vector."""
+    micro_batch: int | None = Field(default=None, ge=1)
+    """Images that go through the networks at once; less memory, the same gradients. None: the whole batch."""
+    recompute: bool = False
+    """Make the maps inside a block anew for the gradients (gradient checkpointing): less memory, more time."""
     around_codes: float | None = Field(default=0.6, ge=0, json_schema_extra=LEARNED)
     """How samples are drawn: around learned codes, so many of their standard deviations away; None: from N(0, I)."""
 

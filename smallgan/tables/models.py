@@ -85,6 +85,16 @@ class ModelRow:
     Those of `method` are for methods with a discriminator. One that a recipe's method does not read is passed over.
     """
 
+    load_discriminator: str | None = None
+    """(tensors of a checkpoint's discriminator) -> discriminator of their shapes; None: fine-tuning takes a fresh one.
+
+    A BigGAN's is read as the official files are (`smallgan.models.pretrained`).
+    """
+    fresh_discriminator: str | None = None
+    """(generator, draws: torch.Generator) -> a fresh one for it; None: the model cannot be fine-tuned."""
+    reclass: str | None = None
+    """(generator, discriminator or None, rows) -> None: both get tables of other classes, made by `rows` of theirs."""
+
     def check_size(self, size: int) -> None:
         """Raise UsageError for a side that it does not make."""
         if size not in self.sizes:
@@ -96,7 +106,16 @@ _IN = "smallgan.models"
 MODELS: Table[ModelRow] = Table(
     "model",
     [
-        ModelRow("dcgan", "DCGAN", DCGANOptions, (32, 64, 128), f"{_IN}.dcgan:build", f"{_IN}.dcgan:load"),
+        ModelRow(
+            "dcgan",
+            "DCGAN",
+            DCGANOptions,
+            (32, 64, 128),
+            f"{_IN}.dcgan:build",
+            f"{_IN}.dcgan:load",
+            load_discriminator=f"{_IN}.dcgan:load_discriminator",
+            fresh_discriminator=f"{_IN}.dcgan:fresh_discriminator",
+        ),
         ModelRow(
             "biggan",
             "BigGAN",
@@ -114,6 +133,8 @@ MODELS: Table[ModelRow] = Table(
                 "method.ema_decay": 0.9999,
                 "method.mirror": True,
             },
+            fresh_discriminator=f"{_IN}.biggan_classes:fresh_discriminator",
+            reclass=f"{_IN}.biggan_classes:reclass",
         ),
         ModelRow(
             "fastgan",
@@ -134,6 +155,9 @@ MODELS: Table[ModelRow] = Table(
                 "method.mirror": True,
                 "train.batch_size": 16,
             },
+            load_discriminator=f"{_IN}.fastgan:load_discriminator",
+            fresh_discriminator=f"{_IN}.fastgan:fresh_discriminator",
+            reclass=f"{_IN}.fastgan:reclass",
         ),
     ],
 )

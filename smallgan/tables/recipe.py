@@ -68,7 +68,33 @@ def dump_recipe(recipe: Recipe) -> str:
         del values["grid"], values["budget"], values["downstream"]
         if recipe.train.epochs is None:
             del values["train"]["epochs"]
+    if values["train"]["init"] is None:
+        del values["train"]["init"]
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def values_to_go_on(recipe: Recipe, method: str | None = None) -> dict[str, Any]:
+    """Return dotted keys of a run's recipe that a run that starts from its weights takes over.
+
+    They are those of model, side and training, but for the precision; of the method, its loss and its regularizers too,
+    unless `method` names another one. What is for the beginning of a training alone is off. Raises UsageError for a
+    transfer.
+    """
+    if "model" not in recipe.method_row.sections:
+        raise UsageError(
+            f"the run is a transfer by {recipe.method.name}, whose networks are another's: adapt it with --transfer "
+            "finetune --pretrained RUN, or start from a run that was trained from scratch"
+        )
+    values: dict[str, Any] = yaml.safe_load(dump_recipe(recipe))
+    same = method in (None, recipe.method.name)
+    sections = ("model", "train", *(("method", "loss", "regularizers") if same else ()))
+    taken = {f"data.{key}": values["data"][key] for key in ("size", "resize_mode")}
+    taken |= flat({name: values[name] for name in sections if name in values})
+    del taken["train.precision"]  # another machine may train in another
+    if "method.pca_steps" in taken:
+        taken["method.pca_steps"] = 0
+    kept = {path: value for path, value in taken.items() if not path.startswith("regularizers.warm_start")}
+    return kept | ({"regularizers.warm_start": None} if len(kept) < len(taken) else {})
 
 
 def dump_study(recipe: Recipe) -> str:

@@ -106,6 +106,10 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
         readers = [row.name for row in METHODS if section in row.sections]
         if section in values and method not in readers:
             yield Mistake(section, f"read by the {_listed('method', readers)}; this recipe trains by {method}")
+    train = values.get("train")
+    if isinstance(train, Mapping) and train.get("init") is not None and "model" not in METHODS[method].sections:
+        readers = [row.name for row in METHODS if "model" in row.sections]
+        yield Mistake("train.init", f"read by the {_listed('method', readers)}; this recipe trains by {method}")
     score = values.get("score")
     if isinstance(score, Mapping):
         metrics = score.get("metrics", ScoreSection().metrics)

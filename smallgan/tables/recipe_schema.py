@@ -85,6 +85,8 @@ class TrainSection(Section):
     What is counted in steps grows or shrinks as they do; without `steps` only where it is not given. The recipe of a
     run has the steps that it came to.
     """
+    init: str | None = None
+    """A run whose weights this one starts from; model, size and classes are the same. None: fresh weights."""
     batch_size: int = Field(default=64, ge=2)
     """Images per step; batch norm needs at least two."""
     precision: Literal["fp32", "tf32", "bf16"] | None = None
@@ -239,7 +241,8 @@ class Recipe(Section):
                     f"{key}: it looks at scores by themselves, and the loss {self.loss.name} only at differences of "
                     f"scores; use {', '.join(row.name for row in LOSSES if row.boundary is not None)}"
                 )
-        if not (self.model and MODELS[self.model.name].has_maps):
+        decided_by_source = self.model is None and self.method_row.is_transfer  # which says so when it is opened
+        if not decided_by_source and not (self.model and MODELS[self.model.name].has_maps):
             for key in (key for key in self.regularizers.chosen() if REGULARIZERS[key].needs_maps):
                 able = " or ".join(row.name for row in MODELS if row.has_maps)
                 raise ValueError(

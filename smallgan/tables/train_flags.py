@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, cleandoc, signature
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from augment.errors import UsageError
@@ -72,7 +73,7 @@ class TrainFlags(TypedDict, total=False):
         str | None,
         Flag(
             "method.name",
-            f"Adapt a pretrained BigGAN instead: {', '.join(_TRANSFERS)}.",
+            f"Adapt a pretrained generator instead: {', '.join(_TRANSFERS)}.",
             _one_of("--transfer", _TRANSFERS),
         ),
     ]
@@ -80,8 +81,25 @@ class TrainFlags(TypedDict, total=False):
         _PathText | None,
         Flag(
             "method.pretrained",
-            "BigGAN to adapt: a checkpoint file or folder; default: the small one that ships.",
+            "What to adapt: a BigGAN's file or folder, or a run; default: the small one that ships.",
             os.fspath,
+        ),
+    ]
+    init: Annotated[
+        _PathText | None,
+        Flag(
+            "train.init",
+            "Start from the weights of this run: its model, size, classes and method, optimisers and steps afresh.",
+            lambda path: str(Path(path).resolve()),
+        ),
+    ]
+    class_search: Annotated[
+        bool | None,
+        Flag(
+            "method.class_search",
+            "Start a transfer at the three classes of its source that are nearest to DATA.",
+            lambda on: 3 if on else None,
+            is_switch=True,
         ),
     ]
     group_size: Annotated[int | None, Flag("method.group_size", "APGC: channels per group; 0 for no groups.")]

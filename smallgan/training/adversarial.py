@@ -19,6 +19,7 @@ from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels
 from smallgan.models.base import AcrossBatch
+from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
@@ -30,7 +31,7 @@ from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_e
 from smallgan.training.loop import Trainer
 from smallgan.training.probe import Probe
 from smallgan.training.schedule import linear_decay
-from smallgan.training.scratch import classes_of, fresh_networks
+from smallgan.training.scratch import classes_of, fresh_networks, starting_networks
 from smallgan.training.step import AdversarialLoss, Penalty, StepContext
 
 
@@ -100,7 +101,7 @@ class AdversarialTrainer(Trainer):
         }
         betas = (options.beta1, options.beta2)
         self.optimizers = {
-            name: torch.optim.Adam(self.networks[name].parameters(), rate, betas, fused=True)
+            name: torch.optim.Adam(_trained(self.networks[name]), rate, betas, fused=True)
             for name, rate in self.rates.items()
         }
 
@@ -252,11 +253,19 @@ class AdversarialTrainer(Trainer):
 @contextmanager
 def without_gradients(network: nn.Module) -> Iterator[None]:
     """Record a forward pass whose backward leaves out the weights of `network`; other gradients are bit-identical."""
-    network.requires_grad_(False)
+    trained = _trained(network)
+    for parameter in trained:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    """Return the weights that are trained; fine-tuning may have frozen some."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def build_trainer(
@@ -267,11 +276,18 @@ def build_trainer(
 
 
 def prepare(
-    recipe: Recipe, data: TrainingData, device: torch.device, _source: None, log: Callable[[str], None]
+    recipe: Recipe,
+    data: TrainingData,
+    device: torch.device,
+    source: PretrainedSource | None,
+    log: Callable[[str], None],
 ) -> tuple[AdversarialTrainer, ImageBatches]:
-    """Return the trainer of a fresh model, and the batches of its images. Raises UsageError."""
+    """Return the trainer of a model, fresh or from the weights of a run, and the batches. Raises UsageError."""
     classes = classes_of(recipe, data, log)
-    trainer = build_trainer(recipe, device, classes, data.mixture.pixels)
+    networks = starting_networks(recipe, classes, source, log)
+    trainer = AdversarialTrainer(recipe, device, *networks, classes, data.mixture.pixels)
+    if source is not None:
+        trainer.description = {**trainer.description, "pretrained": source.origin}
     return trainer, batches_of(recipe, data, classes, device)
 
 

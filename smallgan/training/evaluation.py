@@ -1,4 +1,7 @@
-"""What happens at a snapshot beside the loop: scores, a reading, warnings, and the merit that selects a checkpoint."""
+"""What happens at a snapshot beside the loop: scores, a reading, warnings, and the merit that selects a checkpoint.
+
+And before a transfer: which classes of its source are nearest to the images.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,6 +13,7 @@ import torch
 from augment.errors import InputError
 from smallgan.core.console import Log
 from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
+from smallgan.metrics.class_search import ClassSearch, search_classes
 from smallgan.metrics.diagnostics import Reading, newest, summary
 from smallgan.metrics.features.extract import extract_all, feature_nets
 from smallgan.metrics.run_scorer import RunScorer, add_to_run, default_num_fake
@@ -18,11 +22,14 @@ from smallgan.metrics.snapshot_reading import SnapshotReader
 from smallgan.models.base import Generator
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
+from smallgan.sampling.pretrained import PretrainedSource
+from smallgan.tables.methods import TransferOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.loop import Merit, Trainer
 
 _NUM_TIMED = 32
+SEARCHED = 500  # Most images of the user's that a class search looks at
 
 
 def evaluator(
@@ -82,6 +89,22 @@ def evaluator(
         return Merit(reading["merit"], reader.meaning, interval)
 
     return evaluate
+
+
+def nearest_classes(
+    recipe: Recipe, source: PretrainedSource, data: TrainingData, device: torch.device
+) -> tuple[Recipe, ClassSearch]:
+    """Return the recipe with the classes that `method.class_search` finds as the class vector, and what was found.
+
+    Raises UsageError for a generator without classes.
+    """
+    options = recipe.method
+    assert isinstance(options, TransferOptions)
+    nets, _ = feature_nets(recipe.score.features, device)
+    images = data.originals[:SEARCHED]
+    found = search_classes(source, images, nets[0], device, recipe.seed, options.class_search or 1)
+    method = options.model_copy(update={"class_vector": found.class_vector, "class_search": None})
+    return recipe.model_copy(update={"method": method}), found
 
 
 def outcome(run: RunDir) -> str | None:

@@ -13,18 +13,23 @@ from smallgan.tables.methods import TransferOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.recipe_schema import Side
 from smallgan.training.data import TrainingData
+from smallgan.training.finetune import with_models_defaults
+from smallgan.training.going_on import opened
 from smallgan.training.loop import Trainer
 
 SIZES = get_args(Side)
 
 
 def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:
-    """Return the recipe with what its pretrained generator decides, and that generator.
+    """Return the recipe with what its pretrained generator decides, and that generator, or the run it starts from.
 
-    That is the size of the images, and the numbers of classes that the recipe names. Without a transfer the recipe
-    comes back as it is, with None. Raises UsageError when the recipe asks for another size or for a class that is not
-    there, and InputError for a file that is no generator.
+    That is the size of the images, the numbers of classes that the recipe names, and in fine-tuning the loss, the
+    regularizers and the rates, which are those of the source's model where the recipe leaves them open. Without any
+    of this the recipe comes back as it is, with None. Raises UsageError when the recipe asks for another size or for a
+    class that is not there, and InputError for a file that is no generator.
     """
+    if recipe.train.init is not None:
+        return recipe, opened(recipe, recipe.train.init)
     if not isinstance(recipe.method, TransferOptions):
         return recipe, None
     source = find_pretrained(recipe.method.pretrained)
@@ -35,6 +40,8 @@ def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:
         raise UsageError(
             f"data.size {recipe.data.size}: the pretrained generator makes {size} px ({path}); leave the size out"
         )
+    recipe = with_models_defaults(recipe, source.pretrained.model)
+    assert isinstance(recipe.method, TransferOptions)
     changes: dict[str, Any] = {"data": recipe.data.model_copy(update={"size": size})}
     vector = source.class_vector(recipe.method.class_vector)
     if vector != recipe.method.class_vector:

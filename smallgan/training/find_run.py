@@ -12,7 +12,7 @@ from smallgan.tables.recipe import Recipe, differences, read_recipe
 
 _FREE = ("train.steps", "sample.", "report.")
 """What may differ: more steps go on with a run, and what is drawn of it changes nothing in it."""
-_PATHS = ("data.source", "augment.generator", "method.pretrained")
+_PATHS = ("data.source", "augment.generator", "method.pretrained", "train.init")
 """Paths, which may be written in another way; the images themselves are compared by fingerprint."""
 
 
@@ -53,7 +53,7 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
 
 
 def refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None:
-    """Raise UsageError when a transfer began from another pretrained file."""
+    """Raise UsageError when a run began from another pretrained file, or from another checkpoint of a run."""
     step = last_whole(run)[0] if source else 0
     if source is None or not step:
         return

@@ -1,9 +1,9 @@
-"""Fine-tuning: all weights of a pretrained BigGAN trained on, against its own discriminator or a fresh one."""
+"""Fine-tuning: the weights of a pretrained generator trained on, against its own discriminator or a fresh one."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import replace
-from typing import cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,19 @@ from torch import Tensor, nn
 from augment.errors import UsageError
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import ImageBatches
-from smallgan.models.adapters import parse_class_vector, starting_class_vector
-from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
-from smallgan.models.spectral import SpectralEmbedding
+from smallgan.models.adapters import parse_class_vector, start_row
+from smallgan.models.plain_source import PlainSource
 from smallgan.sampling.pretrained import PretrainedSource
-from smallgan.tables.methods import FinetuneOptions
-from smallgan.tables.recipe import Recipe
+from smallgan.tables.dotted import load
+from smallgan.tables.methods import AdversarialOptions, FinetuneOptions
+from smallgan.tables.models import MODELS
+from smallgan.tables.recipe import Recipe, given, with_values
+from smallgan.tables.recipe_schema import DEFAULT_NAMES
+from smallgan.tables.regularizers import REGULARIZERS
+from smallgan.tables.sweep import flat
 from smallgan.training.adversarial import AdversarialTrainer, batches_of
 from smallgan.training.data import TrainingData
+from smallgan.training.freezing import freeze
 from smallgan.training.scratch import classes_of
 
 
@@ -30,65 +35,105 @@ def prepare(
     Raises UsageError for a generator that cannot be fine-tuned.
     """
     assert isinstance(recipe.method, FinetuneOptions)
-    classes = classes_of(recipe, data, log)
     log(source.description)
     for note in source.pretrained.notes:
         log(note)
+    model = _model_of(source)
+    classes = _classes(recipe, data, source, log)
     generator, discriminator = networks_to_tune(source, recipe.method.class_vector, max(len(classes), 1))
     if discriminator is None:
         log("no pretrained discriminator was found beside the generator: a fresh one is trained")
-        discriminator = BigGANDiscriminator(generator.config)
         draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT).integers(2**63)))
-        initialize(discriminator, draws)
+        discriminator = load(str(MODELS[model].fresh_discriminator))(generator, draws)
     else:
         log("with the pretrained discriminator")
+    _check_regularizers(recipe, model)
+    if line := freeze(recipe.method, generator, discriminator):
+        log(line)
     trainer = AdversarialTrainer(recipe, device, generator, discriminator, classes, data.mixture.pixels)
+    trainer.description = {**trainer.description, "pretrained": source.origin}
     return trainer, batches_of(recipe, data, classes, device)
 
 
-def networks_to_tune(
-    source: PretrainedSource, start: str, num_classes: int
-) -> tuple[BigGANGenerator, BigGANDiscriminator | None]:
+def networks_to_tune(source: PretrainedSource, start: str, num_classes: int) -> tuple[nn.Module, nn.Module | None]:
     """Return copies of the pretrained networks in which each of `num_classes` classes starts at the same vector.
 
-    `start` is the recipe's `method.class_vector`. Raises UsageError when the source is no plain BigGAN.
+    `start` is the recipe's `method.class_vector`. A generator without classes stays one. Raises UsageError when the
+    source is of no model that can be fine-tuned.
     """
+    model, found = _model_of(source), source.pretrained
+    generator: Any = found.generator.network if isinstance(found.generator, PlainSource) else found.generator
+    generator, discriminator = copy.deepcopy((generator, found.discriminator))
+    reclass = MODELS[model].reclass
+    if generator.num_classes and reclass is not None:
+        load(reclass)(generator, discriminator, partial(_start_rows, start=start, count=num_classes))
+    else:
+        parse_class_vector(start, generator.num_classes)
+    return generator.requires_grad_(True), discriminator and discriminator.requires_grad_(True)
+
+
+def with_models_defaults(recipe: Recipe, model: str | None) -> Recipe:
+    """Return a fine-tuning recipe with the defaults of the source's model for loss, regularizers and rates.
+
+    What the recipe was given stays. The method's own defaults are a BigGAN's, with which it comes back as it is.
+    """
+    if not isinstance(recipe.method, FinetuneOptions) or model in ("biggan", None) or model not in MODELS:
+        return recipe
+    row = MODELS[str(model)]
+    plain = {f"method.{key}": AdversarialOptions.model_fields[key].default for key in _OF_BIGGAN}
+    wanted: dict[str, Any] = {"loss.name": DEFAULT_NAMES["loss"], "regularizers.orthogonal": None, **plain}
+    wanted |= {path: value for path, value in row.defaults.items() if path.startswith(("loss", "regul", "method"))}
+    asked = flat(given(recipe))
+    changes = {path: value for path, value in wanted.items() if not _is_asked(path, asked)}
+    return with_values(recipe, changes)
+
+
+_OF_BIGGAN = ("lr_g", "lr_d", "beta1", "beta2", "mirror")
+"""Keys of `method` whose defaults in fine-tuning are those of a BigGAN."""
+
+
+def _is_asked(path: str, asked: Mapping[str, Any]) -> bool:
+    return any(f"{key}.".startswith(f"{path}.") for key in asked)
+
+
+def _model_of(source: PretrainedSource) -> str:
     found = source.pretrained
-    if not isinstance(found.generator, BigGANGenerator) or not isinstance(found.config, BigGANConfig):
+    model = found.model
+    if model is None:
         raise UsageError(
-            f"{found.path}: finetune needs a BigGAN of the official layout; BigGAN-deep's discriminator was never "
-            "released, so adapt it with --transfer apgc or bsa"
+            f"{found.path}: finetune needs a BigGAN of the official layout, or a run of smallgan; BigGAN-deep's "
+            "discriminator was never released, so adapt it with --transfer apgc or bsa"
         )
     if hasattr(found.generator, "bsa_linear_scale"):
         raise UsageError(
             f"{found.path}: already adapted by the public BSA code, with a scale and a bias that a BigGAN has no place "
             "for; finetune the generator that it came from, or adapt this one with --transfer apgc or bsa"
         )
-    generator = copy.deepcopy(found.generator)
-    config = replace(found.config, num_classes=num_classes)
-    if config.shared_dim:
-        vector = starting_class_vector(found.generator, start)
-        generator.shared = nn.Embedding.from_pretrained(vector.repeat(num_classes, 1), freeze=False)
-    else:
-        for norm in generator.norms:
-            for name in ("gain", "bias"):
-                table = cast(nn.Embedding, getattr(norm, name)).weight
-                setattr(norm, name, nn.Embedding.from_pretrained(_start_rows(table, start, num_classes), freeze=False))
-    generator.config, generator.num_classes = config, num_classes
-    if not isinstance(found.discriminator, BigGANDiscriminator):
-        return generator, None
-    discriminator = copy.deepcopy(found.discriminator)
-    rows = _start_rows(discriminator.embed.weight, start, num_classes)
-    embed = SpectralEmbedding(*rows.shape, eps=discriminator.config.sn_eps)
-    with torch.no_grad():
-        embed.weight.copy_(rows)
-        embed.u0.fill_(1.0)  # equal rows have this singular vector
-    discriminator.embed, discriminator.config = embed, replace(discriminator.config, num_classes=num_classes)
-    return generator, discriminator
+    if MODELS[model].fresh_discriminator is None:
+        raise UsageError(
+            f"{found.path}: finetune cannot make a discriminator for the model {model}; use another source"
+        )
+    return model
+
+
+def _classes(recipe: Recipe, data: TrainingData, source: PretrainedSource, log: Callable[[str], None]) -> list[str]:
+    if source.generator.num_classes or source.generator.class_dim:
+        return classes_of(recipe, data, log)
+    if data.classes:
+        log(f"the {len(data.classes)} class folders are trained as one: the pretrained generator has no classes")
+    return []
+
+
+def _check_regularizers(recipe: Recipe, model: str) -> None:
+    for name in recipe.regularizers.chosen():
+        if REGULARIZERS[name].needs_maps and not MODELS[model].has_maps:
+            able = " or ".join(row.name for row in MODELS if row.has_maps)
+            raise UsageError(
+                f"regularizers.{name}: it needs the discriminator's maps, and that of {model} gives none; tune a run "
+                f"of the model {able}, or leave it out"
+            )
 
 
 def _start_rows(table: Tensor, start: str, count: int) -> Tensor:
     """Return `count` equal rows: the mean of a table's, or of those that `method.class_vector` names."""
-    shares = parse_class_vector(start, len(table)) or dict.fromkeys(range(len(table)), 1.0)
-    weights = torch.tensor(list(shares.values()), device=table.device)
-    return (weights / weights.sum() @ table.detach()[list(shares)]).repeat(count, 1)
+    return start_row(table, start).repeat(count, 1)

@@ -17,6 +17,7 @@ from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches, Pixels, pairs, to_images, to_pixels
 from smallgan.models.perceptual import Perceptual
+from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.methods import IMLEOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
@@ -32,7 +33,7 @@ from smallgan.training.reconstruction import (
     reconstruction,
 )
 from smallgan.training.schedule import cosine_decay
-from smallgan.training.scratch import classes_of, fresh_networks
+from smallgan.training.scratch import classes_of, starting_networks
 
 LARGEST_SHIFT = 2
 """Images go into the perceptual network cropped by up to so many pixels, the same for both: the grid of its strides
@@ -179,16 +180,20 @@ class IMLETrainer(Trainer):
 
 
 def prepare(
-    recipe: Recipe, data: TrainingData, device: torch.device, _source: None, log: Callable[[str], None]
+    recipe: Recipe,
+    data: TrainingData,
+    device: torch.device,
+    source: PretrainedSource | None,
+    log: Callable[[str], None],
 ) -> tuple[IMLETrainer, ImageBatches]:
-    """Return the trainer of a fresh generator, and the batches of its images. Raises UsageError and MissingError."""
+    """Return the trainer of a generator, fresh or of a run, and the batches. Raises UsageError and MissingError."""
     options, pixels = recipe.method, data.mixture.pixels
     assert isinstance(options, IMLEOptions)
     log("imle is an experiment: its images are softer than those of adversarial training (docs/train.md)")
     classes = classes_of(recipe, data, log)
     network, note = load_perceptual(options.perceptual, options.perceptual_weight)
     log(note)
-    generator, _ = fresh_networks(recipe, classes)
+    generator, _ = starting_networks(recipe, classes, source, log)
     if batch_norms(generator):
         log(
             "note: this generator has batch norm, so an image depends on its batch: in a step it is not quite the one "
@@ -197,4 +202,6 @@ def prepare(
     labels = data.labels if classes else None
     batches = ImageBatches(pixels, min(recipe.train.batch_size, len(pixels)), recipe.seed, device, labels)
     trainer = IMLETrainer(recipe, device, generator, pixels, batches.labels, network, classes)
+    if source is not None:
+        trainer.description = {**trainer.description, "pretrained": source.origin}
     return trainer, batches

@@ -56,20 +56,44 @@ def reconstruction(
 
     It is worked out in float32.
     """
+    found = distances(images, real, layers, real_layers, variant)
+    return told(weighed(found, variant, perceptual_weight), found)
+
+
+def distances(
+    images: Tensor, real: Tensor, layers: Sequence[Tensor], real_layers: Sequence[Tensor], variant: Variant
+) -> list[Tensor]:
+    """Return the distance of the pixels, then that of each perceptual layer: means over the batch, in float32."""
     pixel = (images.float() - real.float()).abs().mean()
     differences = [one.float() - other.float() for one, other in zip(layers, real_layers, strict=True)]
     if variant == "normalized":
-        distances = [difference.square().mean() for difference in differences]
-        loss = by_itself(pixel)
-        for distance in distances:
-            loss = loss + perceptual_weight * by_itself(distance)
+        return [pixel, *(difference.square().mean() for difference in differences)]
+    return [pixel, *(difference.abs().mean() for difference in differences)]
+
+
+def weighed(
+    found: Sequence[Tensor], variant: Variant, perceptual_weight: float, values: Sequence[Tensor] | None = None
+) -> Tensor:
+    """Return the loss of `distances`.
+
+    `values` are what the normalized variant divides them by, where `found` is of a part of a batch: those of the whole
+    batch; None: their own.
+    """
+    if variant == "normalized":
+        terms = [by_itself(*each) for each in zip(found, values or found, strict=True)]
     else:
-        distances = [difference.abs().mean() for difference in differences]
-        loss = pixel
-        for distance in distances:
-            loss = loss + perceptual_weight * distance
-    found = torch.stack(distances).mean() if distances else torch.zeros_like(pixel)
-    return Terms(loss, pixel.detach(), found.detach())
+        terms = list(found)
+    loss, *others = terms
+    for other in others:
+        loss = loss + perceptual_weight * other
+    return loss
+
+
+def told(loss: Tensor, found: Sequence[Tensor]) -> Terms:
+    """Return the loss with the plain values of its distances."""
+    pixel, *others = found
+    perceptual = torch.stack(others).mean() if others else torch.zeros_like(pixel)
+    return Terms(loss, pixel.detach(), perceptual.detach())
 
 
 def pyramid_distance(images: Tensor, real: Tensor) -> Tensor:
@@ -138,9 +162,9 @@ def perceptual_record(network: Perceptual | None) -> dict[str, str] | None:
     return {"name": network.name, "weights": network.card, "weights_sha256": network.sha256}
 
 
-def by_itself(term: Tensor) -> Tensor:
-    """Return a term divided by its own value, which passes no gradient: 1, or less where it is nearly 0."""
-    return term / term.detach().clamp(min=_SMALLEST)
+def by_itself(term: Tensor, value: Tensor | None = None) -> Tensor:
+    """Return a term divided by its own value (or by `value`), which passes no gradient: 1, or less where nearly 0."""
+    return term / (term if value is None else value).detach().clamp(min=_SMALLEST)
 
 
 def _is_here(card: str) -> bool:

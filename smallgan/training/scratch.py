@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 from smallgan.core.rng import Stream, rng
+from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.dotted import load
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
+from smallgan.training.going_on import start
 
 
 def classes_of(recipe: Recipe, data: TrainingData, log: Callable[[str], None]) -> list[str]:
@@ -33,3 +35,16 @@ def fresh_networks(recipe: Recipe, classes: Sequence[str] = ()) -> tuple[nn.Modu
     draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT).integers(2**63)))
     build: Callable[..., tuple[nn.Module, nn.Module]] = load(MODELS[recipe.model.name].build)
     return build(recipe.model, recipe.data.size, max(len(classes), 1), draws)
+
+
+def starting_networks(
+    recipe: Recipe, classes: Sequence[str], source: PretrainedSource | None, log: Callable[[str], None]
+) -> tuple[nn.Module, nn.Module]:
+    """Return fresh networks, filled with the weights of the run that the recipe starts from (None: of none).
+
+    Raises UsageError when that run's networks or classes are others.
+    """
+    networks = fresh_networks(recipe, classes)
+    if source is not None:
+        start(recipe, classes, networks, source, log)
+    return networks

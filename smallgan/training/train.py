@@ -17,9 +17,10 @@ from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
+from smallgan.tables.methods import TransferOptions
 from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe, steps_of_epochs
 from smallgan.training.data import TrainingData, describe_data, load_data
-from smallgan.training.evaluation import evaluator, outcome
+from smallgan.training.evaluation import evaluator, nearest_classes, outcome
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
 from smallgan.training.loop import GRID_IMAGES, Hooks, fit
@@ -142,6 +143,10 @@ def prepared(
     if recipe.train.epochs is not None:
         epochs, recipe = recipe.train.epochs, steps_of_epochs(recipe, len(data.originals))
         why.append(f"{epochs:g} epochs of {len(data.originals)} originals are {recipe.train.steps} steps")
+    if source is not None and isinstance(recipe.method, TransferOptions) and recipe.method.class_search:
+        recipe, found = nearest_classes(recipe, source, data, device)
+        why.append(found.description)
+        data.summary["class_search"] = found.to_json()
     run = find_run(recipe, data.summary, root, out, new=new)
     if minutes is not None:
         if run.exists() and not new:

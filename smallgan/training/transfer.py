@@ -6,6 +6,7 @@ start where the recipe says, rates fall by optimiser steps, and every batch is u
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,23 +19,26 @@ from smallgan.data.images import Batch, ImageBatches, Pixels, as_tensor, pairs, 
 from smallgan.models.adapters import AdaptedGenerator, parameter_table
 from smallgan.models.base import Adaptable
 from smallgan.models.perceptual import Perceptual
+from smallgan.models.spectral import held
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.sampling.prior import Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
+from smallgan.training.foresight import KEPT_BYTES, foresee
 from smallgan.training.loop import Trainer
+from smallgan.training.micro_batches import accumulated
 from smallgan.training.reconstruction import (
     PERCEPTUAL_WEIGHT,
+    distances,
     load_perceptual,
     perceptual_record,
-    reconstruction,
+    told,
+    weighed,
 )
 from smallgan.training.transfer_latents import latents_of
 
-KEPT_BYTES = 2 << 30
-"""Most memory for the perceptual layers of the training images, which never change; beyond it they are made anew."""
 PAIRS_SHOWN = 50  # Training images in the picture of reconstructions
 _CHUNK = 25
 
@@ -66,6 +70,9 @@ class TransferTrainer(Trainer):
         assert isinstance(settings, BSAOptions)
         if pixels.shape[1:3] != (adapter.size, adapter.size):
             raise UsageError(f"data.size {pixels.shape[1]}: the pretrained generator makes {adapter.size} px; use that")
+        if settings.recompute and not adapter.pretrained.can_recompute:
+            raise UsageError("method.recompute: only a BigGAN is made of blocks; set method.micro_batch instead")
+        adapter.pretrained.recompute = settings.recompute
         self._shown = pixels[:PAIRS_SHOWN]
         self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.settings = settings
@@ -78,6 +85,7 @@ class TransferTrainer(Trainer):
         self._kept = self._keep_layers(pixels)
         self.latents = latents_of(recipe, pixels, adapter.z_dim, device, self.perceptual)
         self._num_images, name = len(pixels), self.latents.name
+        self._batch_size = min(recipe.train.batch_size, len(pixels))
         betas = (settings.beta1, settings.beta2)
         self._rates = {
             "g_ema": [settings.lr_class, settings.lr_first, settings.lr_adapter],
@@ -105,31 +113,51 @@ class TransferTrainer(Trainer):
         Returns scalars on the device, unread: loss_g (all terms, weighted), the plain values of pixel, perceptual and
         class_vector, and of learned codes latent, of matched latents distance and rejected.
         """
-        settings, real = self.settings, batch.images
+        settings = self.settings
         self._set_rates(number)
         self.latents.begin(number, self._generate)
-        latents = self.latents.of(batch.indices)
-        noisy = self.latents.noisy(latents, number)
-        with autocast(self.device, self.precision):
-            images = self.generator.train()(noisy)
-            layers = self.perceptual.features(images) if self.perceptual else []
-        terms = reconstruction(images, real, layers, self._real_layers(batch), settings.variant, self.perceptual_weight)
-        own, told = self.latents.loss(latents, number)
-        class_vector = self.generator.class_vector.square().mean()
-        loss = (terms.loss if own is None else terms.loss + own) + settings.class_weight * class_vector
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        in_passes = settings.recompute or settings.micro_batch is not None
+        with held(self.generator) if in_passes else nullcontext():  # or each pass would move the spectral norms
+            found = self._descend(batch, number)
         for optimizer in self.optimizers.values():
             optimizer.step()
         self.generator.eval()
+        return found
+
+    def _descend(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """Make the gradients of a step; return what it tells."""
+        settings = self.settings
+        latents = self.latents.of(batch.indices)
+        noisy = self.latents.noisy(latents, number)
+        self.generator.train()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        size, weight = settings.micro_batch, self.perceptual_weight
+        if size is not None and size < len(noisy):
+            terms = accumulated(self._distances, noisy, batch, size, settings.variant, weight)
+        else:
+            found = self._distances(noisy, batch)
+            terms = told(weighed(found, settings.variant, weight), found)
+        own, said = self.latents.loss(latents, number)
+        loss = terms.loss if own is None else terms.loss + own
+        vector = self.generator.class_vector
+        if vector is not None:
+            said["class_vector"] = vector.square().mean()
+            loss = loss + settings.class_weight * said["class_vector"]
+        if loss.requires_grad:  # of parts, nothing may be left
+            loss.backward()
         return {
             "loss_g": loss.detach(),
             "pixel": terms.pixel,
             "perceptual": terms.perceptual,
-            "class_vector": class_vector.detach(),
-            **told,
+            **{name: value.detach() for name, value in said.items()},
         }
+
+    def _distances(self, latents: Tensor, batch: Batch) -> list[Tensor]:
+        with autocast(self.device, self.precision):
+            images = self.generator(latents)
+            layers = self.perceptual.features(images) if self.perceptual else []
+        return distances(images, batch.images, layers, self._real_layers(batch), self.settings.variant)
 
     @property
     def prior(self) -> Prior:
@@ -142,8 +170,9 @@ class TransferTrainer(Trainer):
 
     @property
     def details(self) -> dict[str, Any]:
-        """What a dry run tells of it beside the numbers of parameters: the sizes of the adapters."""
-        return {"adapters": adapter_table(self.generator.pretrained)}
+        """What a dry run tells of it beside the numbers of parameters: sizes of the adapters, memory, operations."""
+        seen = foresee(self.generator, self.perceptual, self.settings, self._num_images, self._batch_size)
+        return {"adapters": adapter_table(self.generator.pretrained), "foreseen": seen}
 
     def reconstruct(self, indices: Sequence[int] | None = None) -> Tensor:
         """Return the images N x 3 x S x S of the images' latents, without noise; None: of all training images."""

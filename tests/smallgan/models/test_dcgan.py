@@ -54,7 +54,9 @@ def test_parameter_counts_by_hand():
 def test_first_layer_as_a_matrix_product_equals_the_transposed_convolution():
     generator = DCGANGenerator(32, 16, 8).eval()
     z = torch.randn(5, 16)
-    hidden = torch.relu(generator.project_norm(generator.project(z[:, :, None, None])))
+    hidden = torch.relu(
+        generator.project_norm(torch.nn.functional.conv_transpose2d(z[:, :, None, None], generator.project.weight))
+    )
     for stage in generator.stages:
         hidden = stage(hidden)
     torch.testing.assert_close(generator(z), torch.tanh(generator.to_rgb(hidden)))

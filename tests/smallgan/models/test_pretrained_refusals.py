@@ -90,7 +90,7 @@ WRONG = {
     "DCGAN": (lambda _, p: saved(p, state(DCGANGenerator(32, 8, 8))), "a state dict of another network"),
     "DCGAN of ours": (
         lambda _, p: saved(p, {f"g_ema.{name}": value for name, value in state(DCGANGenerator(32, 8, 8)).items()}),
-        "a checkpoint of smallgan's DCGAN",
+        "a checkpoint of smallgan's without the state.json",
     ),
     "adapter of ours": (
         lambda _, p: saved(p, {"g_ema.class_vector": torch.zeros(6), "codes.weight": torch.zeros(3, 20)}),

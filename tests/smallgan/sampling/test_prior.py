@@ -1,6 +1,8 @@
 """Where latents come from: each run says how it should be sampled, and every command follows it."""
 
 import json
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +10,14 @@ import torch
 
 from augment.build.plan import make_plan
 from augment.errors import UsageError
+from augment.imaging.codec import decode
 from augment.sources.readers import open_source
 from smallgan.core.rng import Stream, normal
-from smallgan.sampling.latents import GeneratorSource, draw_inputs, generate, sample_pixels
-from smallgan.sampling.loading import load_model
+from smallgan.data.images import grid, to_pixels
+from smallgan.metrics.run_scorer import RunScorer
+from smallgan.sampling.export import export
+from smallgan.sampling.latents import GeneratorSource, Inputs, draw_inputs, generate, interpolate, sample_pixels
+from smallgan.sampling.loading import load_codes, load_model
 from smallgan.sampling.prior import NORMAL, Prior, check_around_codes
 from smallgan.sampling.request import Request
 from smallgan.sampling.sample import sample
@@ -101,3 +107,54 @@ def test_gan_images_follow_it_and_the_plan_says_so(runs, tiny_set):
     assert (said["prior"], said["around_codes"]) == ("around_codes", 0.6)
     pixels = np.stack([image for image, _ in source.draw([0, 1], 0)])
     np.testing.assert_array_equal(pixels, sample_pixels(source.model, 2, 0))
+
+
+@pytest.mark.parametrize("name", ["around", "normal", "matched"])
+def test_an_exported_generator_is_sampled_as_its_run_is(runs, tmp_path, name):
+    model = load_model(runs[name].path, CPU)
+    file = export(model, "safetensors", tmp_path / "one.safetensors")[0]
+    found = load_model(file, CPU)
+    assert found.prior.describe() == model.prior.describe()
+    np.testing.assert_array_equal(sample_pixels(found, 2, 5), sample_pixels(model, 2, 5))
+
+
+@pytest.mark.parametrize("name", ["around", "normal", "matched"])
+def test_the_grids_that_a_report_shows_are_drawn_by_it(runs, name):
+    model = load_model(runs[name].path, CPU)
+    noise = normal(0, Stream.GRID_LATENTS, 0, (36, model.generator.z_dim))
+    images = model.generator(torch.from_numpy(model.prior.place(noise, 0)))
+    found = decode(runs[name].fakes(2).read_bytes(), "grid")
+    np.testing.assert_array_equal(found, grid(to_pixels(images)))
+
+
+@pytest.mark.parametrize("name", ["around", "matched"])
+def test_what_is_scored_is_drawn_by_it(runs, name, monkeypatch):
+    model, seen = load_model(runs[name].path, CPU), []
+    monkeypatch.setattr("smallgan.metrics.run_scorer.extract_all", lambda pixels, nets: seen.append(pixels) or nets)
+    scorer = SimpleNamespace(num_fake=3, seed=4, judges=[])
+    RunScorer.fakes_of(scorer, model)
+    at = [(4, k) for k in range(3)]
+    wanted = list(generate(model, Inputs(model.prior.latents(at, model.generator.z_dim))))
+    np.testing.assert_array_equal(seen[0], wanted)
+
+
+@pytest.mark.parametrize(("name", "straight"), [("around", True), ("matched", False)])
+def test_a_transfer_is_interpolated_between_training_images_as_their_latents_lie(runs, tmp_path, name, straight):
+    model = load_model(runs[name].path, CPU)
+    made = sample(Request(runs[name].path, interpolate=True, frames=2, out=tmp_path / "way", device="cpu"))
+    way = "straight lines" if straight else "great circles"
+    assert (made["codes"], made["count"], made["way"]) == ([0, 1, 2, 3, 4], 5, way)
+    codes = load_codes(model)[:5]
+    rows = [
+        pixels
+        for pair in pairwise(codes)
+        for pixels in generate(model, Inputs(interpolate(np.stack(pair), 7, straight=straight)))
+    ]
+    strip = decode((tmp_path / "way" / "strip.png").read_bytes(), "strip")
+    np.testing.assert_array_equal(strip, grid(rows, columns=8))
+
+
+@pytest.mark.parametrize(("name", "straight"), [("around", True), ("normal", False)])
+def test_drawn_latents_are_joined_as_their_prior_lies(runs, tmp_path, name, straight):
+    made = sample(Request(runs[name].path, interpolate=True, count=2, frames=2, out=tmp_path / "w", device="cpu"))
+    assert (made["codes"], made["way"]) == (None, "straight lines" if straight else "great circles")

@@ -151,7 +151,7 @@ def test_it_runs_in_the_precision_of_the_run():
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [({}, "dcgan"), ({"model.name": "biggan"}, "biggan"), ({"method.name": "finetune"}, "finetune")],
+    [({}, "dcgan"), ({"model.name": "biggan"}, "biggan")],
 )
 def test_a_discriminator_without_maps_is_refused(settings, name):
     message = rf"regularizers\.autoencode: .* that of {name} gives none; use the model fastgan"

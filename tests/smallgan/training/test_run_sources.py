@@ -1,0 +1,283 @@
+"""A run of any model as the source of a transfer: the same images at the start, and what moves afterwards."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sampled_models import biggan_run, run_of
+from tensors import tensors
+
+from augment.errors import InputError, UsageError
+from smallgan.core.checkpoint import load_checkpoint, read_tensors, save_checkpoint
+from smallgan.core.run_dir import RunDir
+from smallgan.data.images import ImageBatches
+from smallgan.models.dcgan import DCGANDiscriminator
+from smallgan.models.fastgan import FastGANDiscriminator
+from smallgan.sampling.export import export
+from smallgan.sampling.exported import read_exported
+from smallgan.sampling.loading import load_model
+from smallgan.tables.recipe import dump_recipe, load_recipe, read_recipe, values_to_go_on
+from smallgan.training.adversarial import build_trainer
+from smallgan.training.data import load_data
+from smallgan.training.factory import open_pretrained, prepare
+from smallgan.training.imle import IMLETrainer
+from smallgan.training.scratch import fresh_networks
+
+CPU = torch.device("cpu")
+SMALL = {
+    "dcgan": {"model.base_width": 8, "model.z_dim": 12},
+    "fastgan": {"model.base_width": 2, "model.z_dim": 12, "model.class_dim": 4},
+    "biggan": {"model.base_width": 8, "model.z_dim": 12, "model.shared_dim": 4},
+    "imle": {"model.base_width": 8, "model.z_dim": 12, "method.perceptual": "none"},
+}
+ADAPTERS, FREEZES = ("bsa", "apgc"), ("none", "d-lower", "g-lower", "scale-shift")
+ONE_FAST = [pytest.param(name, marks=[] if name == "dcgan" else pytest.mark.slow) for name in SMALL]
+
+
+@pytest.fixture(autouse=True)
+def _few_statistics(monkeypatch):
+    monkeypatch.setattr("smallgan.training.ema.STATISTICS_BATCH", 4)
+
+
+def pixels(count=6):
+    return np.random.default_rng(1).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A run of two steps of each model, as `smallgan train` leaves it; `imle` has no discriminator."""
+    root, made = tmp_path_factory.mktemp("sources"), {}
+    for name, own in SMALL.items():
+        key = {"method.name": "imle"} if name == "imle" else {"model.name": name}
+        recipe = load_recipe(None, {**key, **own, "data.size": 32, "train.batch_size": 4})
+        classes = ("ape", "bee") if name in ("fastgan", "biggan") else ()
+        labels = np.arange(6) % max(len(classes), 1)
+        if name == "imle":
+            network, _ = fresh_networks(recipe)
+            trainer = IMLETrainer(recipe, CPU, network, pixels(), torch.from_numpy(labels))
+        else:
+            trainer = build_trainer(recipe, CPU, classes, pixels())
+        batches = ImageBatches(pixels(), 4, 0, CPU, labels)
+        for number in range(2):
+            trainer.step(batches.batch(number), number)
+        trainer.recalibrate_batchnorm()
+        made[name] = run_of(trainer, recipe, root / name, 2).path
+    return made
+
+
+def prepared(data, run, method, **overrides):
+    own = {"method.perceptual": "none"} if method in ADAPTERS else {}
+    own |= {"method.code_init": "normal"} if own and "method__latents" not in overrides else {}
+    own |= {"method.group_size": 4} if method == "apgc" else {}
+    own |= {"method.name": method, "method.pretrained": str(run), "data.source": str(data), "train.batch_size": 4}
+    recipe, source = open_pretrained(
+        load_recipe(None, own | {name.replace("__", "."): value for name, value in overrides.items()})
+    )
+    said = []
+    trainer, batches = prepare(recipe, load_data(recipe, CPU), CPU, source, said.append)
+    return trainer, batches, said, recipe
+
+
+def images_of(run, z):
+    """What the source makes of latents, of the mean of its class vectors where it has classes."""
+    network = copy.deepcopy(load_model(run, CPU).generator)
+    table = getattr(network, "class_table", None)
+    if table is None:
+        return network(z)
+    table.weight.copy_(table.weight.mean(dim=0).expand(2, -1))
+    return network(z, torch.zeros(len(z), dtype=torch.int64))
+
+
+def latents():
+    return torch.randn(3, 12, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("model", ONE_FAST)
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_an_adapter_starts_as_the_run_moves_and_leaves_it_alone(sources, tiny_set, model, method):
+    trainer, batches, said, _ = prepared(tiny_set, sources[model], method)
+    with torch.no_grad():
+        assert (trainer.generator_ema(latents()) - images_of(sources[model], latents())).abs().max() == 0
+    below = trainer.generator.pretrained
+    before, frozen = tensors(trainer), {name: value.clone() for name, value in below.state_dict().items()}
+    for number in range(2):
+        numbers = trainer.step(batches.batch(number), number)
+        assert all(torch.isfinite(value) for value in numbers.values())
+    after = tensors(trainer)
+    assert {name for name, value in below.state_dict().items() if not torch.equal(value, frozen[name])} == set()
+    learned = {f"{net}.{key}" for net, each in trainer.networks.items() for key, _ in each.named_parameters()}
+    assert {name for name in learned if torch.equal(before[name], after[name])} == set()
+    assert ("class_vector" in numbers) == (model in ("fastgan", "biggan"))
+    assert "adapting" in said[0]
+
+
+@pytest.mark.parametrize("model", ONE_FAST)
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_an_adapted_run_is_sampled_and_exported(sources, tiny_set, tmp_path, model, method):
+    trainer, batches, _, recipe = prepared(tiny_set, sources[model], method)
+    trainer.step(batches.batch(0), 0)
+    run = run_of(trainer, recipe, tmp_path / "run", 1)
+    found = load_model(run.path, CPU)
+    file = export(found, "safetensors", tmp_path / "one.safetensors")[0]
+    with torch.no_grad():
+        wanted = trainer.generator_ema(latents())
+        assert torch.equal(found.generator(latents()), wanted)
+        assert torch.equal(read_exported(file).generator.eval()(latents()), wanted)
+    assert f"{model if model != 'imle' else 'dcgan'}" in str(trainer.description["pretrained"]) or model == "biggan"
+
+
+def frozen_by(freeze, trainer):
+    """The weights that a row of the table names, found anew by their names."""
+    generator = {f"g.{name}" for name, _ in trainer.generator.named_parameters()}
+    first = {
+        "d-lower": ("d.from_rgb.", "d.to_maps.0.", "d.blocks.0."),
+        "g-lower": ("g.project", "g.first.", "g.first_norm.", "g.linear."),
+    }
+    if freeze == "scale-shift":
+        kept = (".gain", ".bias.", "_norm.", "norm.", "shared", "classes", "output_layer.0")
+        plain = {
+            f"g.{name}.{key}"
+            for name, module in trainer.generator.named_modules()
+            if isinstance(module, torch.nn.BatchNorm2d | torch.nn.LayerNorm)
+            for key in ("weight", "bias")
+        }
+        return {n for n in generator - plain if not any(part in n.replace("conv", "") for part in kept)}
+    of_d = {f"d.{name}" for name, _ in trainer.discriminator.named_parameters()}
+    return {name for name in generator | of_d if name.startswith(first.get(freeze, ("no",)))}
+
+
+@pytest.mark.parametrize("model", ONE_FAST)
+@pytest.mark.parametrize("freeze", FREEZES)
+def test_fine_tuning_moves_what_is_not_frozen_and_nothing_else(sources, tiny_set, model, freeze):
+    own = {"method__freeze_layers": 1} if freeze.endswith("lower") else {}
+    trainer, batches, said, _ = prepared(tiny_set, sources[model], "finetune", method__freeze=freeze, **own)
+    with torch.no_grad():
+        started = copy.deepcopy(trainer.generator_ema)
+        labels = [torch.zeros(3, dtype=torch.int64)] if started.num_classes else []
+        difference = (started(latents(), *labels) - images_of(sources[model], latents())).abs().max()
+        assert difference <= 1e-6
+    before = tensors(trainer)
+    for number in range(2):
+        numbers = trainer.step(batches.batch(number), number)
+        assert all(torch.isfinite(value) for value in numbers.values())
+    after = tensors(trainer)
+    weights = {f"{net}.{key}" for net in ("g", "d") for key, _ in trainer.networks[net].named_parameters()}
+    stayed = {name for name in weights if torch.equal(before[name], after[name])}
+    stayed -= {"d.score.bias"}  # the hinge moves it by nothing while all scores are within the margin
+    wanted = frozen_by(freeze, trainer)
+    assert stayed == wanted
+    assert bool(wanted) == (freeze != "none")
+    assert any(line.startswith("frozen: ") for line in said) == (freeze != "none")
+    fresh = "no pretrained discriminator was found" if model == "imle" else "with the pretrained discriminator"
+    assert any(line.startswith(fresh) for line in said)
+
+
+@pytest.mark.parametrize(("model", "kind"), [("dcgan", DCGANDiscriminator), ("fastgan", FastGANDiscriminator)])
+def test_the_discriminator_is_the_runs_own(sources, tiny_set, model, kind):
+    trainer, *_ = prepared(tiny_set, sources[model], "finetune")
+    assert type(trainer.discriminator) is kind
+    saved = read_tensors(RunDir(sources[model]).checkpoint(2), "d.")
+    mine = trainer.discriminator.state_dict()
+    assert mine.keys() == saved.keys()
+    assert {name for name in saved if not torch.equal(saved[name], mine[name])} <= {"embed.weight"}
+
+
+def test_fine_tuning_takes_loss_and_rates_of_the_sources_model_where_nothing_is_asked(sources, tiny_set):
+    recipe = prepared(tiny_set, sources["dcgan"], "finetune", method__lr_g=3e-5)[3]
+    assert (recipe.loss.name, recipe.method.lr_g, recipe.method.lr_d, recipe.method.beta1) == (
+        "nonsaturating",
+        3e-5,
+        2e-4,
+        0.5,
+    )
+    assert recipe.regularizers.chosen() == {}
+    recipe = prepared(tiny_set, sources["fastgan"], "finetune")[3]
+    assert (recipe.loss.name, recipe.method.beta2) == ("hinge", 0.99)
+    assert list(recipe.regularizers.chosen()) == ["r1", "autoencode"]
+    assert open_pretrained(recipe)[0] == recipe
+    recipe = prepared(tiny_set, sources["biggan"], "finetune")[3]
+    assert (recipe.loss.name, recipe.method.lr_d, list(recipe.regularizers.chosen())) == (
+        "hinge",
+        4e-4,
+        ["orthogonal"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "own", "said"),
+    [
+        ("dcgan", "bsa", {"method__class_vector": "1"}, "this generator has no classes; leave it out"),
+        ("dcgan", "finetune", {"method__class_vector": "1"}, "this generator has no classes; leave it out"),
+        ("dcgan", "finetune", {"regularizers__autoencode__weight": 1}, "that of dcgan gives none"),
+        ("dcgan", "apgc", {"method__group_size": 5}, "1, 2, 4, 8"),
+        ("dcgan", "bsa", {"data__size": 64}, "the pretrained generator makes 32 px"),
+        ("dcgan", "finetune", {"method__freeze": "d-lower", "method__freeze_layers": 9}, "the discriminator has 4 lay"),
+        ("dcgan", "finetune", {"method__freeze": "scale-shift", "method__freeze_layers": 1}, "is d-lower and g-lower"),
+        ("dcgan", "finetune", {"method__freeze_layers": 1}, "read where method.freeze is given"),
+        ("dcgan", "finetune", {"method__freeze": "d-upper"}, "unknown choice of frozen weights 'd-upper'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_plainly(sources, tiny_set, model, method, own, said):
+    with pytest.raises(UsageError, match=said):
+        prepared(tiny_set, sources[model], method, **own)
+
+
+def test_a_run_of_an_adapter_is_no_source(sources, tiny_set, tmp_path):
+    trainer, batches, _, recipe = prepared(tiny_set, sources["dcgan"], "bsa")
+    trainer.step(batches.batch(0), 0)
+    run = run_of(trainer, recipe, tmp_path / "run", 1)
+    with pytest.raises(InputError, match="a run that adapted another generator by bsa; name that generator"):
+        prepared(tiny_set, run.path, "bsa")
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "own"),
+    [
+        ("dcgan", "bsa", {}),
+        ("dcgan", "finetune", {"method__freeze": "d-lower"}),
+        pytest.param("fastgan", "apgc", {"method__latents": "imle"}, marks=pytest.mark.slow),
+        pytest.param("fastgan", "finetune", {"method__freeze": "g-lower"}, marks=pytest.mark.slow),
+        pytest.param("biggan", "finetune", {"method__freeze": "scale-shift"}, marks=pytest.mark.slow),
+    ],
+)
+def test_resumed_equals_uninterrupted_and_the_source_is_recorded(sources, tiny_set, tmp_path, model, method, own):
+    whole, batches, *_ = prepared(tiny_set, sources[model], method, **own)
+    one, other = (prepared(tiny_set, sources[model], method, **own)[0] for _ in range(2))
+    for number in range(4):
+        whole.step(batches.batch(number), number)
+    for number in range(2):
+        one.step(batches.batch(number), number)
+    save_checkpoint(tmp_path / "000002", one, {"step": 2, **one.description})
+    state = load_checkpoint(tmp_path / "000002", other)
+    for number in range(2, 4):
+        other.step(batches.batch(number), number)
+    left, right = tensors(whole), tensors(other)
+    assert {name for name in left if not torch.equal(left[name], right[name])} == set()
+    assert state["pretrained"]["path"] == str(sources[model])
+    assert len(state["pretrained"]["sha256"]) == 64
+
+
+def test_a_recipe_that_freezes_is_kept_whole(tmp_path):
+    recipe = load_recipe(None, {"method.name": "finetune", "method.freeze": "d-lower", "method.freeze_layers": 2})
+    (tmp_path / "r.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(str(tmp_path / "r.yaml")).method == recipe.method
+
+
+def test_a_run_of_a_biggan_is_still_one(tiny_set, tmp_path):
+    trainer, *_ = prepared(tiny_set, biggan_run(tmp_path / "run").path, "finetune", method__freeze="d-lower")
+    assert trainer.description["model"] == "biggan"
+
+
+def test_a_run_of_imle_goes_on_by_imle_without_its_principal_components(sources, tiny_set):
+    run = sources["imle"]
+    values = values_to_go_on(read_recipe(RunDir(run).recipe)) | {"train.init": str(run), "data.source": str(tiny_set)}
+    recipe, source = open_pretrained(load_recipe(None, values))
+    said = []
+    trainer, batches = prepare(recipe, load_data(recipe, CPU), CPU, source, said.append)
+    assert isinstance(trainer, IMLETrainer)
+    assert trainer.rounds.first == 0
+    with torch.no_grad():
+        assert torch.equal(trainer.generator_ema(latents()), images_of(run, latents()))
+    assert any(line.endswith("the averaged generator's; the optimiser starts afresh") for line in said)
+    assert torch.isfinite(trainer.step(batches.batch(0), 0)["loss_g"])
