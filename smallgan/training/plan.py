@@ -69,7 +69,19 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         f"{plan['data']}.\n"
         f"Takes about {duration(60 * plan['minutes'])} on {plan['device']} ({plan['seconds_per_step']:.3g} s a step, "
         f"and {number_of(plan['num_snapshots'], 'snapshot')}{scored}) and {memory(plan['memory_mb'])} "
-        "of memory, as measured here now.\nNo run was made. --json prints all settings."
+        f"of memory, as measured here now.\n{_counted(plan)}No run was made. --json prints all settings."
+    )
+
+
+def _counted(plan: Mapping[str, Any]) -> str:
+    """Return the sentence about what was counted of a transfer, "" of other methods."""
+    if "foreseen" not in plan:
+        return ""
+    seen = plan["foreseen"]
+    return (
+        f"Counted, for any machine: {memory(seen['memory_mib_in_all'])} of memory beside the libraries', and "
+        f"{seen['tera_operations_per_step']:.3g} x 10^12 operations a step, "
+        f"{seen['seconds_per_step_at_10_tflops']:.2g} s on a GPU that does 10^13 a second.\n"
     )
 
 

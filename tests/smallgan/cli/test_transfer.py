@@ -114,6 +114,14 @@ def test_a_run_of_an_adapter_shows_its_pairs_its_losses_and_its_origin(call, tin
     assert settings["pretrained"]["path"] == str(ours)
 
 
+def test_a_dry_run_tells_memory_and_operations_that_were_counted(call, tiny_set, ours):
+    code, out, err = call("train", tiny_set, "--transfer", "bsa", "--pretrained", ours, "--dry-run", *QUICK, *PLAIN)
+    assert code == 0, err
+    assert "Counted, for any machine: " in out
+    assert " operations a step, " in out
+    assert written() == []
+
+
 def test_a_dry_run_prints_the_table_of_adapters_and_writes_nothing(call, tiny_set, ours):
     own = [
         "--pretrained",
