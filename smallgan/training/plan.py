@@ -88,7 +88,7 @@ def _counted(plan: Mapping[str, Any]) -> str:
 def _what(recipe: Recipe) -> str:
     """Return what a training does, as it follows "would"."""
     if recipe.method_row.is_transfer:
-        return f"adapt a pretrained BigGAN by {recipe.method_row.title}"
+        return f"adapt a pretrained generator by {recipe.method_row.title}"
     by = "" if recipe.method.name == DEFAULT_METHOD else f" by {recipe.method_row.title}"
     return f"train a {MODELS[recipe.model_name].title}{by}"
 
