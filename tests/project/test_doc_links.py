@@ -71,7 +71,9 @@ def test_links_that_lead_nowhere_are_found() -> None:
 
 def test_pages_that_code_and_recipes_name_exist() -> None:
     files = (path for name in CODE for path in (ROOT / name).rglob("*") if path.suffix in {".py", ".md", ".yaml"})
-    named = {(str(path.relative_to(ROOT)), page) for path in files for page in PAGE_NAME.findall(path.read_text("utf-8"))}
+    named = {
+        (str(path.relative_to(ROOT)), page) for path in files for page in PAGE_NAME.findall(path.read_text("utf8"))
+    }
     assert len(named) > 10
     assert {(path, page) for path, page in named if not (ROOT / page).exists()} == set()
 
