@@ -92,17 +92,22 @@ def duplicates(records: Sequence[ImageRecord]) -> list[list[str]]:
     return [names for names in groups.values() if len(names) > 1]
 
 
-def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
-    """Return groups of names whose images look the same; of files that are equal only the first is compared.
+def look_alikes(records: Sequence[ImageRecord]) -> list[list[int]]:
+    """Return groups of places whose images look the same; of files that are equal only the first is compared.
 
     Needs records with signatures.
     """
-    shown: dict[str | None, tuple[str, ImageSignature]] = {}
-    for record in records:
+    shown: dict[str | None, tuple[int, ImageSignature]] = {}
+    for at, record in enumerate(records):
         if record.signature:
-            shown.setdefault(record.sha256, (record.name, record.signature))
-    names, signatures = [name for name, _ in shown.values()], [signature for _, signature in shown.values()]
-    return [[names[at] for at in group] for group in near_duplicates(signatures)]
+            shown.setdefault(record.sha256, (at, record.signature))
+    places, signatures = [at for at, _ in shown.values()], [signature for _, signature in shown.values()]
+    return [[places[at] for at in group] for group in near_duplicates(signatures)]
+
+
+def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
+    """Return the groups of `look_alikes` by name."""
+    return [[records[at].name for at in group] for group in look_alikes(records)]
 
 
 def small_grays(records: Sequence[ImageRecord]) -> list[bytes]:

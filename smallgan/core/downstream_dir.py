@@ -20,6 +20,8 @@ class DownstreamDir:
         """A row for each variant, number of images a class, and measure."""
         self.trial_table = path / "trials.csv"
         """A row for each classifier."""
+        self.pictures = path / "pictures"
+        """PNG of each test image that the page shows, by its place in the test part."""
         self.report = path / "report.html"
         self.log = path / "log.txt"
 
@@ -34,6 +36,10 @@ class DownstreamDir:
     def predictions(self, name: str) -> Path:
         """Return the file of its class probabilities of the test images, in the order of split.json."""
         return self.trials / f"{name}.safetensors"
+
+    def picture(self, place: int) -> Path:
+        """Return the file of a picture of a test image."""
+        return self.pictures / f"{place:06d}.png"
 
     def training_part(self, name: str) -> Path:
         """Return the folder of the images that a generator is trained on: nothing else is in it."""

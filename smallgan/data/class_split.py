@@ -18,7 +18,12 @@ class ClassSplit:
 
 
 def class_split(
-    hashes: Sequence[str], labels: Sequence[str], share: float, alike: Iterable[Sequence[int]] = ()
+    hashes: Sequence[str],
+    labels: Sequence[str],
+    share: float,
+    alike: Iterable[Sequence[int]] = (),
+    *,
+    part: str = "test",
 ) -> ClassSplit:
     """Divide labelled images into a training part and a test part, the same share of every class.
 
@@ -30,14 +35,15 @@ def class_split(
         labels: class of each.
         share: of each class for the test part, rounded, and at least one image.
         alike: groups of places of images that look the same.
+        part: what the part called `test` here is for: it is drawn by this word, and named by it in messages.
 
     Raises UsageError naming the classes that have too few images.
     """
-    groups = _groups(hashes, alike)
+    groups = together(hashes, alike)
     left = {label: max(round(share * number), 1) for label, number in Counter(labels).items()}
     wanted = dict(left)
     test: list[int] = []
-    for group in sorted(groups, key=lambda group: _address("test", min(hashes[at] for at in group))):
+    for group in sorted(groups, key=lambda group: _address(part, min(hashes[at] for at in group))):
         of_class = Counter(labels[at] for at in group)
         if all(number <= left[label] for label, number in of_class.items()):
             left = {label: number - of_class[label] for label, number in left.items()}
@@ -48,8 +54,8 @@ def class_split(
     lacking = [label for label in sorted(wanted) if left[label] == wanted[label] or not in_train[label]]
     if lacking:
         raise UsageError(
-            f"{_listed(lacking)}: too few images that do not look alike for a training and a test part; needed at "
-            "least two in each class, and more for a test that tells anything"
+            f"{_listed(lacking)}: too few images that do not look alike for a training and a {part} part; needed "
+            f"at least two in each class, and more for a {part} part that tells anything"
         )
     return ClassSplit(train, sorted(test), sum(len(group) for group in groups if len(group) > 1))
 
@@ -78,8 +84,8 @@ def per_class_subset(
     return sorted(chosen)
 
 
-def _groups(hashes: Sequence[str], alike: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Return all places in groups that must stay together."""
+def together(hashes: Sequence[str], alike: Iterable[Sequence[int]] = ()) -> list[list[int]]:
+    """Return all places in groups that must stay together: equal files, and the members of each of `alike`."""
     group = list(range(len(hashes)))
 
     def root(at: int) -> int:

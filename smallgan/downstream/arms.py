@@ -51,6 +51,10 @@ class Arm:
         recipe = self.recipe.model_dump(mode="json")
         values = {key: recipe[key] for key in ("augment", "downstream")}
         values["downstream"].pop("per_class")
+        if self.section.generators == "conditional":  # a key that came later: without it, what it was before
+            values["downstream"].pop("generators")
+        if not values["downstream"]["classifier"].get("validation"):
+            values["downstream"]["classifier"].pop("validation", None)
         values["data"] = {key: recipe["data"][key] for key in ("size", "resize_mode")}
         if self.policy.needs_generator:
             values["gan"] = gan_recipe(self).model_dump(mode="json", exclude={"name", "sample", "report"})
@@ -107,11 +111,12 @@ def _mistakes(arm: Arm) -> list[str]:
             f"downstream.on_the_fly: the classifier {section.classifier.name} gets its features once; use resnet or "
             "torchvision, or augment.policy"
         )
-    if policy.needs_generator and not _has_classes(arm.recipe):
+    if policy.needs_generator and section.generators == "conditional" and not _has_classes(arm.recipe):
         able = " or ".join(row.name for row in MODELS if row.has_classes)
         mistakes.append(
             f"augment.policy {policy}: images for a classifier need a class, and a {arm.recipe.model_name} learns "
-            f"none here; set model.name to {able}, and leave method.conditional as it is"
+            f"none here; set model.name to {able}, and leave method.conditional as it is, or set "
+            "downstream.generators to per-class, which trains one generator on each class"
         )
     return mistakes
 
@@ -129,4 +134,6 @@ def _unread(recipe: Recipe, arms: list[Arm]) -> list[str]:
     if any(arm.policy.needs_generator for arm in arms):
         return mistakes
     keys = sorted(set(_OF_GAN) & recipe.model_fields_set)
+    if any(arm.section.generators != "conditional" for arm in arms):
+        keys.append("downstream.generators")
     return mistakes + [f"{key}: read where a variant has the policy gan; here none has" for key in keys]

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 
 from augment.build.build import mix
 from augment.build.plan import make_plan, num_added
-from augment.checks.inspect import ImageRecord, check, valid_subset
+from augment.checks.inspect import ImageRecord, check, look_alikes, valid_subset
 from augment.core.files import sha256_bytes
 from augment.core.parallel import default_workers
 from augment.core.suggest import did_you_mean
 from augment.errors import UsageError
-from augment.imaging.perceptual_hash import near_duplicates
 from augment.policy.transforms import NONE
 from augment.sources.image_set import ImageSet, ImageSource, fingerprint
 from augment.sources.readers import open_source
 from smallgan.core.resources import sample_set
-from smallgan.data.class_split import ClassSplit, class_split, per_class_subset
+from smallgan.data.class_split import ClassSplit, class_split, per_class_subset, together
 from smallgan.data.images import Pixels
 from smallgan.downstream.arms import Arm
 from smallgan.tables.recipe import Recipe
@@ -35,6 +34,7 @@ class LabelledSet:
 
     source: ImageSet
     records: list[ImageRecord]  # Of its images, with hashes and signatures
+    alike: list[list[int]]  # Groups of places of images that look the same
     split: ClassSplit
     notes: tuple[str, ...] = ()
 
@@ -68,6 +68,20 @@ class LabelledSet:
         if number is None:
             return self.split.train
         return per_class_subset(self.hashes, self.labels, self.split.train, number, seed)
+
+    def divided(self, number: int | None, seed: int, share: float) -> tuple[list[int], list[int]]:
+        """Return `subset` in two: what is trained on, and a share of each class that chooses the step; 0: no image.
+
+        Raises UsageError naming the classes that have too few images.
+        """
+        places = self.subset(number, seed)
+        if not share:
+            return places, []
+        at_place = {place: at for at, place in enumerate(places)}
+        alike = [[at_place[place] for place in group if place in at_place] for group in self.alike]
+        hashes, labels = [self.hashes[place] for place in places], [self.labels[place] for place in places]
+        parts = class_split(hashes, labels, share, [group for group in alike if group], part="validation")
+        return [places[at] for at in parts.train], [places[at] for at in parts.test]
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -139,15 +153,15 @@ def read_labelled(recipe: Recipe) -> LabelledSet:
             f"{path}: found {len(names)} classes and {without} images outside of them; needed a sub-folder for each "
             "class, two at least, with its images in it"
         )
-    alike = _alike(records)
+    alike = look_alikes(records)
     labels = [str(image.label) for image in source.images]
     divided = class_split([str(record.sha256) for record in records], labels, recipe.downstream.test, alike)
-    return LabelledSet(source, records, divided, tuple(notes))
+    return LabelledSet(source, records, alike, divided, tuple(notes))
 
 
-def test_pixels(images: LabelledSet, recipe: Recipe) -> Pixels:
-    """Return the test images, T x S x S x 3, as they are but for their size."""
-    return _plain(images.source.subset(images.split.test), recipe)
+def plain_pixels(images: LabelledSet, places: Sequence[int], recipe: Recipe) -> Pixels:
+    """Return images, N x S x S x 3, as they are but for their size: for tests, and to choose a step."""
+    return _plain(images.source.subset(places), recipe)
 
 
 def side(recipe: Recipe) -> int:
@@ -213,7 +227,8 @@ def audited(images: LabelledSet, folder: str, *, skip_bad: bool) -> Synthetic:
     number, test = len(images.records), set(images.split.test)
     like_test: dict[int, int] = {}
     like_train: set[int] = set()
-    for group in _alike([*images.records, *records], equal=True):
+    every = [*images.records, *records]
+    for group in together([str(record.sha256) for record in every], look_alikes(every)):
         real, made = [at for at in group if at < number], [at - number for at in group if at >= number]
         tested = [at for at in real if at in test]
         like_test |= dict.fromkeys(made, tested[0]) if tested else {}
@@ -243,19 +258,6 @@ def _of_classes(source: ImageSet, classes: Sequence[str] | None) -> ImageSet:
 def _checked(source: ImageSet, *, skip_bad: bool) -> tuple[ImageSet, list[ImageRecord]]:
     records = check(source, workers=default_workers(), signatures=True)
     return valid_subset(source, records, skip_bad=skip_bad), [record for record in records if not record.problem]
-
-
-def _alike(records: Sequence[ImageRecord], *, equal: bool = False) -> list[list[int]]:
-    """Return groups of places of images that look alike; with `equal`, of equal files too."""
-    known = [(at, record.signature) for at, record in enumerate(records) if record.signature]
-    groups = near_duplicates([signature for _, signature in known])
-    found = [[known[at][0] for at in group] for group in groups]
-    if equal:
-        same: dict[str, list[int]] = {}
-        for at, record in enumerate(records):
-            same.setdefault(str(record.sha256), []).append(at)
-        found += [members for members in same.values() if len(members) > 1]
-    return found
 
 
 def _chosen(synthetic: Synthetic, real_labels: Sequence[str], wanted: int, seed: int) -> list[int]:

@@ -22,7 +22,8 @@ from smallgan.tables.feature_networks import FEATURE_NETWORKS
 
 WARM_UP = 0.1  # Share of the steps over which the learning rate rises
 MOMENTUM = 0.9
-_PREDICTED = 256  # Test images at a time
+NUM_VALIDATIONS = 20  # How often early stopping looks, the last step included
+_PREDICTED = 256  # Images at a time, where nothing is trained
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -84,6 +85,7 @@ def _fitted(net: nn.Module, forward: Forward, task: Task, options: TrainedOption
     others = [weight for weight in net.parameters() if weight.requires_grad and weight.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=options.lr, momentum=MOMENTUM, nesterov=True)
+    best = _Best()
     with float32_math("fp32"):
         for step in range(task.num_steps):
             if task.stop_requested():
@@ -94,17 +96,52 @@ def _fitted(net: nn.Module, forward: Forward, task: Task, options: TrainedOption
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        net.eval()
-        with torch.inference_mode():
-            parts = [
-                forward(_on(task.test[first : first + _PREDICTED], task)).double().softmax(1).cpu().numpy()
-                for first in range(0, len(task.test), _PREDICTED)
-            ]
-    made: Probabilities = np.concatenate(parts)
+            if task.validation is not None and is_looked_at(step, task.num_steps):
+                best.look(net, forward, task)
+        best.restore(net)
+        made = _predicted(net, forward, task.test, task)
     if not np.isfinite(made).all():
         raise FailedError(
             f"the classifier diverged at the learning rate {options.lr:g}: set downstream.classifier.lr lower"
         )
+    return made
+
+
+def is_looked_at(step: int, num_steps: int) -> bool:
+    """Tell whether early stopping looks after a step, the first being 0: 20 times, evenly spread, last at the end."""
+    return (step + 1) * NUM_VALIDATIONS // num_steps > step * NUM_VALIDATIONS // num_steps
+
+
+class _Best:
+    """The weights of the step with the lowest log loss on the validation part; of equal ones the earlier."""
+
+    def __init__(self) -> None:
+        self.loss, self.state = math.inf, dict[str, Tensor]()
+
+    def look(self, net: nn.Module, forward: Forward, task: Task) -> None:
+        assert task.validation is not None
+        assert task.validation_labels is not None
+        found = _predicted(net, forward, task.validation, task)
+        net.train()
+        of_truth = np.maximum(found[np.arange(len(found)), task.validation_labels], np.finfo(float).tiny)
+        loss = float(-np.log(of_truth).mean())  # NaN of a diverged network is not lower than any
+        if loss < self.loss:
+            self.loss, self.state = loss, {name: value.clone() for name, value in net.state_dict().items()}
+
+    def restore(self, net: nn.Module) -> None:
+        if self.state:
+            net.load_state_dict(self.state)
+
+
+def _predicted(net: nn.Module, forward: Forward, pixels: Pixels, task: Task) -> Probabilities:
+    """Return class probabilities N x K of pixels N x S x S x 3. The network is left in its mode for predictions."""
+    net.eval()
+    with torch.inference_mode():
+        parts = [
+            forward(_on(pixels[first : first + _PREDICTED], task)).double().softmax(1).cpu().numpy()
+            for first in range(0, len(pixels), _PREDICTED)
+        ]
+    made: Probabilities = np.concatenate(parts)
     return made
 
 

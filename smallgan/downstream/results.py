@@ -13,9 +13,9 @@ from smallgan.downstream.curve import worth
 from smallgan.downstream.data import LabelledSet, Synthetic
 from smallgan.downstream.measures import HEADLINE, MEASURES, Measure, confusion
 from smallgan.downstream.task import Probabilities
+from smallgan.report.downstream_page import FORMAT
 from smallgan.report.verdict import Difference
 
-FORMAT = "smallgan-downstream-1"
 MOST_MOVED = 12  # Images that changed sides, each way
 MOVED_SHARE = 0.5  # An image changed sides where the share of seeds that are right about it changed by so much
 
@@ -63,6 +63,7 @@ def summarised(
         "num_test": len(images.split.test),
         "num_train": {arm.name: found[arm.name, last].records[0]["images"] for arm in arms},
         "steps": found[reference.name, last].records[0]["steps"],
+        "num_validation": found[reference.name, last].records[0].get("num_validation", 0),
         "fingerprint": images.record["fingerprint"],
         "num_alike": images.split.num_alike,
         "rows": rows,

@@ -1,6 +1,7 @@
 """A downstream study carried out: from labelled images to classifiers, their results and the page; resumable."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -22,18 +23,12 @@ from smallgan.core.downstream_dir import DownstreamDir
 from smallgan.core.run_dir import check_out, next_run, numbered_runs, read_record
 from smallgan.core.run_log import append_log
 from smallgan.downstream.arms import Arm, arms_of
+from smallgan.downstream.bench import Bench, Trial
 from smallgan.downstream.data import read_labelled
+from smallgan.downstream.generators import runs_of, train_generators
 from smallgan.downstream.results import Found, summarised
-from smallgan.downstream.trials import (
-    Bench,
-    Trial,
-    carry_out,
-    generator_name,
-    predictions_of,
-    read_trial,
-    train_generator,
-)
-from smallgan.report.downstream_page import page
+from smallgan.downstream.trials import carry_out, predictions_of, read_trial
+from smallgan.report.downstream_page import write_page
 from smallgan.report.downstream_words import answer, details, text_table
 from smallgan.report.export import csv_bytes
 from smallgan.tables.classifiers import TrainedOptions
@@ -87,7 +82,7 @@ def run_downstream(
     bench = Bench(study, images, chosen)
     trials = [Trial(arm, number, seed) for seed in recipe.seeds for number in numbers for arm in arms]
     for trial in trials:
-        images.subset(trial.number, trial.draw)  # too few images are told before anything is made
+        bench.parts(trial)  # too few images are told before anything is made
         bench.synthetic(trial.arm)
     make_folder(study.path)
     with study.claimed() as mine, stop_flag() as stop_requested:
@@ -101,23 +96,9 @@ def run_downstream(
 
         for note in images.notes:
             tell(f"note: {note}")
-        left = [trial for trial in trials if read_trial(bench, trial) is None]
-        tell(
-            f"study {study.path}: {len(trials) - len(left)} of {len(trials)} classifiers are trained; "
-            f"{len(images.split.test):,} test images in {len(images.classes)} classes"
-        )
-        started, cpu = time.perf_counter(), time.process_time()
-        is_done = _generators(bench, left, tell, stop_requested)
-        if is_done and num_processes > 1:
-            is_done = _in_processes(bench, recipe, left, num_processes, tell, stop_requested)
-        elif is_done:
-            is_done = all(not stop_requested() and carry_out(bench, trial, stop_requested, tell) for trial in left)
-        if not is_done:
+        if not _trained(bench, recipe, trials, num_processes, tell, stop_requested):
             tell("stopped; the same command goes on from here")
             return DownstreamResult({"study": str(study.path), "complete": False}, str(study.path), is_complete=False)
-        if left:
-            seconds, used = time.perf_counter() - started, time.process_time() - cpu
-            tell(f"{len(left)} classifiers in {seconds:.0f} s, {used:.0f} s of processor time in this process")
         return _finished(bench, recipe, arms, numbers)
 
 
@@ -184,10 +165,37 @@ def _begin(study: DownstreamDir, recipe: Recipe, bench: Bench) -> None:
     write_json(study.split, record)
 
 
+def _trained(
+    bench: Bench,
+    recipe: Recipe,
+    trials: Sequence[Trial],
+    num_processes: int,
+    tell: Log,
+    stop_requested: Callable[[], bool],
+) -> bool:
+    """Train what is not trained yet, generators first; tell whether all is done."""
+    left = [trial for trial in trials if read_trial(bench, trial) is None]
+    images = bench.images
+    tell(
+        f"study {bench.study.path}: {len(trials) - len(left)} of {len(trials)} classifiers are trained; "
+        f"{len(images.split.test):,} test images in {len(images.classes)} classes"
+    )
+    started, cpu = time.perf_counter(), time.process_time()
+    is_done = _generators(bench, left, tell, stop_requested)
+    if is_done and num_processes > 1:
+        is_done = _in_processes(bench, recipe, left, num_processes, tell, stop_requested)
+    elif is_done:
+        is_done = all(not stop_requested() and carry_out(bench, trial, stop_requested, tell) for trial in left)
+    if is_done and left:
+        seconds, used = time.perf_counter() - started, time.process_time() - cpu
+        tell(f"{len(left)} classifiers in {seconds:.0f} s, {used:.0f} s of processor time in this process")
+    return is_done
+
+
 def _generators(bench: Bench, trials: Sequence[Trial], log: Log, stop_requested: Callable[[], bool]) -> bool:
     """Train the generators that some variants need, each once; tell whether all are done."""
-    wanted = {generator_name(trial): trial for trial in trials if trial.arm.policy.needs_generator}
-    return all(not stop_requested() and train_generator(bench, trial, log, stop_requested) for trial in wanted.values())
+    wanted = {runs_of(bench, trial)[0].name: trial for trial in trials if trial.arm.policy.needs_generator}
+    return all(train_generators(bench, trial, log, stop_requested) for trial in wanted.values())
 
 
 def _finished(bench: Bench, recipe: Recipe, arms: Sequence[Arm], numbers: Sequence[int | None]) -> DownstreamResult:
@@ -204,21 +212,14 @@ def _finished(bench: Bench, recipe: Recipe, arms: Sequence[Arm], numbers: Sequen
     results = summarised(arms, numbers, recipe.seeds, found, bench.images, synthetic)
     results = {"name": recipe.name, "answer": answer(results), "details": details(results), **results}
     write_json(study.results, results)
-    tables = {
-        study.results.name: study.results.read_bytes(),
-        study.table.name: csv_bytes([{k: v for k, v in row.items() if k != "by_seed"} for row in results["rows"]]),
-        study.trial_table.name: csv_bytes(_trial_rows(found)),
-    }
-    for path in (study.table, study.trial_table):
-        write_bytes(path, tables[path.name])
-    shown = study.results
-    if recipe.report.page:
-        kinds = [one[kind] for one in results["moved"].values() for kind in ("gained", "lost")]
-        moved = {each["place"] for kind in kinds for each in kind}
-        pixels = bench.test(arms[0])
-        html = page(results, {place: encode_png(pixels[place]) for place in sorted(moved)}, tables)
-        write_text(study.report, html)
-        shown = study.report
+    write_bytes(study.table, csv_bytes([{k: v for k, v in row.items() if k != "by_seed"} for row in results["rows"]]))
+    write_bytes(study.trial_table, csv_bytes(_trial_rows(found)))
+    moved = {each["place"] for one in results["moved"].values() for kind in ("gained", "lost") for each in one[kind]}
+    shutil.rmtree(study.pictures, ignore_errors=True)  # of earlier results
+    make_folder(study.pictures)
+    for place in sorted(moved):
+        write_bytes(study.picture(place), encode_png(bench.test(arms[0])[place]))
+    shown = write_page(study) if recipe.report.page else study.results
     lines = [results["answer"], "", *text_table(results), "", *results["details"], "", str(shown)]
     return DownstreamResult({"study": str(study.path), **results}, "\n".join(lines))
 

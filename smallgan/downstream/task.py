@@ -29,6 +29,8 @@ class Task:
     num_classes: int  # K
     seed: int
     device: torch.device
+    validation: Pixels | None = None  # V x S x S x 3: originals that are not in `train`; they choose the step
+    validation_labels: NDArray[np.int64] | None = None  # V
     on_the_fly: Policy | None = None  # What is done to images as they are drawn, to half of them
     stop_requested: Callable[[], bool] = lambda: False
 

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from augment.core.files import make_folder, write_bytes, write_text
+from augment.errors import InputError
+from smallgan.core.downstream_dir import DownstreamDir
+from smallgan.core.run_dir import read_record
 from smallgan.core.study_dir import SMOKE_SUFFIX
 from smallgan.core.version import __version__
 from smallgan.report import charts
@@ -12,8 +16,10 @@ from smallgan.report.charts import Chart, Line
 from smallgan.report.downstream_words import HEADLINE, details, percent, rows_of
 from smallgan.report.export import standalone
 from smallgan.report.pictures import data_uri
+from smallgan.report.runs import readable
 from smallgan.report.templates import style, template
 
+FORMAT = "smallgan-downstream-1"
 LABELS = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -51,6 +57,52 @@ def page(results: Mapping[str, Any], pictures: Mapping[int, bytes], downloads: M
         style=style(),
         version=__version__,
     )
+
+
+def write_page(study: DownstreamDir, out: Path | None = None) -> Path:
+    """Write the page of a finished study from its results, tables and pictures, and return it.
+
+    Args:
+        study: its folder.
+        out: the page; None: report.html in the study.
+
+    Raises InputError for a study without results, or with damaged ones, and OutputError.
+    """
+    results, downloads = read_results(study)
+    pictures = {int(file.stem): file.read_bytes() for file in sorted(study.pictures.glob("[0-9]*.png"))}
+    shown = study.report if out is None else out
+    with readable(study.results):
+        html = page(results, pictures, downloads)
+    write_text(shown, html)
+    return shown
+
+
+def write_files(study: DownstreamDir, folder: Path) -> list[Path]:
+    """Write the numbers of a finished study (CSV, JSON) and its charts (SVG) into a folder.
+
+    Raises InputError and OutputError.
+    """
+    results, downloads = read_results(study)
+    with readable(study.results):
+        files = {**downloads, **drawings(results)}
+    make_folder(folder)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return [folder / name for name in files]
+
+
+def read_results(study: DownstreamDir) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return results.json of a study, and the files that its page offers, by name. Raises InputError."""
+    results = read_record(study.results)
+    if results is None:
+        raise InputError(
+            f"{study.results}: not found, as this study is not finished; the command that began it goes on with it, "
+            "and makes its page"
+        )
+    if results.get("format") != FORMAT:
+        raise InputError(f"{study.results}: found the format {results.get('format')!r}, needed {FORMAT}")
+    files = [path for path in (study.results, study.table, study.trial_table) if path.is_file()]
+    return results, {path.name: path.read_bytes() for path in files}
 
 
 def drawings(results: Mapping[str, Any]) -> dict[str, bytes]:

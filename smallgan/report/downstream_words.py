@@ -58,6 +58,8 @@ def details(results: Results) -> list[str]:
         f"to train on, {results['num_test']:,} real test images that no variant touched. Intervals are 95 %, over "
         "seeds and test images; differences are paired and corrected by Holm for the number of variants."
     ]
+    if number_chosen := results.get("num_validation"):
+        lines.append(f"Early stopping: {number_chosen} of the real training images chose the step and nothing else.")
     least = [row["min_detectable_difference"] for row in others if row["min_detectable_difference"] is not None]
     if least and any(row["conclusion"] == "not significant" for row in others):
         low, high = 100 * min(least), 100 * max(least)

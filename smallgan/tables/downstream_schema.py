@@ -1,6 +1,6 @@
 """The section `downstream` of a recipe. Torch-free."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -33,6 +33,8 @@ class DownstreamSection(Section):
     """A policy that is applied to half of the images of each batch, drawn anew in each step, beside augment.policy."""
     originals: bool = True
     """Train on the originals too; false: on what was added alone, as in train on synthetic, test on real."""
+    generators: Literal["conditional", "per-class"] = "conditional"
+    """Images of the policy gan: from one class-conditional generator, or from one for each class, of any model."""
     synthetic: str | None = None
     """A folder with a sub-folder for each class: images from elsewhere, audited for copies of the test part."""
 

@@ -50,6 +50,14 @@ def test_a_class_without_a_test_or_a_training_image_is_named():
         class_split(HASHES[:82], ["cat"] * 80 + ["dog"] * 2, 0.25, [[80, 81]])
 
 
+def test_a_validation_part_is_drawn_by_its_own_word_and_named_in_messages():
+    test, validation = (class_split(HASHES, LABELS, 0.25, part=part) for part in ("test", "validation"))
+    assert len(test.test) == len(validation.test) == 30
+    assert test.test != validation.test
+    with pytest.raises(UsageError, match=r"^dog: .* for a training and a validation part"):
+        class_split(HASHES[:81], ["cat"] * 80 + ["dog"], 0.25, part="validation")
+
+
 def test_subsets_are_nested_stratified_and_another_for_another_seed():
     train = class_split(HASHES, LABELS, 0.25).train
     five, ten = (per_class_subset(HASHES, LABELS, train, number, 3) for number in (5, 10))

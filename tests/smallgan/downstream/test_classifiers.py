@@ -7,7 +7,7 @@ import torch
 from augment.errors import UsageError
 from augment.policy.expression import parse_policy
 from smallgan.downstream import frozen
-from smallgan.downstream.network import changed, learning_rate, order
+from smallgan.downstream.network import NUM_VALIDATIONS, changed, is_looked_at, learning_rate, order
 from smallgan.downstream.task import StopRequestedError, Task, fit
 from smallgan.metrics.features.extract import network_module
 from smallgan.models.small_resnet import SmallResNet
@@ -82,6 +82,33 @@ def test_regularisers_are_off_by_default_and_change_the_result(extra):
     chosen = options("resnet", width=8, **FAST)
     changed_options = chosen.model_copy(update=extra)
     assert not np.array_equal(fit(task(num_steps=4), chosen), fit(task(num_steps=4), changed_options))
+
+
+def log_loss(found, labels):
+    return -np.log(found[np.arange(len(found)), labels]).mean()
+
+
+def test_early_stopping_looks_twenty_times_and_last_at_the_end():
+    looks = [step for step in range(150) if is_looked_at(step, 150)]
+    assert len(looks) == NUM_VALIDATIONS == 20
+    assert looks[-1] == 149
+    assert all(is_looked_at(step, 7) for step in range(7))
+
+
+def test_early_stopping_takes_the_step_with_the_lowest_log_loss_on_the_validation_part():
+    chosen, (pixels, labels) = options("resnet", width=8, **FAST), bars(40, 2)
+    last = fit(task(), chosen)
+    right = fit(task(validation=pixels, validation_labels=labels), chosen)
+    wrong = fit(task(validation=pixels, validation_labels=1 - labels), chosen)
+    # the validation images are the test images here: what is chosen is no worse on them than the last step
+    assert log_loss(right, labels) <= log_loss(last, labels)
+    # what learns the truth gets worse by wrong labels: an early step counts, and nothing of training is changed by it
+    assert log_loss(wrong, 1 - labels) < log_loss(last, 1 - labels) / 2
+
+
+def test_no_image_chooses_the_step_unless_asked():
+    assert options("resnet").validation == 0
+    assert "validation" not in CLASSIFIERS["linear"].options.model_fields
 
 
 def test_steps_follow_the_originals_unless_they_are_given():

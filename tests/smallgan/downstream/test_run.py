@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from class_folder import CLASSES, class_folder
+from downstream_study import BIGGAN, FAST, files_of, quiet, recipe, study
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -20,39 +21,6 @@ from smallgan.cli import app
 from smallgan.core.downstream_dir import DownstreamDir
 from smallgan.downstream import trials
 from smallgan.downstream.run import run_downstream
-from smallgan.tables.recipe import load_recipe
-
-FAST = {"name": "resnet", "width": 4, "batch_size": 8, "steps": 4}
-GAN = {
-    "data.size": 32,
-    "model.name": "biggan",
-    "model.base_width": 8,
-    "model.z_dim": 20,
-    "train.steps": 2,
-    "train.batch_size": 4,
-    "train.snapshot_every": 2,
-    "score.metrics": [],
-}
-
-
-def recipe(source, policies=("none", "hflip"), seeds=(0, 1), **more):
-    values = {"data.source": str(source), "downstream.classifier": FAST, "downstream.size": 16, "seeds": list(seeds)}
-    return load_recipe(None, values | {"grid": {"augment.policy": list(policies)}} | more)
-
-
-def quiet(_line):
-    pass
-
-
-def study(source, out, *arguments, **keywords):
-    return run_downstream(recipe(source, *arguments, **keywords), out=out, device="cpu", log=quiet)
-
-
-def files_of(folder):
-    """What a study says, but for its log."""
-    found = DownstreamDir(folder)
-    paths = [found.split, found.results, found.table, found.trial_table, *sorted(found.trials.iterdir())]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +145,7 @@ def test_no_test_image_nor_its_near_duplicate_reaches_a_classifier_or_a_generato
     plain = trials.fit
     monkeypatch.setattr(trials, "fit", lambda task, options: seen.append(task) or plain(task, options))
     out = tmp_path / "study"
-    chosen = recipe(folder, ("none", "hflip", "gan"), (0,), **GAN)
+    chosen = recipe(folder, ("none", "hflip", "gan"), (0,), **BIGGAN)
     assert run_downstream(chosen, out=out, device="cpu", log=quiet).is_complete
     split = json.loads(DownstreamDir(out).split.read_text(encoding="utf-8"))
     assert split["num_alike"] == 40
@@ -236,6 +204,8 @@ def test_images_from_elsewhere_are_audited_then_judged(source, whole, tmp_path):
         ({"train.steps": 3}, "read where a variant has the policy gan"),
         ({"grid": {"downstream.on_the_fly": ["none", "hflip"]}, "downstream.classifier": "knn"}, "features once"),
         ({"downstream.per_class": [40]}, "there are fewer in lies 12, stands 12"),
+        ({"downstream.per_class": [1], "downstream.classifier": {**FAST, "validation": 0.2}}, "and a validation part"),
+        ({"downstream.generators": "per-class"}, "downstream.generators: read where a variant has the policy gan"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_a_file_is_written(source, tmp_path, more, said):
