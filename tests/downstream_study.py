@@ -13,6 +13,8 @@ GAN = {
     "train.snapshot_every": 2,
     "score.metrics": [],
 }
+EARLY = {"downstream.classifier": {**FAST, "validation": 0.25}}
+PER_CLASS = {**GAN, "model.name": "dcgan", "downstream.generators": "per-class"}
 BIGGAN = {**GAN, "model.name": "biggan", "model.z_dim": 20}
 
 

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -161,6 +161,10 @@ class ImageSet:
     def subset(self, indices: Sequence[int]) -> ImageSet:
         """Return the set of these images only."""
         return self._with([self.images[index] for index in indices], [self._entries[index] for index in indices])
+
+    def unlabelled(self) -> ImageSet:
+        """Return the set without the classes of its images."""
+        return self._with([replace(image, label=None) for image in self.images], self._entries)
 
     def uncached(self) -> ImageSet:
         """Return the set such that nothing of it is kept decoded, for who loads each image once."""

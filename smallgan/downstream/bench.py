@@ -33,8 +33,13 @@ class Trial:
     @property
     def label(self) -> str:
         """Its name in messages."""
-        each = "" if self.number is None else f", {self.number} images a class"
-        return f"{self.arm.name}{each}, seed {self.seed}"
+        return f"{self.arm.name}, {self.part_label}"
+
+    @property
+    def part_label(self) -> str:
+        """The name of its real training images in messages."""
+        each = "" if self.number is None else f"{self.number} images a class, "
+        return f"{each}seed {self.seed}"
 
 
 def part_name(number: int | None, seed: int) -> str:

@@ -102,6 +102,7 @@ def _trained(bench: Bench, trial: Trial, one: GeneratorRun, log: Log, stop_reque
     """Train one generator: it gets a folder that holds the images of `one.places` and nothing else."""
     run, part = bench.study.generator(one.name), bench.study.training_part(one.name)
     source = bench.images.source.subset(one.places)
+    source = source if one.label is None else source.unlabelled()
     make_folder(part.parent)
     build(make_plan(source, NONE), source, part, workers=default_workers())
     wanted = gan_recipe(trial.arm)
@@ -109,6 +110,6 @@ def _trained(bench: Bench, trial: Trial, one: GeneratorRun, log: Log, stop_reque
     recipe = wanted.model_copy(update={"data": values, "seeds": (trial.seed,)})
     if not run.reached(recipe.train.steps):
         of_class = "" if one.label is None else f" of {one.label}"
-        log(f"[generator{of_class} for {trial.label}] {recipe.train.steps} steps on {len(source)} images")
+        log(f"[generator{of_class}, {trial.part_label}] {recipe.train.steps} steps on {len(source)} images")
         train(recipe, out=run.path, device=str(bench.device), log=log, stop_requested=stop_requested)
     return run.reached(recipe.train.steps)

@@ -53,8 +53,9 @@ def details(results: Results) -> list[str]:
     number, num_classes = rows[0]["per_class"], len(results["classes"])
     trained = results["num_train"][results["reference"]].get("original", 0)
     each = f"{number} real images in each" if number else f"{trained} real images"
+    seeds = "one seed" if len(results["seeds"]) == 1 else f"{len(results['seeds'])} seeds"
     lines = [
-        f"Classifier {results['classifier']['name']}, {len(results['seeds'])} seed(s), {num_classes} classes, {each} "
+        f"Classifier {results['classifier']['name']}, {seeds}, {num_classes} classes, {each} "
         f"to train on, {results['num_test']:,} real test images that no variant touched. Intervals are 95 %, over "
         "seeds and test images; differences are paired and corrected by Holm for the number of variants."
     ]

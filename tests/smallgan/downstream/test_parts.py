@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from class_folder import CLASSES, class_folder
-from downstream_study import FAST, GAN, files_of, quiet, recipe
+from downstream_study import EARLY, PER_CLASS, files_of, quiet, recipe
 from PIL import Image
 
 from augment.sources.readers import open_source
@@ -17,9 +17,6 @@ from smallgan.downstream.bench import part_name
 from smallgan.downstream.data import read_labelled
 from smallgan.downstream.generators import ClassGenerators
 from smallgan.downstream.run import run_downstream
-
-EARLY = {"downstream.classifier": {**FAST, "validation": 0.25}}
-PER_CLASS = {**GAN, "model.name": "dcgan", "downstream.generators": "per-class"}
 
 
 def contents(pixels):
@@ -121,6 +118,8 @@ def test_generators_of_classes_see_their_class_alone_and_a_stopped_study_goes_on
     for part, label in zip(parts, CLASSES, strict=True):
         assert in_folder(part) == {pixels[at] for at in places if images.labels[at] == label}
         assert not in_folder(part) & {pixels[at] for at in [*images.split.test, *chosen_by]}
+        log = part.with_name(part.name.removesuffix("-images")) / "log.txt"
+        assert "class folders" not in log.read_text(encoding="utf-8")
     told = json.loads((whole / "results.json").read_text(encoding="utf-8"))
     assert told["num_train"]["gan"] == {"original": 8, "synthetic": 8}  # of 8 a class 2 test and 2 choose
 

@@ -1,12 +1,7 @@
 """A downstream study from its folder to its results: what is equal, what resumes, what is refused, and no leak."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -66,28 +61,6 @@ def test_a_damaged_trial_is_trained_again_to_the_same_bytes(whole, source, tmp_p
     (DownstreamDir(copy).trials / names[-1]).write_bytes(b"cut")
     study(source, copy)
     assert files_of(copy) == kept
-
-
-@pytest.mark.process
-@pytest.mark.slow
-def test_two_processes_and_a_kill_give_the_bytes_of_one(whole, source, tmp_path):
-    out = tmp_path / "study"
-    text = tmp_path / "recipe.yaml"
-    values = {"data": {"source": str(source)}, "downstream": {"classifier": FAST, "size": 16}, "seeds": [0, 1]}
-    text.write_text(json.dumps(values | {"grid": {"augment.policy": ["none", "hflip"]}}), encoding="utf-8")
-    words = [sys.executable, "-m", "smallgan", "run", str(text), "--out", str(out), "--device", "cpu", "--jobs", "2"]
-    victim = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    trained = DownstreamDir(out).trials
-    while not list(trained.glob("*.json")) and victim.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    victim.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
-    victim.wait()
-    assert list(trained.glob("*.json"))
-    subprocess.run(words, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    ours, theirs = files_of(whole[0]), files_of(out)
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
 def test_more_seeds_and_variants_keep_the_test_part_and_what_was_trained(whole, source, tmp_path):

@@ -79,6 +79,14 @@ def test_without_a_significant_difference_the_answer_says_so():
     assert any("about 400 seeds" in line for line in lines)
 
 
+def test_early_stopping_is_told_where_it_was_used():
+    plain, early = results(THREE), results(THREE, num_validation=6)
+    assert not any("Early stopping" in line for line in details(plain))
+    assert "Early stopping: 6 of the real training images chose the step and nothing else." in details(early)
+    assert "the last step counts" in page(plain, {}, {})
+    assert "lowest log loss on the validation images" in page(early, {}, {})
+
+
 def test_few_seeds_are_preliminary_and_one_seed_gives_no_conclusion():
     few = results([each | {"num_seeds": 3} for each in THREE])
     assert answer(few).startswith("Preliminary, with few seeds: contrast raises")
