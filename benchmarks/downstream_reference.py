@@ -1,7 +1,7 @@
 """Is the default classifier a real one? Trained on all of MNIST, it has to reach 99.3 % on the 10,000 test digits.
 
 python -m benchmarks.downstream_reference MNIST.npz [--epochs 6] [--batch-size 128] [--width 16] [--lr 0.1] [--seed 0]
-    [--device auto] [--threads 1]
+    [--device auto] [--threads 1] [--precision fp32|bf16]
 
 MNIST.npz holds x_train, y_train, x_test and y_test, uint8 28 x 28. No augmentation, and the last step counts.
 """
@@ -35,11 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = ResNetOptions(width=args.width, batch_size=args.batch_size, lr=args.lr)
     steps = math.ceil(args.epochs * len(train) / args.batch_size)
     started, cpu = time.perf_counter(), time.process_time()
-    found = fit(Task(options, train, labels, steps, test, 10, args.seed, choose_device(args.device)), options)
+    device = choose_device(args.device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
+        found = fit(Task(options, train, labels, steps, test, 10, args.seed, device), options)
     accuracy = measured(truth, found)["accuracy"][0]
     print(
         f"{100 * accuracy:.2f} % of {len(test):,} test digits, trained on {len(train):,}: {args.epochs:g} epochs, "
-        f"{steps} steps of {args.batch_size}, width {args.width}, seed {args.seed}; "
+        f"{steps} steps of {args.batch_size}, width {args.width}, seed {args.seed}, {args.precision}; "
         f"{time.perf_counter() - started:.0f} s, {time.process_time() - cpu:.0f} s of processor time"
     )
     return int(accuracy < TARGET)
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     return parser
 
 
