@@ -71,7 +71,7 @@ def summarised(
             arm.name: np.mean([r["recalls"] for r in found[arm.name, last].records], 0).tolist() for arm in arms
         },
         "confusions": {arm.name: _confusion(found[arm.name, last], images) for arm in (ends[-1], ends[0])},
-        "moved": {arm.name: _moved(found, reference, arm, last, images) for arm in arms if arm is not reference},
+        "moved": {arm.name: moved_images(found, reference, arm, last, images) for arm in arms if arm is not reference},
         "audits": {
             name: {
                 "num_images": one.audit.num_images,
@@ -153,14 +153,20 @@ def _confusion(found: Found, images: LabelledSet) -> list[list[int]]:
     return np.sum([confusion(labels, each) for each in found.predictions], axis=0).tolist()  # type: ignore[no-any-return]
 
 
-def _moved(
+def moved_images(
     found: Mapping[tuple[str, int | None], Found], reference: Arm, arm: Arm, number: int | None, images: LabelledSet
 ) -> dict[str, Any]:
-    """Return the test images that a variant gets right and the reference does not, and the other way round."""
+    """Return the test images that a variant gets right and the reference does not, and the other way round.
+
+    Where one of the two is wrong, the class that it takes an image for is the most frequent wrong one of its seeds.
+    """
     labels = images.test_codes
 
     def votes(name: str) -> NDArray[np.int64]:
         return np.array([each.argmax(axis=1) for each in found[name, number].predictions])
+
+    def wrong(classes: NDArray[np.int64], truth: int) -> str:
+        return images.classes[np.bincount(classes[classes != truth]).argmax()]
 
     before, after = votes(reference.name), votes(arm.name)
     change = (after == labels).mean(axis=0) - (before == labels).mean(axis=0)
@@ -175,8 +181,8 @@ def _moved(
                 "place": int(at),
                 "name": images.source.images[images.split.test[at]].name,
                 "label": images.classes[labels[at]],
-                "before": images.classes[np.bincount(before[:, at]).argmax()],
-                "after": images.classes[np.bincount(after[:, at]).argmax()],
+                "before": wrong(before[:, at], labels[at]) if name == "gained" else images.classes[labels[at]],
+                "after": wrong(after[:, at], labels[at]) if name == "lost" else images.classes[labels[at]],
             }
             for at in order
             if sign * change[at] >= MOVED_SHARE
