@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     steps = math.ceil(args.epochs * len(train) / args.batch_size)
     started, cpu = time.perf_counter(), time.process_time()
     device = choose_device(args.device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
+    # without its cache, which would keep the first weights for all steps: the context is left once only
+    with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16", cache_enabled=False):
         found = fit(Task(options, train, labels, steps, test, 10, args.seed, device), options)
     accuracy = measured(truth, found)["accuracy"][0]
     print(
