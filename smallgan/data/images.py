@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smallgan.core.draws import Draw, Draws, upload
 from smallgan.core.memory import free_bytes
 from smallgan.core.rng import Stream, rng
 
@@ -117,6 +118,7 @@ class ImageBatches:
         self._classes: list[NDArray[np.int64]] = []
         if balanced and labels is not None:
             self._classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        self._draws = Draws(device, self._plan)
         self._epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -131,13 +133,26 @@ class ImageBatches:
         every image was used e times; a batch may reach over the end of an epoch, and a set may be smaller than a batch.
         Balanced batches are drawn with replacement instead.
         """
+        if isinstance(self.pixels, Tensor) and self.pixels.device == self.labels.device:
+            self._draws.begin(number)
+            (places,) = self._draws(self._places(number))
+            taken = self.pixels[places]
+        else:
+            indices, held = self._indices(number), self.pixels
+            rows = held.numpy() if isinstance(held, Tensor) else held
+            taken, places = upload([rows[indices], indices], self.device)
+        return Batch(to_images(taken), self.labels[places], places)
+
+    def _plan(self, number: int) -> list[Draw]:
+        return [self._places(number)]
+
+    def _places(self, number: int) -> Draw:
+        return Draw((Stream.BATCH_ORDER, number), lambda: (self._indices(number),))
+
+    def _indices(self, number: int) -> NDArray[np.int64]:
         first = number * self.batch_size
         walked = (self._index(position) for position in range(first, first + self.batch_size))
-        indices = np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
-        places, held = torch.from_numpy(indices), self.pixels
-        taken = held[places.to(held.device)] if isinstance(held, Tensor) else torch.from_numpy(held[indices])
-        places = places.to(self.device)
-        return Batch(to_images(taken.to(self.device)), self.labels[places], places)
+        return np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
 
     def _drawn(self, number: int) -> Iterator[int]:
         draws = rng(self.seed, Stream.BATCH_ORDER, number)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from smallgan.core.device import autocast
-from smallgan.core.rng import Stream, normal, rng
+from smallgan.core.draws import Draw, Draws, normal_draw
+from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels
 from smallgan.models.base import AcrossBatch
 from smallgan.sampling.pretrained import PretrainedSource
@@ -69,7 +70,8 @@ class AdversarialTrainer(Trainer):
         assert loss is not None
         self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.options, self.batch_size, self.num_steps = options, recipe.train.batch_size, recipe.train.steps
-        self.augmentation = Augmentation(recipe, device)
+        self.draws = Draws(device, self._plan)
+        self.augmentation = Augmentation(recipe, device, self.draws)
         self.ema_decay = options.ema_decay
         if options.ema_kimg is not None:
             self.ema_decay = decay_of_half_life(options.ema_kimg, self.batch_size * options.d_steps)
@@ -113,6 +115,7 @@ class AdversarialTrainer(Trainer):
         """
         d_steps = self.options.d_steps
         self._set_rates(number)
+        self.draws.begin(number)
         images = self.augmentation.mirrored(batch.images, number)
         terms: dict[str, Tensor] = {}
         for part, (real, labels) in enumerate(
@@ -221,7 +224,8 @@ class AdversarialTrainer(Trainer):
             return self._images(z, labels)
 
         precision = partial(autocast, self.device, self.precision)
-        return StepContext(number, real, fake, labels, real_scores, fake_scores, score, generate, self.seed, precision)
+        scores = real_scores, fake_scores
+        return StepContext(number, real, fake, labels, *scores, score, generate, self.seed, precision, self.draws)
 
     def _regularizer(
         self, name: str, options: RegularizerOptions, size: int, draws: torch.Generator, pixels: Pixels | None
@@ -234,8 +238,30 @@ class AdversarialTrainer(Trainer):
         return _Regularizer(name, row.network, options.every, options.strength(size, self.batch_size), penalty)
 
     def _fakes(self, labels: Tensor, position: int) -> Tensor:
-        z = torch.from_numpy(normal(self.seed, Stream.TRAIN_LATENTS, position, (len(labels), self.generator.z_dim)))
-        return self._images(z.to(self.device), labels)
+        (z,) = self.draws(self._latents(position, len(labels)))
+        return self._images(z, labels)
+
+    def _latents(self, position: int, count: int) -> Draw:
+        return normal_draw(self.seed, Stream.TRAIN_LATENTS, position, (count, self.generator.z_dim))
+
+    def _plan(self, number: int) -> Iterator[Draw]:
+        """Yield the draws of step `number`, in the order of `step`."""
+        size, side, d_steps = self.batch_size, self.generator.size, self.options.d_steps
+        yield from self.augmentation.planned(number)
+        for position in range(number * d_steps, (number + 1) * d_steps):
+            yield self._latents(position, size)
+        if self.augmentation.operations:
+            seen = [(3 * number * d_steps + at, Stream.DIFFAUGMENT) for at in range(3 * d_steps) if at % 3 < 2]
+            seen.append((3 * number + 2, Stream.DIFFAUGMENT))
+            if self.generator_needs_reals:
+                seen.append((number, Stream.DIFFAUGMENT_REALS))
+            if any(each.network == "discriminator" and number % each.every == 0 for each in self.regularizers):
+                seen.append((number, Stream.DIFFAUGMENT_PENALTY))
+            yield from (self.augmentation.numbers(*address, size, side) for address in seen)
+        for each in self.regularizers:
+            planned = getattr(each.penalty, "planned", None)
+            if planned is not None and number % each.every == 0:
+                yield from planned(number, size, self.seed)
 
     def _images(self, z: Tensor, labels: Tensor) -> Tensor:
         with autocast(self.device, self.precision):

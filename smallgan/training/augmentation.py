@@ -3,15 +3,20 @@
 Each has draws of its own. The probabilities of the last two follow the discriminator where the recipe says so.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from smallgan.core.draws import Draw, Draws
 from smallgan.core.rng import Stream, rng
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.controller import Controller
-from smallgan.training.diffaugment import chosen, diffaugment, parse_diffaugment
+from smallgan.training.diffaugment import diffaugment, draw_chances, draw_numbers, parse_diffaugment
 
 
 class Augmentation:
@@ -20,15 +25,17 @@ class Augmentation:
     Args:
         recipe: its sections `method`, `loss` and `train` are read.
         device: where the images lie.
+        draws: gives the numbers; its plan should hold those of `planned`.
 
     Raises UsageError (no such operation of DiffAugment).
     """
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, device: torch.device, draws: Draws) -> None:
         options = recipe.method
         assert isinstance(options, AdversarialOptions)
         assert recipe.loss is not None
-        self.options, self.seed = options, recipe.seed
+        self.options, self.seed, self.draws = options, recipe.seed, draws
+        self.batch_size = recipe.train.batch_size
         self.operations = parse_diffaugment(options.diffaugment)
         self.boundary = LOSSES[recipe.loss.name].boundary
         num_images = recipe.train.steps * recipe.train.batch_size * options.d_steps
@@ -39,12 +46,20 @@ class Augmentation:
             if target is not None
         }
 
+    def planned(self, step: int) -> Iterator[Draw]:
+        """Yield the draws of `mirrored` and `with_pseudo_reals` in a step; those of `augmented` are the caller's."""
+        if self.options.mirror:
+            yield self._mirrors(step, self.batch_size * self.options.d_steps)
+        if "apa" in self.controllers:
+            for part in range(self.options.d_steps):
+                yield self._chances(step * self.options.d_steps + part, self.batch_size)
+
     def mirrored(self, real: Tensor, number: int) -> Tensor:
         """Return the reals of step `number`, half of them mirrored where the recipe says so."""
         if not self.options.mirror:
             return real
-        mirrored = torch.from_numpy(rng(self.seed, Stream.MIRROR, number).random(len(real)) < 0.5)
-        return torch.where(mirrored.to(real.device)[:, None, None, None], real.flip(3), real)
+        (mirrored,) = self.draws(self._mirrors(number, len(real)))
+        return torch.where(mirrored[:, None, None, None], real.flip(3), real)
 
     def with_pseudo_reals(self, real: Tensor, fake: Tensor, position: int) -> Tensor:
         """Return the reals of a discriminator step, some of them replaced by the fakes at their places.
@@ -53,17 +68,39 @@ class Augmentation:
         """
         if "apa" not in self.controllers:
             return real
-        draws = rng(self.seed, Stream.PSEUDO_REALS, position)
-        return torch.where(chosen(real, draws, self.controllers["apa"].probability), fake, real)
+        (chances,) = self.draws(self._chances(position, len(real)))
+        return torch.where(chances < self.controllers["apa"].probability, fake, real)
 
     def augmented(self, images: Tensor, position: int, stream: Stream = Stream.DIFFAUGMENT) -> Tensor:
         """Return images as DiffAugment shows them, by the draws at (seed, stream, position)."""
         if not self.operations:
             return images
-        ada, options = self.controllers.get("ada"), self.options
-        probability = options.diffaugment_probability if ada is None else ada.probability
-        draws = rng(self.seed, stream, position)
-        return diffaugment(images, self.operations, draws, options.diffaugment_fill, probability)
+        numbers = self.draws(self.numbers(position, stream, len(images), images.shape[-1]))
+        return diffaugment(images, self.operations, numbers, self.options.diffaugment_fill, self._probability)
+
+    def numbers(self, position: int, stream: Stream, count: int, side: int) -> Draw:
+        """Return the draw by which `augmented` augments `count` images of `side` px."""
+
+        def make() -> tuple[NDArray[Any], ...]:
+            certain = isinstance(self._probability, float) and self._probability == 1
+            draws = rng(self.seed, stream, position)
+            return draw_numbers(self.operations, draws, count, side, with_chances=not certain)
+
+        return Draw((stream, position, count, side), make)
+
+    @property
+    def _probability(self) -> float | Tensor:
+        ada = self.controllers.get("ada")
+        return self.options.diffaugment_probability if ada is None else ada.probability
+
+    def _mirrors(self, number: int, count: int) -> Draw:
+        return Draw(
+            (Stream.MIRROR, number, count), lambda: (rng(self.seed, Stream.MIRROR, number).random(count) < 0.5,)
+        )
+
+    def _chances(self, position: int, count: int) -> Draw:
+        address = Stream.PSEUDO_REALS, position
+        return Draw((*address, count), lambda: (draw_chances(rng(self.seed, *address), count),))
 
     def observe(self, real_scores: Tensor) -> dict[str, Tensor]:
         """Show the controllers the scores B of reals; return r_t and each probability in force, {} without any."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from smallgan.core.device import autocast
+from smallgan.core.draws import Draw, Draws, normal_draw
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Batch, ImageBatches, Pixels, pairs, to_images, to_pixels
 from smallgan.models.perceptual import Perceptual
@@ -68,6 +69,7 @@ class IMLETrainer(Trainer):
         assert isinstance(options, IMLEOptions)
         self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.options, self.num_steps = options, recipe.train.steps
+        self.draws = Draws(device, self._plan)
         self.batch_size = min(recipe.train.batch_size, len(pixels))
         self.generator = cast(Any, generator.train().to(device).to(memory_format=torch.channels_last))
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -111,7 +113,8 @@ class IMLETrainer(Trainer):
         mirrored = matcher.mirrored[batch.indices][:, None, None, None]
         real = torch.where(mirrored, batch.images.flip(3), batch.images)
         latents = matcher.latents[batch.indices]
-        noise = torch.from_numpy(normal(self.seed, Stream.CODE_NOISE, number, tuple(latents.shape))).to(self.device)
+        self.draws.begin(number)
+        (noise,) = self.draws(self._noise(number, len(latents)))
         share = options.latent_noise if number >= self.rounds.first else options.pca_noise
         images = self._generate(blended(latents, noise, share), batch.labels)
         layers, real_layers = self._layers(images, real, number)
@@ -170,6 +173,12 @@ class IMLETrainer(Trainer):
             with torch.no_grad():
                 of_real = self.perceptual.features(real[..., rows, columns])
             return self.perceptual.features(images[..., rows, columns]), of_real
+
+    def _plan(self, number: int) -> list[Draw]:
+        return [self._noise(number, self.batch_size)]
+
+    def _noise(self, number: int, count: int) -> Draw:
+        return normal_draw(self.seed, Stream.CODE_NOISE, number, (count, self.generator.z_dim))
 
     def _set_rate(self, number: int) -> None:
         """Set the rate of step `number`, which depends on it and on the steps of the run alone."""

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from smallgan.core.draws import Draws
 from smallgan.tables.options import Options
 
 
@@ -34,6 +36,8 @@ class StepContext:
     """Of the run, for a regularizer that draws numbers."""
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     """The run's precision, for passes that need no float32."""
+    draws: Draws = Draws(torch.device("cpu"), lambda _step: ())  # noqa: RUF009 - it has no state on a CPU
+    """Numbers that a regularizer draws, on the device; see `Penalty`."""
 
 
 class AdversarialLoss(ABC):
@@ -53,4 +57,8 @@ class AdversarialLoss(ABC):
 
 
 Penalty = Callable[[StepContext], Tensor]
-"""A regularizer: the term of a loss that it adds, a scalar, not yet multiplied by its weight."""
+"""A regularizer: the term of a loss that it adds, a scalar, not yet multiplied by its weight.
+
+One that draws numbers from `StepContext.draws` names them by a method `planned`: (step, batch size, seed of the run) ->
+its `Draw`s of that step, so that they are on a GPU in time.
+"""

@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from smallgan.core.draws import Draw, Draws, normal_draw
 from smallgan.core.rng import Stream, normal
 from smallgan.data.images import Pixels
 from smallgan.models.perceptual import Perceptual
@@ -67,7 +68,8 @@ class LearnedLatents:
     def __init__(self, recipe: Recipe, num_images: int, z_dim: int, device: torch.device) -> None:
         settings = recipe.method
         assert isinstance(settings, BSAOptions)
-        self.settings, self.seed, self.device = settings, recipe.seed, device
+        self.settings, self.seed = settings, recipe.seed
+        self.draws, self.batch_size = Draws(device, self._plan), min(recipe.train.batch_size, num_images)
         self.rate = settings.lr_codes
         shape = (num_images, z_dim)
         is_normal = settings.code_init == "normal"
@@ -82,7 +84,9 @@ class LearnedLatents:
         return Prior(self.network.weight.detach().cpu().numpy(), self.settings.around_codes)
 
     def begin(self, number: int, generate: Generate) -> None:
-        """Nothing is due."""
+        """Have the draws of the step ready."""
+        del generate
+        self.draws.begin(number)
 
     def of(self, indices: Tensor) -> Tensor:
         """Return the codes B x Z."""
@@ -91,16 +95,24 @@ class LearnedLatents:
 
     def noisy(self, latents: Tensor, number: int) -> Tensor:
         """Return codes + noise."""
-        return latents + self._normal(Stream.CODE_NOISE, number, latents.shape) * self.settings.code_noise
+        (noise,) = self.draws(self._noise(number, *latents.shape))
+        return latents + noise * self.settings.code_noise
 
     def loss(self, latents: Tensor, number: int) -> tuple[Tensor | None, dict[str, Tensor]]:
         """Return their distance to normal draws, weighted; `latent` is the distance as it is."""
-        shape = torch.Size((TARGETS_A_CODE * len(latents), latents.shape[1]))
-        distance = latent_distance(latents, self._normal(Stream.LATENT_TARGETS, number, shape))
+        (targets,) = self.draws(self._targets(number, *latents.shape))
+        distance = latent_distance(latents, targets)
         return self.settings.latent_weight * distance, {"latent": distance.detach()}
 
-    def _normal(self, stream: Stream, number: int, shape: torch.Size) -> Tensor:
-        return torch.from_numpy(normal(self.seed, stream, number, tuple(shape))).to(self.device)
+    def _plan(self, number: int) -> list[Draw]:
+        shape = self.batch_size, self.network.weight.shape[1]
+        return [self._noise(number, *shape), self._targets(number, *shape)]
+
+    def _noise(self, number: int, count: int, z_dim: int) -> Draw:
+        return normal_draw(self.seed, Stream.CODE_NOISE, number, (count, z_dim))
+
+    def _targets(self, number: int, count: int, z_dim: int) -> Draw:
+        return normal_draw(self.seed, Stream.LATENT_TARGETS, number, (TARGETS_A_CODE * count, z_dim))
 
 
 class MatchedLatents:
@@ -113,7 +125,8 @@ class MatchedLatents:
     ) -> None:
         settings = recipe.method
         assert isinstance(settings, BSAOptions)
-        self.settings, self.seed, self.device = settings, recipe.seed, device
+        self.settings, self.seed, self.z_dim = settings, recipe.seed, z_dim
+        self.draws = Draws(device, self._plan)
         self.batch_size = min(recipe.train.batch_size, len(pixels))
         self.rounds = Rounds.of(settings, 0, len(pixels), self.batch_size)
         start = torch.from_numpy(normal(recipe.seed, Stream.CODES, 0, (len(pixels), z_dim)))
@@ -123,6 +136,7 @@ class MatchedLatents:
 
     def begin(self, number: int, generate: Generate) -> None:
         """Match where a round begins."""
+        self.draws.begin(number)
         self.network.match_when_due(self.rounds, number, self.batch_size, generate)
 
     def of(self, indices: Tensor) -> Tensor:
@@ -131,8 +145,14 @@ class MatchedLatents:
 
     def noisy(self, latents: Tensor, number: int) -> Tensor:
         """Return the latents with a share of noise; they stay standard normal."""
-        noise = torch.from_numpy(normal(self.seed, Stream.CODE_NOISE, number, tuple(latents.shape))).to(self.device)
+        (noise,) = self.draws(self._noise(number, len(latents)))
         return blended(latents, noise, self.settings.latent_noise)
+
+    def _plan(self, number: int) -> list[Draw]:
+        return [self._noise(number, self.batch_size)]
+
+    def _noise(self, number: int, count: int) -> Draw:
+        return normal_draw(self.seed, Stream.CODE_NOISE, number, (count, self.z_dim))
 
     def loss(self, latents: Tensor, number: int) -> tuple[Tensor | None, dict[str, Tensor]]:
         """Return no term: they are draws of the prior already. What the last round found is told."""

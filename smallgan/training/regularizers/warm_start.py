@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smallgan.core.rng import Stream, normal
+from smallgan.core.draws import Draw, normal_draw
+from smallgan.core.rng import Stream
 from smallgan.data.images import Pixels
 from smallgan.tables.regularizers import WarmStartOptions
 from smallgan.training.pca_latents import PCALatents, blended
@@ -30,12 +31,20 @@ class WarmStart(nn.Module):
 
     def forward(self, context: StepContext) -> Tensor:
         """Return the distance, a scalar: in full until `steps`, then less by equal parts; no work once it is 0."""
-        share = min(max(2 - context.number / self.steps, 0.0), 1.0)
+        share = self._share(context.number)
         if share == 0:
             return torch.zeros((), device=context.real.device)
-        z_dim = self.latents.z_dim
-        noise = normal(context.seed, Stream.WARM_START, context.number, (2, len(context.real), z_dim))
-        filling, around = torch.from_numpy(noise).to(context.real.device)
+        filling, around = context.draws(self._noise(context.number, len(context.real), context.seed))[0]
         images = context.generate(blended(self.latents(context.real, filling), around, NOISE))
         pixel = (images.float() - context.real).abs().mean()
         return share * (pixel + PYRAMID_WEIGHT * pyramid_distance(images, context.real))
+
+    def planned(self, number: int, batch_size: int, seed: int) -> list[Draw]:
+        """Return the noise of step `number`."""
+        return [self._noise(number, batch_size, seed)] if self._share(number) else []
+
+    def _share(self, number: int) -> float:
+        return min(max(2 - number / self.steps, 0.0), 1.0)
+
+    def _noise(self, number: int, count: int, seed: int) -> Draw:
+        return normal_draw(seed, Stream.WARM_START, number, (2, count, self.latents.z_dim))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from augmented import diffaugment
 
 from augment.errors import UsageError
 from smallgan.core.rng import Stream, rng
@@ -13,7 +14,7 @@ from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
 from smallgan.training import augmentation
 from smallgan.training.adversarial import build_trainer
-from smallgan.training.diffaugment import diffaugment
+from smallgan.training.diffaugment import draw_numbers
 from smallgan.training.ema import measure_statistics, update_ema
 
 CPU = torch.device("cpu")
@@ -232,12 +233,12 @@ def test_all_that_the_discriminator_sees_is_augmented_by_draws_of_its_own(monkey
     settings = {"method.diffaugment": "translation", "loss.name": loss, "regularizers.r1.every": 1}
     trainer, addresses = tiny_trainer(**settings), []
 
-    def noted(images, kinds, draws, *options):
+    def noted(kinds, draws, *options, **more):
         state = draws.bit_generator.state["state"]
         addresses.append(state["key"].tobytes() + state["counter"].tobytes())
-        return diffaugment(images, kinds, draws, *options)
+        return draw_numbers(kinds, draws, *options, **more)
 
-    monkeypatch.setattr(augmentation, "diffaugment", noted)
+    monkeypatch.setattr(augmentation, "draw_numbers", noted)
     seen = seen_by_the_discriminator(monkeypatch, trainer)
     for number in range(2):
         trainer.step(a_batch(), number)

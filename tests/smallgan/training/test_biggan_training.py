@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from augmented import diffaugment
 from tensors import tensors
 
 from augment.errors import UsageError
@@ -15,7 +16,7 @@ from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGene
 from smallgan.tables.recipe import load_recipe
 from smallgan.training import augmentation, ema
 from smallgan.training.adversarial import AdversarialTrainer, build_trainer, without_gradients
-from smallgan.training.diffaugment import diffaugment
+from smallgan.training.diffaugment import draw_numbers
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES
 
 CPU = torch.device("cpu")
@@ -204,12 +205,12 @@ def test_reals_and_fakes_are_augmented_by_draws_of_their_own_at_every_step(monke
     one = trainer(settings)
     addresses = []
 
-    def noted(images, kinds, draws, *options):
+    def noted(kinds, draws, *options, **more):
         state = draws.bit_generator.state["state"]
         addresses.append(state["key"].tobytes() + state["counter"].tobytes())
-        return diffaugment(images, kinds, draws, *options)
+        return draw_numbers(kinds, draws, *options, **more)
 
-    monkeypatch.setattr(augmentation, "diffaugment", noted)
+    monkeypatch.setattr(augmentation, "draw_numbers", noted)
     seen = spied(monkeypatch, one, "discriminator")
     batch = batches(settings).batch(0)
     one.step(batch, 0)

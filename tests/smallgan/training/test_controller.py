@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from augmented import diffaugment
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from augment.errors import UsageError
 from smallgan.core.checkpoint import load_checkpoint, read_tensors, save_checkpoint
+from smallgan.core.draws import Draws
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import ImageBatches
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
 from smallgan.training.augmentation import Augmentation
 from smallgan.training.controller import Controller
-from smallgan.training.diffaugment import diffaugment
 
 CPU = torch.device("cpu")
 ADA = {"method.diffaugment": "translation", "method.ada_target": 0.6}
@@ -108,7 +109,7 @@ def test_ada_augments_less_while_reals_score_below_0(monkeypatch):
 def test_r_t_counts_from_the_middle_of_the_losss_targets():
     scores = torch.tensor([0.4, 0.6, 0.7, 2.0])
     for loss, r_t in (("nonsaturating", 1.0), ("hinge", 1.0), ("lsgan", 0.5)):  # least squares aims at 0 and 1
-        found = Augmentation(recipe(loss=loss, **ADA), CPU).observe(scores)
+        found = Augmentation(recipe(loss=loss, **ADA), CPU, Draws(CPU, lambda _step: ())).observe(scores)
         assert found["r_t"].item() == r_t
 
 

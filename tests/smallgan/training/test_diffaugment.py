@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from augmented import diffaugment
 
 from augment.errors import UsageError
-from smallgan.training.diffaugment import diffaugment, parse_diffaugment
+from smallgan.training.diffaugment import parse_diffaugment
 
 SIDE = 16
 
