@@ -2,13 +2,15 @@
 would fail on a GPU and what would make the host wait for it.
 
 What torch's FakeTensorMode cannot do is stubbed here: the autograd engine of CUDA (a backward pass gives every weight
-that it would reach a gradient, and computes none) and pinned memory (the bytes are ordinary ones). So a test with it
-shows where tensors lie and what is copied; numbers, memory, speed and the kernels' own limits need a GPU.
+that it would reach a gradient, and computes none), pinned memory (the bytes are ordinary ones) and arrays of what comes
+back (zeros). Autocast is off, as torch has it where no GPU is. So a test with it shows where tensors lie and what is
+copied; numbers, memory, speed and the kernels' own limits need a GPU.
 """
 
 import copy
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,7 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 GPU = torch.device("cuda:0")
-_COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_, torch.ops.aten._foreach_copy_)
+_ATEN = torch.ops.aten
+_COPIES = (_ATEN.to, _ATEN._to_copy, _ATEN.copy_, _ATEN._foreach_copy_)
 
 
 class Traffic(TorchDispatchMode):
@@ -33,7 +36,7 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, _types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func.overloadpacket is torch.ops.aten._local_scalar_dense:
+        if func.overloadpacket is _ATEN._local_scalar_dense:
             self.reads += args[0].device.type == "cuda"
             return 1.0 if args[0].is_floating_point() else 1
         result = func(*args, **kwargs)
@@ -42,7 +45,7 @@ class Traffic(TorchDispatchMode):
             source, target = (each[0] if isinstance(each, list | tuple) else each for each in (source, target))
             if source.device.type == "cpu" and target.device.type == "cuda":
                 self.uploads += 1
-                self.blocking_uploads += not (kwargs.get("non_blocking") or (len(args) > 2 and args[2] is True))
+                self.blocking_uploads += not (kwargs.get("non_blocking") or any(each is True for each in args))
             self.downloads += source.device.type == "cuda" and target.device.type == "cpu"
         return result
 
@@ -72,9 +75,15 @@ def fake_gpu():
 
     with pytest.MonkeyPatch.context() as patch, mode:
         patch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+        patch.setattr(torch.Tensor, "numpy", _zeros)
         patch.setattr(torch.Tensor, "backward", lambda loss: _reach(loss))
         patch.setattr(torch.autograd, "grad", lambda _of, at, **_more: (torch.zeros_like(at),))
         yield on_gpu
+
+
+def _zeros(tensor):
+    assert tensor.device.type == "cpu", "only what lies on the host can be an array"
+    return np.zeros(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 
 def _reach(loss):

@@ -35,7 +35,7 @@ class SpectralLayer(nn.Module):
         """Return W / sigma in the weight's shape; the gradient passes through sigma too, not through u and v."""
         if self._fixed is not None:
             return self._fixed
-        rows = self.weight.flatten(1)
+        rows = rows_of(self.weight)
         with torch.autocast(rows.device.type, enabled=False):
             return self.weight / self._sigma(rows)
 
@@ -72,6 +72,21 @@ class SpectralLayer(nn.Module):
         self._fixed = None
         if fixed:
             self._fixed = self.normalized_weight().detach()
+
+
+def rows_of(weight: Tensor) -> Tensor:
+    """Return a weight as out x rest; on a GPU the rest is in the order in which it lies, so that nothing is copied.
+
+    Neither singular values nor products of rows depend on that order. On a CPU, where a copy needs no launch, sums keep
+    the order, and so the last bits, that they always had.
+    """
+    return weight.flatten(1) if weight.device.type == "cpu" else rows_as_they_lie(weight)
+
+
+def rows_as_they_lie(weight: Tensor) -> Tensor:
+    """Return a contiguous or channels_last weight as out x rest, a view."""
+    lies_last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    return (weight.permute(0, 2, 3, 1) if lies_last else weight).flatten(1)
 
 
 class SpectralConv2d(nn.Conv2d, SpectralLayer):

@@ -26,8 +26,10 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) 
     """
     decay = min(decay, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
-        mine.copy_(theirs)
+    both = list(zip(average.buffers(), network.buffers(), strict=True))
+    for dtype in {mine.dtype for mine, _ in both}:  # of one kind, all go by one kernel
+        mine, theirs = zip(*(each for each in both if each[0].dtype == dtype), strict=True)
+        torch._foreach_copy_(list(mine), list(theirs))
 
 
 def measure_on_prior(average: Any, seed: int, device: torch.device) -> None:

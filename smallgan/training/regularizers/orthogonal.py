@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from smallgan.models.spectral import rows_of
 from smallgan.tables.regularizers import RegularizerOptions
 from smallgan.training.step import StepContext
 
@@ -33,7 +34,7 @@ def orthogonal_penalty(weights: Iterable[Tensor]) -> Tensor:
     """
     total: list[Tensor] = []
     for weight in weights:
-        rows = weight.flatten(1)
+        rows = rows_of(weight)
         # |W W'|^2 = |W' W|^2: the smaller of the two products does, and the diagonal of the first is taken off.
         product = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
         total.append(product.square().sum() - rows.square().sum(dim=1).square().sum())

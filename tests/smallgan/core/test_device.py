@@ -55,6 +55,12 @@ def test_fp32_is_fp32_on_a_gpu_and_tf32_has_a_name_of_its_own():
     assert [each.fp32_precision for each in settings] == before
 
 
+def test_full_precision_leaves_cudnn_on():
+    # torch.backends.cudnn.flags(allow_tf32=False) would turn it off: `enabled` is False there unless it is named
+    with float32_math("fp32"):
+        assert torch.backends.cudnn.enabled
+
+
 @pytest.mark.parametrize(("capability", "wanted"), [((7, 5), "fp32"), ((8, 0), "tf32"), ((9, 0), "tf32")])
 def test_tf32_is_the_default_where_a_gpu_has_it(monkeypatch, capability, wanted):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from smallgan.training.ema import measure_statistics, update_ema
 
@@ -45,3 +46,29 @@ def test_a_decay_of_0_is_a_copy_and_buffers_always_are():
     assert torch.equal(average.running_mean, network.running_mean)
     update_ema(average, network, 0.0, 50)
     assert torch.equal(average.weight, network.weight)
+
+
+def test_buffers_of_several_types_are_copied_and_those_that_are_not_there_left():
+    average, network = torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    network.num_batches_tracked.fill_(7)
+    network.running_var.fill_(2.5)
+    for each in (average, network):
+        each.register_buffer("none", None)
+    update_ema(average, network, 0.9, 0)
+    assert average.num_batches_tracked.item() == 7
+    assert average.running_var.tolist() == [2.5] * 3
+
+
+def test_all_buffers_of_a_type_are_copied_at_once():
+    class Copies(TorchDispatchMode):
+        copied = ()
+
+        def __torch_dispatch__(self, func, _types, args=(), kwargs=None):
+            if "copy" in func.overloadpacket.__name__:
+                self.copied += ((func.overloadpacket.__name__, len(args[0])),)
+            return func(*args, **(kwargs or {}))
+
+    average, network = (torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)) for _ in range(2))
+    with Copies() as copies:
+        update_ema(average, network, 0.9, 0)
+    assert sorted(copies.copied) == [("_foreach_copy_", 2), ("_foreach_copy_", 4)]  # counters; means and variances
