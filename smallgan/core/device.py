@@ -1,7 +1,8 @@
 """Which device, which precision, and draws that depend on their address alone."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -67,6 +68,36 @@ def has_fast_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 cannot be asked
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def gpus_to_share(name: str) -> list[str]:
+    """Return the GPUs that processes of `--device` `name` share out, as CUDA_VISIBLE_DEVICES names them.
+
+    [] where the option names one GPU or no GPU is visible.
+    """
+    if name not in ("auto", "cuda"):
+        return []
+    count, visible = torch.cuda.device_count(), os.environ.get(_VISIBLE)
+    named = [each.strip() for each in visible.split(",")] if visible else [str(number) for number in range(count)]
+    return named[:count]
+
+
+def least_used(gpus: Sequence[str], in_use: Sequence[str | None]) -> str | None:
+    """Return the GPU that fewest processes use, the first of several; None where there is none.
+
+    >>> least_used(["0", "1"], ["0", "1", "0"])
+    '1'
+    """
+    return min(gpus, key=in_use.count, default=None)
+
+
+def see_only(gpu: str | None) -> None:
+    """Let this process see one GPU alone, as cuda:0; call it before torch looks for any. None: see all."""
+    if gpu is not None:
+        os.environ[_VISIBLE] = gpu
 
 
 def describe_device(device: torch.device) -> str:

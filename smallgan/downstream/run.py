@@ -18,7 +18,7 @@ from augment.core.files import make_folder, write_bytes, write_json, write_text
 from augment.errors import UsageError
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log, say, stop_flag
-from smallgan.core.device import choose_device
+from smallgan.core.device import choose_device, gpus_to_share, see_only
 from smallgan.core.downstream_dir import DownstreamDir
 from smallgan.core.run_dir import check_out, next_run, numbered_runs, read_record
 from smallgan.core.run_log import append_log
@@ -250,8 +250,11 @@ def _in_processes(
 ) -> bool:
     """Train classifiers in several processes; tell whether all are done."""
     context = get_context("spawn")
-    stop = context.RawValue("b", 0)
-    with ProcessPoolExecutor(min(number, len(trials) or 1), context, _begin_worker, (stop,)) as pool:
+    stop, number = context.RawValue("b", 0), min(number, len(trials) or 1)
+    gpus, in_turn = gpus_to_share(str(bench.device)), context.SimpleQueue()
+    for worker in range(number):
+        in_turn.put(gpus[worker % len(gpus)] if gpus else None)
+    with ProcessPoolExecutor(number, context, _begin_worker, (stop, in_turn)) as pool:
         left: dict[Future[tuple[bool, list[str]]], Trial] = {
             pool.submit(_in_worker, bench.study.path, recipe, trial, str(bench.device)): trial for trial in trials
         }
@@ -269,9 +272,10 @@ def _in_processes(
     return is_done
 
 
-def _begin_worker(stop: Any) -> None:
+def _begin_worker(stop: Any, gpus: Any) -> None:
     global _stop
     _stop = stop
+    see_only(gpus.get())
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent tells
     parent = parent_process()

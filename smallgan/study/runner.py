@@ -20,6 +20,7 @@ import torch
 
 from augment.errors import SmallganError, UsageError
 from smallgan.core.console import Log, is_terminal, stop_flag
+from smallgan.core.device import gpus_to_share, least_used, see_only
 from smallgan.core.run_log import append_log
 from smallgan.core.study_dir import State, StudyDir
 from smallgan.study.plan import Job
@@ -115,14 +116,16 @@ class _Runner:
         context, threads = get_context("spawn"), max(torch.get_num_threads() // number, 1)
         stop = context.RawValue("b", 0)  # without a lock, which a worker that is killed could hold for ever
         outcome, left = Outcome(), list(jobs)
-        running: dict[Future[Outcome], Job] = {}
+        gpus = gpus_to_share(self.options.device)
+        running: dict[Future[Outcome], tuple[Job, str | None]] = {}
         while True:
             while len(running) < number and not outcome.stopped and (job := self.next(left, outcome)) is not None:
+                gpu = least_used(gpus, [each for _, each in running.values()])
                 # A pool for each run: a worker that dies takes no other run with it, and its memory is given back.
-                pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(stop, threads))
-                running[pool.submit(_make_in_worker, self.study.path, job, self.options)] = job
+                pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(stop, threads, gpu))
+                running[pool.submit(_make_in_worker, self.study.path, job, self.options)] = job, gpu
                 pool.shutdown(wait=False)
-                self.say(job, "started")
+                self.say(job, f"started on GPU {gpu}" if len(gpus) > 1 else "started")
             if not running:
                 return outcome
             ended, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
@@ -130,7 +133,7 @@ class _Runner:
             outcome.stopped = outcome.stopped or self.stop_requested()
             stop.value = outcome.stopped
             for future in ended:
-                job = running.pop(future)
+                job, _ = running.pop(future)
                 try:
                     made = future.result()
                 except BrokenProcessPool:
@@ -197,9 +200,10 @@ class _Runner:
 _stop: Any = None  # In a worker: a shared number, not 0 once the study is to stop
 
 
-def _begin_worker(stop: Any, threads: int) -> None:
+def _begin_worker(stop: Any, threads: int, gpu: str | None = None) -> None:
     global _stop
     _stop = stop
+    see_only(gpu)
     torch.set_num_threads(threads)
 
 

@@ -1,11 +1,22 @@
 """Draws have addresses, and devices that are not there are refused in words."""
 
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 import torch
 
 from augment.errors import UsageError
-from smallgan.core.device import choose_device, default_precision, float32_math
+from smallgan.core.device import (
+    choose_device,
+    default_precision,
+    float32_math,
+    gpus_to_share,
+    least_used,
+    see_only,
+)
 from smallgan.core.rng import Stream, normal, rng
 
 
@@ -66,3 +77,38 @@ def test_tf32_is_the_default_where_a_gpu_has_it(monkeypatch, capability, wanted)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
     assert default_precision(torch.device("cuda")) == wanted
     assert default_precision(torch.device("cpu")) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("option", "visible", "count", "wanted"),
+    [
+        ("auto", None, 3, ["0", "1", "2"]),
+        ("cuda", None, 2, ["0", "1"]),
+        ("auto", "5, GPU-abc", 2, ["5", "GPU-abc"]),  # numbers of a worker's own would be other GPUs
+        ("auto", "5,-1,6", 1, ["5"]),  # CUDA stops at the first that is none
+        ("auto", None, 0, []),
+        ("cuda:1", None, 4, []),
+        ("cpu", None, 4, []),
+    ],
+)
+def test_processes_share_out_the_visible_gpus_unless_one_is_named(monkeypatch, option, visible, count, wanted):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert gpus_to_share(option) == wanted
+
+
+def test_the_next_process_gets_the_gpu_that_fewest_use():
+    in_use = []
+    for _ in range(5):
+        in_use.append(least_used(["a", "b"], in_use))
+    assert in_use == ["a", "b", "a", "b", "a"]
+    assert least_used(["a", "b"], ["b", None]) == "a"
+    assert least_used([], [None, None]) is None
+
+
+@pytest.mark.process
+def test_a_worker_sees_its_gpu_alone():
+    with ProcessPoolExecutor(1, get_context("spawn"), see_only, ("3",)) as pool:
+        assert pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "3"

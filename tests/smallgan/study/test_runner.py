@@ -287,15 +287,17 @@ def test_a_worker_that_is_killed_fails_its_trial_alone(tiny_set, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stop_reaches_the_runs_in_processes(tiny_set, tmp_path):
+def test_a_stop_reaches_the_runs_in_processes_each_on_a_gpu_of_its_own(tiny_set, tmp_path, monkeypatch):
+    monkeypatch.setattr("smallgan.study.runner.gpus_to_share", lambda _device: ["7", "GPU-x"])
     recipe = tiny(tiny_set, {"augment.policy": ["none", "hflip"]}, **{"train.steps": 50_000})
     study = StudyDir(tmp_path / "study")
 
     def both_train():
         return all((study.path / trial.run / "stats.jsonl").is_file() for trial in study.trials())
 
-    _, outcome, _ = run(recipe, study.path, num_processes=2, stop_requested=both_train)
+    _, outcome, said = run(recipe, study.path, num_processes=2, stop_requested=both_train)
     assert (outcome.stopped, outcome.done, outcome.failed) == (True, set(), {})
+    assert [line.partition("] ")[2] for line in said if "GPU" in line] == ["started on GPU 7", "started on GPU GPU-x"]
     assert [(row.state, 0 < row.step < row.steps) for row in rows(study)] == [("stopped", True)] * 2
 
 
