@@ -86,7 +86,7 @@ def build_dataset(
         seed: of the order of parents and of all draws.
         workers: threads; None: one a core, at most 8.
         skip_bad: leave unreadable files out and list them.
-        device: for the generator: auto, cpu, cuda or cuda:N.
+        device: for the generator: auto, cpu, cuda, cuda:N or mps.
         log: takes a line for each thing to know.
 
     Raises:

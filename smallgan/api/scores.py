@@ -98,7 +98,7 @@ def score(
         precision: of the feature network: fp32 or bf16.
         skip_bad: leave unreadable files out, and list them.
         seed: draws the samples and shuffles the splits.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         out: file to write the scores to, one JSON line each.
         show: takes the scores before anything is written.
 

@@ -78,7 +78,7 @@ def run_study(
         trial: only this trial, from 0.
         jobs: trials run at the same time, each in a process, from 1. Above 1 a script needs `if __name__ ==
             "__main__":` around its calls, as Python's processes do.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         smoke: try it in seconds: 8 images, 4 steps, 32 px, 1 seed.
         log: takes a status line.
         command: what environment.json of each run records as the call.

@@ -66,7 +66,7 @@ def train(
         new: start another run, do not go on with one.
         workers: threads that read the images before training, from 1; None: one a core, at most 8. Batches come from
             memory.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         quiet: log warnings alone.
         log: takes a status line.
         command: what environment.json records as the call.

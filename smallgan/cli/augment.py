@@ -59,7 +59,7 @@ def augment(
     seed: Annotated[int, typer.Option(help="Seed of the order of parents and of all draws.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Threads; default: one a core, at most 8.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out and list them.")] = False,
-    device: Annotated[str, typer.Option(help="For the generator: auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="For the generator: auto, cpu, cuda, cuda:N or mps.")] = "auto",
     list_transforms: Annotated[
         bool, typer.Option("--list-transforms", help="List what a policy can name, with parameters.")
     ] = False,

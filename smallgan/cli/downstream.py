@@ -49,7 +49,7 @@ def downstream(
     out: Annotated[Path | None, typer.Option(help="Study folder; default: the next number below studies/.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Start another study, continue none.")] = False,
     jobs: Annotated[int, typer.Option(help="Classifiers trained at the same time, each in a process.", min=1)] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train classifiers on what each policy gives, and test them on real images that nobody touched. Repeat to resume.

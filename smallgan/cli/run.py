@@ -13,8 +13,8 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Study folder; default: the next number below studies/.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Start another study, continue none.")] = False,
     trial: Annotated[int | None, typer.Option(help="Only this trial of --status; for SLURM arrays.", min=0)] = None,
-    jobs: Annotated[int, typer.Option(help="Trials run at the same time, each in a process, shared out over GPUs.", min=1)] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    jobs: Annotated[int, typer.Option(help="Trials at the same time, each a process; they share the GPUs.", min=1)] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     status: Annotated[bool, typer.Option("--status", help="Show how far the study is; train nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and how long; no run.")] = False,
     smoke: Annotated[

@@ -67,7 +67,7 @@ def sample(
     out: Annotated[Path | None, typer.Option(help="Folder; default: samples/ of the run, else here, by step.")] = None,
     grid_only: Annotated[bool, typer.Option("--grid-only", help="Write the grid, not the single images.")] = False,
     checkpoint: Annotated[str, typer.Option(help="Of a run: last, best or a step.")] = "last",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make images with a generator: single files and a grid, an interpolation, reconstructions, or a raw array.

@@ -44,7 +44,7 @@ def score(
     precision: Annotated[str, Option(help="Of the feature network: fp32, or bf16, faster and coarser.")] = "fp32",
     skip_bad: Annotated[bool, Option("--skip-bad", help="Leave unreadable files out, and list them.")] = False,
     seed: Annotated[int, Option(help="Draws the samples and shuffles the splits.")] = 0,
-    device: Annotated[str, Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[Path | None, Option(help="Also write the scores to this file, one JSON line each.")] = None,
     json_output: Annotated[bool, Option("--json", help="Print the scores as a JSON list.")] = False,
 ) -> None:

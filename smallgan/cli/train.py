@@ -32,7 +32,7 @@ def train(
         int | None,
         typer.Option(help="Threads that read the images, once, before training; default: one a core.", min=1),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only; log.txt has all.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and how long; no run.")] = False,
     json_output: Annotated[

@@ -10,9 +10,11 @@ import torch
 
 from augment.errors import UsageError
 
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`: "auto" (a GPU where torch can use one), "cpu", "cuda", "cuda:1".
+    """Return the device called `name`: "auto" (a GPU where torch can use one), "cpu", "cuda", "cuda:1", "mps".
 
     Raises UsageError when it is not to be had.
     """
@@ -21,9 +23,11 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name}: smallgan runs on cpu and cuda; use one of them")
+        raise UsageError(f"--device {name}: no such device; use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {name}: smallgan runs on cpu, cuda and mps; use one of them")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(f"--device {name}: torch finds no Apple GPU here; use --device cpu")
     if device.type == "cuda":
         reason = _usable_gpu(device.index or 0)
         if reason is not None:
@@ -32,10 +36,24 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which forward passes run: bfloat16 for "bf16", nothing for "fp32" and "tf32"."""
-    if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+    """Return the context in which forward passes run: half precision for "bf16" and "fp16", else nothing."""
+    if precision in _HALVES:
+        return torch.autocast(device.type, dtype=_HALVES[precision])
     return nullcontext()
+
+
+def check_precision(device: torch.device, precision: str | None) -> None:
+    """Raise UsageError for a precision that this device does not train in; None is the device's own."""
+    if device.type == "mps" and precision not in (None, "fp32"):
+        raise UsageError(f"--precision {precision}: on mps smallgan trains in fp32 alone; leave the option out")
+
+
+def scoring_device(device: torch.device) -> torch.device:
+    """Return where feature networks run beside a generator on `device`: on the CPU for mps.
+
+    Scores must not depend on a device whose resize and convolutions nobody has compared with the CPU's.
+    """
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def default_precision(device: torch.device) -> str:
@@ -104,6 +122,8 @@ def describe_device(device: torch.device) -> str:
     """Return what the device is, in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "mps (Apple GPU; smallgan has not been tested on one), scores on the CPU"
     return f"cpu, {torch.get_num_threads()} thread(s)"
 
 
@@ -111,6 +131,8 @@ def peak_memory_mb(device: torch.device) -> float:
     """Return the peak memory in MiB: of the GPU's allocator, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory() / 2**20  # now; it keeps no peak
     try:
         import resource
     except ImportError:  # Windows has no getrusage

@@ -19,6 +19,8 @@ def free_bytes(device: torch.device) -> int | None:
     """Return the bytes that are free on a GPU, or to this process on the machine; None where nothing tells."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     if sys.platform == "win32":
         return _free_on_windows()
     found = (_free_on_linux(Path("/proc/meminfo")), *map(_free_in_group, _CGROUPS))

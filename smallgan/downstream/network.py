@@ -138,7 +138,7 @@ def _predicted(net: nn.Module, forward: Forward, pixels: Pixels, task: Task) -> 
     net.eval()
     with torch.inference_mode():
         parts = [
-            forward(_on(pixels[first : first + _PREDICTED], task)).double().softmax(1).cpu().numpy()
+            forward(_on(pixels[first : first + _PREDICTED], task)).cpu().double().softmax(1).numpy()
             for first in range(0, len(pixels), _PREDICTED)
         ]
     made: Probabilities = np.concatenate(parts)

@@ -230,6 +230,8 @@ class MethodRow:
     """Whether it starts from a pretrained generator, which also decides the size of the images."""
     load: str | None = None
     """(state of a checkpoint) -> generator, where it is not the model's own."""
+    scales_loss: bool = False
+    """Whether its step scales its losses (`smallgan.training.loss_scale`), as the precision fp16 needs."""
     adapter: str | None = None
     """(options, pretrained generator, draws, device, training) -> AdaptedGenerator, of a method that fits one."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -309,6 +311,7 @@ METHODS: Table[MethodRow] = Table(
             _ADVERSARIAL_TERMS,
             _ADVERSARIAL_RATES,
             sections=("model", "loss", "regularizers"),
+            scales_loss=True,
         ),
         MethodRow("apgc", "APGC", APGCOptions, adapter="smallgan.models.adapters:build_apgc", **_ADAPTER),
         MethodRow("bsa", "BSA", BSAOptions, adapter="smallgan.models.adapters:build_bsa", **_ADAPTER),
@@ -320,6 +323,7 @@ METHODS: Table[MethodRow] = Table(
             _ADVERSARIAL_TERMS,
             _ADVERSARIAL_RATES,
             sections=("loss", "regularizers"),
+            scales_loss=True,
             is_transfer=True,
             defaults={
                 **{"train.steps": 2000, "train.batch_size": 25, "train.snapshot_every": 250},
@@ -334,6 +338,7 @@ METHODS: Table[MethodRow] = Table(
             _IMLE_TERMS,
             ("method.lr",),
             sections=("model",),
+            scales_loss=True,
             defaults={"model.z_dim": 16, "model.g_norm": "layer", "train.batch_size": 32},
         ),
     ],

@@ -89,8 +89,9 @@ class TrainSection(Section):
     """A run whose weights this one starts from; model, size and classes are the same. None: fresh weights."""
     batch_size: int = Field(default=64, ge=2)
     """Images per step; batch norm needs at least two."""
-    precision: Literal["fp32", "tf32", "bf16"] | None = None
-    """fp32; tf32: products and convolutions round their inputs to TF32; bf16: they run in bfloat16 (autocast).
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = None
+    """fp32; tf32: products and convolutions round their inputs to TF32; bf16: they run in bfloat16 (autocast); fp16: in
+    float16, for GPUs without bfloat16 (before Ampere), with a scaled loss.
 
     Weights and optimiser stay float32. None: tf32 on a GPU that has it, else fp32.
     """
@@ -241,6 +242,12 @@ class Recipe(Section):
                     f"{key}: it looks at scores by themselves, and the loss {self.loss.name} only at differences of "
                     f"scores; use {', '.join(row.name for row in LOSSES if row.boundary is not None)}"
                 )
+        if self.train.precision == "fp16" and not self.method_row.scales_loss:
+            able = ", ".join(row.name for row in METHODS if row.scales_loss)
+            raise ValueError(
+                f"train.precision: fp16 needs a loss that is scaled, and {self.method.name} scales none (these do: "
+                f"{able}); use bf16, or fp32 on a GPU without it"
+            )
         decided_by_source = self.model is None and self.method_row.is_transfer  # which says so when it is opened
         if not decided_by_source and not (self.model and MODELS[self.model.name].has_maps):
             for key in (key for key in self.regularizers.chosen() if REGULARIZERS[key].needs_maps):

@@ -122,7 +122,7 @@ class TrainFlags(TypedDict, total=False):
     ]
     precision: Annotated[
         str | None,
-        Flag("train.precision", "fp32, tf32 or bf16; default: tf32 on a GPU that has it, else fp32."),
+        Flag("train.precision", "fp32, tf32, bf16 or fp16; default: tf32 on a GPU that has it, else fp32."),
     ]
     snapshot_every: Annotated[
         int | None,

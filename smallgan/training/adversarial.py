@@ -30,6 +30,7 @@ from smallgan.training.augmentation import Augmentation
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
 from smallgan.training.loop import Trainer
+from smallgan.training.loss_scale import backward, scales_of, step
 from smallgan.training.probe import Probe
 from smallgan.training.schedule import linear_decay
 from smallgan.training.scratch import classes_of, fresh_networks, starting_networks
@@ -94,6 +95,8 @@ class AdversarialTrainer(Trainer):
         # A regularizer with a state of its own is a network of the checkpoint, and so is a controller.
         states = {each.name: each.penalty for each in self.regularizers if isinstance(each.penalty, nn.Module)}
         states |= self.augmentation.controllers
+        self.scales = scales_of(self.precision, ("discriminator", "generator"), device)
+        states |= {f"{name}_scale": scale for name, scale in self.scales.items()}
         self.networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
         self.rates = {"g": options.lr_g, "d": options.lr_d}
         # Weights of a regularizer's own are trained as those of the network that it is for.
@@ -184,19 +187,23 @@ class AdversarialTrainer(Trainer):
 
     def _descend(self, network: str, loss: Tensor, context: StepContext) -> dict[str, Tensor]:
         """Add the regularizers of this step, step the network and their own weights, and return their terms."""
+        total, terms = self._with_penalties(network, loss, context)
+        # Regularizers that were not used in this step, and those without weights, have nothing to step.
+        optimizers = [self.optimizers[name] for name in (network[0], *terms) if name in self.optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        backward(total, self.scales.get(network))
+        step(optimizers, self.scales.get(network))
+        return terms
+
+    def _with_penalties(self, network: str, loss: Tensor, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss with the regularizers of this step, and what each of these is without its weight."""
         total, terms = loss, {}
         for each in self.regularizers:
             if each.network == network and context.number % each.every == 0:
                 terms[each.name] = each.penalty(context)
                 total = total + each.strength * each.every * terms[each.name]
-        # Regularizers that were not used in this step, and those without weights, have nothing to step.
-        optimizers = [self.optimizers[name] for name in (network[0], *terms) if name in self.optimizers]
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-        return terms
+        return total, terms
 
     def _set_rates(self, number: int) -> None:
         """Set the rates of step `number`, which depend on it and the number of steps alone: a resumed run has them."""

@@ -24,6 +24,7 @@ from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import batch_norms, measure_on_prior, update_ema
 from smallgan.training.loop import Trainer
+from smallgan.training.loss_scale import backward, scales_of, step
 from smallgan.training.matching import Matcher, Rounds
 from smallgan.training.pca_latents import PCALatents, blended
 from smallgan.training.reconstruction import (
@@ -97,7 +98,9 @@ class IMLETrainer(Trainer):
             "classes": list(classes),
             "perceptual": perceptual_record(self.perceptual),
         }
-        self.networks = {"g": self.generator, "g_ema": self.generator_ema, "matcher": self.matcher}
+        self.scales = scales_of(self.precision, ["g"], device)
+        states = {f"{name}_scale": scale for name, scale in self.scales.items()}
+        self.networks = {"g": self.generator, "g_ema": self.generator_ema, "matcher": self.matcher, **states}
         betas = (options.beta1, options.beta2)
         self.optimizers = {"g": torch.optim.Adam(self.generator.parameters(), options.lr, betas, fused=True)}
 
@@ -123,8 +126,8 @@ class IMLETrainer(Trainer):
         pyramid = pyramid_distance(images, real)
         loss = terms.loss + options.pyramid_weight * by_itself(pyramid)
         self.optimizers["g"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers["g"].step()
+        backward(loss, self.scales.get("g"))
+        step([self.optimizers["g"]], self.scales.get("g"))
         update_ema(self.generator_ema, self.generator, options.ema_decay, number)
         found = {
             "loss_g": loss.detach(),

@@ -268,7 +268,7 @@ def _stop_unless_finite_weights(trainer: Trainer, recipe: Recipe, run: RunDir, s
 
 def _diverged(what: str, recipe: Recipe, run: RunDir) -> FailedError:
     kept = f"the checkpoint of step {run.last_step()} is kept" if run.last_step() else "no checkpoint was written yet"
-    advice = "--precision fp32, or " if recipe.train.precision == "bf16" else ""
+    advice = "--precision fp32, or " if recipe.train.precision in ("bf16", "fp16") else ""
     options = recipe.method.model_dump()
     unread = {each.path for each in unread_keys({"method": options})}
     rates = {path: options[path.removeprefix("method.")] for path in recipe.method_row.rates if path not in unread}

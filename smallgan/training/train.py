@@ -11,7 +11,14 @@ from augment.checks.advice import SCRATCH, by_number
 from augment.core.files import write_bytes, write_json, write_text
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
-from smallgan.core.device import choose_device, default_precision, describe_device, float32_math, has_fast_bf16
+from smallgan.core.device import (
+    check_precision,
+    choose_device,
+    default_precision,
+    describe_device,
+    float32_math,
+    has_fast_bf16,
+)
 from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import grid
@@ -53,7 +60,7 @@ def train(
         root: folder of the numbered runs.
         out: the run folder, where it is named.
         new: start another run.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda, cuda:N or mps.
         log: takes a status line.
         command: as the user typed it, for environment.json.
         stop_requested: true once the user asked to stop.
@@ -167,7 +174,8 @@ def situation_of(data: TrainingData, device: torch.device) -> Situation:
 
 
 def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """Return the recipe with the precision that this device trains in, where it names none."""
+    """Return the recipe with the precision that this device trains in, where it names none. Raises UsageError."""
+    check_precision(device, recipe.train.precision)
     if recipe.train.precision is not None:
         return recipe
     train = recipe.train.model_copy(update={"precision": default_precision(device)})

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from augment.errors import FailedError, InputError, UsageError
 from smallgan.core import weights
-from smallgan.core.device import float32_math
+from smallgan.core.device import float32_math, scoring_device
 from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
 from smallgan.metrics.features.laplacian import laplacian_variance
 from smallgan.metrics.features.onnx_card import is_onnx
@@ -82,6 +82,7 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
     """
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision}: needed {' or '.join(PRECISIONS)}")
+    device = scoring_device(device)
     if name is not None and is_onnx(name):
         if precision != "fp32":
             raise UsageError(f"--precision {precision}: {name} has a precision of its own; leave it out")

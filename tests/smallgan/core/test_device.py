@@ -10,14 +10,18 @@ import torch
 
 from augment.errors import UsageError
 from smallgan.core.device import (
+    check_precision,
     choose_device,
     default_precision,
+    describe_device,
     float32_math,
     gpus_to_share,
     least_used,
+    scoring_device,
     see_only,
 )
 from smallgan.core.rng import Stream, normal, rng
+from smallgan.metrics.features.extract import feature_net
 
 
 def test_a_draw_depends_on_its_address_alone():
@@ -49,7 +53,7 @@ def test_the_cpu_is_always_there():
     assert choose_device("auto").type in ("cpu", "cuda")
 
 
-@pytest.mark.parametrize("name", ["gpu", "mps", "cuda:99"])
+@pytest.mark.parametrize("name", ["gpu", "xla", "cuda:99"])
 def test_a_device_that_is_not_to_be_had_is_refused(name):
     with pytest.raises(UsageError, match=f"--device {name}"):
         choose_device(name)
@@ -112,3 +116,26 @@ def test_the_next_process_gets_the_gpu_that_fewest_use():
 def test_a_worker_sees_its_gpu_alone():
     with ProcessPoolExecutor(1, get_context("spawn"), see_only, ("3",)) as pool:
         assert pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "3"
+
+
+def test_an_apple_gpu_trains_in_fp32_and_is_scored_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="--device mps: torch finds no Apple GPU here; use --device cpu"):
+        choose_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    mps = choose_device("mps")
+    assert default_precision(mps) == "fp32"
+    check_precision(mps, None)
+    check_precision(mps, "fp32")
+    for precision in ("bf16", "fp16", "tf32"):
+        with pytest.raises(UsageError, match=f"--precision {precision}: on mps smallgan trains in fp32 alone"):
+            check_precision(mps, precision)
+        check_precision(torch.device("cpu"), precision)
+    assert "not been tested" in describe_device(mps)
+    assert scoring_device(mps) == torch.device("cpu")
+    assert feature_net("pixels8", mps)[0].device == torch.device("cpu")
+
+
+def test_elsewhere_scores_are_made_where_images_are():
+    for name in ("cpu", "cuda:1"):
+        assert scoring_device(torch.device(name)) == torch.device(name)
