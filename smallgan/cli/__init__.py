@@ -89,6 +89,11 @@ def main() -> None:
         raise SystemExit(1) from None
     except SmallganError as error:
         _fail(str(error), error.exit_code)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for this
+            raise
+        found = str(error).partition("\n")[0].partition(". ")[0]
+        _fail(f"{found}; use a smaller --batch-size or --size where there is one, another GPU, or --device cpu", 2)
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}; see that it is there and may be used", 2)
 

@@ -21,9 +21,10 @@ from smallgan.tables.recipe_schema import AugmentSection
 from smallgan.tables.sweep import flat, frozen
 from smallgan.training.data import load_data
 from smallgan.training.evaluation import seconds_per_scored
-from smallgan.training.factory import open_pretrained, prepare
+from smallgan.training.factory import open_pretrained
 from smallgan.training.plan import memory, minutes_of, work_left
 from smallgan.training.timing import seconds_per_step
+from smallgan.training.train import trainer_of
 
 _COST = {"data", "model", "method", "loss", "regularizers", "train", "score"}
 """Sections that decide the time of a step and of a score."""
@@ -131,5 +132,5 @@ def _timed(recipe: Recipe, device: torch.device) -> tuple[float, float]:
     """Return the seconds of a step, and of a sample that is scored."""
     plain, source = open_pretrained(recipe.model_copy(update={"augment": AugmentSection()}))
     data = load_data(plain, device)
-    trainer, batches = prepare(plain, data, device, source, lambda _line: None)
+    trainer, batches = trainer_of(plain, data, device, source, lambda _line: None)
     return min(seconds_per_step(trainer, batches)), seconds_per_scored(plain, trainer, device)

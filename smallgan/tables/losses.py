@@ -41,6 +41,7 @@ class LossRow:
     build: str  # (options) -> an AdversarialLoss of `smallgan.training.step`
     generator_needs_reals: bool = False  # Whether the generator's step scores the real batch too
     boundary: float | None = 0.0  # Score between those that reals and fakes aim at; None: only differences count
+    by_image: bool = False  # Whether both losses are means over the images, so that a batch may be taken in parts
 
 
 _IN = "smallgan.training.losses"
@@ -48,10 +49,14 @@ LOSSES: Table[LossRow] = Table(
     "loss",
     [
         LossRow(
-            "nonsaturating", "non-saturating cross-entropy", NonsaturatingOptions, f"{_IN}.nonsaturating:Nonsaturating"
+            "nonsaturating",
+            "non-saturating cross-entropy",
+            NonsaturatingOptions,
+            f"{_IN}.nonsaturating:Nonsaturating",
+            by_image=True,
         ),
-        LossRow("hinge", "hinge", HingeOptions, f"{_IN}.hinge:Hinge"),
-        LossRow("lsgan", "least squares", LSGANOptions, f"{_IN}.lsgan:LSGAN", boundary=0.5),
+        LossRow("hinge", "hinge", HingeOptions, f"{_IN}.hinge:Hinge", by_image=True),
+        LossRow("lsgan", "least squares", LSGANOptions, f"{_IN}.lsgan:LSGAN", boundary=0.5, by_image=True),
         LossRow(
             "relativistic",
             "relativistic, paired",
@@ -59,6 +64,7 @@ LOSSES: Table[LossRow] = Table(
             f"{_IN}.relativistic:Relativistic",
             generator_needs_reals=True,
             boundary=None,
+            by_image=True,
         ),
     ],
 )

@@ -95,6 +95,10 @@ class TrainSection(Section):
 
     Weights and optimiser stay float32. None: tf32 on a GPU that has it, else fp32.
     """
+    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Images that go through the networks at a time, where a batch does not fit in memory; their gradients are summed,
+    so weights move as by the whole batch. auto: the batch, or the largest half, quarter ... of it that fits. Refused
+    where an image depends on its batch, as behind batch norm. None: the batch."""
     report_every: int = Field(default=50, ge=1, json_schema_extra=STEPS)
     """Steps between two lines of stats.jsonl."""
     snapshot_every: int = Field(default=500, ge=1, json_schema_extra=STEPS)

@@ -93,6 +93,8 @@ class RegularizerRow:
     """Whether it needs a loss whose scores mean something by themselves (`LossRow.boundary`)."""
     needs_maps: bool = False
     """Whether it needs a model whose discriminator gives its maps (`ModelRow.has_maps`)."""
+    by_image: bool = False
+    """Whether it is a mean over the images, or looks at none, so that a batch may be taken in parts."""
     needs_images: bool = False
     """Whether `build` takes the pixels of the training images, N x S x S x 3, as a fourth argument."""
 
@@ -106,8 +108,11 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             OrthogonalOptions,
             "generator",
             "smallgan.training.regularizers.orthogonal:Orthogonal",
+            by_image=True,
         ),
-        RegularizerRow("r1", "R1 penalty", R1Options, "discriminator", "smallgan.training.regularizers.r1:R1"),
+        RegularizerRow(
+            "r1", "R1 penalty", R1Options, "discriminator", "smallgan.training.regularizers.r1:R1", by_image=True
+        ),
         RegularizerRow(
             "lecam",
             "LeCam regularisation",

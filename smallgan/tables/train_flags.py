@@ -110,6 +110,10 @@ class TrainFlags(TypedDict, total=False):
         Flag("train.epochs", "Passes over the originals instead of --steps; of both, the longer holds."),
     ]
     batch_size: Annotated[int | None, Flag("train.batch_size", "Images per step.")]
+    micro_batch: Annotated[
+        int | str | None,
+        Flag("train.micro_batch", "Images at a time where a batch does not fit in memory: a number, or auto."),
+    ]
     lr: Annotated[
         float | None,
         Flag(lambda method: method.common_rates, "Adam's learning rate, of generator and discriminator alike."),

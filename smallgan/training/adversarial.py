@@ -26,6 +26,7 @@ from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
+from smallgan.training import micro_batch
 from smallgan.training.augmentation import Augmentation
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
@@ -125,16 +126,27 @@ class AdversarialTrainer(Trainer):
             zip(images.split(self.batch_size), batch.labels.split(self.batch_size), strict=True)
         ):
             position = number * d_steps + part
+            if self.micro_batch is not None:
+                terms |= micro_batch.discriminator_step(self, self.micro_batch, real, labels, position, number)
+                continue
             with torch.set_grad_enabled(part == d_steps - 1):  # the generator learns from the last alone
                 fake = self._fakes(labels, position)
             terms |= self._discriminator_step(real, fake, labels, position, number)
-        terms |= self._generator_step(real, fake, labels, number)
+        if self.micro_batch is None:
+            terms |= self._generator_step(real, fake, labels, number)
+        else:
+            terms |= micro_batch.generator_step(self, self.micro_batch, real, labels, position, number)
         self.augmentation.end_step(number)
 
         averaged = number - self.options.ema_start  # before its start the average is a copy
         decay = self.ema_decay if averaged >= 0 else 0.0
         update_ema(self.generator_ema, self.generator, decay, max(averaged, 0))
         return {name: value.detach() for name, value in terms.items()}
+
+    def needs_whole_batch(self) -> str | None:
+        """Return what keeps parts of a batch from adding up to it, None where nothing does."""
+        used = [REGULARIZERS[each.name] for each in self.regularizers]
+        return micro_batch.obstacle(self.generator, self.discriminator, LOSSES[self.loss.options.name], used)
 
     def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
@@ -148,7 +160,7 @@ class AdversarialTrainer(Trainer):
         """
         shadow = copy.copy(self)
         shadow.generator, shadow.discriminator = copy.deepcopy((self.generator, self.discriminator))
-        probe = Probe(shadow._images, shadow._scores_as_in_a_step, self.generator.z_dim, self.batch_size, self.seed)
+        probe = Probe(shadow.images_of, shadow._scores_as_in_a_step, self.generator.z_dim, self.batch_size, self.seed)
         return probe.read(training, held_out, self.device)
 
     def _scores_as_in_a_step(self, images: Tensor, labels: Tensor, position: int) -> Tensor:
@@ -158,22 +170,37 @@ class AdversarialTrainer(Trainer):
     def _discriminator_step(
         self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int
     ) -> dict[str, Tensor]:
-        fake, augmented = fake.detach(), self.augmentation.augmented
-        real = self.augmentation.with_pseudo_reals(real, fake, position)
+        real = self.augmentation.with_pseudo_reals(real, fake.detach(), position)
+        loss, context, terms = self.discriminator_loss(real, fake.detach(), labels, position, number)
+        assert context.real_scores is not None
+        terms |= self.augmentation.observe(context.real_scores)
+        return terms | self._descend("discriminator", loss, context)
+
+    def discriminator_loss(
+        self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int, rows: slice | None = None
+    ) -> tuple[Tensor, StepContext, dict[str, Tensor]]:
+        """Return the loss, what regularizers look at, and terms to tell, of a batch or of its `rows` alone."""
+        augmented = partial(self.augmentation.augmented, rows=rows)
         seen = augmented(real, 3 * position), augmented(fake, 3 * position + 1)
         with autocast(self.device, self.precision):
             if self._one_pass:
                 real_scores, fake_scores = self._scores(torch.cat(seen), labels.repeat(2)).chunk(2)
             else:
                 real_scores, fake_scores = (self._scores(images, labels) for images in seen)
-        context = self._context(real, fake, labels, number, real_scores, fake_scores)
+        context = self._context(real, fake, labels, number, real_scores, fake_scores, rows)
         loss = self.loss.discriminator(real_scores, fake_scores, context)
         terms = {"loss_d": loss, "score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
-        terms |= self.augmentation.observe(real_scores)
-        return terms | self._descend("discriminator", loss, context)
+        return loss, context, terms
 
     def _generator_step(self, real: Tensor, fake: Tensor, labels: Tensor, number: int) -> dict[str, Tensor]:
-        augmented = self.augmentation.augmented
+        loss, context = self.generator_loss(real, fake, labels, number)
+        return {"loss_g": loss} | self._descend("generator", loss, context)
+
+    def generator_loss(
+        self, real: Tensor, fake: Tensor, labels: Tensor, number: int, rows: slice | None = None
+    ) -> tuple[Tensor, StepContext]:
+        """Return the loss of fakes with a graph to the generator, and what regularizers look at."""
+        augmented = partial(self.augmentation.augmented, rows=rows)
         # The generator's gradient passes through the discriminator, whose own gradients are not wanted here.
         with without_gradients(self.discriminator), autocast(self.device, self.precision):
             real_scores = None
@@ -181,22 +208,27 @@ class AdversarialTrainer(Trainer):
                 with torch.no_grad():
                     real_scores = self._scores(augmented(real, number, Stream.DIFFAUGMENT_REALS), labels)
             fake_scores = self._scores(augmented(fake, 3 * number + 2), labels)
-            context = self._context(real, fake, labels, number, real_scores, fake_scores)
-            loss = self.loss.generator(real_scores, fake_scores, context)
-        return {"loss_g": loss} | self._descend("generator", loss, context)
+            context = self._context(real, fake, labels, number, real_scores, fake_scores, rows)
+            return self.loss.generator(real_scores, fake_scores, context), context
 
     def _descend(self, network: str, loss: Tensor, context: StepContext) -> dict[str, Tensor]:
         """Add the regularizers of this step, step the network and their own weights, and return their terms."""
-        total, terms = self._with_penalties(network, loss, context)
-        # Regularizers that were not used in this step, and those without weights, have nothing to step.
-        optimizers = [self.optimizers[name] for name in (network[0], *terms) if name in self.optimizers]
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        total, terms = self.with_penalties(network, loss, context)
+        optimizers = self.cleared(network, context.number)
         backward(total, self.scales.get(network))
         step(optimizers, self.scales.get(network))
         return terms
 
-    def _with_penalties(self, network: str, loss: Tensor, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
+    def cleared(self, network: str, number: int) -> list[torch.optim.Adam]:
+        """Return the optimisers that step `number` steps for a network, without gradients."""
+        # Regularizers that are not used in this step, and those without weights, have nothing to step.
+        used = (each.name for each in self.regularizers if each.network == network and number % each.every == 0)
+        optimizers = [self.optimizers[name] for name in (network[0], *used) if name in self.optimizers]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        return optimizers
+
+    def with_penalties(self, network: str, loss: Tensor, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss with the regularizers of this step, and what each of these is without its weight."""
         total, terms = loss, {}
         for each in self.regularizers:
@@ -223,12 +255,13 @@ class AdversarialTrainer(Trainer):
         number: int,
         real_scores: Tensor | None,
         fake_scores: Tensor,
+        rows: slice | None,
     ) -> StepContext:
         def score(images: Tensor) -> Tensor:
-            return self._scores(self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY), labels)
+            return self._scores(self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY, rows), labels)
 
         def generate(z: Tensor) -> Tensor:
-            return self._images(z, labels)
+            return self.images_of(z, labels)
 
         precision = partial(autocast, self.device, self.precision)
         scores = real_scores, fake_scores
@@ -245,8 +278,11 @@ class AdversarialTrainer(Trainer):
         return _Regularizer(name, row.network, options.every, options.strength(size, self.batch_size), penalty)
 
     def _fakes(self, labels: Tensor, position: int) -> Tensor:
-        (z,) = self.draws(self._latents(position, len(labels)))
-        return self._images(z, labels)
+        return self.images_of(self.latents(position, len(labels)), labels)
+
+    def latents(self, position: int, count: int) -> Tensor:
+        """Return the latents B x Z of the discriminator step `position`."""
+        return self.draws(self._latents(position, count))[0]
 
     def _latents(self, position: int, count: int) -> Draw:
         return normal_draw(self.seed, Stream.TRAIN_LATENTS, position, (count, self.generator.z_dim))
@@ -270,7 +306,8 @@ class AdversarialTrainer(Trainer):
             if planned is not None and number % each.every == 0:
                 yield from planned(number, size, self.seed)
 
-    def _images(self, z: Tensor, labels: Tensor) -> Tensor:
+    def images_of(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Return images B x 3 x S x S by the generator as it is trained."""
         with autocast(self.device, self.precision):
             images: Tensor = self.generator(z, *self._condition(labels))
         return images

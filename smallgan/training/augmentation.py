@@ -71,11 +71,19 @@ class Augmentation:
         (chances,) = self.draws(self._chances(position, len(real)))
         return torch.where(chances < self.controllers["apa"].probability, fake, real)
 
-    def augmented(self, images: Tensor, position: int, stream: Stream = Stream.DIFFAUGMENT) -> Tensor:
-        """Return images as DiffAugment shows them, by the draws at (seed, stream, position)."""
+    def augmented(
+        self, images: Tensor, position: int, stream: Stream = Stream.DIFFAUGMENT, rows: slice | None = None
+    ) -> Tensor:
+        """Return images as DiffAugment shows them, by the draws at (seed, stream, position).
+
+        `rows` where they are those of a whole batch alone: each is augmented as in the whole.
+        """
         if not self.operations:
             return images
-        numbers = self.draws(self.numbers(position, stream, len(images), images.shape[-1]))
+        count = len(images) if rows is None else self.batch_size
+        numbers = self.draws(self.numbers(position, stream, count, images.shape[-1]))
+        if rows is not None:
+            numbers = [each[rows] for each in numbers]
         return diffaugment(images, self.operations, numbers, self.options.diffaugment_fill, self._probability)
 
     def numbers(self, position: int, stream: Stream, count: int, side: int) -> Draw:

@@ -28,7 +28,7 @@ def parse_diffaugment(text: str) -> tuple[str, ...]:
 def draw_numbers(
     names: Sequence[str], draws: np.random.Generator, count: int, side: int, *, with_chances: bool
 ) -> tuple[NDArray[Any], ...]:
-    """Return the numbers by which `diffaugment` augments `count` images of `side` px; the same on every device.
+    """Return the numbers by which `diffaugment` augments `count` images of `side` px, arrays with a row for each image.
 
     `with_chances` where its probability is not 1. They are drawn last, so that an image that is augmented looks as it
     would with a probability of 1.
@@ -79,7 +79,9 @@ def _color(images: Tensor, numbers: Iterator[Tensor], _fill: Fill) -> Tensor:
 def _translate(images: Tensor, numbers: Iterator[Tensor], fill: Fill) -> Tensor:
     side = images.shape[-1]
     places = torch.arange(side, device=images.device)
-    rows, columns = (places + shift[:, None] for shift in next(numbers))  # B x S: where each place is read from
+    rows, columns = (
+        places + shift[:, None] for shift in next(numbers).unbind(1)
+    )  # B x S: where each place is read from
     if fill == "reflect":
         rows, columns = (_reflected(each, side - 1) for each in (rows, columns))
     inside = _within(rows, side)[:, None, :, None] & _within(columns, side)[:, None, None, :]
@@ -92,7 +94,9 @@ def _cut_out(images: Tensor, numbers: Iterator[Tensor], _fill: Fill) -> Tensor:
     side = images.shape[-1]
     half = side // 4
     places, centres = torch.arange(side, device=images.device), next(numbers)
-    rows, columns = ((places >= centre[:, None] - half) & (places < centre[:, None] + half) for centre in centres)
+    rows, columns = (
+        (places >= centre[:, None] - half) & (places < centre[:, None] + half) for centre in centres.unbind(1)
+    )
     kept: Tensor = images * ~(rows[:, None, :, None] & columns[:, None, None, :])
     return kept
 
@@ -107,11 +111,11 @@ def _colors(draws: np.random.Generator, count: int, _side: int) -> tuple[NDArray
 
 def _shifts(draws: np.random.Generator, count: int, side: int) -> tuple[NDArray[Any], ...]:
     reach = side // 8
-    return (draws.integers(-reach, reach + 1, (2, count)),)
+    return (draws.integers(-reach, reach + 1, (2, count)).T,)
 
 
 def _centres(draws: np.random.Generator, count: int, side: int) -> tuple[NDArray[Any], ...]:
-    return (draws.integers(0, side + 1, (2, count)),)
+    return (draws.integers(0, side + 1, (2, count)).T,)
 
 
 def _reflected(places: Tensor, last: int) -> Tensor:

@@ -41,6 +41,10 @@ class Trainer(ABC):
     """One step of a method, and what a checkpoint holds (`Checkpointed`). It prints nothing and writes nothing."""
 
     device: torch.device
+    batch_size: int
+    """Images of a step, or of each discriminator step."""
+    micro_batch: int | None = None
+    """Images that go through the networks at a time; None: the batch. Only where `needs_whole_batch` allows it."""
     networks: Mapping[str, nn.Module]
     optimizers: dict[str, torch.optim.Adam]
     description: Mapping[str, Any]
@@ -61,6 +65,10 @@ class Trainer(ABC):
     def details(self) -> dict[str, Any]:
         """What a dry run tells of it beside the numbers of parameters; JSON values."""
         return {}
+
+    def needs_whole_batch(self) -> str | None:
+        """Return what keeps parts of a batch from adding up to it, None where `micro_batch` may be set."""
+        return "its step takes the whole batch"
 
     def recalibrate_batchnorm(self) -> None:  # noqa: B027 - most methods need not do anything
         """Make the averaged generator ready to be used; must not change what the next step does."""

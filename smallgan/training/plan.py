@@ -12,9 +12,8 @@ from smallgan.tables.recipe import Recipe
 from smallgan.tables.recipe_schema import DEFAULT_METHOD
 from smallgan.training.data import describe_data
 from smallgan.training.evaluation import num_scored, seconds_per_scored
-from smallgan.training.factory import prepare
 from smallgan.training.timing import seconds_per_step
-from smallgan.training.train import prepared
+from smallgan.training.train import prepared, trainer_of
 
 
 def dry_run(
@@ -31,7 +30,7 @@ def dry_run(
     recipe, source, data, run, why = prepared(recipe, chosen, root, out, **asked)
     for line in why:
         log(line)
-    trainer, batches = prepare(recipe, data, chosen, source, log)
+    trainer, batches = trainer_of(recipe, data, chosen, source, log)
     step_seconds = min(seconds_per_step(trainer, batches))
     sample_seconds = seconds_per_scored(recipe, trainer, chosen)
     work = work_left(recipe, run, len(data.reals))

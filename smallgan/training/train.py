@@ -21,16 +21,17 @@ from smallgan.core.device import (
 )
 from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
-from smallgan.data.images import grid
+from smallgan.data.images import ImageBatches, grid
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
 from smallgan.tables.methods import TransferOptions
 from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe, steps_of_epochs
+from smallgan.training import out_of_memory
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.evaluation import evaluator, nearest_classes, outcome
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
-from smallgan.training.loop import GRID_IMAGES, Hooks, fit
+from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 from smallgan.training.timing import seconds_per_step
 
 
@@ -84,7 +85,7 @@ def train(
         )
         return run
     said: list[str] = []  # before there is a log
-    trainer, batches = prepare(recipe, data, chosen, source, said.append)
+    trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
     if out is None and not run.exists():
         run = claim_run(root, recipe.name)
     with run.locked():
@@ -99,7 +100,9 @@ def train(
             evaluate = evaluator(recipe, run, data, trainer, chosen, log)
             hooks = Hooks(log, evaluate, stop_requested, record, advance, status)
             with float32_math(str(recipe.train.precision)):
-                step = fit(recipe, run, trainer, batches, hooks)
+                step = out_of_memory.named(
+                    lambda: fit(recipe, run, trainer, batches, hooks), recipe, run, trainer, batches
+                )
         if step < recipe.train.steps:
             log(f"stopped at step {step} of {recipe.train.steps}; the same command goes on from there")
         elif result := outcome(run):
@@ -160,11 +163,19 @@ def prepared(
             steps = read_recipe(run.recipe).train.steps
             why.append(f"{run.path} has {steps} steps; a timing sets them at its start alone")
         else:
-            seconds = statistics.median(seconds_per_step(*prepare(recipe, data, device, source, lambda _line: None), 8))
+            made = trainer_of(recipe, data, device, source, lambda _line: None)
+            seconds = statistics.median(seconds_per_step(*made, 8))
             steps = max(round(60 * minutes / seconds), 1)
             why.append(f"{minutes:g} minutes are {steps} steps of {seconds:.3f} s, as timed here now")
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": steps})})
     return recipe, source, data, run, why
+
+
+def trainer_of(
+    recipe: Recipe, data: TrainingData, device: torch.device, source: PretrainedSource | None, log: Log
+) -> tuple[Trainer, ImageBatches]:
+    """Return what `prepare` makes, set to the micro-batch that the recipe asks for. Raises UsageError."""
+    return out_of_memory.with_micro_batch(recipe, lambda: prepare(recipe, data, device, source, log), log)
 
 
 def situation_of(data: TrainingData, device: torch.device) -> Situation:
