@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import torch
 from fake_gpu import Traffic, fake_gpu
+from sampled_models import TINY as TINY_BIGGAN
 from sampled_models import generator, pixels, small_perceptual
 from tensors import tensors
 
 from smallgan.core import draws
 from smallgan.data.images import ImageBatches
+from smallgan.models.biggan import BigGANDiscriminator
 from smallgan.tables.losses import LOSSES
+from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import load_recipe
 from smallgan.tables.regularizers import REGULARIZERS
-from smallgan.training.adversarial import build_trainer
+from smallgan.training.adversarial import AdversarialTrainer, build_trainer
 from smallgan.training.imle import IMLETrainer
 from smallgan.training.scratch import fresh_networks
 from smallgan.training.transfer import TransferTrainer, build_adapter
@@ -54,6 +57,7 @@ OTHERS = {
     "bsa": {"method.name": "bsa"},
     "bsa, matched": {"method.name": "bsa", "method.latents": "imle"},
     "imle": {"method.name": "imle", "model.base_width": 8, "method.perceptual": "none"},
+    "finetune": {"method.name": "finetune"} | AUGMENTED,
 }
 
 
@@ -70,9 +74,16 @@ def other(name):
     if recipe.method.name == "imle":
         labels = torch.zeros(8, dtype=torch.int64)
         trainer = IMLETrainer(recipe, CPU, fresh_networks(recipe)[0], pixels(), labels, perceptual)
+    elif recipe.method.name == "finetune":
+        trainer = AdversarialTrainer(recipe, CPU, generator(), BigGANDiscriminator(TINY_BIGGAN), CLASSES)
     else:
         trainer = TransferTrainer(recipe, build_adapter(recipe, generator(), CPU), pixels(), CPU, perceptual)
     return trainer, ImageBatches(pixels(), 4, 0, CPU)
+
+
+def test_every_method_is_here():
+    methods = {load_recipe(None, TINY | settings).method.name for settings in (*ADVERSARIAL.values(), *OTHERS.values())}
+    assert methods == set(METHODS.names)
 
 
 def traffic_of_steps(trainer, batches, first, count):
