@@ -80,7 +80,7 @@ def test_only_a_part_goes_through_the_networks_at_a_time(monkeypatch):
     trainer.micro_batch = 4
     trainer.step(ImageBatches(pixels(), 6, 0, CPU).batch(0), 0)
     # fakes; reals and fakes of each part in one pass; fakes again, each part scored at once
-    assert seen == [4, 2] + [8, 4] + [4, 4, 2, 2]
+    assert seen == [4, 2, 8, 4, 4, 4, 2, 2]
 
 
 @pytest.mark.parametrize(

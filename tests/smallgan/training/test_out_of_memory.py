@@ -99,7 +99,7 @@ def test_auto_takes_the_largest_part_that_fits_and_starts_afresh(limit):
     limit[0] = 100
     assert with_micro_batch(settings, make, said.append)[0].micro_batch is None
     limit[0] = 0
-    with pytest.raises(UsageError, match="out of memory on cpu.* with a single image at a time"):
+    with pytest.raises(UsageError, match=r"out of memory on cpu.* with a single image at a time"):
         with_micro_batch(settings, make, said.append)
 
 
