@@ -6,7 +6,7 @@ See `tests/fake_gpu.py` for what is stubbed. Rows of the tables are taken as the
 import numpy as np
 import pytest
 import torch
-from fake_gpu import Traffic, fake_gpu
+from fake_gpu import GPU, Traffic, fake_gpu
 from sampled_models import TINY as TINY_BIGGAN
 from sampled_models import generator, pixels, small_perceptual
 from tensors import tensors
@@ -127,16 +127,19 @@ def test_weights_are_the_same_whether_draws_are_made_ahead_or_not(monkeypatch, n
     assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
 
 
-def test_a_set_that_does_not_fit_on_the_gpu_is_one_upload_a_step():
-    batches = ImageBatches(pixels(), 4, 0, CPU)
-    with fake_gpu() as on_gpu:
-        there = on_gpu(batches)
-        there.pixels = pixels()
-        for step in range(2):
+@pytest.mark.parametrize(("free", "uploads"), [(1 << 40, [1, 0, 0]), (0, [1, 1, 1])])
+def test_a_set_lies_on_the_gpu_where_it_fits_and_else_each_batch_is_one_upload(monkeypatch, free, uploads):
+    monkeypatch.setattr("smallgan.data.images.free_bytes", lambda _device: free)
+    monkeypatch.setattr(draws, "MOST_STEPS", len(uploads))
+    found = []
+    with fake_gpu():
+        batches = ImageBatches(pixels(), 4, 0, GPU)
+        for step in range(len(uploads)):
             with Traffic() as traffic:
-                batch = there.batch(step)
-            assert traffic.counts == (1, 0, 0, 0)
-            assert {each.device.type for each in batch} == {"cuda"}
+                batch = batches.batch(step)
+            found.append(traffic.counts)
+            assert {each.device for each in batch} == {GPU}
+    assert found == [(count, 0, 0, 0) for count in uploads]
 
 
 def test_the_counter_counts():

@@ -1,5 +1,7 @@
 """A step in parts is the step on the whole batch, and is refused where it would not be."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ from sampled_models import pixels
 from tensors import tensors
 
 from augment.errors import UsageError
+from smallgan.core.study_dir import StudyDir
 from smallgan.data.images import ImageBatches
 from smallgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from smallgan.study.stages import refuse_other_inputs
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
 from smallgan.tables.regularizers import REGULARIZERS
@@ -134,3 +138,12 @@ def trained_plain(settings):
     )
     trainer.step(batches.batch(0), 0)
     return [value.numpy() for value in tensors(trainer).values()]
+
+
+def test_a_run_of_a_study_goes_on_with_another_micro_batch(tmp_path):
+    jobs = [
+        SimpleNamespace(recipe=recipe(**more), data=SimpleNamespace(fingerprint="0"), run=tmp_path / "run")
+        for more in ({}, {"train.micro_batch": 2}, {"train.micro_batch": "auto"}, {"train.batch_size": 5})
+    ]
+    inputs = [refuse_other_inputs(job, StudyDir(tmp_path)) for job in jobs]
+    assert inputs[0] == inputs[1] == inputs[2] != inputs[3]
