@@ -48,6 +48,11 @@ def _listed(names: str | Iterable[str]) -> list[str]:
     return [name.strip() for name in parts if name.strip()] if parts != ["none"] else []
 
 
+def _micro_batch(method: MethodRow) -> tuple[str, ...]:
+    own = "micro_batch" in method.options.model_fields
+    return ("method.micro_batch" if own else "train.micro_batch",)
+
+
 _TRANSFERS = [row.name for row in METHODS if row.is_transfer]
 _FROM_SCRATCH = [row.name for row in METHODS if not row.is_transfer]
 _METRICS = ", ".join(row.name for row in METRICS if "augmented" not in row.needs)
@@ -112,7 +117,7 @@ class TrainFlags(TypedDict, total=False):
     batch_size: Annotated[int | None, Flag("train.batch_size", "Images per step.")]
     micro_batch: Annotated[
         int | str | None,
-        Flag("train.micro_batch", "Images at a time where a batch does not fit in memory: a number, or auto."),
+        Flag(_micro_batch, "Images at a time where a batch does not fit in memory: a number, or auto from scratch."),
     ]
     lr: Annotated[
         float | None,

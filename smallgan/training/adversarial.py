@@ -26,7 +26,7 @@ from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
-from smallgan.training import micro_batch
+from smallgan.training import adversarial_parts
 from smallgan.training.augmentation import Augmentation
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
@@ -127,7 +127,7 @@ class AdversarialTrainer(Trainer):
         ):
             position = number * d_steps + part
             if self.micro_batch is not None:
-                terms |= micro_batch.discriminator_step(self, self.micro_batch, real, labels, position, number)
+                terms |= adversarial_parts.discriminator_step(self, self.micro_batch, real, labels, position, number)
                 continue
             with torch.set_grad_enabled(part == d_steps - 1):  # the generator learns from the last alone
                 fake = self._fakes(labels, position)
@@ -135,7 +135,7 @@ class AdversarialTrainer(Trainer):
         if self.micro_batch is None:
             terms |= self._generator_step(real, fake, labels, number)
         else:
-            terms |= micro_batch.generator_step(self, self.micro_batch, real, labels, position, number)
+            terms |= adversarial_parts.generator_step(self, self.micro_batch, real, labels, position, number)
         self.augmentation.end_step(number)
 
         averaged = number - self.options.ema_start  # before its start the average is a copy
@@ -146,7 +146,7 @@ class AdversarialTrainer(Trainer):
     def needs_whole_batch(self) -> str | None:
         """Return what keeps parts of a batch from adding up to it, None where nothing does."""
         used = [REGULARIZERS[each.name] for each in self.regularizers]
-        return micro_batch.obstacle(self.generator, self.discriminator, LOSSES[self.loss.options.name], used)
+        return adversarial_parts.obstacle(self.generator, self.discriminator, LOSSES[self.loss.options.name], used)
 
     def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""

@@ -1,7 +1,7 @@
 """A batch that goes through the networks in parts, to save memory; the gradients are those of the whole batch.
 
-That holds where an image does not depend on its batch: adapters leave the batch norms' moments as they are. In
-adversarial training it does not, as batch norms there read the batch, and so only adapters take parts.
+That holds where an image does not depend on its batch: adapters leave the batch norms' moments as they are. Adversarial
+training, where few networks allow it, has `smallgan.training.adversarial_parts`.
 """
 
 from collections.abc import Callable
