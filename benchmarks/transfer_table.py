@@ -298,7 +298,7 @@ def _checked(method: str) -> str:
     kind, dash, group = method.partition("-")
     if (kind == "apgc" and group.isdigit()) or (kind in ("bsa", "finetune", "dcgan") and not dash):
         return method
-    raise UsageError(f"--methods {method}: needed bsa, apgc-G (G channels a group), finetune or dcgan; try apgc-16")
+    raise UsageError(f"--methods {method}: expected bsa, apgc-G (G channels a group), finetune or dcgan; try apgc-16")
 
 
 def _split(folder: Path, count: int, held_out: Path | None) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
@@ -307,7 +307,7 @@ def _split(folder: Path, count: int, held_out: Path | None) -> tuple[list[tuple[
 
     source = open_source(folder)
     if not 2 <= count <= len(source):
-        raise UsageError(f"--count {count}: {folder} has {len(source)} images; needed from 2 to as many")
+        raise UsageError(f"--count {count}: {folder} has {len(source)} images; expected from 2 to as many")
     images = [(image.name.replace("/", "-"), source.read(index)) for index, image in enumerate(source.images)]
     rest = images[count:] if len(images) - count >= FEWEST_HELD_OUT else []
     if held_out is not None:

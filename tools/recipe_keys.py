@@ -56,7 +56,7 @@ def page(text: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{PAGE}: needed the marks {BEGIN} and {END}")
+        raise ValueError(f"{PAGE}: expected the marks {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
 
 

@@ -29,7 +29,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 def container_path(folder: Path, container: str) -> Path:
     """Return where the container of a dataset in `folder` stands. Raises UsageError for an unknown container."""
     if container not in CONTAINERS:
-        raise UsageError(f"--container {container!r}: needed one of {', '.join(CONTAINERS)}")
+        raise UsageError(f"--container {container!r}: use one of {', '.join(CONTAINERS)}")
     if container == "folder":
         return folder
     return folder.with_name(f"{folder.name}.zip" if container == "stylegan-zip" else f"{folder.name}-webdataset")

@@ -70,7 +70,7 @@ def make_dataset(
     check_container(container, options.get("size"))
     rules = Rules(parse_background(background), parse_mode(mode))
     if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: needed at least 1")
+        raise UsageError(f"--workers {workers}: must be at least 1")
     if policy.needs_generator and generator is None:
         raise MissingError(
             "the transform 'gan' needs a trained generator: train one with `smallgan train DATA`, "

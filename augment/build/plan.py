@@ -219,10 +219,10 @@ def num_added(num_originals: int, ratio: str | None, count: int | None) -> int:
         match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", (DEFAULT_RATIO if ratio is None else ratio).strip())
         if not match or int(match[1]) < 1:
             needed = "originals:added as whole numbers, the first at least 1, such as 1:1"
-            raise UsageError(f"--ratio {ratio!r}: needed {needed}")
+            raise UsageError(f"--ratio {ratio!r}: expected {needed}")
         count = num_originals * int(match[2]) // int(match[1])
     if not 0 <= count <= MAX_ADDED:
-        raise UsageError(f"{count} images to add; needed a number from 0 to {MAX_ADDED:,}")
+        raise UsageError(f"{count} images to add; expected a number from 0 to {MAX_ADDED:,}")
     return count
 
 
@@ -234,13 +234,13 @@ def parent_order(seed: int, num_parents: int) -> list[int]:
 
 def _check_settings(size: int | None, resize_mode: str, format_: str, seed: int) -> None:
     if size is not None and not 1 <= size <= math.isqrt(MAX_PIXELS):
-        raise UsageError(f"--size {size}: needed a number of pixels from 1 to {math.isqrt(MAX_PIXELS)}")
+        raise UsageError(f"--size {size}: must be a number of pixels from 1 to {math.isqrt(MAX_PIXELS)}")
     if resize_mode not in RESIZE_MODES:
-        raise UsageError(f"--resize-mode {resize_mode!r}: needed one of {', '.join(RESIZE_MODES)}")
+        raise UsageError(f"--resize-mode {resize_mode!r}: use one of {', '.join(RESIZE_MODES)}")
     if format_ not in FORMATS:
-        raise UsageError(f"--format {format_!r}: needed one of {', '.join(FORMATS)}")
+        raise UsageError(f"--format {format_!r}: use one of {', '.join(FORMATS)}")
     if seed < 0:
-        raise UsageError(f"--seed {seed}: needed a whole number, 0 or more")
+        raise UsageError(f"--seed {seed}: must be a whole number, 0 or more")
 
 
 def _targets(

@@ -125,7 +125,7 @@ def write_preview(
         InputError: a source cannot be read.
     """
     if file.suffix.lower() != ".png":
-        raise UsageError(f"--preview {file}: needed the name of a PNG file to write, such as preview.png")
+        raise UsageError(f"--preview {file}: expected the name of a PNG file to write, such as preview.png")
     outside(file, [source_path, *(one.path for one in extra)])
     source = open_source(source_path, rules=rules)
     source = source.originals() if extra else source

@@ -63,7 +63,7 @@ def write_reproduction(
     file = outside(out or Path("out") / "reproduced" / image.name, [source] if source else [])
     data, record = reproduce(image, source=source, generator=generator)
     if file.suffix.lower() != image.suffix.lower():
-        raise UsageError(f"--out {file}: needed a file ending in {image.suffix}, as the image that is reproduced")
+        raise UsageError(f"--out {file}: expected a file ending in {image.suffix}, as the image that is reproduced")
     make_folder(file.parent)
     write_bytes(file, data)
     return {

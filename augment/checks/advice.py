@@ -16,15 +16,19 @@ from augment.sources.classes import imbalance
 TOO_FEW, TRANSFER, SCRATCH, MANY = 10, 250, 1000, 5000
 _BY_NUMBER = (
     (TOO_FEW, f"too few to train on; even transfer will copy them. Collect at least {TOO_FEW}, better 25 to 100"),
-    (TRANSFER, "transfer (smallgan train DATA --transfer apgc); from scratch will likely memorise them"),
+    (
+        TRANSFER,
+        "a GAN from scratch will likely memorise them; adapt a pretrained one (smallgan train DATA --transfer apgc)",
+    ),
     (
         SCRATCH,
-        "transfer first; from scratch will memorise some of them, so mix augmented images in and look at the copies "
-        "that smallgan score counts",
+        "adapt a pretrained GAN first (--transfer apgc); one from scratch will memorise some of them, so mix augmented "
+        "images in and look at the copies that smallgan score counts",
     ),
     (
         MANY,
-        "from scratch at 32 or 64 px is possible (smallgan train DATA); compare it with transfer, and watch the copies",
+        "enough to try from scratch at 32 or 64 px (smallgan train DATA); compare with --transfer apgc, and watch the "
+        "copies",
     ),
     (math.inf, "enough to train from scratch (smallgan train DATA)"),
 )
@@ -92,6 +96,25 @@ def by_border(number: int, total: int) -> list[str]:
         return []
     return [
         f"{number:,} of {total:,} images have a black or white border: crop it off, or generated images have one too"
+    ]
+
+
+def by_enlargement(shorter: Sequence[int], size: int, *, may_change: bool) -> list[str]:
+    """Return what to know where images are enlarged to squares of `size` px for training.
+
+    Args:
+        shorter: the shorter side of each image in pixels.
+        size: side of the squares.
+        may_change: whether the user may choose the side.
+    """
+    number, middle = sum(side < size for side in shorter), int(median(shorter))
+    if number <= SMALL_SHARE * len(shorter):
+        return []
+    fits = max((side for side in TRAIN_SIZES if side <= middle), default=size)
+    advice = f"; --size {fits} fits them" if may_change and fits < size else ""
+    return [
+        f"{number:,} of {len(shorter):,} images are smaller than {size} px (the median is {middle} px) and are "
+        f"enlarged, which blurs them{advice}"
     ]
 
 

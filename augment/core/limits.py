@@ -75,7 +75,7 @@ def bounded_lines(stream: TextIO, where: str) -> Iterator[str]:
         for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE), ""), 1):
             if len(line) == MAX_LINE or number > MAX_LINES:
                 bound = f"{MAX_LINES:,} lines of {MAX_LINE:,} characters are read"
-                raise InputError(f"{where}, line {number}: at most {bound}; needed an image a line")
+                raise InputError(f"{where}, line {number}: at most {bound}; expected an image a line")
             yield line
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: cannot be read as text, as it is no UTF-8: {error}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from augment.core.suggest import nearest
+from augment.core.suggest import instead
 from augment.errors import UsageError
 
 
@@ -57,8 +57,7 @@ class Table(Generic[Row]):
         return len(self._rows)
 
     def unknown(self, name: str) -> str:
-        """Return the message for a name that is not in the table, with the nearest one and all others."""
+        """Return the message for a name that is not in the table, with one that is spelled like it, and all."""
         if not self._rows:
             return f"unknown {self.what} {name!r}; there are none"
-        close = nearest(name, self._rows)
-        return f"unknown {self.what} {name!r}; did you mean {close!r}? There are {', '.join(self._rows)}"
+        return f"unknown {self.what} {name!r}{instead(name, self._rows)}"

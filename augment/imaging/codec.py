@@ -102,7 +102,7 @@ def parse_background(text: str) -> Colour | None:
     try:
         red, green, blue = ImageColor.getrgb(text.strip())[:3]
     except ValueError as error:
-        message = f"--background {text!r}: needed a colour such as white, black or #808080, or refuse"
+        message = f"--background {text!r}: expected a colour such as white, black or #808080, or refuse"
         raise UsageError(message) from error
     return red, green, blue
 
@@ -117,7 +117,7 @@ def background_name(background: Colour | None) -> str:
 def parse_mode(text: str) -> bool:
     """Return whether a --mode asks for gray images. Raises UsageError."""
     if text not in MODES:
-        raise UsageError(f"--mode {text!r}: needed one of {', '.join(MODES)}")
+        raise UsageError(f"--mode {text!r}: use one of {', '.join(MODES)}")
     return text == "gray"
 
 

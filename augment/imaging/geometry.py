@@ -49,9 +49,9 @@ def plan_resize(width: int, height: int, size: int, mode: str) -> ResizePlan:
     (0, 25, 100, 50)
     """
     if mode not in RESIZE_MODES:
-        raise UsageError(f"resize mode {mode!r}: needed one of {', '.join(RESIZE_MODES)}")
+        raise UsageError(f"resize mode {mode!r}: use one of {', '.join(RESIZE_MODES)}")
     if size < 1:
-        raise UsageError(f"size {size}: needed at least 1 pixel")
+        raise UsageError(f"size {size}: must be at least 1 pixel")
     whole, square = (0, 0, width, height), (0, 0, size, size)
     if mode == "crop":
         side = min(width, height)

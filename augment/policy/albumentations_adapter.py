@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from augment.core.suggest import nearest
+from augment.core.suggest import did_you_mean
 from augment.errors import UsageError
 from augment.imaging.codec import Pixels
 from augment.policy.transforms import Transform
@@ -139,11 +139,11 @@ def apply(pixels: Pixels, params: Mapping[str, Any]) -> Pixels:
             "or make all images one size with --size"
         ) from error
     if result.dtype != np.uint8:
-        raise UsageError(f"{name}: gave {result.dtype}, needed pixels (uint8); {_LEAVE_OUT}")
+        raise UsageError(f"{name}: gave {result.dtype}, expected pixels (uint8); {_LEAVE_OUT}")
     if result.shape != pixels.shape:
         sides = "x".join(str(side) for side in result.shape[1::-1])
         raise UsageError(
-            f"{name}: made {sides} of an image of {width}x{height}; needed the same size: end it with a Resize, or "
+            f"{name}: made {sides} of an image of {width}x{height}; expected the same size: end it with a Resize, or "
             "make all images squares of that size with --size"
         )
     return np.ascontiguousarray(result)
@@ -167,21 +167,29 @@ def _transforms() -> dict[str, type[Any]]:
     return {n: c for n, c in classes.items() if n not in _ABSTRACT and not n.startswith(("Base", "_"))}
 
 
-def _class(name: str, where: str) -> type[Any]:
+def refuse_unusable(name: str, where: str) -> None:
+    """Raise UsageError for a transform that an image alone cannot be given, or that makes no image, and say why."""
     short = name.rpartition(".")[2]
     for need, names in _NOT_FOR_IMAGES.items():
         if short in names:
-            raise UsageError(f"{where}: {short} needs {need}; choose another (smallgan augment --list-transforms)")
+            raise UsageError(
+                f"{where}: {short} needs {need}, so a policy cannot use it; `smallgan augment --list-transforms` lists "
+                "what it can"
+            )
     if short in _TENSORS:
-        raise UsageError(f"{where}: {short} gives a tensor, needed pixels (uint8); {_LEAVE_OUT}")
+        raise UsageError(f"{where}: {short} gives a tensor, expected pixels (uint8); {_LEAVE_OUT}")
+
+
+def _class(name: str, where: str) -> type[Any]:
+    short = name.rpartition(".")[2]
+    refuse_unusable(name, where)
     if short in _COMPOSITIONS:
         return getattr(library(), short)  # type: ignore[no-any-return]
     if short not in _transforms():
-        close = nearest(short, [*library_names(), *_COMPOSITIONS])
-        raise UsageError(
-            f"{where}: albumentations {library().__version__} has no transform {short!r}; did you mean {close!r}? "
-            "`smallgan augment --list-transforms` lists them"
+        meant = did_you_mean(
+            short, [*library_names(), *_COMPOSITIONS], "`smallgan augment --list-transforms` lists them"
         )
+        raise UsageError(f"{where}: albumentations {library().__version__} has no transform {short!r}{meant}")
     return _transforms()[short]
 
 
@@ -199,7 +207,7 @@ def _complete(config: Mapping[str, Any], where: str) -> tuple[Config, tuple[str,
 def _make(config: Mapping[str, Any], where: str) -> Any:
     """Return an instance of what `config` describes, pipelines with all their parts."""
     if not isinstance(config, Mapping) or CLASS not in config:
-        raise UsageError(f"{where}: needed a transform of albumentations, found {config!r}")
+        raise UsageError(f"{where}: expected a transform of albumentations, found {config!r}")
     name = str(config[CLASS])
     cls = _class(name, where)
     given = {key: value for key, value in config.items() if key != CLASS and key not in _FOR_OTHERS}
@@ -209,15 +217,15 @@ def _make(config: Mapping[str, Any], where: str) -> Any:
     for key in given:
         if key not in known:
             raise UsageError(
-                f"{where}: {name} has no parameter {key!r}; did you mean {nearest(str(key), known)!r}? "
-                f"Its parameters: {', '.join(known)}"
+                f"{where}: {name} has no parameter {key!r}"
+                + did_you_mean(str(key), known, f"its parameters: {', '.join(known)}")
             )
     missing = [key for key, default in known.items() if default is Parameter.empty and key not in given]
     if missing:
         raise UsageError(f"{where}: {name} needs {', '.join(missing)}; give it as in {name}: {{{missing[0]}: ...}}")
     if "transforms" in given:
         if not isinstance(given["transforms"], list):
-            raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; needed a list of transforms")
+            raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; expected a list of transforms")
         given["transforms"] = [_make(part, f"{where}, in {name}") for part in given["transforms"]]
     try:
         return cls(**given)

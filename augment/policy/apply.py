@@ -20,7 +20,7 @@ def apply_operation(pixels: Pixels, name: str, params: Mapping[str, Any]) -> Pix
     if "transform" in params:
         return albumentations_adapter.apply(pixels, params)
     if name not in TRANSFORMS:
-        raise InputError(f"operation {name!r} is not known; needed one of {', '.join(TRANSFORMS.names)}")
+        raise InputError(f"operation {name!r} is not known; expected one of {', '.join(TRANSFORMS.names)}")
     return TRANSFORMS[name].apply(pixels, params)
 
 

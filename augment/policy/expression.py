@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from augment.core.suggest import nearest
+from augment.core.suggest import near
 from augment.errors import UsageError
-from augment.policy.albumentations_adapter import CLASS, library_names, library_transform
+from augment.policy.albumentations_adapter import CLASS, library_names, library_transform, refuse_unusable
 from augment.policy.apply import PROBE, on_probe
 from augment.policy.transforms import GAN, NONE, TRANSFORMS, Transform, policy_names
 
@@ -87,6 +87,14 @@ class Policy:
         if self.needs_generator and generator is None:
             raise UsageError(f"policy {str(self)!r} needs a generator for 'gan': name a trained run with --generator")
 
+    def refuse_unread_generator(self, generator: object) -> None:
+        """Raise UsageError where a user named a generator for a policy that makes no images with one."""
+        if generator is not None and not self.needs_generator:
+            raise UsageError(
+                f"--generator {generator}: only the transform gan uses it, and the policy {str(self)!r} has none; add "
+                "gan, or leave --generator out"
+            )
+
     def counts(self, num_added: int) -> tuple[int, ...]:
         """Return how many of `num_added` images each component gets, by largest remainder; ties go to the earlier.
 
@@ -110,7 +118,7 @@ def parse_policy(text: str, custom_transforms: CustomTransforms | None = None) -
     stripped = text.strip()
     if not stripped:
         names = ", ".join(policy_names())
-        raise UsageError(f"the policy is empty; needed transforms such as hflip+contrast, of: {names}")
+        raise UsageError(f"the policy is empty; give transforms such as hflip+contrast; there are {names}")
     if stripped == NONE:
         return Policy(())
     notes: list[str] = []
@@ -129,7 +137,7 @@ def _component(part: str, where: str, custom: CustomTransforms, notes: list[str]
     names, colon, weight_text = (piece.strip() for piece in part.partition(":"))
     weight_text = weight_text if colon else "1"
     if not re.fullmatch("[0-9]{1,7}", weight_text) or not 1 <= int(weight_text) <= MAX_WEIGHT:
-        raise UsageError(f"{where}: weight {weight_text!r} after ':'; needed a whole number from 1 to {MAX_WEIGHT}")
+        raise UsageError(f"{where}: weight {weight_text!r} after ':'; must be a whole number from 1 to {MAX_WEIGHT}")
     pipeline = tuple(name.strip() for name in names.split("."))
     used: dict[str, tuple[Transform, ...]] = {}
     for name in pipeline:
@@ -161,16 +169,18 @@ def _from_albumentations(name: str, where: str, custom: CustomTransforms, notes:
             transform, remarks = library_transform({CLASS: name}, where)
             notes += remarks
             return (transform,)
+        refuse_unusable(name, where)
         known = [*ours, *library_names()]
+    meant = _meant(name, ours, known)
     raise UsageError(
-        f"{where}: unknown transform {name!r}; did you mean {_meant(name, ours, known)}? There are "
+        f"{where}: unknown transform {name!r}; {f'did you mean {meant}? There are' if meant else 'there are'} "
         f"{', '.join(ours)}, and those of albumentations; `smallgan augment --list-transforms` lists all"
     )
 
 
 def _meant(name: str, ours: Sequence[str], known: Sequence[str]) -> str:
     """Return the names that an unknown one stands for: ours that it is part of (flip), one of albumentations in another
-    case (rotate: Rotate), else the one of `known` that is spelled most alike."""
+    case (rotate: Rotate), else the one of `known` that is spelled like it; "" where none is."""
     lower = name.lower()
     if len(lower) > 2 and (holders := [each for each in ours if lower in each.lower()]):
         return " or ".join(map(repr, holders))
@@ -178,7 +188,8 @@ def _meant(name: str, ours: Sequence[str], known: Sequence[str]) -> str:
         theirs = [each for each in library_names() if each.lower() == lower.replace("_", "")]
         if theirs:
             return repr(theirs[0])
-    return repr(nearest(name, known))
+    close = near(name, known)
+    return repr(close) if close else ""
 
 
 def _effect(component: MixtureComponent, where: str) -> object:

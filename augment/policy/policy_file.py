@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from augment.core.suggest import nearest
+from augment.core.suggest import did_you_mean, near
 from augment.errors import InputError, UsageError
 from augment.policy.albumentations_adapter import CLASS, library_transform, own_parameters
 from augment.policy.expression import Policy, parse_policy
@@ -47,19 +47,23 @@ def read_policy_file(path: Path) -> Policy:
     for key in values:
         if key not in _KEYS:
             raise UsageError(
-                f"{path}: unknown key {key!r}; did you mean {nearest(str(key), _KEYS)!r}? "
-                "A policy file has transforms (names, and what each does) and policy (an expression)"
+                f"{path}: unknown key {key!r}"
+                + did_you_mean(
+                    str(key),
+                    _KEYS,
+                    "a policy file has transforms (names, and what each does) and policy (an expression)",
+                )
             )
     named = values.get("transforms") or {}
     if not isinstance(named, dict):
         needed = "names, each with what it does, as in tilt: {Affine: ...}"
-        raise UsageError(f"{path}: transforms is {named!r}; needed {needed}")
+        raise UsageError(f"{path}: transforms is {named!r}; expected {needed}")
     notes: list[str] = []
     custom = {_checked_name(path, name): _transforms(path, name, entry, notes) for name, entry in named.items()}
     expression = values.get("policy") or "+".join(custom)
     if not isinstance(expression, str) or not expression:
         needed = "an expression such as hflip+contrast, or transforms"
-        raise UsageError(f"{path}: policy is {expression!r}; needed {needed}")
+        raise UsageError(f"{path}: policy is {expression!r}; expected {needed}")
     try:
         policy = parse_policy(expression, custom)
     except UsageError as error:
@@ -73,7 +77,7 @@ def read_policy_file(path: Path) -> Policy:
 def _pipeline(path: Path, values: Mapping[str, Any]) -> Policy:
     """Return the policy of one transform, named after the file, that is the pipeline in it."""
     if not isinstance(values["transform"], dict):
-        raise UsageError(f"{path}: its transform is {values['transform']!r}; needed what albumentations.save writes")
+        raise UsageError(f"{path}: its transform is {values['transform']!r}; expected what albumentations.save writes")
     where = f"{path}, a pipeline saved by albumentations {values.get('__version__', 'an unknown version')}"
     transform, notes = library_transform(own_parameters(values["transform"]), where)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
@@ -88,7 +92,9 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             text = file.read(_MAX_LENGTH)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: not there; needed a policy file, or an expression such as hflip+contrast") from error
+        raise InputError(
+            f"{path}: no such file; expected a policy file, or an expression such as hflip+contrast"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if len(text) == _MAX_LENGTH:
@@ -98,7 +104,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: not {path.suffix[1:].upper()}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: holds {type(values).__name__}, no mapping; needed transforms and policy")
+        raise UsageError(f"{path}: holds {type(values).__name__}, no mapping; expected transforms and policy")
     return values
 
 
@@ -130,7 +136,7 @@ def _loader() -> Any:
 
 def _checked_name(path: Path, name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(f"{path}: transform {name!r}: needed a name of letters, digits, '_' and '-', a letter first")
+        raise UsageError(f"{path}: transform {name!r}: expected a name of letters, digits, '_' and '-', a letter first")
     if name in policy_names():
         raise UsageError(f"{path}: transform {name!r} has that name already; choose another, such as my-{name}")
     return name
@@ -140,7 +146,7 @@ def _transforms(path: Path, name: str, entry: Any, notes: list[str]) -> tuple[Tr
     where = f"{path}, transform {name!r}"
     listed = entry if isinstance(entry, list) else [entry]
     if not listed or listed == [None]:
-        raise UsageError(f"{where}: it does nothing; needed a transform, or a list of them")
+        raise UsageError(f"{where}: it does nothing; expected a transform, or a list of them")
     return tuple(_transform(where, one, notes) for one in listed)
 
 
@@ -156,8 +162,10 @@ def _transform(where: str, entry: Any, notes: list[str]) -> Transform:
             f"{where}: {name} has p: {given['p']}, but images are counted, not drawn: it is applied to every image of "
             "its component; give weights in the policy, as in wobble:3+tilt:1"
         )
-    close = nearest(name, [*TRANSFORMS.names, GAN])
-    if name.islower() and sorted(name) == sorted(close):  # one of ours mistyped, not some transform that looks alike
+    close = near(name, [*TRANSFORMS.names, GAN])
+    if (
+        name.islower() and close and sorted(name) == sorted(close)
+    ):  # one of ours mistyped, not some transform that looks alike
         raise UsageError(f"{where}: unknown transform {name!r}; did you mean {close!r}?")
     transform, remarks = library_transform(_config(where, name, given), where)
     notes += remarks
@@ -172,15 +180,17 @@ def _named(where: str, entry: Any) -> tuple[str, dict[str, Any]]:
             return name, {}
         case [(str(name), dict(given))]:
             return name, given
-    raise UsageError(f"{where}: {entry!r}: needed a name, or a name with its parameters: Blur: {{blur_limit: 5}}")
+    raise UsageError(f"{where}: {entry!r}: expected a name, or a name with its parameters: Blur: {{blur_limit: 5}}")
 
 
 def _with_ranges(where: str, row: Transform, given: Mapping[str, Any]) -> Transform:
     """Return a row of the table with other ranges for the parameters that are `given`."""
     for key in given:
         if key not in row.parameters:
-            mean = f"; did you mean {nearest(str(key), row.parameters)!r}?" if row.parameters else ": it has none"
-            raise UsageError(f"{where}: {row.name} has no parameter {key!r}{mean}")
+            its = f"it has {', '.join(row.parameters) or 'none'}"
+            raise UsageError(
+                f"{where}: {row.name} has no parameter {key!r}{did_you_mean(str(key), row.parameters, its)}"
+            )
     changed = {key: _ranges(f"{where}: {row.name} has {key}", given[key], row.parameters[key]) for key in given}
     settings = {key: [list(pair) for pair in parameter.ranges] for key, parameter in changed.items()}
     return replace(row, parameters={**row.parameters, **changed}, settings=settings)
@@ -194,7 +204,7 @@ def _ranges(what: str, given: Any, parameter: Parameter) -> Parameter:
         numbers = isinstance(pair, list) and all(type(value) in (int, float) for value in pair)
         if not numbers or len(pair) != 2 or not least <= pair[0] <= pair[1] <= most:
             raise UsageError(
-                f"{what} {given!r}; needed a range such as [1.2, 1.5] between {least:g} and {most:g}, or a list "
+                f"{what} {given!r}; expected a range such as [1.2, 1.5] between {least:g} and {most:g}, or a list "
                 "of ranges"
             )
     return replace(parameter, ranges=tuple((float(low), float(high)) for low, high in listed))
@@ -205,7 +215,7 @@ def _config(where: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     config = {CLASS: name, **given}
     if "transforms" in given:
         if not isinstance(given["transforms"], list) or not given["transforms"]:
-            raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; needed a list of transforms")
+            raise UsageError(f"{where}: {name} has transforms {given['transforms']!r}; expected a list of transforms")
         parts = [_named(where, part) for part in given["transforms"]]
         config["transforms"] = [_config(where, part, {"p": 1.0, **values}) for part, values in parts]
     return config

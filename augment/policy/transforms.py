@@ -66,7 +66,7 @@ class Transform:
         if result.shape != pixels.shape and sorted(result.shape) != sorted(pixels.shape):
             height, width = pixels.shape[:2]
             raise UsageError(
-                f"{self.name}: made {result.shape[1]}x{result.shape[0]} of an image of {width}x{height}; needed the "
+                f"{self.name}: made {result.shape[1]}x{result.shape[0]} of an image of {width}x{height}; expected the "
                 "same sides, which may be exchanged"
             )
         return result

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augment.core.suggest import nearest
+from augment.core.suggest import instead
 from augment.errors import UsageError
 from augment.sources.image_set import SourceImage
 
@@ -42,7 +42,7 @@ def parse_per_class(text: str) -> tuple[int | None, dict[str, int]]:
         name, equals, number = part.rpartition("=")
         if not (number.strip().isascii() and number.strip().isdigit()) or not 1 <= int(number) <= MAX_PER_CLASS:
             raise UsageError(
-                f"--per-class {text!r}: needed a whole number from 1 to {MAX_PER_CLASS:,}, or NAME=NUMBER for some "
+                f"--per-class {text!r}: must be a whole number from 1 to {MAX_PER_CLASS:,}, or NAME=NUMBER for some "
                 "classes, as in 100,cats=500"
             )
         if not equals and default is None:
@@ -65,7 +65,7 @@ def class_targets(
     Raises UsageError when there are no classes, or a named one is not there.
     """
     if balance not in (None, TOP_UP):
-        raise UsageError(f"--balance {balance!r}: needed {TOP_UP}")
+        raise UsageError(f"--balance {balance!r}: use {TOP_UP}")
     counts = Counter(image.label for image in images)
     outside = counts.pop(None, 0)
     if not counts or outside:
@@ -75,8 +75,7 @@ def class_targets(
     default, named = parse_per_class(per_class) if per_class else (max(counts.values()), {})
     for name in named:
         if name not in counts:
-            close = nearest(name, [str(label) for label in counts])
-            raise UsageError(f"--per-class: no class {name!r} there; did you mean {close!r}?")
+            raise UsageError(f"--per-class: no class {name!r}{instead(name, sorted(map(str, counts)))}")
     members: dict[str, list[int]] = {}
     for index, image in enumerate(images):
         members.setdefault(str(image.label), []).append(index)

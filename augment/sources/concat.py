@@ -33,7 +33,7 @@ def parse_extra_source(text: str, origin: Origin) -> ExtraSource:
         return ExtraSource(Path(text), origin)
     if not path or not re.fullmatch(r"[0-9]{1,9}%?", amount.strip()) or not int(amount.strip().rstrip("%")):
         option = "--synthetic" if origin == "synthetic" else "--also"
-        raise UsageError(f"{option} {text!r}: needed PATH, PATH=NUMBER or PATH=NUMBER%, such as more=500 or more=50%")
+        raise UsageError(f"{option} {text!r}: expected PATH, PATH=NUMBER or PATH=NUMBER%, such as more=500 or more=50%")
     return ExtraSource(Path(path), origin, amount.strip())
 
 
@@ -48,8 +48,8 @@ def concat(first: ImageSet, extra: ExtraSource, images: ImageSet, seed: int) -> 
             number = sum(image.part == 0 for image in first.images) * number // 100
         if number > len(images):
             raise UsageError(
-                f"{extra.path}: {number:,} images asked for by {extra.amount}, but there are {len(images):,}; ask "
-                "for fewer, or leave the number out for all"
+                f"{extra.path}={extra.amount}: asked for {number:,} images, but {extra.path} has {len(images):,}; ask "
+                "for fewer, or leave the number out to take all"
             )
         if number < 1:
             raise UsageError(f"{extra.path}: {extra.amount} of the first source is less than one image; ask for more")

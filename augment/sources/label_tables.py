@@ -79,14 +79,14 @@ def read_list(path: Path, suffixes: Collection[str]) -> dict[str, Row]:
         name = name.replace("\\", "/")
         if splitext(name)[1].lower() not in suffixes:
             raise InputError(
-                f"{path}: entry {number}, {name[:80]!r}, is no image by its ending; needed a path a line, such as "
+                f"{path}: entry {number}, {name[:80]!r}, is no image by its ending; expected a path a line, such as "
                 "photos/1.jpg"
             )
         if name in listed:
             raise InputError(f"{path}: {name!r} is listed twice; take one of them out")
         listed[name] = row
     if not listed:
-        raise InputError(f"{path}: it lists no image; needed a path a line")
+        raise InputError(f"{path}: it lists no image; expected a path a line")
     return listed
 
 
@@ -101,7 +101,7 @@ def _rows(data: bytes, suffix: str, where: str, notes: list[str]) -> Iterator[tu
     for number, record in enumerate(records, 1):
         column = next((column for column in _NAME_COLUMNS if isinstance(record.get(column), str)), None)
         if column is None:
-            raise InputError(f"{where}: entry {number} has no file_name; needed the path of an image in each")
+            raise InputError(f"{where}: entry {number} has no file_name; expected the path of an image in each")
         label = record.get("label")
         if isinstance(label, list | dict):
             notes.append(f"{where}: {_NO_CLASSES}")
@@ -126,7 +126,7 @@ def _json_records(data: bytes, where: str) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             raise InputError(f"{where}, line {number}: not JSON: {error}") from error
         if not isinstance(record, dict):
-            raise InputError(f"{where}, line {number}: needed an object with file_name, found {line.strip()[:60]!r}")
+            raise InputError(f"{where}, line {number}: expected an object with file_name, found {line.strip()[:60]!r}")
         yield record
 
 
@@ -145,7 +145,7 @@ def _stylegan_rows(data: bytes, where: str, notes: list[str]) -> dict[str, Row] 
     rows = {}
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise InputError(f"{where}: an entry of its labels is {str(pair)[:60]}; needed [file name, class number]")
+            raise InputError(f"{where}: an entry of its labels is {str(pair)[:60]}; expected [file name, class number]")
         number = pair[1]
         if isinstance(number, list) and [one for one in number if one != 0] == [1]:
             number = number.index(1)

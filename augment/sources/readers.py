@@ -52,7 +52,9 @@ def open_source(path: Path, *, rules: Rules = RULES) -> ImageSet:
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from error
     if not is_file:
-        raise InputError(f"{path}: not there; needed a folder of images, a zip, an array file, a list or an image")
+        raise InputError(
+            f"{path}: no such file or folder; expected a folder of images, a zip, an array file, a list or an image"
+        )
     raise InputError(
         f"{path}: neither a folder nor a zip, an array file (.npz), a list ({', '.join(LIST_SUFFIXES)}) nor an image, "
         "by its ending"
@@ -71,7 +73,7 @@ def _open_folder(root: Path, rules: Rules) -> ImageSet:
             left = sorted([*ignored, *(name for name in others if name not in arrays)])
             return _open_arrays(root, arrays, left, rules)
         num_others = len(ignored) + len(others) or "no"
-        raise InputError(f"{root}: no image in it ({num_others} other files); needed files ending in .jpg, .png ...")
+        raise InputError(f"{root}: no image in it ({num_others} other files); expected files ending in .jpg, .png ...")
     return _classed(root, pictures, others, ignored, 0, rules)
 
 
@@ -111,7 +113,7 @@ def _open_zip(path: Path, rules: Rules) -> ImageSet:
         is_picture = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
         (pictures if is_picture else others)[name] = PartEntry(opened, name)
     if not pictures:
-        raise InputError(f"{path}: no image in it ({len(held)} other files); needed files ending in .jpg, .png ...")
+        raise InputError(f"{path}: no image in it ({len(held)} other files); expected files ending in .jpg, .png ...")
     return _classed(path, pictures, others, [], _shared_depth(pictures), rules)
 
 

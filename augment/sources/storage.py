@@ -91,8 +91,8 @@ class Arrays:
             (self.labels if array.ndim == 1 else self.images)[key] = array
         if not self.images:
             raise InputError(
-                f"{path}: no images in it ({', '.join(held) or 'nothing'}); needed an array N x H x W or N x H x W x 3 "
-                "of bytes, or of numbers from 0 to 1"
+                f"{path}: no images in it ({', '.join(held) or 'nothing'}); expected an array N x H x W or N x H x W x "
+                "3 of bytes, or of numbers from 0 to 1"
             )
 
     def label(self, key: str, row: int) -> str | None:
@@ -115,7 +115,7 @@ class Arrays:
         if pixels.dtype.kind == "f":
             if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
                 low, high = pixels.min(), pixels.max()
-                raise InputError(f"{name}: its numbers go from {low:g} to {high:g}; needed 0 to 1, or bytes")
+                raise InputError(f"{name}: its numbers go from {low:g} to {high:g}; expected 0 to 1, or bytes")
             pixels = np.rint(pixels * 255).astype(np.uint8)
         if pixels.ndim == 3 and pixels.shape[2] > 1:
             code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA

@@ -84,7 +84,7 @@ def _add(zips: Sequence[Path], out: Path) -> list[str]:
     make_folder(out)
     for path in zips:
         if not path.is_file():
-            raise UsageError(f"{path}: no such file; needed a zip that holds images/<class>/<name>.jpg")
+            raise UsageError(f"{path}: no such file; expected a zip that holds images/<class>/<name>.jpg")
         if there.get(path.name) == sha256_file(path):
             continue
         command = [sys.executable, str(TOOLS / "pretraining_set.py"), str(path), "--out", str(out / "set")]

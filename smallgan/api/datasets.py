@@ -70,21 +70,21 @@ def build_dataset(
         source: folder, zip, array file (.npz), list of files, image or mixed dataset; None: the sample set.
         policy: what is added, such as hflip+contrast, or a policy file.
         ratio: originals to added images, "A:B"; None with `count` None means 1:1.
-        count: number of added images.
+        count: number of added images, 0 to 10,000,000.
         per_class: exactly so many images in each class: "100", or "100,cats=500".
         balance: "top-up" brings every class to `per_class`, or to the largest.
         also: more originals, each PATH, PATH=NUMBER or PATH=NUMBER%.
         synthetic: images made elsewhere, taken as they are; written like `also`.
         out: folder to write; None: out/<source>-<policy>...
-        size: side of the square images in pixels; None: as they are.
+        size: side of the square images in pixels, 1 to 10,000; None: as they are.
         resize_mode: how an image becomes square: crop, pad or stretch.
         background: under transparent parts and around: a colour, or refuse.
         mode: rgb or gray.
         container: pack the set for other tools too: folder, stylegan-zip or webdataset.
         format: of the images made: png or jpeg.
-        generator: run that makes the images of the transform gan.
-        seed: of the order of parents and of all draws.
-        workers: threads; None: one a core, at most 8.
+        generator: run that makes the images of the transform gan; for other policies None.
+        seed: of the order of parents and of all draws, 0 or more.
+        workers: threads, from 1; None: one a core, at most 8.
         skip_bad: leave unreadable files out and list them.
         device: for the generator: auto, cpu, cuda, cuda:N or mps.
         log: takes a line for each thing to know.
@@ -139,9 +139,24 @@ def preview_policy(
     device: str = "auto",
     log: Log = say,
 ) -> int:
-    """Write a sheet of what a policy does to ten images to a PNG file, and return how many it shows.
+    """Write a sheet of what a policy does to ten images to a PNG file, and return how many images it shows.
 
-    Options and errors are those of `build_dataset`.
+    Args:
+        preview: PNG file to write.
+        source: folder, zip, array file (.npz), list of files, image or mixed dataset; None: the sample set.
+        policy: what is added, such as hflip+contrast, or a policy file.
+        also: more originals, each PATH, PATH=NUMBER or PATH=NUMBER%.
+        synthetic: images made elsewhere, taken as they are; written like `also`.
+        size: side of the square images in pixels, 1 to 10,000; None: as they are.
+        resize_mode: how an image becomes square: crop, pad or stretch.
+        background: under transparent parts and around: a colour, or refuse.
+        mode: rgb or gray.
+        generator: run that makes the images of the transform gan; for other policies None.
+        seed: of the order of parents and of all draws, 0 or more.
+        device: for the generator: auto, cpu, cuda, cuda:N or mps.
+        log: takes a line for each thing to know.
+
+    Raises the errors of `build_dataset`.
     """
     from augment.build.preview import write_preview
     from augment.imaging.codec import Rules, parse_background, parse_mode
@@ -166,7 +181,18 @@ def reproduce_image(
 ) -> dict[str, Any]:
     """Make an image of a mixed dataset again from its line in metadata.jsonl alone, and return what was made.
 
-    Raises InputError where a file is missing, or the bytes are not those that the line names.
+    Args:
+        reproduce: the image, in the folder images/ of a mixed dataset; it may be gone, its line in metadata.jsonl not.
+        out: file to write, with the same ending; None: out/reproduced/<its name>.
+        source: what the dataset was built from, where that is needed: for JPEG images.
+        generator: run that made the images of the transform gan, for one of these.
+        device: for the generator: auto, cpu, cuda, cuda:N or mps.
+
+    Raises:
+        UsageError: the source or the generator is needed and not given, or `out` has another ending.
+        InputError: there is no such line, or a file is missing.
+        FailedError: the bytes are not those that the line names.
+        OutputError: the file cannot be written, or lies in the source.
     """
     from augment.build.reproduce import write_reproduction
 
@@ -185,7 +211,8 @@ def _asked(
         names = ", ".join(policy_names())
         raise UsageError(f"--policy is missing: say what to add, such as --policy hflip+contrast; transforms: {names}")
     wanted = load_policy(policy)
-    images = _image_source(generator, device) if generator is not None and wanted.needs_generator else None
+    wanted.refuse_unread_generator(generator)
+    images = _image_source(generator, device) if generator is not None else None
     extra = [parse_extra_source(text, "original") for text in also]
     return wanted, images, extra + [parse_extra_source(text, "synthetic") for text in synthetic]
 

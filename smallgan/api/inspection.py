@@ -54,11 +54,11 @@ def inspect(
 
     Args:
         source: folder, zip, array file, list, image or mixed dataset; None: the sample set.
-        size: side in pixels: say what `build_dataset(size=...)` would do to each file.
+        size: side in pixels, 1 to 10,000: say what `build_dataset(size=...)` would do to each file.
         resize_mode: how an image becomes square: crop, pad or stretch.
         background: under transparent parts: a colour, or refuse.
         mode: rgb, or gray: all images become gray.
-        workers: threads; None: one a core, at most 8.
+        workers: threads, from 1; None: one a core, at most 8.
         log: takes a line for each thing to know.
 
     Files that cannot be used are in `problems`. Raises UsageError, and InputError for a source that cannot be read.
@@ -70,7 +70,7 @@ def inspect(
     from augment.sources.readers import open_source
 
     if resize_mode not in RESIZE_MODES:
-        raise UsageError(f"--resize-mode {resize_mode!r}: needed one of {', '.join(RESIZE_MODES)}")
+        raise UsageError(f"--resize-mode {resize_mode!r}: use one of {', '.join(RESIZE_MODES)}")
     rules = Rules(parse_background(background), parse_mode(mode))
     images = open_source(or_sample_set(source, log), rules=rules).uncached()
     with progress("looking", len(images)) as report:

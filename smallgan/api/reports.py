@@ -61,6 +61,8 @@ def write_report(
     collected = collect(folders, reference=reference, metric=metric)
     for label, problem in collected.problems:
         log(f"{label}: {problem}")
+    if not any(run.is_finished for run in collected.runs):
+        log("No finished run: the page shows samples but no result.")
     page = write_page(collected, folders, as_path(out))
     if export is not None:
         log(f"{export}: {len(write_export(collected, Path(export)))} files written (numbers and figures)")

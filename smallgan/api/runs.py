@@ -30,6 +30,14 @@ class Samples(Sequence["Image"]):
     """Images of a generator, in memory. A notebook shows them as a grid; `samples[3]` is an image of Pillow."""
 
     def __init__(self, pixels: Pixels, drawing: Drawing, request: Request, model: Model) -> None:
+        """Hold the images of a generator; `Generator.sample` makes one.
+
+        Args:
+            pixels: the images, uint8, N x S x S x 3.
+            drawing: latents and classes of the images, N of each, and their places in a grid.
+            request: the options that they were asked for with.
+            model: the generator that made them.
+        """
         self.pixels = pixels
         """uint8, N x S x S x 3."""
         self._drawing, self._request, self._model = drawing, request, model
@@ -93,6 +101,13 @@ class Generator:
     """A generator ready to sample from. Wherever a path is taken, it may stand for its file or folder."""
 
     def __init__(self, path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> None:
+        """Name a generator; nothing is read before it is used.
+
+        Args:
+            path: a run folder, a checkpoint, or a pretrained BigGAN (file or folder).
+            checkpoint: of a run: last, best or a step.
+            device: auto (a GPU where torch can use one), cpu, cuda, cuda:N or mps.
+        """
         self.path, self.checkpoint, self.device = Path(path), checkpoint, device
 
     @cached_property
@@ -132,11 +147,12 @@ class Generator:
         Args:
             count: number of images, from 1; None: 36.
             per_class: number of images of each class instead, from 1; saved in a folder for each class.
-            seed: latents and classes are drawn from it.
+            seed: latents and classes are drawn from it; any whole number.
             seeds: one image for each of these seeds instead, such as "0-35" or "1,4-6".
             label: one class for all, by name or number; None: drawn for each.
             truncation: threshold above 0: components of z beyond it are drawn again; None: none.
-            around_codes: sample around the learned codes (bsa, apgc), so many standard deviations away.
+            around_codes: sample around the latents of training images (bsa, apgc, imle), so many of their standard
+                deviations away, 0 or more; None: what the run recommends.
             prior: "normal": draw from N(0, I), whatever the run recommends.
             latents: a .npy file of your own latents, float32, N x Z.
             labels: a .npy file with their classes, int64, N.
@@ -186,6 +202,13 @@ class Run(Generator):
     """A training run. Its folder holds the recipe, checkpoints, grids and scores."""
 
     def __init__(self, path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> None:
+        """Name a run; nothing is read before it is used.
+
+        Args:
+            path: the run folder.
+            checkpoint: that samples and scores come from: last, best or a step.
+            device: auto (a GPU where torch can use one), cpu, cuda, cuda:N or mps.
+        """
         super().__init__(path, checkpoint=checkpoint, device=device)
         self._files = RunDir(self.path)
 
@@ -219,7 +242,15 @@ class Run(Generator):
         return {"run": str(self.path), **steps, "best_step": best, "scores": self.scores.to_json()}
 
     def score(self, real: StrPath | None = None, **options: Any) -> Scores:
-        """Score samples of this run as `smallgan.score` does, with its keywords; the run keeps the scores too."""
+        """Score samples of this run as `smallgan.score` does; the run keeps the scores too.
+
+        Args:
+            real: what to compare with; None: the run's own originals, held-out ones where there are some.
+            options: keywords of `smallgan.score`, explained there: metrics, features, num_fake, splits, resize_mode,
+                checkpoint, augmented, target, per_image, worst, quick, precision, skip_bad, seed, device, out, show.
+
+        Raises UsageError, InputError, MissingError and OutputError.
+        """
         own = {"checkpoint": self.checkpoint, "device": self.device}
         return score(self.path, real, **own | options)
 
@@ -245,7 +276,7 @@ def load(path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> Ge
     Args:
         path: a run folder gives a `Run`; a checkpoint, or a pretrained BigGAN (file or folder), a `Generator`.
         checkpoint: of a run: last, best or a step.
-        device: auto (a GPU where torch can use one), cpu, cuda or cuda:N.
+        device: auto (a GPU where torch can use one), cpu, cuda, cuda:N or mps.
 
     Raises InputError where nothing can be loaded from there, and UsageError for a device or checkpoint that is not.
     """
@@ -256,7 +287,7 @@ def load(path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> Ge
             _ = run.model
         return run
     if not place.exists():
-        raise InputError(f"{place}: no such file or folder; needed a run, a checkpoint or a pretrained generator")
+        raise InputError(f"{place}: no such file or folder; expected a run, a checkpoint or a pretrained generator")
     found = Generator(place, checkpoint=checkpoint, device=device)
     _ = found.model  # what is wrong with the file is told here
     return found

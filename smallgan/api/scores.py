@@ -86,18 +86,18 @@ def score(
         real: what to compare with; None: the originals of a run or of a mixed dataset.
         metrics: names, also as "kid,kmmd"; None: the default ones.
         features: feature network, several by commas, or panel; None: the published Inception if it is here.
-        num_fake: images scored, from 1; None: all, and of a run as many as reals, within 100 and 1,000.
-        splits: parts of the Inception Score, from 1; None: 10, and 1 below 1,000 images.
+        num_fake: images scored, 1 to as many as there are; None: all; of a run as many as reals, within 100 to 1,000.
+        splits: parts of the Inception Score, 1 to the number of images; None: 10, and 1 below 1,000 images.
         resize_mode: how reals of another size become square: crop, pad or stretch.
         checkpoint: of a run: last, best or a step.
-        augmented: augmented images, for the metric leak.
-        target: for the metric target: class and neighbours, "207,208".
+        augmented: folder or zip of augmented images, or a mixed dataset, for the metric leak.
+        target: for the metric target: numbers of the class and its neighbours among those of `features`, "207,208".
         per_image: CSV file of fakes to write.
         worst: PNG file to write of the fakes nearest to a real.
         quick: no intervals and no baselines.
         precision: of the feature network: fp32 or bf16.
         skip_bad: leave unreadable files out, and list them.
-        seed: draws the samples and shuffles the splits.
+        seed: draws the samples and shuffles the splits; any whole number.
         device: auto, cpu, cuda, cuda:N or mps.
         out: file to write the scores to, one JSON line each.
         show: takes the scores before anything is written.
@@ -147,9 +147,17 @@ def versus(
     show: Callable[[Versus], None] = lambda _found: None,
     **flags: Any,
 ) -> Versus:
-    """Score two sets alike, as `smallgan score --versus`; keywords and errors are those of `score`, all of them given.
+    """Score two sets alike, as `smallgan score --versus`.
 
-    Raises UsageError also where the scores are not of one identity.
+    Args:
+        fake: the first set, as `score` takes it; None: the newest run.
+        versus: the second.
+        real: what to compare both with; None: the originals of a run or of a mixed dataset.
+        out: file to write the scores of both to, one JSON line each.
+        show: takes what was found before anything is written.
+        flags: the other keywords of `score`, all of them given.
+
+    Raises the errors of `score`, and UsageError where the scores are not of one identity.
     """
     from smallgan.metrics.score_paths import versus as side_by_side
 
@@ -201,4 +209,4 @@ def _classes(target: str | None) -> tuple[int, ...] | None:
     try:
         return tuple(int(each) for each in target.split(","))
     except ValueError:
-        raise UsageError(f"--target {target}: needed class numbers of the network, as 207 or 207,208") from None
+        raise UsageError(f"--target {target}: expected class numbers of the network, as 207 or 207,208") from None

@@ -72,7 +72,7 @@ def run_study(
     Args:
         recipe: a shipped recipe (`smallgan recipes list`) or a YAML file.
         set: any recipe key: {"data.source": "photos"}.
-        seed: this seed alone.
+        seed: this seed alone, any whole number; None: those of the recipe.
         out: study folder; None: the next number below studies/.
         new: start another study, continue none.
         trial: only this trial, from 0.
@@ -106,7 +106,18 @@ def study_status(
     new: bool = False,
     smoke: bool = False,
 ) -> Study:
-    """Return how far the study of a recipe is; trains and writes nothing. Keywords are those of `run_study`."""
+    """Return how far the study of a recipe is; trains and writes nothing.
+
+    Args:
+        recipe: a shipped recipe or a YAML file.
+        set: any recipe key: {"data.source": "photos"}.
+        seed: this seed alone, any whole number; None: those of the recipe.
+        out: study folder; None: the newest one of this recipe below studies/.
+        new: look at a study that is yet to begin.
+        smoke: the study as `run_study(smoke=True)` makes it.
+
+    Raises UsageError and InputError.
+    """
     from smallgan.study.run_recipe import study_status as status_of
 
     resolved = _resolved(recipe, set, seed)
@@ -127,7 +138,20 @@ def estimate_study(
     device: str = "auto",
     log: Log = say,
 ) -> Study:
-    """Return what a study would take, from steps measured here; makes no run. Keywords are those of `run_study`."""
+    """Return the time that a study would take, from steps measured here; makes no run.
+
+    Args:
+        recipe: a shipped recipe or a YAML file.
+        set: any recipe key: {"data.source": "photos"}.
+        seed: this seed alone, any whole number; None: those of the recipe.
+        out: study folder; None: the newest one of this recipe below studies/.
+        new: a study from its beginning, not what is left of one.
+        smoke: the study as `run_study(smoke=True)` makes it.
+        device: to measure on: auto, cpu, cuda, cuda:N or mps.
+        log: takes a status line.
+
+    Raises UsageError and InputError.
+    """
     from smallgan.study.estimate import estimate, estimate_text
 
     resolved = _resolved(recipe, set, seed)

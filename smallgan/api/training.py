@@ -60,7 +60,7 @@ def train(
         data: folder, zip or mixed dataset; None: the sample set.
         recipe: to start from: a shipped name or a YAML file.
         FLAGS
-        minutes: train about so long instead of `steps`.
+        minutes: train about so long, above 0, instead of `steps` or `epochs`.
         set: any recipe key: {"model.base_width": 32}.
         out: run folder; None: the next number below runs/.
         new: start another run, do not go on with one.
@@ -124,6 +124,7 @@ def _resolved(
     log: Log,
 ) -> tuple[Recipe, dict[str, Any]]:
     """Return the recipe that the keywords of `train` ask for, and what is left open in it until the images are read."""
+    from augment.policy.policy_file import load_policy
     from smallgan.tables.choice import model_of_size
     from smallgan.tables.recipe import load_recipe, shipped_recipes
 
@@ -137,9 +138,9 @@ def _resolved(
         own = f"quickstart-{given.get('method.name')}"
         name = own if own in shipped_recipes() else "quickstart"
         log(f"no DATA given: the recipe {name} on the sample set of painted flowers that ships with smallgan")
-    if minutes is not None and (minutes <= 0 or {"train.steps", "train.epochs"} & set(merged(asked, chosen))):
-        raise UsageError(f"--minutes {minutes:g}: needed more than 0, and no --steps or --epochs beside it")
-    if minutes is not None:  # they decide the steps, also those of a run that this one starts from
+    if minutes is not None:
+        _check_minutes(minutes, merged(asked, chosen))
+        # they decide the steps, also those of a run that this one starts from
         given.pop("train.steps", None)
     open_sections = ("model", "method.name", "loss", "regularizers")
     is_open = data is not None and name is None and not any(path.startswith(open_sections) for path in given)
@@ -151,6 +152,7 @@ def _resolved(
     if resolved.is_study:
         what = "a grid" if resolved.grid is not None else "a section downstream"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {name or 'RECIPE'}")
+    load_policy(resolved.augment.policy).refuse_unread_generator(flags.get("generator"))
     return resolved, {"minutes": minutes, "is_open": is_open}
 
 
@@ -166,10 +168,10 @@ def _going_on(data: StrPath | None, recipe: str | None, flags: Mapping[str, Any]
         if value is not None:
             raise UsageError(f"--init {path} and --{name} {value} are two ways to start; give one")
     if data is None:
-        raise UsageError(f"--init {path}: needed DATA, the images to go on with: smallgan train photos --init {path}")
+        raise UsageError(f"--init {path}: add DATA, the images to go on with: smallgan train photos --init {path}")
     run = RunDir(Path(path))
     if not run.exists():
-        raise UsageError(f"--init {path}: no run of smallgan; needed the folder of one, such as runs/00003-train")
+        raise UsageError(f"--init {path}: no run of smallgan; expected the folder of one, such as runs/00003-train")
     before, model = read_recipe(run.recipe), flags.get("model")
     if before.model is not None and model not in (None, before.model.name):
         raise UsageError(f"--model {model}: {path} is a {before.model.name}; leave --model out beside --init")
@@ -177,6 +179,14 @@ def _going_on(data: StrPath | None, recipe: str | None, flags: Mapping[str, Any]
     if flags.get("epochs") is not None:
         del values["train.steps"]
     return values
+
+
+def _check_minutes(minutes: float, given: Mapping[str, Any]) -> None:
+    if minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g}: must be more than 0")
+    for name in ("steps", "epochs"):
+        if f"train.{name}" in given:
+            raise UsageError(f"--minutes and --{name} cannot be combined; give one of them")
 
 
 def _check_size(flags: Mapping[str, Any], recipe: str | None) -> None:

@@ -83,7 +83,7 @@ def main() -> None:
         app()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            _fail("interrupted; nothing half-written is left, and the same command goes on from what is there", 1)
+            _leave("stopped; no half-written file is left. Run the same command again to resume", 1)
         raise
     except BrokenPipeError:
         raise SystemExit(1) from None
@@ -95,11 +95,15 @@ def main() -> None:
         found = str(error).partition("\n")[0].partition(". ")[0]
         _fail(f"{found}; use a smaller --batch-size or --size where there is one, another GPU, or --device cpu", 2)
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}; see that it is there and may be used", 2)
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}; check the path and its permissions", 2)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    print(f"smallgan: error: {message}", file=sys.stderr)  # noqa: T201 - the one place that reports errors
+    _leave(f"error: {message}", exit_code)
+
+
+def _leave(message: str, exit_code: int) -> NoReturn:
+    print(f"smallgan: {message}", file=sys.stderr)  # noqa: T201 - the one place that reports errors
     raise SystemExit(exit_code) from None
 
 

@@ -10,6 +10,7 @@ app = typer.Typer(
     "Example: smallgan data get oxford-pets:pomeranian",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
 _AS_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

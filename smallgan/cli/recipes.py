@@ -8,6 +8,7 @@ app = typer.Typer(
     help="List and show the recipes that ship with smallgan.\n\nExample: smallgan recipes show quickstart",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
 
 

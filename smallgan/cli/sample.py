@@ -50,7 +50,9 @@ def sample(
     label: _Label = None,
     truncation: _Truncation = None,
     around_codes: _AroundCodes = None,
-    prior: Annotated[str | None, typer.Option(help="normal: draw from N(0, I) whatever the run recommends.")] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="normal (the one choice): draw from N(0, I), whatever the run recommends.")
+    ] = None,
     latents: _Latents = None,
     labels: Annotated[Path | None, typer.Option(help="Classes of --latents: a .npy of int64, N.")] = None,
     raw: _Raw = None,

@@ -16,6 +16,8 @@ app = typer.Typer(
     "you say `fetch`.\n\n"
     "Example: smallgan weights fetch inception-v3-tf2015",
     no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 _NAME = Annotated[str, typer.Argument(help="Name of the weights, as `smallgan weights list` prints it.")]
 _AS_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from augment.core.files import output_errors, renamed_folder, sha256_bytes, sha256_file, write_bytes, write_json
 from augment.core.limits import read_json
 from augment.errors import InputError
-from smallgan.core.run_dir import RunDir
+from smallgan.core.run_dir import RunDir, another
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 
@@ -57,7 +57,7 @@ def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
         for name, tensor in _tensors(trainer):
             if name not in saved or saved[name].shape != tensor.shape:
                 found = tuple(saved[name].shape) if name in saved else "nothing"
-                raise InputError(f"{folder}: {name} has shape {found}, needed {tuple(tensor.shape)}; another network")
+                raise InputError(f"{folder}: {name} has shape {found}, expected {tuple(tensor.shape)}; another network")
             tensor.copy_(saved[name])
     return state
 
@@ -108,7 +108,7 @@ def last_whole(run: RunDir) -> tuple[int, list[str]]:
             return step, notes
         notes.append(f"{folder}: {infinite[0]} holds numbers that are not finite; the checkpoint before it is used")
     if notes:
-        raise InputError(f"{run.path}: none of its checkpoints can be used; start another run with --new. {notes[0]}")
+        raise InputError(f"{run.path}: none of its checkpoints can be used; {another()}. {notes[0]}")
     return 0, notes
 
 

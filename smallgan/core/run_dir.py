@@ -19,6 +19,11 @@ _NUMBERED = re.compile(r"\d{5}-.+")
 _OF_STEP = re.compile(r"step-(\d{6,})|(?:fakes|reconstructions)-(\d{6,})\.png")
 
 
+def another(kind: str = "run") -> str:
+    """Return how a user starts another run, or study, as an error says it; --new and --out exclude each other."""
+    return f"start another {kind} with --new, or if you gave --out, with another folder"
+
+
 class RunDir:
     """One run on disk. Making the object touches nothing; `create` makes the folders."""
 
@@ -123,9 +128,7 @@ class RunDir:
         """Hold the run's lock. Raises UsageError when another process writes to this run."""
         with try_lock(self.path / ".lock") as mine:
             if not mine:
-                raise UsageError(
-                    f"{self.path}: another process is writing to this run; wait for it, or start another run with --new"
-                )
+                raise UsageError(f"{self.path}: another process is writing to this run; wait for it, or {another()}")
             yield
 
 
@@ -173,17 +176,20 @@ def check_out(
 
     `ours` are names of files that may lie in a free folder; `changes` gives what differs from the recipe there.
     """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: this is a file; name a folder")
     if not exists:
         if out.exists() and any(path.name not in ours for path in out.iterdir()):
             raise UsageError(f"--out {out}: this folder holds other files; name a new or an empty one")
         return
     if new:
-        raise UsageError(f"--out {out}: a {kind} stands there already; with --new name another folder")
+        raise UsageError(f"--out {out}: this folder holds a {kind} already; for a new {kind} name another folder")
     changed = changes()
     if changed:
-        listed = "; ".join(f"{path} is {old!r} there, {now!r} now" for path, (old, now) in changed.items())
+        listed = "; ".join(f"{path} was {old!r}, is {now!r}" for path, (old, now) in changed.items())
         raise UsageError(
-            f"--out {out}: a {kind} of another recipe stands there: {listed}. Use its values, or another --out"
+            f"--out {out}: this folder holds a {kind} with other settings: {listed}. Give the same settings to go on "
+            "with it, or name another folder"
         )
 
 
@@ -234,7 +240,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); put the file back, or start another run with --new") from error
+        raise InputError(f"{path}: damaged ({error}); put the file back, or {another()}") from error
     return record
 
 

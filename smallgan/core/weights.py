@@ -24,7 +24,7 @@ import yaml
 from platformdirs import user_cache_path
 
 from augment.core.files import make_folder, output_errors, sha256_file, write_text
-from augment.core.suggest import nearest
+from augment.core.suggest import instead
 from augment.errors import FailedError, InputError, MissingError, UsageError
 from smallgan.core.resources import shipped_folder
 
@@ -95,10 +95,9 @@ def cards() -> dict[str, Card]:
 
 
 def card(name: str) -> Card:
-    """Return the card called `name`. Raises UsageError naming the nearest one."""
+    """Return the card called `name`. Raises UsageError that names all."""
     if name not in (known := cards()):
-        near = nearest(name, known)
-        raise UsageError(f"no weights are called {name!r}; did you mean {near}? (there are {', '.join(known)})")
+        raise UsageError(f"no weights are called {name!r}{instead(name, known)}")
     return known[name]
 
 
@@ -196,7 +195,7 @@ def import_file(name: str, file: Path) -> Path:
     if not file.is_file():
         raise InputError(f"{file}: no such file; name the downloaded {found.file}")
     if problem := _mismatch(found, sha256_file(file)):
-        raise InputError(f"{file}: {problem}")
+        raise InputError(f"{file}: {problem}; download it again{f' from {found.url}' if found.url else ''}")
     part = make_folder(path.parent) / f"{path.name}.import"
     with output_errors(path):
         shutil.copyfile(file, part)
@@ -273,7 +272,7 @@ def _record(path: Path) -> Path:
 
 
 def _mismatch(found: Card, digest: str) -> str | None:
-    for known, what in ((found.sha256, "sha256"), (found.sha256_prefix, "first digits of the sha256")):
+    for known in (found.sha256, found.sha256_prefix):
         if known and not digest.startswith(known):
-            return f"not the weights {found.name}: needed {what} {known}, found {digest[: max(len(known), 8)]}"
+            return f"not the weights {found.name}: its SHA-256 starts with {digest[:8]}, expected {known[:8]}"
     return None

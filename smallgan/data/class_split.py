@@ -54,7 +54,7 @@ def class_split(
     lacking = [label for label in sorted(wanted) if left[label] == wanted[label] or not in_train[label]]
     if lacking:
         raise UsageError(
-            f"{_listed(lacking)}: too few images that do not look alike for a training and a {part} part; needed "
+            f"{_listed(lacking)}: too few images that do not look alike for a training and a {part} part; expected "
             f"at least two in each class, and more for a {part} part that tells anything"
         )
     return ClassSplit(train, sorted(test), sum(len(group) for group in groups if len(group) > 1))

@@ -19,7 +19,7 @@ from augment.core.file_names import safe
 from augment.core.files import make_folder, renamed_folder, sha256_bytes, write_bytes, write_json
 from augment.core.limits import read_json
 from augment.core.parallel import Progress
-from augment.core.suggest import nearest
+from augment.core.suggest import instead
 from augment.errors import InputError, MissingError, UsageError
 from augment.imaging.codec import encode_png
 from augment.sources.image_set import fingerprint
@@ -140,9 +140,9 @@ def get_set(
     """
     name, _, wanted = (part.strip() for part in text.partition(":"))
     if name not in SETS:
-        raise UsageError(f"no set {name!r}; did you mean {nearest(name, SETS)!r}? Sets: {', '.join(SETS)}")
+        raise UsageError(f"no set {name!r}{instead(name, SETS)}")
     if count is not None and count < 1:
-        raise UsageError(f"--count {count}: needed at least 1")
+        raise UsageError(f"--count {count}: must be at least 1")
     found = SETS[name]
     settings = {"format": SOURCE_FORMAT, "set": text.strip(), "count": count}
     out = out or Path("sets") / safe("-".join([name, *map(_slug, filter(None, wanted.split(",")))]))
@@ -203,7 +203,7 @@ def _chosen(items: list[Item], wanted: str, name: str) -> list[Item]:
         raise UsageError(f"{name} has no classes; write `smallgan data get {name}`")
     for each in wanted.split(","):
         if _slug(each) not in known:
-            raise UsageError(f"{name} has no class {each!r}; did you mean {nearest(_slug(each), known)!r}?")
+            raise UsageError(f"{name} has no class {each!r}{instead(_slug(each), known)}")
     labels = {known[_slug(each)] for each in wanted.split(",")}
     return [item for item in items if item.label in labels]
 

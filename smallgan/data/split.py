@@ -45,13 +45,13 @@ def split(hashes: Sequence[str], holdout: float | None, limit: int | None, *, se
     num_held = _between_equals(hashes, order, round(share * number))
     if share and not num_held:
         raise UsageError(
-            f"data.holdout {share:g} of {number} different images is less than one; needed a larger share, or 0"
+            f"data.holdout {share:g} of {number} different images is less than one; expected a larger share, or 0"
         )
     left = order[num_held:]
     if limit is not None and limit > len(left):
         raise UsageError(
             f"data.limit {limit}: {len(left)} of {number} originals are left to train on when {num_held} are held out; "
-            "needed at most that many (data.holdout 0 holds none out)"
+            "expected at most that many (data.holdout 0 holds none out)"
         )
     held, num_selecting = _by_hash("selection", hashes, order[:num_held]), 0
     if selection and num_held >= LEAST_TO_SELECT:

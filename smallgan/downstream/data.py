@@ -16,7 +16,7 @@ from augment.build.plan import make_plan, num_added
 from augment.checks.inspect import ImageRecord, check, look_alikes, valid_subset
 from augment.core.files import sha256_bytes
 from augment.core.parallel import default_workers
-from augment.core.suggest import did_you_mean
+from augment.core.suggest import instead
 from augment.errors import UsageError
 from augment.policy.transforms import NONE
 from augment.sources.image_set import ImageSet, ImageSource, fingerprint
@@ -150,7 +150,7 @@ def read_labelled(recipe: Recipe) -> LabelledSet:
     names = {image.label for image in source.images} - {None}
     if without or len(names) < 2:
         raise UsageError(
-            f"{path}: found {len(names)} classes and {without} images outside of them; needed a sub-folder for each "
+            f"{path}: found {len(names)} classes and {without} images outside of them; expected a sub-folder for each "
             "class, two at least, with its images in it"
         )
     alike = look_alikes(records)
@@ -251,7 +251,7 @@ def _of_classes(source: ImageSet, classes: Sequence[str] | None) -> ImageSet:
     known = sorted({str(image.label) for image in source.images if image.label is not None})
     for name in classes:
         if name not in known:
-            raise UsageError(f"downstream.classes: {source.path} has no class {name!r}{did_you_mean(name, known)}")
+            raise UsageError(f"downstream.classes: {source.path} has no class {name!r}{instead(name, known)}")
     return source.subset([at for at, image in enumerate(source.images) if image.label in classes])
 
 

@@ -20,7 +20,7 @@ from augment.imaging.codec import encode_png
 from smallgan.core.console import Log, say, stop_flag
 from smallgan.core.device import choose_device, gpus_to_share, see_only
 from smallgan.core.downstream_dir import DownstreamDir
-from smallgan.core.run_dir import check_out, next_run, numbered_runs, read_record
+from smallgan.core.run_dir import another, check_out, next_run, numbered_runs, read_record
 from smallgan.core.run_log import append_log
 from smallgan.downstream.arms import Arm, arms_of
 from smallgan.downstream.bench import Bench, Trial
@@ -87,7 +87,7 @@ def run_downstream(
     make_folder(study.path)
     with study.claimed() as mine, stop_flag() as stop_requested:
         if not mine:
-            raise UsageError(f"{study.path}: another process works on this study; wait for it, or use --new")
+            raise UsageError(f"{study.path}: another process works on this study; wait for it, or {another('study')}")
         _begin(study, recipe, bench)
 
         def tell(line: str) -> None:
@@ -158,8 +158,8 @@ def _begin(study: DownstreamDir, recipe: Recipe, bench: Bench) -> None:
     record, before = bench.images.record, read_record(study.split)
     if before is not None and (before["train"], before["test"]) != (record["train"], record["test"]):
         raise UsageError(
-            f"{study.path}: began with other images, or another share of them for the test; restore them, or start "
-            "another study with --new"
+            f"{study.path}: began with other images, or another share of them for the test; restore them, or "
+            f"{another('study')}"
         )
     write_text(study.recipe, dump_study(recipe))
     write_json(study.split, record)

@@ -14,7 +14,7 @@ from augment.core.files import make_folder, sha256_bytes, sha256_file, write_byt
 from augment.errors import FailedError, UsageError
 from augment.sources.image_set import fingerprint
 from smallgan.core.console import Log
-from smallgan.core.run_dir import read_record
+from smallgan.core.run_dir import another, read_record
 from smallgan.downstream.bench import Bench, Trial
 from smallgan.downstream.data import plain_pixels, training_images
 from smallgan.downstream.generators import source_of
@@ -49,8 +49,7 @@ def read_trial(bench: Bench, trial: Trial) -> dict[str, Any] | None:
         return None
     if record["inputs"] != inputs_of(bench, trial):
         raise UsageError(
-            f"{bench.study.trial(trial.name)}: made from other images or settings; put them back, or start another "
-            "study with --new"
+            f"{bench.study.trial(trial.name)}: made from other images or settings; put them back, or {another('study')}"
         )
     path = bench.study.predictions(trial.name)
     whole = path.is_file() and sha256_file(path) == record["predictions"]

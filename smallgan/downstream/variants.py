@@ -33,7 +33,7 @@ def grid_of(
     for text in synthetic:
         name, sign, folder = text.partition("=")
         if not sign or not name or not folder:
-            raise UsageError(f"--synthetic {text!r}: needed NAME=FOLDER, such as lora=made/lora")
+            raise UsageError(f"--synthetic {text!r}: expected NAME=FOLDER, such as lora=made/lora")
         grid.append({"name": name, "downstream.synthetic": folder})
         if synthetic_only:
             own = {"downstream.synthetic": folder, "downstream.originals": False}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,21 @@ from smallgan.metrics.score import Identity, Score
 from smallgan.metrics.standing import FREE, Standing
 from smallgan.tables.dotted import load
 from smallgan.tables.feature_networks import PUBLISHED
-from smallgan.tables.metrics import METRICS, MetricSpec, check_metrics
+from smallgan.tables.metrics import METRICS, MetricSpec, Need, check_metrics
 
 if TYPE_CHECKING:
     from smallgan.metrics.features.extract import FeatureNet, Features
 
-__all__ = ["METRICS", "MetricInputs", "MetricOptions", "MetricResult", "MetricSpec", "RealSet", "evaluate"]
+__all__ = [
+    "METRICS",
+    "MetricInputs",
+    "MetricOptions",
+    "MetricResult",
+    "MetricSpec",
+    "RealSet",
+    "evaluate",
+    "refuse_lacking",
+]
 
 
 def evaluate(
@@ -91,6 +100,22 @@ def evaluate(
     return scores
 
 
+def refuse_lacking(metrics: Iterable[str], has: Mapping[Need, bool]) -> None:
+    """Raise UsageError for the first of `metrics` that needs images which are not there, as `has` tells."""
+    for name in metrics:
+        for need in METRICS[name].needs:
+            if not has.get(need, True):
+                raise UsageError(f"--metrics {name}: {_LACKING[need]}")
+
+
+_LACKING = {
+    "real": "needs real images to compare with; name them with --real",
+    "augmented": "needs augmented images beside the originals; name them with --augmented",
+    "training": "compares held-out images with those trained on; score a run that holds some out (data.holdout=0.2), "
+    "with its own reals",
+}
+
+
 def _are_same(one: RealSet, other: RealSet | None) -> bool:
     return other is not None and (
         one.features is other.features or (one.fingerprint == other.fingerprint and one.fingerprint is not None)
@@ -106,15 +131,12 @@ def _evaluate_one(
     resize: str | None,
 ) -> Score:
     name = metric.name
-    if "real" in metric.needs and used is None:
-        raise UsageError(f"--metrics {name}: needs real images to compare with; name them with --real")
-    if "augmented" in metric.needs and inputs.augmented is None:
-        raise UsageError(f"--metrics {name}: needs augmented images beside the originals; name them with --augmented")
-    if "training" in metric.needs and inputs.training is None:
-        raise UsageError(
-            f"--metrics {name}: compares held-out images with those trained on; score a run that holds some out "
-            "(data.holdout=0.2), with its own reals"
-        )
+    has: dict[Need, bool] = {
+        "real": used is not None,
+        "augmented": inputs.augmented is not None,
+        "training": inputs.training is not None,
+    }
+    refuse_lacking([name], has)
     if "logits" in metric.needs and not inputs.fake.logits.shape[1]:
         raise UsageError(f"--metrics {name}: needs class predictions, and {net.name} has none; name another --features")
     began = time.perf_counter()

@@ -41,7 +41,7 @@ def inception_score(logits: Logits, *, splits: int = 1, shuffle_seed: int | None
     """
     num_images = len(logits)
     if not 1 <= splits <= num_images:
-        raise UsageError(f"--splits {splits}: needed 1 to {num_images}, the number of images scored")
+        raise UsageError(f"--splits {splits}: must be from 1 to {num_images}, the number of images scored")
     edges = [part * num_images // splits for part in range(splits + 1)]
     of_split = np.repeat(np.arange(splits), np.diff(edges))
     if shuffle_seed is not None:

@@ -50,7 +50,7 @@ def latent_kmmd(codes: Vectors, seed: int, batch: int) -> LatentKmmd:
         [3.1, 2.5]
     """
     if not 1 <= batch <= len(codes):
-        raise UsageError(f"latent KMMD with batches of {batch}: needed 1 to {len(codes)}, the number of codes")
+        raise UsageError(f"latent KMMD with batches of {batch}: must be from 1 to {len(codes)}, the number of codes")
     num_batches = _CODES_COMPARED // batch + 1
     values, order = [], np.empty(0, np.intp)
     for number in range(num_batches):

@@ -16,7 +16,7 @@ from smallgan.core.checkpoint import STATE
 from smallgan.core.console import say
 from smallgan.core.device import choose_device
 from smallgan.core.run_dir import RunDir, numbered_runs
-from smallgan.metrics import RealSet
+from smallgan.metrics import RealSet, refuse_lacking
 from smallgan.metrics.features.extract import FeatureNet, Features, feature_nets
 from smallgan.metrics.features.image_sets import Resize, readable, sample_features, set_features
 from smallgan.metrics.features.precomputed import is_precomputed, precomputed_net, read_precomputed
@@ -69,9 +69,9 @@ class ScoreOptions:
         if self.metrics is not None:
             check_metrics(self.metrics)
         if self.num_fake is not None and self.num_fake < 1:
-            raise UsageError(f"--num-fake {self.num_fake}: needed at least 1")
+            raise UsageError(f"--num-fake {self.num_fake}: must be at least 1")
         if self.resize_mode not in RESIZE_MODES:
-            raise UsageError(f"--resize-mode {self.resize_mode}: needed {', '.join(RESIZE_MODES)}")
+            raise UsageError(f"--resize-mode {self.resize_mode}: use one of {', '.join(RESIZE_MODES)}")
         if self.metrics is not None:
             self.refuse_unread(self.metrics)
 
@@ -170,7 +170,8 @@ class _Scoring:
         what = "originals that were held out" if trained_on else "reals"
         against = f", against {len(reals[0])} {what}" if reals else ""
         say(f"{path}: {num_fake} samples of step {model.step}, seed {self.options.seed}{against}")
-        judges, resize = self.judges(num_fake, len(reals[0]) if reals else None), (model.size, resize_mode)
+        judges = self.judges(num_fake, len(reals[0]) if reals else None, has_training=trained_on is not None)
+        resize = model.size, resize_mode
         judges = [replace(judge, standing=standing_of(judge.net, model.perceptual)) for judge in judges]
         judges, pictures = self.with_reals(judges, reals, trained_on, resize)
         samples = sample_pixels(model, num_fake, self.options.seed)
@@ -193,9 +194,15 @@ class _Scoring:
         judges, pictures = self.with_reals(judges, (reals, None) if reals else None, None, resize)
         return self.scores(found.features, pictures_of(fakes), judges, pictures, resize)
 
-    def judges(self, num_fake: int, num_real: int | None) -> list[Judge]:
-        """Return the networks with what each is asked; `num_real` None: there are no reals."""
-        return judges_of(self.nets, self.metrics(num_fake, num_real))
+    def judges(self, num_fake: int, num_real: int | None, *, has_training: bool = False) -> list[Judge]:
+        """Return the networks with what each is asked; `num_real` None: there are no reals.
+
+        Raises UsageError for a metric that lacks images, before features of others are extracted.
+        """
+        metrics = self.metrics(num_fake, num_real)
+        augmented = self.options.augmented is not None
+        refuse_lacking(metrics, {"real": num_real is not None, "augmented": augmented, "training": has_training})
+        return judges_of(self.nets, metrics)
 
     def metrics(self, num_fake: int, num_real: int | None) -> tuple[str, ...]:
         """Return the metrics asked for, or those of the defaults that can be had, and say which cannot."""

@@ -83,6 +83,6 @@ def drawn(there: int, count: int, seed: int, path: Path) -> list[int]:
     Raises UsageError where there are fewer at `path`.
     """
     if count > there:
-        raise UsageError(f"--num-fake {count}: {path} has {there} to score; ask for at most that many")
+        raise UsageError(f"--num-fake {count}: {path} has only {there} images to score; give at most {there}")
     order = np.random.default_rng(np.random.SeedSequence(abs(seed))).permutation(there)
     return sorted(int(index) for index in order[:count])

@@ -1,6 +1,6 @@
 """Scores as `smallgan score` prints them: a table, or two sets side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from smallgan.metrics.score import Score, networks_of
@@ -40,9 +40,12 @@ def _conditions(score: Score) -> list[str]:
     found = [counts + (f", {known['splits']} split(s)" if known["splits"] else "")]
     if score.needed is not None:
         found.append(score.too_few)
-    titles = METRICS[score.metric].parts if score.metric in METRICS else {}
-    if score.parts:
-        found.append(", ".join(f"{titles.get(name, name)} {value:.3f}" for name, value in score.parts.items()))
+    titles: Mapping[str, str] = {}
+    unsaid: tuple[str, ...] = ()
+    if score.metric in METRICS:
+        titles, unsaid = METRICS[score.metric].parts, METRICS[score.metric].unsaid_parts
+    if shown := [name for name in score.parts if name not in unsaid]:
+        found.append(", ".join(f"{titles.get(name, name)} {score.parts[name]:.3f}" for name in shown))
     if score.baseline is not None and score.baseline_counts is not None:
         fakes, reals = score.baseline_counts
         counts = f"{fakes} images" if reals is None else f"{fakes} vs {reals} images"

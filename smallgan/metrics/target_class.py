@@ -49,7 +49,7 @@ def target_share(logits: NDArray[np.floating], classes: tuple[int, ...]) -> Targ
     wrong = [each for each in classes if not 0 <= each <= last]
     if wrong or not classes:
         found = ", ".join(map(str, wrong)) or "none"
-        raise UsageError(f"target class: found {found}, needed some from 0 to {last}, the network's classes")
+        raise UsageError(f"target class: found {found}, expected some from 0 to {last}, the network's classes")
     log_p = log_softmax(np.asarray(logits, np.float64), axis=1)
     top, each_once = log_p.argmax(axis=1), tuple(dict.fromkeys(classes))
     probability = np.minimum(1, np.exp(log_p[:, each_once]).sum(axis=1))

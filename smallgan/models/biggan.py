@@ -326,7 +326,7 @@ def build(
     )
     chunks, sides = len(config.widths), [2**power for power in range(3, 10) if 2**power < size]
     if options.z_dim < chunks:
-        raise UsageError(f"model.z_dim {options.z_dim}: needed at least {chunks}, one number a chunk of z")
+        raise UsageError(f"model.z_dim {options.z_dim}: must be at least {chunks}, one number a chunk of z")
     if options.attention and options.attention not in sides:
         raise UsageError(
             f"model.attention {options.attention}: no maps of that side in both networks of {size} px; use one of "

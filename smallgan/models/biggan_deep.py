@@ -83,7 +83,7 @@ def read_config(settings: Mapping[str, Any], truncation: float) -> BigGANDeepCon
     if not config.layers or config.size != config.output_dim:
         raise ValueError(f"output_dim is {config.output_dim}, but its layers make {config.size} px")
     if config.layers[-1][2] != 1:
-        raise ValueError(f"the last layer has {config.layers[-1][2]} units of width, needed 1")
+        raise ValueError(f"the last layer has {config.layers[-1][2]} units of width, expected 1")
     return config
 
 

@@ -90,7 +90,7 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
     sizes = {size: size.bit_length() - BOTTOM.bit_length() for size in MODELS["biggan"].sizes}
     size = next((size for size, count in sizes.items() if count == blocks), None)
     if size is None:
-        raise refusal(path, f"a generator of {blocks} blocks; needed 3 to 7 (for {', '.join(map(str, sizes))} px)")
+        raise refusal(path, f"a generator of {blocks} blocks; expected 3 to 7 (for {', '.join(map(str, sizes))} px)")
     unit = BigGANConfig(size, 1, 1, 1).widths[-1]
     width = _shape(tensors, "output_layer.0.gain", 1, path)[0]
     chunk = _shape(tensors, "linear.weight", 2, path)[1]
@@ -140,7 +140,7 @@ def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, path: Path
     if name not in tensors:
         raise refusal(path, f"1 tensor missing: {name}; the file is cut short or of another network")
     if tensors[name].ndim != dimensions:
-        raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, needed {dimensions} dimensions")
+        raise InputError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, expected {dimensions} dimensions")
     return tuple(tensors[name].shape)
 
 

@@ -192,7 +192,7 @@ def _written_config(contents: Contents, file: Path) -> BigGANConfig | None:
     except (ValueError, TypeError) as error:
         known = ", ".join(each.name for each in fields(BigGANConfig))
         raise InputError(
-            f"{file}: its header or its {STATE} holds another configuration than a BigGAN's ({error}); needed {known}"
+            f"{file}: its header or its {STATE} holds another configuration than a BigGAN's ({error}); expected {known}"
         ) from error
 
 
@@ -222,7 +222,7 @@ def _deep(tensors: Mapping[str, Tensor], file: Path, truncation: float, notes: l
         blocks = sum(name.endswith(".conv_0.weight_orig") for name in tensors)
         size = next((size for size, layers in RELEASED_LAYERS.items() if len(layers) == blocks), None)
         if size is None:
-            raise InputError(f"{file}: a BigGAN-deep of {blocks} blocks; needed its {_DEEP_CONFIG} beside it")
+            raise InputError(f"{file}: a BigGAN-deep of {blocks} blocks; expected its {_DEEP_CONFIG} beside it")
         config = BigGANDeepConfig(output_dim=size, layers=RELEASED_LAYERS[size], truncation=truncation)
         notes.append(f"no {_DEEP_CONFIG} beside it: taken for the released model of {size} px")
     notes.append(f"moments of truncation {truncation:g}")
@@ -287,7 +287,7 @@ def _filled(
         if tensor is None:
             missing.append(name)
         elif tensor.shape != place.shape:
-            misfits.append(f"{name} {tuple(tensor.shape)}, needed {tuple(place.shape)}")
+            misfits.append(f"{name} {tuple(tensor.shape)}, expected {tuple(place.shape)}")
         else:
             # A copy of its own: a file's memory is aligned otherwise, and then the last bits of products may differ.
             fitted[own] = tensor.to(place.dtype, copy=True)

@@ -21,7 +21,7 @@ from augment.core import limits
 from augment.errors import InputError
 
 WANTED = (
-    "needed a BigGAN generator (the official G_ema.pth, a Hugging Face BigGAN-deep folder with config.json and "
+    "expected a BigGAN generator (the official G_ema.pth, a Hugging Face BigGAN-deep folder with config.json and "
     "pytorch_model.bin, one that smallgan saved), or a run of smallgan"
 )
 _WRAPPERS = ("G_ema", "g_ema", "model", "state_dict", "generator", "G")
@@ -171,5 +171,5 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); get it again") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a {type(value).__name__}, needed an object of settings; get it again")
+        raise InputError(f"{path}: holds a {type(value).__name__}, expected an object of settings; get it again")
     return value

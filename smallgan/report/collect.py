@@ -126,7 +126,7 @@ def collect(folders: Sequence[Path], *, reference: str | None = None, metric: st
     runs, left_out, read_from = _read_all(folders)
     if not runs:
         reasons = "; ".join(f"{label}, {reason}" for label, reason in left_out[:5])
-        raise InputError(f"found no run that can be read, needed at least one: {reasons or 'none was named'}")
+        raise InputError(f"found no run that can be read, expected at least one: {reasons or 'none was named'}")
     datasets = datasets_of(runs)
     columns = _columns(runs, datasets)
     if metric is not None and metric not in {column.metric for column in columns}:

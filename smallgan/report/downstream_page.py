@@ -100,7 +100,7 @@ def read_results(study: DownstreamDir) -> tuple[dict[str, Any], dict[str, bytes]
             "and makes its page"
         )
     if results.get("format") != FORMAT:
-        raise InputError(f"{study.results}: found the format {results.get('format')!r}, needed {FORMAT}")
+        raise InputError(f"{study.results}: found the format {results.get('format')!r}, expected {FORMAT}")
     files = [path for path in (study.results, study.table, study.trial_table) if path.is_file()]
     return results, {path.name: path.read_bytes() for path in files}
 

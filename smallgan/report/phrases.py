@@ -122,7 +122,7 @@ def _alone(report: Report, ranking: MetricRanking, reference: str) -> tuple[str,
     names = listed([group.name for group in lacking])
     if not lacking:
         return f"No comparison: {reference} is the only {report.noun} on these images.", ()
-    if all(run.asked_steps is not None and run.last_step < run.asked_steps for run in runs):
+    if not any(run.is_finished for run in runs):
         return f"No comparison yet: {names} {'is' if len(lacking) == 1 else 'are'} not finished.", ()
     judge = report.columns[ranking.column].identity.get("features") or ranking.label
     names = listed([group.name for group in lacking])

@@ -119,6 +119,11 @@ class Run:
         return self.environment.get("command") or None
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it reached the steps that its recipe asks for; of a recipe that asks for none, always."""
+        return self.asked_steps is None or self.last_step >= self.asked_steps
+
+    @property
     def skipped(self) -> list[str]:
         """Names of the unreadable files that were left out of the training images."""
         skipped = self.data.get("skipped")
@@ -334,7 +339,7 @@ def _counts(value: Any) -> tuple[int, int | None] | None:
 
 def _mapping(value: Any) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"found {type(value).__name__}, needed a mapping")
+        raise ValueError(f"found {type(value).__name__}, expected a mapping")
     return value
 
 

@@ -29,12 +29,12 @@ def read_latents(path: Path, model: Model) -> NDArray[np.float32]:
     def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if dtype != np.float32:
             raise InputError(
-                f"{path}: found {dtype} latents, needed float32; save them with numpy.save(path, z.astype('float32'))"
+                f"{path}: found {dtype} latents, expected float32; save them with numpy.save(path, z.astype('float32'))"
             )
         if len(shape) != 2 or shape[1] != width:
-            raise InputError(f"{path}: found latents of shape {shape}, needed N x {width} for {model.path}")
+            raise InputError(f"{path}: found latents of shape {shape}, expected N x {width} for {model.path}")
         if not shape[0]:
-            raise InputError(f"{path}: no latent in it (shape {shape}); needed at least one row")
+            raise InputError(f"{path}: no latent in it (shape {shape}); expected at least one row")
 
     z = _read(path, "latents", check)
     bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
@@ -55,16 +55,16 @@ def read_labels(path: Path, model: Model, count: int) -> NDArray[np.int64]:
     def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if dtype.kind not in "iu":
             raise InputError(
-                f"{path}: found {dtype} labels, needed int64; save them with numpy.save(path, y.astype('int64'))"
+                f"{path}: found {dtype} labels, expected int64; save them with numpy.save(path, y.astype('int64'))"
             )
         if shape != (count,):
-            raise InputError(f"{path}: found labels of shape {shape}, needed ({count},), one for each latent")
+            raise InputError(f"{path}: found labels of shape {shape}, expected ({count},), one for each latent")
 
     labels = _read(path, "labels", check)
     bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(bad):
         raise InputError(
-            f"{path}: found label {labels[bad[0]]} in row {bad[0]}, needed 0 to {num_classes - 1} ({len(bad)} of "
+            f"{path}: found label {labels[bad[0]]} in row {bad[0]}, expected 0 to {num_classes - 1} ({len(bad)} of "
             f"{count} are outside)"
         )
     return labels.astype(np.int64)
@@ -72,7 +72,7 @@ def read_labels(path: Path, model: Model, count: int) -> NDArray[np.int64]:
 
 def _read(path: Path, what: str, check: _Check) -> NDArray[Any]:
     """Return the array in a .npy file, whose shape and type `check` has seen before its numbers are read."""
-    needed = f"needed an array of {what} that numpy.save wrote (.npy)"
+    needed = f"expected an array of {what} that numpy.save wrote (.npy)"
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: not a file; {needed}")

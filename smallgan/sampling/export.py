@@ -48,7 +48,7 @@ def export(model: Model, format: str, out: Path | None = None) -> list[Path]:
         OutputError: it cannot be written.
     """
     if format not in FORMATS:
-        raise UsageError(f"--format {format}: needed {', '.join(FORMATS)}")
+        raise UsageError(f"--format {format}: use one of {', '.join(FORMATS)}")
     path = out or _own_place(model, format)
     if format != "hub":
         make_folder(path.parent)
@@ -154,9 +154,7 @@ def _write_onnx(model: Model, path: Path) -> list[Path]:
 def _need_packages() -> None:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
-        raise MissingError(
-            f"--format onnx: needed {', '.join(missing)}; install it with: pip install 'smallgan[export]'"
-        )
+        raise MissingError(f"--format onnx needs {', '.join(missing)}; install with: pip install 'smallgan[export]'")
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def truncated_latents(addresses: Sequence[Address], z_dim: int, truncation: floa
 def check_truncation(truncation: float) -> None:
     """Raise UsageError unless it is a number above 0."""
     if not 0 < truncation < math.inf:
-        raise UsageError(f"--truncation {truncation:g}: needed a number above 0, such as 0.5; leave it out for none")
+        raise UsageError(f"--truncation {truncation:g}: must be a number above 0, such as 0.5; leave it out for none")
 
 
 def draw_labels(model: Model, addresses: Sequence[Address], label: str | None = None) -> NDArray[np.int64] | None:
@@ -100,11 +100,11 @@ def find_class(model: Model, label: str) -> int:
     if label.isdecimal() and int(label) < count:
         return int(label)
     if not names:
-        raise UsageError(f"--label {label}: needed a class from 0 to {count - 1}; {model.path} names none of them")
+        raise UsageError(f"--label {label}: expected a class from 0 to {count - 1}; {model.path} names none of them")
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     raise UsageError(
-        f"--label {label}: no such class{did_you_mean(label, names)}; there are 0 to {count - 1}: "
-        f"{', '.join(names[:MOST_NAMED])}{more}"
+        f"--label {label}: no such class"
+        + did_you_mean(label, names, f"there are 0 to {count - 1}: {', '.join(names[:MOST_NAMED])}{more}")
     )
 
 
@@ -135,7 +135,7 @@ def generate_images(model: Model, inputs: Inputs) -> Iterator[Tensor]:
 def sample_pixels(model: Model, count: int, seed: int) -> Pixels:
     """Return pixels `count` x S x S x 3: images k = 0 .. count - 1 of one seed."""
     if count < 1:
-        raise UsageError(f"--count {count}: needed at least 1")
+        raise UsageError(f"--count {count}: must be at least 1")
     return np.stack(list(generate(model, draw_inputs(model, addresses(count, seed, None)))))
 
 

@@ -20,7 +20,7 @@ from smallgan.sampling.exported import exported_file, read_exported
 from smallgan.sampling.pretrained import class_names
 from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
-from smallgan.tables.methods import METHODS
+from smallgan.tables.methods import METHODS, MatchingOptions
 from smallgan.tables.models import MODELS
 
 
@@ -56,7 +56,7 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     """
     if not model.exists():
         raise InputError(
-            f"{model}: no such file or folder; needed a run or a checkpoint of smallgan, or a pretrained BigGAN"
+            f"{model}: no such file or folder; expected a run or a checkpoint of smallgan, or a pretrained BigGAN"
         )
     if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):
         model = model.parent
@@ -94,7 +94,8 @@ def load_codes(model: Model) -> NDArray[np.float32]:
     """
     tensors = _latents(model)
     if not tensors:
-        raise UsageError(f"{model.path}: no codes of training images in it; BSA and APGC runs have some")
+        able = ", ".join(row.name for row in METHODS if issubclass(row.options, MatchingOptions))
+        raise UsageError(f"{model.path}: it has no latents of training images; only runs of {able} have them")
     return next(iter(tensors.values())).numpy()
 
 

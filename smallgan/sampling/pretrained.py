@@ -106,9 +106,10 @@ def _numbered(start: str, names: Sequence[str]) -> str:
             label, colon, weight = part.strip(), "", ""
         if label not in names and not label.isdecimal():
             raise UsageError(
-                f"class vector {start!r}: no class is called {label!r}{did_you_mean(label, names)}; write mean, or "
-                f"classes by name or number, 0 to {len(names) - 1}: {', '.join(names[:MOST_NAMED])}"
-                f"{' ...' if len(names) > MOST_NAMED else ''}"
+                f"class vector {start!r}: no class is called {label!r}"
+                + did_you_mean(label, names, f"write mean, or classes by name or number, 0 to {len(names) - 1}: ")
+                + ", ".join(names[:MOST_NAMED])
+                + " ..." * (len(names) > MOST_NAMED)
             )
         number = str(names.index(label)) if label in names else label
         parts.append(f"{number}{colon}{weight}")

@@ -56,4 +56,4 @@ NORMAL = Prior()  # A standard normal
 def check_around_codes(spread: float) -> None:
     """Raise UsageError unless it is a number from 0."""
     if not 0 <= spread < math.inf:
-        raise UsageError(f"--around-codes {spread:g}: needed 0 or more, such as 0.3; --prior normal draws anywhere")
+        raise UsageError(f"--around-codes {spread:g}: must be 0 or more, such as 0.3; --prior normal draws anywhere")

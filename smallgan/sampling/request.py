@@ -81,7 +81,7 @@ def check(request: Request) -> None:
         if given.issuperset(pair):
             raise UsageError(f"{_option(pair[0])} and {_option(pair[1])}: give one; {why}")
     if "codes" in given and "interpolate" not in given:
-        raise UsageError(f"--codes {request.codes}: needed --interpolate too; --reconstruct shows every code by itself")
+        raise UsageError(f"--codes {request.codes}: add --interpolate; --reconstruct shows every code by itself")
     kind = next(kind for kind in _TAKES if kind in given or not kind)
     for name in sorted(given - _TAKES[kind] - _ALWAYS - {kind}):
         if kind:
@@ -91,15 +91,15 @@ def check(request: Request) -> None:
     for name in ("count", "per_class", "columns"):
         number = getattr(request, name)
         if number is not None and number < 1:
-            raise UsageError(f"{_option(name)} {number}: needed at least 1")
+            raise UsageError(f"{_option(name)} {number}: must be at least 1")
     if request.image_format not in IMAGE_FORMATS:
-        raise UsageError(f"--image-format {request.image_format}: needed one of {', '.join(IMAGE_FORMATS)}")
+        raise UsageError(f"--image-format {request.image_format}: use one of {', '.join(IMAGE_FORMATS)}")
     if request.truncation is not None:
         check_truncation(request.truncation)
     if request.around_codes is not None:
         check_around_codes(request.around_codes)
     if request.prior not in (None, "normal"):
-        raise UsageError(f"--prior {request.prior}: needed normal; --around-codes draws near the codes of a run")
+        raise UsageError(f"--prior {request.prior}: use normal; --around-codes draws near the codes of a run")
 
 
 def _option(name: str) -> str:

@@ -173,9 +173,7 @@ def _interpolation(request: Request, model: Model) -> dict[str, Any]:
         between, kind = between_drawn(model, inputs, request.truncation), f"interpolation-{_which(drawn)}"
     ends = between.inputs
     if len(ends.z) < 2:
-        raise UsageError(
-            "--interpolate: needed at least two latents; give --count 2 or more, two --seeds or two --codes"
-        )
+        raise UsageError("--interpolate needs at least two latents; give --count 2 or more, two --seeds or two --codes")
     folder = _folder(request, model, kind, ends)
     files = write_interpolation(
         model, ends, folder, request.frames, straight=between.straight, truncation=request.truncation

@@ -33,8 +33,8 @@ def write_training_gif(path: Path, out: Path | None) -> dict[str, Any]:
     grids = run.grids()
     if len(grids) < 2:
         raise UsageError(
-            f"--training-gif: {path} has {len(grids)} grid(s) of samples, needed two; train on, with --snapshot-every "
-            "for more of them"
+            f"--training-gif: {path} has {len(grids)} grid(s) of samples, expected two; train on, with "
+            "--snapshot-every for more of them"
         )
     steps = [sorted(grids)[at] for at in _evenly(len(grids), MOST_FRAMES)]
     first, *others = (_frame(grids[step], step) for step in steps)

@@ -11,7 +11,7 @@ from filelock import FileLock
 from augment.core.files import make_folder, output_errors, sha256_bytes
 from augment.errors import InputError, UsageError
 from smallgan.core.console import Log
-from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs, try_lock
+from smallgan.core.run_dir import RunDir, another, check_out, next_run, numbered_runs, try_lock
 from smallgan.core.study_dir import SMOKE_SUFFIX, StudyDir
 from smallgan.study.plan import Job, plan_jobs
 from smallgan.study.sources import Sources, source_keys
@@ -116,12 +116,12 @@ def planned(recipe: Recipe, study: StudyDir, *, smoke: bool, sources: Sources | 
         if reached > job.recipe.train.steps:
             raise UsageError(
                 f"{job.run}: already trained to step {reached}, but train.steps is {job.recipe.train.steps}; "
-                "start another study with --new"
+                f"{another('study')}"
             )
         if job.run in in_use and not is_trained(job):
             raise UsageError(
                 f"{job.run}: other variants already use images sampled from this run at step {reached}, so it cannot "
-                "be trained further; start another study with --new"
+                "be trained further; {another('study')}"
             )
     return jobs
 

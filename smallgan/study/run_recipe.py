@@ -74,7 +74,7 @@ def run_recipe(
         except InputError as error:  # no run of it can be shown
             log(f"no report: {error}")
     if outcome.elsewhere:
-        log(f"{len(outcome.elsewhere)} run(s) are held by other processes")
+        log(f"{len(outcome.elsewhere)} run(s) are running in other processes")
     log(f"{counted(found)}{'; the same command continues' if outcome.stopped else ''}")
     for row in found:
         if row.problem:

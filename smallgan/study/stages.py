@@ -14,7 +14,7 @@ from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
 from smallgan.core.console import Log
 from smallgan.core.device import choose_device
-from smallgan.core.run_dir import RunDir, read_record
+from smallgan.core.run_dir import RunDir, another, read_record
 from smallgan.core.study_dir import StudyDir
 from smallgan.data.images import PixelRows
 from smallgan.metrics.features.extract import feature_nets
@@ -106,7 +106,7 @@ def refuse_other_inputs(job: Job, study: StudyDir, digest: Callable[[Path], str]
     if before is not None and before != inputs and RunDir(job.run).exists():
         raise UsageError(
             f"{job.run}: begun with other images, another recipe or another generator (inputs were {before[:12]}, are "
-            f"{inputs[:12]}); put them back, or start another study with --new"
+            f"{inputs[:12]}); put them back, or {another('study')}"
         )
     return inputs
 

@@ -3,7 +3,7 @@
 What was measured for them is in docs/quality.md. A key that the user gave always holds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,12 +93,12 @@ RULES = (
 """Later rules win; all that apply are told to the user."""
 
 
-def choose(now: Situation) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings by dotted recipe key, and why, a phrase each."""
+def choose(now: Situation, decided: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings by dotted recipe key, and why, a phrase each but for what is `decided` already."""
     settings: dict[str, Any] = {}
     for rule in (rules := [rule for rule in RULES if rule.applies(now)]):
         settings |= rule.settings
-    return settings, [rule.what for rule in rules if rule.what]
+    return settings, [rule.what for rule in rules if rule.what and not rule.settings.keys() <= set(decided)]
 
 
 def model_of_size(size: Any) -> dict[str, str]:

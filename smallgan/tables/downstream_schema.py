@@ -42,5 +42,5 @@ class DownstreamSection(Section):
     @classmethod
     def _ascending(cls, numbers: tuple[int, ...] | None) -> tuple[int, ...] | None:
         if numbers is not None and (min(numbers) < 1 or sorted(set(numbers)) != list(numbers)):
-            raise ValueError(f"needed ascending numbers from 1, each once, found {list(numbers)}")
+            raise ValueError(f"expected ascending numbers from 1, each once, found {list(numbers)}")
         return numbers

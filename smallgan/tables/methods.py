@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from augment.core.suggest import instead
 from augment.core.table import Table
 from smallgan.tables.freezes import NONE, FreezeName
 from smallgan.tables.options import READ_WITH, REPLACED_BY, STEPS, Options
@@ -15,6 +16,16 @@ BOUNDARY: dict[str, Any] = {"needs_boundary": True}  # Marks a key that needs a 
 LEARNED: dict[str, Any] = {READ_WITH: "latents=learned"}  # Marks a key of learned codes
 MATCHED: dict[str, Any] = {READ_WITH: "latents=imle"}  # Marks a key of matching, which a transfer may do or not
 Fill = Literal["zero", "reflect"]
+DIFFAUGMENT = ("color", "translation", "cutout")  # Operations of `smallgan.training.diffaugment`
+
+
+def parse_diffaugment(text: str) -> tuple[str, ...]:
+    """Return ("translation", "cutout") for "translation,cutout", () for "none". Raises ValueError."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip() not in ("", "none"))
+    for name in names:
+        if name not in DIFFAUGMENT:
+            raise ValueError(f"unknown operation {name!r}{instead(name, [*DIFFAUGMENT, 'none'])}")
+    return names
 
 
 class AdversarialOptions(Options):
@@ -63,6 +74,12 @@ class AdversarialOptions(Options):
     """Learn the classes that the sub-folders name; one class where there are none, or when false."""
     class_balanced: bool = Field(default=True, json_schema_extra=CLASSES)
     """Draw each batch's classes evenly, then an image of each, instead of walking all images."""
+
+    @field_validator("diffaugment")
+    @classmethod
+    def _operations_exist(cls, text: str) -> str:
+        parse_diffaugment(text)
+        return text
 
 
 class TransferOptions(Options):

@@ -57,6 +57,8 @@ class MetricSpec:
     """Options of scoring that it alone reads."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Names to show for the numbers that the value is made of; the report shows those that have one."""
+    unsaid_parts: tuple[str, ...] = ()
+    """Such numbers that only files and --json have: they help to check the value, not to read it."""
     title_elsewhere: str | None = None
     """Title under other networks than the published one, where `title` alone means the published score."""
     note: str | None = None
@@ -88,6 +90,7 @@ class MetricSpec:
 _SHARE, _POSITIVE, _ANY = (0.0, 1.0), (0.0, inf), (-inf, inf)
 _IN = "smallgan.metrics"
 _RATES = f"{_IN}.memorisation.rates"
+_KERNEL = ("bandwidth", "sigma")  # Width of the kernel, and its factor
 METRICS: Table[MetricSpec] = Table(
     "metric",
     [
@@ -106,11 +109,20 @@ METRICS: Table[MetricSpec] = Table(
             *("kmmd", "KMMD", "lower", _POSITIVE, 1, "1,000", f"{_IN}.kmmd:measure"),
             is_default=True,
             selects_checkpoint=True,
+            unsaid_parts=_KERNEL,
         ),
-        MetricSpec("kmmd_u", "KMMD squared, unbiased", "lower", _ANY, 3, "2", f"{_IN}.kmmd:measure_unbiased"),
-        MetricSpec("mmd2_rbf_multi", "MMD2 (5 kernels)", "lower", _POSITIVE, 5, "1,000", f"{_IN}.rbf_multi:measure"),
         MetricSpec(
-            "mmd2_rbf_multi_u", "MMD2 (5 kernels), unbiased", "lower", _ANY, 4, "2", f"{_IN}.rbf_multi:measure_unbiased"
+            *("kmmd_u", "KMMD squared, unbiased", "lower", _ANY, 3, "2", f"{_IN}.kmmd:measure_unbiased"),
+            unsaid_parts=_KERNEL,
+        ),
+        MetricSpec(
+            *("mmd2_rbf_multi", "MMD2 (5 kernels)", "lower", _POSITIVE, 5, "1,000", f"{_IN}.rbf_multi:measure"),
+            unsaid_parts=_KERNEL,
+        ),
+        MetricSpec(
+            *("mmd2_rbf_multi_u", "MMD2 (5 kernels), unbiased", "lower", _ANY, 4, "2"),
+            f"{_IN}.rbf_multi:measure_unbiased",
+            unsaid_parts=_KERNEL,
         ),
         MetricSpec("kid", "KID", "lower", _ANY, 2, "2", f"{_IN}.kid:measure", least=(2, 2)),
         MetricSpec("fid", "FID", "lower", _POSITIVE, 6, "twice the features' width", f"{_IN}.fid:measure"),
@@ -175,7 +187,7 @@ def check_metrics(names: Sequence[str]) -> None:
     if unknown or not names:
         found = ", ".join(unknown) or "none"
         raise UsageError(
-            f"--metrics: found {found}, needed some of {', '.join(METRICS.names)}; for example --metrics is,kmmd"
+            f"--metrics: found {found}; use some of {', '.join(METRICS.names)}; for example --metrics is,kmmd"
         )
 
 

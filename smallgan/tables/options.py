@@ -45,7 +45,9 @@ class Choice:
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("section", "needed the name of a {what}, or its keys", {"what": self.table.what})
+            raise PydanticCustomError(
+                "section", "expected the name of a {what}, or its keys", {"what": self.table.what}
+            )
         name = str(value.get("name", self.default))
         if name not in self.table:
             error = PydanticCustomError("unknown_row", "{message}", {"message": self.table.unknown(name)})

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from augment.core.suggest import did_you_mean
+from augment.core.suggest import instead
 from augment.errors import InputError, UsageError
 from smallgan.core.resources import shipped_folder
 from smallgan.tables import recipe_yaml
@@ -25,6 +25,7 @@ from smallgan.tables.sweep import Variant, expand_grid, flat, merged, put
 
 __all__ = ["Recipe", "dump_recipe", "load_recipe", "parse_overrides", "read_recipe"]
 
+_NO_FILE = "recipe"  # Name of the recipe of a user who named none
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -38,7 +39,7 @@ def load_recipe(
     UsageError, which lists all mistakes at once, those in policies and in the variants of its grid included, each by
     its path and its line in the file.
     """
-    source = recipe_yaml.read(_find(name_or_file)) if name_or_file else Source("recipe")
+    source = recipe_yaml.read(_find(name_or_file)) if name_or_file else Source(_NO_FILE)
     if name_or_file:
         source = replace(source, name=name_or_file)
     for path, value in (overrides or {}).items():
@@ -207,8 +208,7 @@ def _find(name_or_file: str) -> Path:
     known = shipped_recipes()
     if name_or_file in known:
         return known[name_or_file]
-    hint = did_you_mean(name_or_file, known)
-    raise InputError(f"recipe {name_or_file!r}: no shipped recipe has that name{hint}; there are {', '.join(known)}")
+    raise InputError(f"recipe {name_or_file!r}: no shipped recipe has that name{instead(name_or_file, known)}")
 
 
 def _check(source: Source, *, with_variants: bool) -> Recipe:
@@ -227,5 +227,7 @@ def _check(source: Source, *, with_variants: bool) -> Recipe:
         mistakes += [replace(each, variant=variant.where) for each in of_variant if each not in mistakes]
     texts = list(dict.fromkeys([*source.mistakes, *(mistake.text(source) for mistake in mistakes)]))
     if texts or recipe is None:
+        if len(texts) == 1 and (source.name == _NO_FILE or texts[0].startswith("--")):  # no recipe, or not its mistake
+            raise UsageError(texts[0])
         raise UsageError(f"{source.name}: {len(texts)} mistake(s)\n  " + "\n  ".join(texts))
     return recipe

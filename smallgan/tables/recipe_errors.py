@@ -53,15 +53,19 @@ class Mistake:
     path: str  # Dotted key
     message: str = ""
     variant: str = ""  # Where the variant stands that has it: grid[2] (hflip); "": it is the recipe's own
+    goes_with: str = ""  # Of a key that nothing reads, the flags that would have it read: --transfer apgc
 
     def text(self, source: Source) -> str:
-        """Return it as a line, with the line of the file where that is known, or the flag."""
+        """Return it as a line, with the line of the file where that is known, or the flag in place of the key."""
         number = re.match(r"grid\[(\d+)\]", self.variant or self.path)
         inside = f"grid.{number[1]}." if number else "grid."
         own = self.path.partition(".")[2] if not self.variant and number else self.path
         line = (source.line(f"{inside}{own}") if self.variant or number else None) or source.line(self.path)
         flag = None if line or self.variant else source.flag(self.path)
-        place = f"line {line}, " if line else f"{flag}, " if flag else ""
+        if flag:
+            unread = f"{flag} works only with {self.goes_with}; use that, or leave {flag} out"
+            return unread if self.goes_with else f"{flag}: {self.message}"
+        place = f"line {line}, " if line else ""
         return f"{place}{self.variant}{': ' if self.variant else ''}{self.path or 'recipe'}: {self.message}"
 
 
@@ -130,7 +134,7 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
         readers = [row.name for row in MODELS if row.has_classes]
         for key in marked(METHODS[method].options, "needs_classes"):
             if key in given and model not in readers:
-                yield Mistake(f"method.{key}", _read_by("model", readers, model))
+                yield _unread(f"method.{key}", "model", readers, model)
 
 
 def _unread_beside_others(values: Mapping[str, Any], method: str) -> Iterator[Mistake]:
@@ -161,14 +165,14 @@ def _of_discriminators(values: Mapping[str, Any], method: str, model: str) -> It
         readers = [row.name for row in METHODS if {"model", "loss"}.issubset(row.sections)]
         for key in marked(MODELS[model].options, "of_discriminator"):
             if key in given:
-                yield Mistake(f"model.{key}", _read_by("method", readers, method))
+                yield _unread(f"model.{key}", "method", readers, method)
 
 
 def _mistake(values: Mapping[str, Any], item: Any) -> Mistake:
     path = ".".join(str(part) for part in item["loc"] if part not in _BRANCHES)
     kind, message, found = item["type"], item["msg"], item.get("input")
     if kind == "extra_forbidden":
-        return Mistake(path, _unknown(values, path, found))
+        return _unknown(values, path, found)
     if kind == "value_error":
         text = message.removeprefix("Value error, ")
         named, colon, rest = text.partition(": ")
@@ -182,7 +186,7 @@ _BRANCHES = ("dict[str,list[any]]", "list[dict[str,any]]")
 """What pydantic puts into the path of a mistake where a key takes one of two forms."""
 
 
-def _unknown(values: Mapping[str, Any], path: str, found: Any) -> str:
+def _unknown(values: Mapping[str, Any], path: str, found: Any) -> Mistake:
     """Say of a key that is not there which row reads it, what it is called now, or what it is spelled like."""
     section, _, key = path.partition(".")
     if section in TABLES and "." not in key:
@@ -190,15 +194,17 @@ def _unknown(values: Mapping[str, Any], path: str, found: Any) -> str:
         readers = [row.name for row in table if key in row.options.model_fields]
         if readers:
             default = DEFAULT_NAMES.get(section, DEFAULT_METHOD)
-            return _read_by(table.what, readers, chosen(values, section, default))
+            return _unread(path, table.what, readers, chosen(values, section, default))
     moved = _moved_to(path, found)
     if moved:
-        return moved
+        return Mistake(path, moved)
     known = _known_keys()
     last = path.rsplit(".", 1)[-1]
     same = [each for each in known if each.rsplit(".", 1)[-1] == last]  # the right key in the wrong section
-    hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(path, known)
-    return f"no such key, found {found!r}{hint}"
+    section = path.rpartition(".")[0]
+    beside = [each for each in known if each.rpartition(".")[0] == section]
+    hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(path, beside)
+    return Mistake(path, f"no such key, found {found!r}{hint}")
 
 
 def _moved_to(path: str, found: Any) -> str:
@@ -216,10 +222,13 @@ def _moved_to(path: str, found: Any) -> str:
     return "; ".join(f"{old} is {now} now" for old, now in new.items())
 
 
-def _read_by(what: str, readers: list[str], now: str) -> str:
+def _unread(path: str, what: str, readers: list[str], now: str) -> Mistake:
+    """Return the mistake of a key that rows of a table read, but not the one that the recipe chose."""
+    is_transfer = what == "method" and all(METHODS[name].is_transfer for name in readers)
+    option = "--transfer" if is_transfer else f"--{what}"
     uses = {"model": f"trains a {now}", "method": f"trains by {now}", "loss": f"uses the loss {now}"}
-    flag = ", chosen by --transfer" if what == "method" and all(METHODS[name].is_transfer for name in readers) else ""
-    return f"read by the {_listed(what, readers)}{flag}; this recipe {uses[what]}"
+    message = f"read by the {_listed(what, readers)}{', chosen by --transfer' * is_transfer}; this recipe {uses[what]}"
+    return Mistake(path, message, goes_with=f"{option} {' or '.join(readers)}")
 
 
 def _listed(what: str, names: list[str]) -> str:

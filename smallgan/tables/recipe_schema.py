@@ -241,10 +241,11 @@ class Recipe(Section):
         if self.model and self.data.size not in MODELS[self.model.name].sizes:
             raise ValueError(f"data.size: {size_mistake(self.model.name, self.data.size)}")
         if self.loss and LOSSES[self.loss.name].boundary is None:
+            bounded = [row.name for row in LOSSES if row.boundary is not None]
             for key in self._keys_that_need_a_boundary():
                 raise ValueError(
-                    f"{key}: it looks at scores by themselves, and the loss {self.loss.name} only at differences of "
-                    f"scores; use {', '.join(row.name for row in LOSSES if row.boundary is not None)}"
+                    f"{key}: it needs the discriminator's score of each image by itself, and the loss {self.loss.name} "
+                    f"gives only differences; use the loss {', '.join(bounded[:-1])} or {bounded[-1]}, or leave it out"
                 )
         if self.train.precision == "fp16" and not self.method_row.scales_loss:
             able = ", ".join(row.name for row in METHODS if row.scales_loss)

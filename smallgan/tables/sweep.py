@@ -36,7 +36,7 @@ def expand_grid(grid: Any) -> tuple[list[Variant], list[str]]:
         return _product(grid)
     if isinstance(grid, list):
         return _listed(grid)
-    return [], [f"grid: needed lists of values by dotted key, or a list of variants; found {grid!r}"]
+    return [], [f"grid: expected lists of values by dotted key, or a list of variants; found {grid!r}"]
 
 
 def put(values: dict[str, Any], path: str, value: Any) -> str | None:
@@ -91,16 +91,16 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _product(grid: Mapping[Any, Any]) -> tuple[list[Variant], list[str]]:
     mistakes = [
-        f"grid.{key}: needed a list of at least one value, found {values!r}"
+        f"grid.{key}: expected a list of at least one value, found {values!r}"
         for key, values in grid.items()
         if not isinstance(values, list) or not values
     ]
     mistakes += [_of_the_study(f"grid.{key}", key) for key in grid if str(key).split(".")[0] in SHARED]
     if not grid:
-        mistakes.append("grid: empty; needed lists of values by dotted key, or leave it out")
+        mistakes.append("grid: empty; expected lists of values by dotted key, or leave it out")
     number = math.prod(len(values) if isinstance(values, list) else 1 for values in grid.values())
     if number > MAX_VARIANTS:
-        mistakes.append(f"grid: {number:,} variants; needed at most {MAX_VARIANTS:,}")
+        mistakes.append(f"grid: {number:,} variants; expected at most {MAX_VARIANTS:,}")
     if mistakes:
         return [], mistakes
     keys = [str(key) for key in grid]
@@ -127,16 +127,16 @@ def _listed(grid: list[Any]) -> tuple[list[Variant], list[str]]:
     variants: list[Variant] = []
     mistakes: list[str] = []
     if not grid or len(grid) > MAX_VARIANTS:
-        return [], [f"grid: {len(grid):,} variants; needed 1 to {MAX_VARIANTS:,}, or leave it out"]
+        return [], [f"grid: {len(grid):,} variants; expected 1 to {MAX_VARIANTS:,}, or leave it out"]
     names: dict[str, Variant] = {}
     contents: dict[Hashable, Variant] = {}
     for number, entry in enumerate(grid):
         if not isinstance(entry, Mapping):
-            mistakes.append(f"grid[{number}]: needed a name and overrides such as augment.policy, found {entry!r}")
+            mistakes.append(f"grid[{number}]: expected a name and overrides such as augment.policy, found {entry!r}")
             continue
         name = entry.get("name")
         if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
-            mistakes.append(f"grid[{number}].name: needed a name of 1 to {_LONGEST_NAME} letters, found {name!r}")
+            mistakes.append(f"grid[{number}].name: expected a name of 1 to {_LONGEST_NAME} letters, found {name!r}")
             continue
         where = f"grid[{number}] ({name})"
         overrides = flat({str(key): value for key, value in entry.items() if key != "name"})
@@ -147,7 +147,7 @@ def _listed(grid: list[Any]) -> tuple[list[Variant], list[str]]:
         named = names.setdefault(slug(name).lower(), variant)
         same = contents.setdefault(frozen(overrides), variant)
         if named is not variant:
-            mistakes.append(f"{where}: {named.where} has that name already; needed one of its own")
+            mistakes.append(f"{where}: {named.where} has that name already; use one of its own")
         if same is not variant and same is not named:
             mistakes.append(f"{where}: the same as {same.where}; leave one of the two out")
         variants.append(variant)

@@ -36,7 +36,7 @@ class Flag:
 def _one_of(option: str, names: Sequence[str], otherwise: str = "") -> Callable[[str], str]:
     def check(name: str) -> str:
         if name not in names:
-            raise UsageError(f"{option} {name}: needed one of {', '.join(names)}{otherwise}")
+            raise UsageError(f"{option} {name}: use one of {', '.join(names)}{otherwise}")
         return name
 
     return check
@@ -64,7 +64,11 @@ class TrainFlags(TypedDict, total=False):
 
     model: Annotated[
         str | None,
-        Flag("model.name", f"Train from scratch: {', '.join(MODELS.names)}; default: {MODELS.names[0]}."),
+        Flag(
+            "model.name",
+            f"Train from scratch: {', '.join(MODELS.names)}; default: by the number of images, "
+            "their size and the device.",
+        ),
     ]
     method: Annotated[
         str | None,
@@ -107,21 +111,37 @@ class TrainFlags(TypedDict, total=False):
             is_switch=True,
         ),
     ]
-    group_size: Annotated[int | None, Flag("method.group_size", "APGC: channels per group; 0 for no groups.")]
-    size: Annotated[int | None, Flag("data.size", "Side of the training images in pixels: 32, 64, 128 ...")]
-    steps: Annotated[int | None, Flag("train.steps", "Optimiser steps. Raising it goes on with a finished run.")]
+    group_size: Annotated[
+        int | None,
+        Flag(
+            "method.group_size", "APGC: channels per group, a divisor of the layers' widths such as 16; 0: no groups."
+        ),
+    ]
+    size: Annotated[
+        int | None,
+        Flag(
+            "data.size",
+            "Side of the training images in pixels: 32, 64, 128, 256 or 512; default: 64, with --transfer that of the "
+            "BigGAN.",
+        ),
+    ]
+    steps: Annotated[
+        int | None, Flag("train.steps", "Optimiser steps, from 1. Raising it goes on with a finished run.")
+    ]
     epochs: Annotated[
         float | None,
         Flag("train.epochs", "Passes over the originals instead of --steps; of both, the longer holds."),
     ]
-    batch_size: Annotated[int | None, Flag("train.batch_size", "Images per step.")]
+    batch_size: Annotated[int | None, Flag("train.batch_size", "Images per step, from 2.")]
     micro_batch: Annotated[
         int | str | None,
         Flag(_micro_batch, "Images at a time where a batch does not fit in memory: a number, or auto from scratch."),
     ]
     lr: Annotated[
         float | None,
-        Flag(lambda method: method.common_rates, "Adam's learning rate, of generator and discriminator alike."),
+        Flag(
+            lambda method: method.common_rates, "Adam's learning rate, above 0, of generator and discriminator alike."
+        ),
     ]
     loss: Annotated[str | None, Flag("loss.name", f"{', '.join(LOSSES.names)}; default: the model's.")]
     mirror: Annotated[bool | None, Flag("method.mirror", "Mirror half of the real images of each batch.")]
@@ -131,11 +151,15 @@ class TrainFlags(TypedDict, total=False):
     ]
     precision: Annotated[
         str | None,
-        Flag("train.precision", "fp32, tf32, bf16 or fp16; default: tf32 on a GPU that has it, else fp32."),
+        Flag(
+            "train.precision",
+            "fp32, tf32 (on GPUs), bf16 or fp16; default: bf16 where it is faster and no --model or --recipe is given, "
+            "else tf32 on a GPU that has it, else fp32.",
+        ),
     ]
     snapshot_every: Annotated[
         int | None,
-        Flag("train.snapshot_every", "Steps between two snapshots: checkpoint, grid of samples, scores."),
+        Flag("train.snapshot_every", "Steps between two snapshots, from 1: checkpoint, grid of samples, scores."),
     ]
     metrics: Annotated[
         str | Sequence[str] | None,
@@ -145,12 +169,14 @@ class TrainFlags(TypedDict, total=False):
         str | None, Flag("augment.policy", "Mix augmented images in, as `smallgan augment` would: hflip+contrast.")
     ]
     ratio: Annotated[str | None, Flag("augment.ratio", "Originals to added images, A:B.")]
-    count: Annotated[int | None, Flag("augment.count", "Number of added images, instead of --ratio.")]
+    count: Annotated[int | None, Flag("augment.count", "Number of added images, from 0, instead of --ratio.")]
     generator: Annotated[
         _PathText | None,
         Flag("augment.generator", "Run that makes the images of the transform gan.", os.fspath),
     ]
-    seed: Annotated[int | None, Flag("seeds", "Seed of weights, batch order and latents.", lambda seed: [seed])]
+    seed: Annotated[
+        int | None, Flag("seeds", "Seed of weights, batch order and latents: any whole number.", lambda seed: [seed])
+    ]
     skip_bad: Annotated[
         bool | None,
         Flag("data.skip_bad", "Leave unreadable files out and list them.", lambda on: on or None, is_switch=True),

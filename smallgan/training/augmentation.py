@@ -13,10 +13,10 @@ from torch import Tensor
 from smallgan.core.draws import Draw, Draws
 from smallgan.core.rng import Stream, rng
 from smallgan.tables.losses import LOSSES
-from smallgan.tables.methods import AdversarialOptions
+from smallgan.tables.methods import AdversarialOptions, parse_diffaugment
 from smallgan.tables.recipe import Recipe
 from smallgan.training.controller import Controller
-from smallgan.training.diffaugment import diffaugment, draw_chances, draw_numbers, parse_diffaugment
+from smallgan.training.diffaugment import diffaugment, draw_chances, draw_numbers
 
 
 class Augmentation:
@@ -26,8 +26,6 @@ class Augmentation:
         recipe: its sections `method`, `loss` and `train` are read.
         device: where the images lie.
         draws: gives the numbers; its plan should hold those of `planned`.
-
-    Raises UsageError (no such operation of DiffAugment).
     """
 
     def __init__(self, recipe: Recipe, device: torch.device, draws: Draws) -> None:

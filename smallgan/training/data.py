@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from augment.build.build import InMemoryDataset
 from augment.build.plan import Plan, make_plan
+from augment.checks.advice import by_enlargement
 from augment.checks.open_checked import open_checked
 from augment.core.limits import MAX_FILE_BYTES, read_within
 from augment.core.parallel import default_workers
@@ -140,7 +141,9 @@ def load_data(recipe: Recipe, device: torch.device, workers: int | None = None) 
     originals = PixelRows(mixture.pixels, original_rows)
     reals = PixelRows(held_out["holdout"].pixels) if "holdout" in held_out else originals
     selection = PixelRows(held_out["selection"].pixels) if "selection" in held_out else None
-    notes = (*entered.notes, *entered.against_symmetry(plan.policy))
+    shorter = [min(each.width, each.height) for each in entered.records if each.width and each.height]
+    enlarged = by_enlargement(shorter, recipe.data.size, may_change=not recipe.method_row.is_transfer)
+    notes = (*entered.notes, *enlarged, *entered.against_symmetry(plan.policy))
     held_labels = tuple(image.label for image in held.images)
     may_mirror = entered.fits_symmetry("hflip")
     return TrainingData(mixture, preview, originals, reals, selection, summary, notes, held_labels, may_mirror)

@@ -12,17 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augment.errors import UsageError
 from smallgan.tables.methods import Fill
-
-
-def parse_diffaugment(text: str) -> tuple[str, ...]:
-    """Return ("translation", "cutout") for "translation,cutout", () for "none". Raises UsageError."""
-    names = tuple(part.strip() for part in text.split(",") if part.strip() not in ("", "none"))
-    unknown = [name for name in names if name not in _OPERATIONS]
-    if unknown:
-        raise UsageError(f"diffaugment: found {unknown[0]!r}, needed some of {', '.join(_OPERATIONS)}, or none")
-    return names
 
 
 def draw_numbers(

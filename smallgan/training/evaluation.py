@@ -58,7 +58,7 @@ def evaluator(
     for judge in struck:
         log(f"note: {judge.standing.why}")
     if struck and len(struck) == len(scorer.judges):
-        log("note: no judge is left; --set score.features=panel adds networks that did not train this model")
+        log("note: every scoring network was also used in training; --set score.features=panel adds others")
     if "holdout" not in data.summary:
         log(
             "note: every image is trained on, so scores compare with the training images, and a copy would score as "

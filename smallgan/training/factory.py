@@ -35,7 +35,7 @@ def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:
     source = find_pretrained(recipe.method.pretrained)
     path, size = source.pretrained.path, source.generator.size
     if size not in SIZES:
-        raise InputError(f"{path}: it makes images of {size} px; needed one of {', '.join(map(str, SIZES))} px")
+        raise InputError(f"{path}: it makes images of {size} px; expected one of {', '.join(map(str, SIZES))} px")
     if "size" in recipe.data.model_fields_set and recipe.data.size != size:
         raise UsageError(
             f"data.size {recipe.data.size}: the pretrained generator makes {size} px ({path}); leave the size out"

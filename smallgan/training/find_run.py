@@ -6,7 +6,7 @@ from typing import Any
 
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import last_whole, read_state
-from smallgan.core.run_dir import RunDir, check_out, next_run, numbered_runs, read_record
+from smallgan.core.run_dir import RunDir, another, check_out, next_run, numbered_runs, read_record
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.recipe import Recipe, differences, read_recipe
 
@@ -48,7 +48,7 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
         if then != now:
             raise UsageError(
                 f"{run.path}: the images are not those that this run began with: {key} was {then}, is {now}; restore "
-                "them, or start another run with --new"
+                f"them, or {another()}"
             )
 
 
@@ -61,7 +61,7 @@ def refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None
     if before and before != source.pretrained.sha256:
         raise UsageError(
             f"{source.pretrained.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
-            f"{source.pretrained.sha256[:16]}); put that file back, or start another run with --new"
+            f"{source.pretrained.sha256[:16]}); put that file back, or {another()}"
         )
 
 

@@ -17,7 +17,7 @@ from smallgan.tables.sweep import flat
 def opened(recipe: Recipe, path: str) -> PretrainedSource:
     """Return the run that a recipe starts from. Raises UsageError for another model or side, and InputError."""
     if not RunDir(Path(path)).exists():
-        raise UsageError(f"--init {path}: no run of smallgan; needed the folder of one, such as runs/00003-train")
+        raise UsageError(f"--init {path}: no run of smallgan; expected the folder of one, such as runs/00003-train")
     source = find_pretrained(path)
     assert recipe.model is not None
     model, size = source.pretrained.model, source.generator.size

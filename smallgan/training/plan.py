@@ -28,7 +28,7 @@ def dry_run(
     """
     chosen = choose_device(device)
     recipe, source, data, run, why = prepared(recipe, chosen, root, out, **asked)
-    for line in why:
+    for line in [*why, *(f"note: {note}" for note in data.notes)]:
         log(line)
     trainer, batches = trainer_of(recipe, data, chosen, source, log)
     step_seconds = min(seconds_per_step(trainer, batches))

@@ -25,7 +25,8 @@ from smallgan.data.images import ImageBatches, grid
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
 from smallgan.tables.methods import TransferOptions
-from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe, steps_of_epochs
+from smallgan.tables.recipe import Recipe, dump_recipe, given, read_recipe, steps_of_epochs
+from smallgan.tables.sweep import flat
 from smallgan.training import out_of_memory
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.evaluation import evaluator, nearest_classes, outcome
@@ -139,7 +140,7 @@ def prepared(
     data = load_data(recipe, device, workers) if is_open else None
     if data is not None:
         now = situation_of(data, device)
-        settings, reasons = choose(now)
+        settings, reasons = choose(now, flat(given(recipe)))
         if recipe.train.epochs is not None:  # these decide the steps
             del settings["train.steps"]
         recipe = with_choice(recipe, settings)
@@ -148,6 +149,8 @@ def prepared(
             *(f"- {reason}" for reason in reasons),
             "A flag, --recipe or --set decides otherwise; docs/quality.md says what was measured",
         ]
+    if recipe.train.precision == "tf32" and device.type == "cpu":
+        why.append("note: tf32 has no effect on a CPU: it trains in fp32; --precision bf16 may be faster")
     recipe, source = open_pretrained(with_precision(recipe, device))
     data = data or load_data(recipe, device, workers)
     if recipe.train.epochs is not None:

@@ -93,7 +93,7 @@ def test_table_only_of_nothing_says_what_to_do(tmp_path):
 def test_a_method_that_is_none_is_refused(method, pictures, tmp_path):
     from benchmarks.transfer_table import main
 
-    with pytest.raises(UsageError, match=f"--methods {method}: needed bsa"):
+    with pytest.raises(UsageError, match=f"--methods {method}: expected bsa"):
         main([str(pictures), "--methods", method, "--out", str(tmp_path / "out")])
 
 

@@ -81,7 +81,7 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
         InputError: its weights are damaged, or are not what their card says.
     """
     if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision}: needed {' or '.join(PRECISIONS)}")
+        raise UsageError(f"--precision {precision}: use {' or '.join(PRECISIONS)}")
     device = scoring_device(device)
     if name is not None and is_onnx(name):
         if precision != "fp32":

@@ -8,7 +8,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
 
 from augment.core.limits import read_text
-from augment.core.suggest import nearest
+from augment.core.suggest import instead
 from augment.errors import InputError
 
 _MAX_BYTES = 1 << 20  # Of a card
@@ -153,7 +153,7 @@ def _mistake(item: Mapping[str, Any]) -> str:
     key = ".".join(map(str, item["loc"]))
     if item["type"] == "extra_forbidden":
         known = [*OnnxCard.model_fields, *(f"outputs.{name}" for name in Outputs.model_fields)]
-        return f"{key}: no such key; did you mean {nearest(key, known)!r}? There are {', '.join(known)}"
+        return f"{key}: no such key{instead(key, known)}"
     if item["type"] == "missing":
         return f"{key}: missing"
     message = item["msg"].removeprefix("Value error, ")

@@ -40,7 +40,9 @@ class OnnxNet:
         if card and card.file and named.resolve() != self.path.resolve():
             raise InputError(f"{found}: its `file` is {card.file}, but it stands beside {path.name}; correct it")
         if not self.path.is_file():
-            raise InputError(f"{self.path}: no such ONNX file; name it in {found or path} under `file`")
+            raise InputError(
+                f"{self.path}: no such file{f'; name the ONNX file in {found} under `file`' if card else ''}"
+            )
         self.sha256 = _hash(self.path)
         self._session = _open(runtime, self.path, device)
         self.device = torch.device("cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu")
@@ -88,8 +90,8 @@ class OnnxNet:
         for name, array in zip(wanted, (features, logits), strict=False):
             if array.ndim != 2 or len(array) != count:
                 raise InputError(
-                    f"{self.path}: its output {name} has shape {tuple(array.shape)} for {count} image(s); needed a row "
-                    "an image, so name an output N x F (or maps N x C x H x W for features) under `outputs`"
+                    f"{self.path}: its output {name} has shape {tuple(array.shape)} for {count} image(s); expected a "
+                    "row an image, so name an output N x F (or maps N x C x H x W for features) under `outputs`"
                 )
         return features, logits
 
@@ -103,13 +105,13 @@ class OnnxNet:
         if card.input not in shapes:
             mistakes.append(f"input: the file has no input {card.input!r}, but {', '.join(shapes)}")
         elif len(shapes) > 1:
-            mistakes.append(f"input: the file has {len(shapes)} inputs ({', '.join(shapes)}), needed images alone")
+            mistakes.append(f"input: the file has {len(shapes)} inputs ({', '.join(shapes)}), expected images alone")
         shape = shapes.get(card.input, [])
         if self._element is None:
             kind = self._session.get_inputs()[0].type
-            mistakes.append(f"input: the file takes {kind}, needed one of {', '.join(_ELEMENTS)}")
+            mistakes.append(f"input: the file takes {kind}, expected one of {', '.join(_ELEMENTS)}")
         if self._element is np.uint8 and (card.range, card.mean, card.std) != ((0, 255), (0, 0, 0), (1, 1, 1)):
-            mistakes.append("range: the file takes uint8, so needed range [0, 255] without mean and std")
+            mistakes.append("range: the file takes uint8, so expected range [0, 255] without mean and std")
         if len(shape) == 4:
             channels = 1 if card.channels == "gray" else 3
             wanted = (channels, *card.size) if card.layout == "nchw" else (*card.size, channels)
@@ -117,7 +119,7 @@ class OnnxNet:
                 given = f"layout {card.layout}, size {list(card.size)} and channels {card.channels}"
                 mistakes.append(f"size: {given} give N x {_by(wanted)}, but the file takes {_by(shape)}")
         elif shape:
-            mistakes.append(f"input: {card.input} has shape {_by(shape)}, needed images (four dimensions)")
+            mistakes.append(f"input: {card.input} has shape {_by(shape)}, expected images (four dimensions)")
         if mistakes:
             lines = "\n  ".join(mistakes)
             raise InputError(f"{origin}: {len(mistakes)} mistake(s) for {self.path.name}\n  {lines}")

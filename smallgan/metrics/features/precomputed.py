@@ -50,7 +50,7 @@ def read_precomputed(path: Path) -> Precomputed:
     features = _matrix(path, "features", arrays["features"])
     logits = _matrix(path, "logits", arrays["logits"]) if "logits" in arrays else np.zeros((len(features), 0))
     if len(logits) != len(features):
-        raise InputError(f"{path}: {len(features)} rows of features and {len(logits)} of logits; needed as many")
+        raise InputError(f"{path}: {len(features)} rows of features and {len(logits)} of logits; expected as many")
     digest = hashlib.sha256()
     for array in (features, logits):
         digest.update(f"{array.shape}".encode())
@@ -68,7 +68,7 @@ def precomputed_net(fake: Precomputed, real: Precomputed | None) -> FeatureNet:
         if width != other or named[0] != named[1]:
             raise InputError(
                 f"{fake.path} holds {width} features of {fake.network or 'a network without a name'}, {real.path} "
-                f"{other} of {real.network or 'a network without a name'}; needed both from one network"
+                f"{other} of {real.network or 'a network without a name'}; expected both from one network"
             )
     if fake.network is None:
         name, sha256 = "precomputed features", f"not known; features {fake.fingerprint[:16]}"
@@ -83,8 +83,8 @@ def precomputed_net(fake: Precomputed, real: Precomputed | None) -> FeatureNet:
 def _matrix(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
         raise InputError(
-            f"{path}: `{name}` is {array.dtype} {'x'.join(map(str, array.shape))}; needed floating point numbers, a row"
-            " an image"
+            f"{path}: `{name}` is {array.dtype} {'x'.join(map(str, array.shape))}; expected floating point numbers, a "
+            "row an image"
         )
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array).all(axis=1)).argmax())

@@ -158,11 +158,11 @@ def test_without_a_size_plain_files_are_copied_and_others_written_again(folder):
     ("number", "says"),
     [
         (9, "too few to train on"),
-        (10, "transfer (smallgan train DATA --transfer apgc); from scratch will likely memorise"),
-        (60, "60 distinct images: transfer"),
-        (249, "from scratch will likely memorise"),
-        (250, "transfer first; from scratch will memorise some"),
-        (1000, "from scratch at 32 or 64 px is possible"),
+        (10, "10 distinct images: a GAN from scratch will likely memorise them; adapt a pretrained one"),
+        (60, "smallgan train DATA --transfer apgc"),
+        (249, "a GAN from scratch will likely memorise"),
+        (250, "adapt a pretrained GAN first"),
+        (1000, "enough to try from scratch at 32 or 64 px"),
         (5000, "enough to train from scratch"),
     ],
 )

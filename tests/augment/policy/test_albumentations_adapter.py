@@ -117,13 +117,13 @@ def test_what_draws_nothing_is_known(name, varies):
         ({CLASS: "Affine", "rotat": 3}, "did you mean 'rotate'"),
         ({CLASS: "ElasticTransform", "alpha": "much"}, "alpha: Input should be a valid number"),
         ({CLASS: "GaussianBlur", "sigma_limit": [-3, 1]}, "GaussianBlur: sigma_limit"),
-        ({CLASS: "ToTensorV2"}, "gives a tensor, needed pixels"),
+        ({CLASS: "ToTensorV2"}, "gives a tensor, expected pixels"),
         ({CLASS: "RandomCrop"}, "needs height, width"),
         ({CLASS: "OneOf", "transforms": [{CLASS: "Blr"}]}, "in OneOf: albumentations"),
         ({CLASS: "MaskDropout"}, "boxes or masks"),
         ({CLASS: "Lambda"}, "code that no file can hold"),
         ({CLASS: "HistogramMatching"}, "other images"),
-        ({"rotate": 3}, "needed a transform"),
+        ({"rotate": 3}, "expected a transform"),
     ],
 )
 def test_wrong_names_and_values_say_what_would_be_right(config, says):
@@ -137,7 +137,7 @@ def test_wrong_names_and_values_say_what_would_be_right(config, says):
 @pytest.mark.parametrize(
     ("name", "given", "says"),
     [
-        ("Normalize", {}, "gave float32, needed pixels"),
+        ("Normalize", {}, "gave float32, expected pixels"),
         ("RandomScale", {"scale_limit": [0.5, 0.5]}, "made 72x72 of an image of 48x48"),
         ("RandomCrop", {"height": 99, "width": 9}, "cannot be applied to an image of 48x48"),
     ],

@@ -68,7 +68,9 @@ def test_dot_binds_tighter_than_colon_and_colon_tighter_than_plus():
         ("rotate", "did you mean 'Rotate'?"),
         ("gaussian_blur", "did you mean 'GaussianBlur'?"),
         ("hflip,contrast", "use + between the parts of a mixture: hflip+contrast"),
-        ("wibble", "There are hflip, vflip, contrast, negative, gan, none"),
+        ("Mosaic", "Mosaic needs other images or metadata beside the image, so a policy cannot use it"),
+        ("ToTensorV2", "ToTensorV2 gives a tensor"),
+        ("wibble", "unknown transform 'wibble'; there are hflip, vflip, contrast, negative, gan, none"),
         ("none+hflip", "'none' stands alone"),
         ("hflip.none", "'none' stands alone"),
         ("none:2", "'none' stands alone"),
@@ -123,5 +125,5 @@ def test_wrong_ratios_are_refused(ratio):
 def test_ratio_beside_count_is_refused():
     with pytest.raises(UsageError, match="give one of them"):
         num_added(10, "1:1", 5)
-    with pytest.raises(UsageError, match="needed a number from 0"):
+    with pytest.raises(UsageError, match="expected a number from 0"):
         num_added(10, None, -1)

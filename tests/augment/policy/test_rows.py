@@ -127,7 +127,7 @@ def test_a_policy_file_gives_a_row_ranges_of_its_own(tiny_set, tmp_path):
     assert all(3 <= factor <= 4 for factor in drawn["dark"])
     assert all(0.6 <= factor <= 0.9 or 1.1 <= factor <= 1.4 for factor in drawn["contrast"])
     path.write_text("transforms: {dark: {gamma: {factor: [3, 14]}}}")
-    with pytest.raises(UsageError, match=r"gamma has factor \[3, 14\]; needed a range .* between 0\.1 and 10"):
+    with pytest.raises(UsageError, match=r"gamma has factor \[3, 14\]; expected a range .* between 0\.1 and 10"):
         read_policy_file(path)
 
 

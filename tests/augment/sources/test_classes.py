@@ -102,7 +102,7 @@ def test_the_mixture_in_memory_is_the_same(classed, tmp_path):
         ("contrast", {"per_class": "dgos=6"}, "no class 'dgos'"),
         ("contrast", {"per_class": "0"}, "from 1 to"),
         ("contrast", {"per_class": "6,7"}, "'7' comes on top"),
-        ("contrast", {"balance": "down"}, "needed top-up"),
+        ("contrast", {"balance": "down"}, "use top-up"),
     ],
 )
 def test_mistakes_are_told(classed, policy, options, says):

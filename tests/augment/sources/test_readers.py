@@ -102,10 +102,10 @@ def test_a_stylegan_zip_without_labels_has_none(tmp_path):
     [
         ("metadata.jsonl", '{"file_name": "gone.png"}', r"names 1 images that are not there: gone\.png"),
         ("metadata.jsonl", "{", "line 1: not JSON"),
-        ("metadata.jsonl", "[1]", "needed an object with file_name"),
+        ("metadata.jsonl", "[1]", "expected an object with file_name"),
         ("metadata.jsonl", '{"label": "x"}', "entry 1 has no file_name"),
         ("metadata.csv", "label\nx\n", "entry 1 has no file_name"),
-        ("dataset.json", '{"labels": [["a.png"]]}', r"needed \[file name, class number\]"),
+        ("dataset.json", '{"labels": [["a.png"]]}', r"expected \[file name, class number\]"),
         ("dataset.json", "{", "not JSON"),
     ],
 )
@@ -199,7 +199,7 @@ def test_numbers_without_a_white_are_refused_row_by_row(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.stack([np.full((4, 4), v, np.float32) for v in (0.5, 2.5, np.nan)]))
     problems = [record.problem for record in check(open_source(tmp_path / "a.npz"))]
     assert problems[0] is None
-    assert "go from 2.5 to 2.5; needed 0 to 1" in problems[1]
+    assert "go from 2.5 to 2.5; expected 0 to 1" in problems[1]
     assert problems[2] is not None
 
 

@@ -77,7 +77,7 @@ def test_a_run_can_stand_where_a_path_is_taken(run, tiny_set, tmp_path):
 
 
 def test_what_cannot_be_loaded_is_an_error_of_ours(tmp_path):
-    with pytest.raises(sg.SmallganError, match="no such file or folder; needed a run"):
+    with pytest.raises(sg.SmallganError, match="no such file or folder; expected a run"):
         sg.load(str(tmp_path / "absent"))
     (tmp_path / "text.pth").write_text("hello", encoding="utf-8")
     with pytest.raises(sg.SmallganError, match="this is a text file"):

@@ -98,10 +98,15 @@ def test_the_first_rows_show_originals_and_what_became_of_them(tiny_set):
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        (["--policy", "mild.yaml", "--preview", "look.jpg"], UsageError, "needed the name of a PNG file"),
+        (["--policy", "mild.yaml", "--preview", "look.jpg"], UsageError, "expected the name of a PNG file"),
         (["--policy", "gan", "--preview", "look.png"], UsageError, "--generator"),
         (["--policy", "Normalize", "--preview", "look.png"], UsageError, "unknown transform 'Normalize'"),
-        (["--policy", "mild.yml", "--preview", "look.png"], InputError, "not there"),
+        (["--policy", "mild.yml", "--preview", "look.png"], InputError, "no such file"),
+        (
+            ["--policy", "hflip", "--generator", "runs/a", "--preview", "look.png"],
+            UsageError,
+            "--generator runs/a: only the transform gan uses it",
+        ),
     ],
 )
 def test_previews_that_cannot_be(tiny_set, tmp_path, options, error, says):

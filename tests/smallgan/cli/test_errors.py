@@ -63,5 +63,5 @@ def test_sigterm_is_ctrl_c_and_ends_in_one_line():
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert error.startswith("smallgan: error: interrupted")
+    assert error.startswith("smallgan: stopped; ")
     assert "Traceback" not in error

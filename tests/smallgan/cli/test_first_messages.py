@@ -111,7 +111,9 @@ def test_a_class_vector_takes_names(named, start, number):
 
 def test_a_class_vector_of_no_class_says_which_there_are(named):
     recipe = load_recipe(None, {"method.name": "bsa", "method.pretrained": str(named), "method.class_vector": "bea"})
-    with pytest.raises(UsageError, match=r"no class is called 'bea'; did you mean 'bee'\?; .* 0 to 2: ape, bee, cat$"):
+    with pytest.raises(
+        UsageError, match=r"no class is called 'bea'; did you mean 'bee'\? Write .* 0 to 2: ape, bee, cat$"
+    ):
         open_pretrained(recipe)
 
 

@@ -72,6 +72,13 @@ def test_every_option_is_explained(words: tuple[str, ...]) -> None:
     assert silent == []
 
 
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_all_help_pages_look_alike(words: tuple[str, ...]) -> None:
+    page = help_of(*words)
+    assert "─" not in page
+    assert "--install-completion" not in page
+
+
 def test_an_unknown_command_is_wrong_usage() -> None:
     result = CliRunner().invoke(app, ["agument"])
     assert result.exit_code == 2

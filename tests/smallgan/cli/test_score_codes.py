@@ -60,9 +60,9 @@ def test_it_is_the_function_of_the_runs_codes(score, runs):
 @pytest.mark.parametrize(
     ("run", "batch", "said"),
     [
-        ("adapted", "7", "batches of 7: needed 1 to 6"),
-        ("adapted", "0", "batches of 0: needed 1 to 6"),
-        ("dcgan", "3", "no codes of training images"),
+        ("adapted", "7", "batches of 7: must be from 1 to 6"),
+        ("adapted", "0", "batches of 0: must be from 1 to 6"),
+        ("dcgan", "3", "no latents of training images"),
         ("images", "3", "no file of weights"),
     ],
 )

@@ -39,9 +39,9 @@ def test_flags_reach_the_recipe_of_the_run(train, tmp_path):
     [
         (("--lr", 0.1, "--set", "method.lr_d=0.2"), "--lr asks for method.lr_d=0.1, and --set for 0.2; give one"),
         (("--lr", 0.1, "--set", "method.lr_d=0.2", "--set", "method.lr_g=0.2"), "=0.1, and --set for 0.2"),
-        (("--epochs", 0), "--epochs, train.epochs: "),
-        (("--metrics", "kidd"), "--metrics, score.metrics.0: unknown metric 'kidd'; did you mean 'kid'"),
-        (("--lr", -1), "--lr, method.lr_d: "),
+        (("--epochs", 0), "--epochs: input should be greater than 0"),
+        (("--metrics", "kidd"), "--metrics: unknown metric 'kidd'; did you mean 'kid'"),
+        (("--lr", -1), "--lr: input should be greater than 0"),
     ],
 )
 def test_what_contradicts_or_cannot_be_is_refused(train, tmp_path, words, said):

@@ -59,8 +59,67 @@ def test_minutes_become_steps_once_and_the_same_command_goes_on(tiny_set, here, 
     assert [run.name for run in (here / "runs").iterdir()] == ["00000-train"]
 
 
-@pytest.mark.parametrize("words", [("--minutes", 0), ("--minutes", 1, "--steps", 5), ("--minutes", 1, "--epochs", 5)])
-def test_minutes_that_cannot_be_are_refused(tiny_set, words):
-    error = train(tiny_set, *words).exception
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--minutes", 0), "--minutes 0: must be more than 0"),
+        (("--minutes", 1, "--steps", 5), "--minutes and --steps cannot be combined; give one of them"),
+        (("--minutes", 1, "--epochs", 5), "--minutes and --epochs cannot be combined; give one of them"),
+        (
+            ("--policy", "hflip", "--generator", "runs/a"),
+            "--generator runs/a: only the transform gan uses it, and the policy 'hflip' has none; add gan, or leave "
+            "--generator out",
+        ),
+        (("--group-size", 8), "--group-size works only with --transfer apgc; use that, or leave --group-size out"),
+        (("--loss", "nosuch"), "--loss: unknown loss 'nosuch'; there are nonsaturating, hinge, lsgan, relativistic"),
+        (
+            ("--diffaugment", "colour"),
+            "--diffaugment: unknown operation 'colour'; did you mean 'color'? There are color, translation, cutout, "
+            "none",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_read(monkeypatch, words, says):
+    monkeypatch.setattr("smallgan.training.train.train", lambda *_, **__: pytest.fail("it began"))
+    error = train("photos", *words).exception
     assert isinstance(error, UsageError)
-    assert "needed more than 0, and no --steps or --epochs beside it" in str(error)
+    assert str(error) == says
+
+
+def test_a_file_is_no_run_folder(tiny_set, here):
+    (here / "afile").touch()
+    error = train(tiny_set, *SMALL, "--steps", 1, "--out", "afile").exception
+    assert str(error) == "--out afile: this is a file; name a folder"
+
+
+def test_a_folder_with_a_run_cannot_have_another(tiny_set, here):
+    run = here / "run"
+    run.mkdir()
+    (run / "recipe.yaml").touch()
+    error = train(tiny_set, *SMALL, "--model", "dcgan", "--new", "--out", "run").exception
+    assert str(error) == "--out run: this folder holds a run already; for a new run name another folder"
+
+
+@pytest.mark.parametrize(("size", "says"), [(32, False), (64, True)])
+def test_images_that_are_enlarged_are_told_of(tiny_set, size, says):
+    done = train(tiny_set, "--size", size, "--model", "dcgan", "--steps", 1, "--metrics", "none", "--dry-run")
+    assert done.exit_code == 0, done.output
+    note = (
+        "note: 12 of 12 images are smaller than 64 px (the median is 32 px) and are enlarged, which blurs them; "
+        "--size 32 fits them"
+    )
+    assert (note in done.stderr) is says
+
+
+def test_tf32_on_a_cpu_is_told_of(tiny_set):
+    words = "--model", "dcgan", "--precision", "tf32", "--device", "cpu", "--metrics", "none", "--dry-run"
+    done = train(tiny_set, "--size", 32, "--steps", 1, *words)
+    assert done.exit_code == 0, done.output
+    assert "note: tf32 has no effect on a CPU: it trains in fp32" in done.stderr
+
+
+def test_what_the_user_decided_is_not_told_as_chosen(tiny_set, monkeypatch):
+    monkeypatch.setattr("smallgan.training.train.has_fast_bf16", lambda _device: True)
+    words = tiny_set, *SMALL, "--steps", 1, "--device", "cpu", "--dry-run"
+    assert "- bf16, which is faster here\n" in train(*words).stderr
+    assert "bf16, which" not in train(*words, "--precision", "fp32").stderr

@@ -159,10 +159,10 @@ def test_images_that_select_are_told_of_and_scores_stay_those_of_the_score_comma
     off = load_data(tiny(tiny_set, **wanted, **{"data.selection": False}), CPU)
     assert ("selection" in off.summary, off.summary["holdout"]["num"], off.selection) == (False, 6, None)
     more = wanted | {"data.selection": False, "train.steps": 4}
-    with pytest.raises(UsageError, match=r"data\.selection is None there, False now"):
+    with pytest.raises(UsageError, match=r"data\.selection was None, is False"):
         train(tiny(tiny_set, **more), out=tmp_path / "run", device="cpu", log=said.append)
     monkeypatch.setattr(smallgan.data.split, "LEAST_TO_SELECT", 100)  # as of a run that began before there were halves
-    with pytest.raises(UsageError, match=r"holdout was .* start another run with --new"):
+    with pytest.raises(UsageError, match=r"holdout was .* if you gave --out, with another folder"):
         train(tiny(tiny_set, **wanted, **{"train.steps": 4}), out=tmp_path / "run", device="cpu", log=said.append)
 
 

@@ -97,7 +97,7 @@ def test_a_smaller_number_is_drawn_for_each_seed_and_is_the_same_for_all_variant
 
 
 def test_another_share_for_the_test_or_other_images_are_refused(whole, source, tmp_path):
-    with pytest.raises(UsageError, match=r"downstream.test is 0.25 there, 0.5 now"):
+    with pytest.raises(UsageError, match=r"downstream.test was 0.25, is 0.5"):
         study(source, whole[0], **{"downstream.test": 0.5})
     other = class_folder(tmp_path / "other", seed=5)
     with pytest.raises(UsageError, match="began with other images"):

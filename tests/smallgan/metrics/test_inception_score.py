@@ -72,7 +72,7 @@ def test_shuffling_keeps_a_set_sorted_by_class_from_being_split_by_class():
 
 
 def test_more_splits_than_images_is_an_error_that_names_the_option():
-    with pytest.raises(UsageError, match=r"--splits 4: needed 1 to 3"):
+    with pytest.raises(UsageError, match=r"--splits 4: must be from 1 to 3"):
         inception_score(np.zeros((3, 2)), splits=4)
 
 

@@ -237,11 +237,31 @@ def test_given_features_that_cannot_be_used(tmp_path, arrays, message):
         score(tmp_path / "a.npz", None, ScoreOptions())
 
 
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ("nearest_ratio", "compares held-out images with those trained on"),
+        ("leak", "needs augmented images"),
+        ("kid", "needs real images"),
+    ],
+)
+def test_images_that_a_metric_lacks_are_told_of_before_any_feature_is_extracted(tiny_set, monkeypatch, metric, says):
+    monkeypatch.setattr("smallgan.metrics.score_paths.set_features", lambda *_, **__: pytest.fail("it began"))
+    with pytest.raises(UsageError, match=f"--metrics {metric}: {says}"):
+        score(tiny_set, None if metric == "kid" else tiny_set, ScoreOptions(metrics=(metric,)))
+
+
+def test_an_onnx_file_that_is_absent_is_named(tiny_set, tmp_path):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(InputError, match=r"nowhere\.onnx: no such file$"):
+        score(tiny_set, tiny_set, ScoreOptions(features=str(tmp_path / "nowhere.onnx")))
+
+
 def test_given_features_and_images_do_not_mix(tmp_path, tiny_set):
     np.savez(tmp_path / "a.npz", features=rows(0), network="one")
     np.savez(tmp_path / "b.npz", features=rows(1), network="other")
     for fake, real, settings, error, message in (
-        (tmp_path / "a.npz", tmp_path / "b.npz", ScoreOptions(), InputError, "needed both from one network"),
+        (tmp_path / "a.npz", tmp_path / "b.npz", ScoreOptions(), InputError, "expected both from one network"),
         (tmp_path / "a.npz", tiny_set, ScoreOptions(), UsageError, "the reals must be features too"),
         (tiny_set, tmp_path / "a.npz", ScoreOptions(), UsageError, "holds features, so"),
         (tmp_path / "a.npz", None, ScoreOptions(features="resnet50"), UsageError, "holds features already"),

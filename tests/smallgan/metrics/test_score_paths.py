@@ -110,7 +110,7 @@ def test_some_fakes_are_drawn_by_the_seed(tiny_set):
 
     assert scored(1).identity["num_fake"] == 4
     assert scored(1).value == scored(1).value != scored(2).value
-    with pytest.raises(UsageError, match=r"--num-fake 13: .* has 12"):
+    with pytest.raises(UsageError, match=r"--num-fake 13: .* has only 12 images"):
         score(tiny_set, None, ScoreOptions(num_fake=13))
 
 

@@ -185,7 +185,7 @@ def test_a_discriminator_that_does_not_match_is_left_out_and_said(generator, tmp
     saved(tmp_path / "D.pth", state(BigGANDiscriminator(replace(TINY, num_classes=3))))
     found = load_pretrained(tmp_path)
     assert found.discriminator is None
-    assert "of another shape: embed.weight (3, 128), needed (5, 128)" in found.notes[0]
+    assert "of another shape: embed.weight (3, 128), expected (5, 128)" in found.notes[0]
     (tmp_path / "D.pth").write_bytes(b"")
     assert "D.pth: the file is empty" in load_pretrained(tmp_path).notes[0]
 

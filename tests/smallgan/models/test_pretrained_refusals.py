@@ -138,7 +138,7 @@ WRONG = {
     ),
     "another shape": (
         lambda g, p: saved(p, state(g) | {"linear.bias": torch.zeros(7)}),
-        r"1 of 138 tensors of another shape: linear\.bias \(7,\), needed \(2048,\)",
+        r"1 of 138 tensors of another shape: linear\.bias \(7,\), expected \(2048,\)",
     ),
     "a tensor too many": (
         lambda g, p: saved(p, state(g) | {"blocks.1.0.conv2.u1": torch.zeros(1, 7)}),
@@ -206,17 +206,17 @@ def test_a_pickle_bomb_does_not_go_off(generator, tmp_path, form):
 def test_settings_that_do_not_belong_to_the_weights(deep, tmp_path):
     folder = deep_folder(tmp_path / "deep", deep, num_classes=7)
     with pytest.raises(
-        InputError, match=r"of another shape: embeddings.weight \(6, 5\), needed \(6, 7\) .*BigGAN-deep, 32 px"
+        InputError, match=r"of another shape: embeddings.weight \(6, 5\), expected \(6, 7\) .*BigGAN-deep, 32 px"
     ):
         load_pretrained(folder)
     deep_folder(folder, deep, output_dim=64)
     with pytest.raises(InputError, match=r"config.json: output_dim is 64, but its layers make 32 px"):
         load_pretrained(folder)
     (folder / "config.json").write_text("[1]", encoding="utf-8")
-    with pytest.raises(InputError, match=r"config.json: holds a list, needed an object"):
+    with pytest.raises(InputError, match=r"config.json: holds a list, expected an object"):
         load_pretrained(folder)
     (folder / "config.json").unlink()
-    with pytest.raises(InputError, match=r"a BigGAN-deep of 4 blocks; needed its config.json beside it"):
+    with pytest.raises(InputError, match=r"a BigGAN-deep of 4 blocks; expected its config.json beside it"):
         load_pretrained(folder)
 
 
@@ -230,5 +230,5 @@ def test_errors_name_the_tensor_as_the_file_does(deep, tmp_path):
 
 def test_a_header_that_is_no_configuration(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "a.safetensors", {"config": '{"width": 3}'})
-    with pytest.raises(InputError, match=r"another configuration than a BigGAN's .*needed size, ch, z_dim"):
+    with pytest.raises(InputError, match=r"another configuration than a BigGAN's .*expected size, ch, z_dim"):
         load_pretrained(tmp_path)

@@ -349,6 +349,13 @@ def test_the_command_writes_where_it_says(tmp_path, monkeypatch):
     assert all((tmp_path / "new/folder" / file).is_file() for file in page.files)
 
 
+def test_a_page_of_unfinished_runs_alone_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made.make_run(tmp_path / "runs" / "00000-a", done=100)
+    _, _, err = run_command()
+    assert err.splitlines()[-1] == "No finished run: the page shows samples but no result."
+
+
 def test_the_command_without_runs_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"runs: no such folder.*smallgan train"):

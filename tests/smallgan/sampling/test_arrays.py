@@ -47,10 +47,10 @@ def test_absurd_arrays_are_refused_by_their_headers_in_little_memory(tmp_path):
     places = {
         npy(tmp_path / "many.npy", (rows, Z), num_bytes=rows * Z * 4): "take 1,280 MiB, at most 128 MiB are read",
         npy(tmp_path / "lying.npy", (10**9, Z)): "take 61,035 MiB, at most 128 MiB are read",
-        npy(tmp_path / "wide.npy", (1, rows), num_bytes=rows * 4): "needed N x 16",
-        npy(tmp_path / "double.npy", (rows, Z), "<f8", rows * Z * 8): "found float64 latents, needed float32",
+        npy(tmp_path / "wide.npy", (1, rows), num_bytes=rows * 4): "expected N x 16",
+        npy(tmp_path / "double.npy", (rows, Z), "<f8", rows * Z * 8): "found float64 latents, expected float32",
         npy(tmp_path / "minus.npy", (-1, Z), num_bytes=900 * MIB): "its shape is (-1, 16)",
-        npy(tmp_path / "labels.npy", (100 * MIB,), "<i8", 800 * MIB): "needed (8,), one for each latent",
+        npy(tmp_path / "labels.npy", (100 * MIB,), "<i8", 800 * MIB): "expected (8,), one for each latent",
         npy(tmp_path / "objects.npy", (100 * MIB,), "|O", 800 * MIB): "Python objects, which are not read",
         header: "its header has 2,147,483,647 bytes",
         not_finite: "1966080 of 1966080 latents are not finite",
@@ -72,5 +72,5 @@ def test_arrays_come_back_as_they_were_saved(tmp_path):
 
 def test_a_file_that_breaks_off_and_a_folder_are_named(tmp_path):
     for path in (npy(tmp_path / "short.npy", (4, Z), num_bytes=9), tmp_path):
-        with pytest.raises(InputError, match=rf"{path.name}: .*needed an array of latents"):
+        with pytest.raises(InputError, match=rf"{path.name}: .*expected an array of latents"):
             read_latents(path, MODEL)

@@ -173,12 +173,12 @@ def test_own_places_lie_in_the_run_or_here(places, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported_is_told(places, tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match="--format tflite: needed onnx, safetensors, hub"):
+    with pytest.raises(UsageError, match="--format tflite: use one of onnx, safetensors, hub"):
         sg.export(places["dcgan"], "tflite")
     with pytest.raises(UsageError, match="holds other files; name a new or an empty one"):
         sg.export(places["dcgan"], "hub", places["dcgan"])
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxscript" else name)
-    with pytest.raises(MissingError, match=r"needed onnxscript; install it with: pip install 'smallgan\[export\]'"):
+    with pytest.raises(MissingError, match=r"needs onnxscript; install with: pip install 'smallgan\[export\]'"):
         sg.export(places["dcgan"], "onnx", tmp_path / "a.onnx")
 
 

@@ -256,10 +256,10 @@ def test_adapters_are_sampled_on_the_generator_that_they_adapt(tmp_path, tiny_se
 
 
 def test_models_without_codes_and_broken_weights_are_refused(run, tmp_path):
-    with pytest.raises(UsageError, match="no codes"):
+    with pytest.raises(UsageError, match="no latents of training images"):
         load_codes(load_model(run.path, CPU))
     path = pretrained_file(tmp_path)
-    with pytest.raises(UsageError, match="no codes"):
+    with pytest.raises(UsageError, match="no latents of training images"):
         load_codes(load_model(path, CPU))
     model = load_model(path, CPU)
     model.generator.shared.weight.fill_(float("nan"))

@@ -165,7 +165,7 @@ def test_more_steps_are_refused_where_gan_images_were_made_of_fewer(tiny_set, tm
 @pytest.mark.slow
 def test_another_recipe_and_other_images_are_refused_with_what_changed(tiny_set, tmp_path):
     study, _, _ = run(tiny(tiny_set), tmp_path / "study")
-    with pytest.raises(UsageError, match=r"method\.lr_d is 0\.0002 there, 0\.001 now"):
+    with pytest.raises(UsageError, match=r"method\.lr_d was 0\.0002, is 0\.001"):
         run(tiny(tiny_set, **{"method.lr_d": 1e-3}), tmp_path / "study")
     Image.new("RGB", (40, 32), (9, 9, 9)).save(tiny_set / "more.png")
     with pytest.raises(UsageError, match=r"00-none-seed0: begun with other images"):

@@ -34,9 +34,9 @@ BROKEN = {
         ["line 1, model: read by the methods adversarial and imle; this recipe trains by apgc"],
     ),
     "a grid that is a word": ("grid: hflip", ["grid", "found 'hflip'"]),
-    "an empty list in a product": ("grid: {augment.policy: []}", ["grid.augment.policy: needed a list", "found []"]),
+    "an empty list in a product": ("grid: {augment.policy: []}", ["grid.augment.policy: expected a list", "found []"]),
     "a value in place of a list": ("grid: {augment.policy: hflip}", ["grid.augment.policy", "found 'hflip'"]),
-    "a variant without a name": ("grid: [{augment.policy: hflip}]", ["grid[0].name", "needed a name", "found None"]),
+    "a variant without a name": ("grid: [{augment.policy: hflip}]", ["grid[0].name", "expected a name", "found None"]),
     "two variants of one name": (
         GRID + "  - {name: A, augment.policy: vflip}",
         ["grid[1] (A): grid[0] (a) has"],
@@ -64,7 +64,7 @@ BROKEN = {
     ),
     "too large a product": (
         f"grid: {{train.steps: {list(range(1, 402))}, seed: {list(range(250))}, method.lr_g: [1, 2]}}",
-        ["grid: 200,500 variants; needed at most 100,000"],
+        ["grid: 200,500 variants; expected at most 100,000"],
     ),
     "an unknown row": ("loss: hing", ["line 1, loss.name: unknown loss 'hing'; did you mean 'hinge'? There are non"]),
     "an unknown row with its name below": ("model:\n  name: pix", ["line 2, model.name: unknown model 'pix'"]),
@@ -103,7 +103,7 @@ BROKEN = {
     "a cap of nothing": ("method: {apa_cap: 0.5}", ["method.apa_cap: read where method.apa_target is given"]),
     "controllers of a loss of differences": (
         "loss: relativistic\nmethod: {apa_target: 0.6}",
-        ["line 2, method.apa_target: it looks at scores by themselves", "use nonsaturating, hinge, lsgan"],
+        ["line 2, method.apa_target: it needs the discriminator's score of each", "nonsaturating, hinge or lsgan"],
     ),
     "a key of class-conditional models": (
         "method:\n  conditional: false",
@@ -205,6 +205,12 @@ def test_set_is_told_by_its_path_alone_and_a_key_of_the_file_by_its_line(tmp_pat
         load_recipe(str(path), {"seeds": [4, 4], "model.attention": 8, "train.batch_size": 1})
     lines = [line.strip().split(": ")[0] for line in str(caught.value).splitlines()[1:]]
     assert sorted(lines) == ["line 1, train.batch_size", "line 2, train.steps", "model.attention", "seeds"]
+
+
+def test_a_key_that_is_spelled_like_none_gets_no_guess():
+    with pytest.raises(UsageError) as caught:
+        load_recipe(None, {"train.augment_control": "ada"})
+    assert str(caught.value) == "train.augment_control: no such key, found 'ada'"
 
 
 def test_the_mistakes_of_the_recipe_and_of_all_its_variants_are_told_at_once(tmp_path):

@@ -49,7 +49,7 @@ def test_the_table_of_defaults_names_all_that_a_row_changes():
 
 
 def test_a_page_without_its_marks_is_refused():
-    with pytest.raises(ValueError, match="needed the marks"):
+    with pytest.raises(ValueError, match="expected the marks"):
         page("no marks")
-    with pytest.raises(ValueError, match="needed the marks"):
+    with pytest.raises(ValueError, match="expected the marks"):
         page(BEGIN)

@@ -103,7 +103,7 @@ def test_a_function_gets_a_keyword_and_an_explanation_for_each_row():
     assert inspect.signature(made).parameters["steps"].annotation == (int | None, True)
     lines = inspect.getdoc(made).splitlines()
     assert [line.split(":")[0].strip() for line in lines[3:]] == ["data", *rows(), "out"]
-    assert "    count: Number of added images, instead of `ratio`." in lines
+    assert "    count: Number of added images, from 0, instead of `ratio`." in lines
     assert made("photos", steps=3) == ("photos", None, {"steps": 3})
     with pytest.raises(TypeError, match="unexpected keyword argument 'stepz'"):
         made("photos", stepz=3)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from augmented import diffaugment
 
-from augment.errors import UsageError
-from smallgan.training.diffaugment import parse_diffaugment
+from smallgan.tables.methods import DIFFAUGMENT, parse_diffaugment
+from smallgan.training import diffaugment as module
 
 SIDE = 16
 
@@ -46,8 +46,9 @@ def test_expressions():
     assert parse_diffaugment("none") == ()
     assert parse_diffaugment("") == ()
     assert parse_diffaugment("translation, cutout") == ("translation", "cutout")
-    with pytest.raises(UsageError, match="found 'colour', needed some of color, translation, cutout"):
+    with pytest.raises(ValueError, match="unknown operation 'colour'; did you mean 'color'"):
         parse_diffaugment("cutout,colour")
+    assert tuple(module._OPERATIONS) == DIFFAUGMENT, "what a recipe may name is what there is"
 
 
 def test_nothing_asked_for_is_nothing_done():

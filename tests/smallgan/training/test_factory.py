@@ -302,7 +302,7 @@ def test_fine_tuning_a_biggan_deep_is_refused(classes_set, tmp_path):
 
 def test_a_generator_of_a_side_that_no_recipe_has_is_refused(classes_set, tmp_path):
     folder = tiny_deep(tmp_path / "deep", 16, 9, (True, 2, 1))
-    with pytest.raises(InputError, match="images of 16 px; needed one of 32, 64, 128, 256, 512 px"):
+    with pytest.raises(InputError, match="images of 16 px; expected one of 32, 64, 128, 256, 512 px"):
         prepared(classes_set, folder, "apgc")
 
 

@@ -136,7 +136,7 @@ def test_minutes_decide_the_steps_in_place_of_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({}, "needed DATA"),
+        ({}, "add DATA"),
         ({"data": "x", "transfer": "bsa"}, "--transfer bsa are two ways to start"),
         ({"data": "x", "recipe": "quickstart"}, "--recipe quickstart are two ways to start"),
         ({"data": "x", "model": "biggan"}, "is a dcgan; leave --model out"),

@@ -136,7 +136,7 @@ def test_the_newest_run_of_the_same_recipe_and_images_is_found(tiny_set, tmp_pat
 
 def test_an_out_folder_of_another_recipe_is_refused_with_both_values(tiny_set, tmp_path):
     start(tiny(tiny_set), tmp_path, out=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"method\.lr_d is 0\.0002 there, 0\.001 now"):
+    with pytest.raises(UsageError, match=r"method\.lr_d was 0\.0002, is 0\.001"):
         start(tiny(tiny_set, **{"method.lr_d": 1e-3}), tmp_path, out=tmp_path / "run")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("mine")

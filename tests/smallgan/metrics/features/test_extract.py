@@ -249,7 +249,7 @@ def test_bfloat16_is_near_and_is_stated(monkeypatch, name):
 
 
 def test_precisions_that_are_none():
-    with pytest.raises(UsageError, match="--precision fp8: needed fp32 or bf16"):
+    with pytest.raises(UsageError, match="--precision fp8: use fp32 or bf16"):
         feature_net(None, CPU, "fp8")
     with pytest.raises(UsageError, match=r"--precision bf16: net\.onnx has a precision"):
         feature_net("net.onnx", CPU, "bf16")
@@ -270,7 +270,7 @@ def test_a_cut_file_in_the_cache_is_an_error_not_a_reason_for_another_network():
     path = weights.locate("inception-v3-tf2015")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")
-    with pytest.raises(InputError, match=r"needed first digits of the sha256 6726825d.*smallgan weights fetch"):
+    with pytest.raises(InputError, match=r"expected 6726825d.*smallgan weights fetch"):
         feature_net(None, CPU)
 
 
@@ -319,7 +319,7 @@ def test_splits_are_ten_from_a_thousand_images_on():
 
 
 def test_metrics_that_cannot_be_had_are_errors():
-    with pytest.raises(UsageError, match="found lpips, needed some of is, kmmd"):
+    with pytest.raises(UsageError, match="found lpips; use some of is, kmmd"):
         evaluate(random_features(9), None, fake_net(), metrics=["is", "lpips"])
     with pytest.raises(UsageError, match=r"--metrics kmmd: needs real images .* --real"):
         evaluate(random_features(9), None, fake_net(), metrics=["kmmd"])

@@ -98,4 +98,4 @@ def test_target_does_without_reals_when_it_is_named(tmp_path):
     refused = run(given, "--metrics", "target")
     assert "needs --target CLASS, or reals" in str(refused.exception)
     refused = run(given, "--metrics", "target", "--target", "dog")
-    assert "--target dog: needed class numbers" in str(refused.exception)
+    assert "--target dog: expected class numbers" in str(refused.exception)

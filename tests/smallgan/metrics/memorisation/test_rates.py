@@ -78,7 +78,7 @@ def test_the_target_share_has_a_row_for_each_image():
 
 @pytest.mark.parametrize("classes", [(3,), (-1,), (0, 7), ()])
 def test_a_class_that_the_network_does_not_have_is_an_error(classes):
-    with pytest.raises(UsageError, match="needed some from 0 to 2"):
+    with pytest.raises(UsageError, match="expected some from 0 to 2"):
         target_class.target_share(np.zeros((4, 3)), classes)
 
 
