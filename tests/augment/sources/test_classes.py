@@ -159,7 +159,7 @@ def test_extra_sources_are_taken_by_amount_and_synthetic_ones_are_nobodys_parent
 def test_amounts_that_cannot_be_had_are_told(classed, tmp_path):
     made = fill(tmp_path / "made", 3)
     for text, says in (
-        (f"{made}=4", "4 images asked for by 4"),
+        (f"{made}=4", "asked for 4 images, but .* has 3; ask for fewer"),
         (f"{made}=1%", "less than one image"),
         (f"{made}=x", "PATH=NUMBER"),
     ):
