@@ -17,11 +17,11 @@ class TrainedOptions(Options):
     """What classifiers that are trained by gradient descent share. The last step counts, unless `validation` is set."""
 
     passes: ClassVar[int] = 40  # Over the images of the reference, where `steps` is left open
-    least_steps: ClassVar[int] = 150
+    least_steps: ClassVar[int] = 300
     steps: int | None = Field(default=None, ge=1)
     """Optimiser steps, the same for every variant.
 
-    None: 40 passes over the originals and at least 150; for `torchvision` 10 and 100.
+    None: 40 passes over the originals and at least 300; for `torchvision` 10 and 100.
     """
     batch_size: int = Field(default=32, ge=2)
     """Images per step."""
@@ -50,6 +50,8 @@ class ResNetOptions(TrainedOptions):
     """A small residual network, trained from scratch."""
 
     name: Literal["resnet"] = "resnet"
+    batch_size: int = Field(default=16, ge=2)
+    lr: float = Field(default=0.1, gt=0)
     width: int = Field(default=16, ge=4)
     """Channels of the first of its three stages; the others have two and four times as many."""
 

@@ -112,8 +112,8 @@ def test_no_image_chooses_the_step_unless_asked():
 
 
 def test_steps_follow_the_originals_unless_they_are_given():
-    assert options("resnet").num_steps(100) == 150
-    assert options("resnet").num_steps(4000) == 5000
+    assert options("resnet").num_steps(100) == 300
+    assert options("resnet").num_steps(4000) == 10_000
     assert options("resnet", steps=7).num_steps(4000) == 7
     assert options("torchvision").num_steps(32) == 100
 
