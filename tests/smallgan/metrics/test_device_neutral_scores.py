@@ -87,4 +87,5 @@ def test_features_are_made_on_the_gpu_and_come_back_once_a_batch(name, precision
 def test_metrics_know_no_device():
     files = [path for path in Path(smallgan.metrics.__file__).parent.rglob("*.py") if path.parent.name != "features"]
     assert len(files) > 20
+    files = [path for path in files if path.name != "class_search.py"]  # no metric: it makes images of each class
     assert [path.name for path in files if "import torch" in path.read_text(encoding="utf-8")] == []

@@ -352,7 +352,7 @@ def test_without_classes_it_is_a_gan_of_one_class():
         ({"model__z_dim": 3}, "model.z_dim 3: must be at least 4"),
         ({"model__attention": 33}, "model.attention 33: no maps of that side .* use one of 8, 16, or 0"),
         ({"model__attention": 32}, "model.attention 32"),
-        ({"method__diffaugment": "flip"}, "diffaugment: found 'flip'"),
+        ({"method__diffaugment": "flip"}, "diffaugment: unknown operation 'flip'"),
     ],
 )
 def test_what_cannot_be_built_is_refused(overrides, said):

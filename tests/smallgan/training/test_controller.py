@@ -194,6 +194,6 @@ def test_a_checkpoint_within_an_interval_resumes_bit_by_bit(tmp_path):
 @pytest.mark.parametrize("key", ["method.ada_target", "method.apa_target", "regularizers.lecam.weight"])
 def test_a_loss_of_differences_has_no_scores_to_follow(key):
     with pytest.raises(
-        UsageError, match=rf"{key.removesuffix('.weight')}: .*the loss relativistic only at differ.* lsg"
+        UsageError, match=rf"{key.removesuffix('.weight')}: .*the loss relativistic gives only differ.* lsg"
     ):
         recipe(**{"method.diffaugment": "color", "loss": "relativistic", key: 0.5})

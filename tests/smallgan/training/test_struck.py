@@ -48,7 +48,7 @@ def test_a_judge_that_trained_the_model_is_marked_and_selects_nothing(tmp_path):
     marks = {(line["metric"], line["identity"]["features"]): line["standing"] for line in lines}
     assert marks == {("kmmd", SHIPPED): STRUCK, ("sharpness", None): "", ("kmmd", "pixels8"): ""}
     assert any(f"note: struck: {SHIPPED} helped to train this model" in line for line in said)
-    assert not any("no judge is left" in line for line in said)
+    assert not any("every scoring network" in line for line in said)
     readings = [line for line in read_jsonl(run.diagnostics) if line["step"]]
     best = run.best_record()
     assert best["merit"] == min(line["merit"] for line in readings)
@@ -64,7 +64,7 @@ def test_without_another_judge_no_checkpoint_is_best_and_the_way_out_is_told(tmp
     run, said = a_run(tmp_path, **{"method.name": method, "data.size": 32})
     assert {line["standing"] for line in read_jsonl(run.scores)} == {STRUCK}
     assert run.best_record() is None
-    assert any("no judge is left; --set score.features=panel" in line for line in said)
+    assert any("every scoring network was also used in training; --set score.features=panel" in line for line in said)
 
 
 def test_a_loss_of_pixels_strikes_nobody(tmp_path):

@@ -229,7 +229,7 @@ def test_cards_that_cannot_be(net, changes, message):
 def test_files_that_are_none(net, tmp_path):
     with pytest.raises(InputError, match=r"gone\.yaml: no such card"):
         feature_net(str(tmp_path / "gone.yaml"), CPU)
-    with pytest.raises(InputError, match=r"gone\.onnx: no such ONNX file"):
+    with pytest.raises(InputError, match=r"gone\.onnx: no such file"):
         feature_net(str(tmp_path / "gone.onnx"), CPU)
     net.write_bytes(net.read_bytes()[:50])
     with pytest.raises(InputError, match=r"net\.onnx: onnxruntime cannot open it"):
