@@ -201,7 +201,7 @@ def prepare(
     """Return the trainer of a generator, fresh or of a run, and the batches. Raises UsageError and MissingError."""
     options, pixels = recipe.method, data.mixture.pixels
     assert isinstance(options, IMLEOptions)
-    log("imle is an experiment: its images are softer than those of adversarial training (docs/train.md)")
+    log("imle is an experiment: its images are softer than those of adversarial training (docs/imle.md)")
     classes = classes_of(recipe, data, log)
     network, note = load_perceptual(options.perceptual, options.perceptual_weight)
     log(note)

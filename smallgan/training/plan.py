@@ -34,10 +34,8 @@ def dry_run(
     step_seconds = min(seconds_per_step(trainer, batches))
     sample_seconds = seconds_per_scored(recipe, trainer, chosen)
     work = work_left(recipe, run, len(data.reals))
-    steps, sizes = (
-        work["steps"],
-        {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()},
-    )
+    steps = work["steps"]
+    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()}
     return {
         "run": str(run.path),
         "resumes_from_step": run.last_step(),
