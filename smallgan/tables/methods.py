@@ -167,8 +167,6 @@ class BSAOptions(TransferOptions, MatchingOptions):
     """Weight of the distance between the codes and normal noise."""
     class_weight: float = Field(default=0.02, ge=0)
     """Weight of the mean square of the class vector."""
-    micro_batch: int | None = Field(default=None, ge=1)
-    """Images that go through the networks at once; less memory, the same gradients. None: the whole batch."""
     recompute: bool = False
     """Make the maps inside a block anew for the gradients (gradient checkpointing): less memory, more time."""
     around_codes: float | None = Field(default=0.6, ge=0, json_schema_extra=LEARNED)

@@ -48,11 +48,6 @@ def _listed(names: str | Iterable[str]) -> list[str]:
     return [name.strip() for name in parts if name.strip()] if parts != ["none"] else []
 
 
-def _micro_batch(method: MethodRow) -> tuple[str, ...]:
-    own = "micro_batch" in method.options.model_fields
-    return ("method.micro_batch" if own else "train.micro_batch",)
-
-
 _TRANSFERS = [row.name for row in METHODS if row.is_transfer]
 _FROM_SCRATCH = [row.name for row in METHODS if not row.is_transfer]
 _METRICS = ", ".join(row.name for row in METRICS if "augmented" not in row.needs)
@@ -135,7 +130,7 @@ class TrainFlags(TypedDict, total=False):
     batch_size: Annotated[int | None, Flag("train.batch_size", "Images per step, from 2.")]
     micro_batch: Annotated[
         int | str | None,
-        Flag(_micro_batch, "Images at a time where a batch does not fit in memory: a number, or auto from scratch."),
+        Flag("train.micro_batch", "Images at a time where a batch does not fit in memory: a number, or auto."),
     ]
     lr: Annotated[
         float | None,

@@ -25,7 +25,12 @@ GPU_OPERATIONS = 1e13  # A second, of a GPU that does 10 TFLOP/s of what it is a
 
 
 def foresee(
-    adapter: AdaptedGenerator, perceptual: Perceptual | None, options: BSAOptions, num_images: int, batch_size: int
+    adapter: AdaptedGenerator,
+    perceptual: Perceptual | None,
+    options: BSAOptions,
+    num_images: int,
+    batch_size: int,
+    micro_batch: int | None = None,
 ) -> dict[str, Any]:
     """Return the memory that a run takes in MiB, part by part, and the operations of a step, as plain data.
 
@@ -37,11 +42,12 @@ def foresee(
         options: of the method.
         num_images: of the training set.
         batch_size: images a step.
+        micro_batch: images that go through the networks at a time; None: the batch.
     """
     with FakeTensorMode():
         ours, network = _without_values(adapter, perceptual)
         ours.pretrained.recompute = options.recompute and ours.pretrained.can_recompute
-        size = min(options.micro_batch or batch_size, batch_size)
+        size = min(micro_batch or batch_size, batch_size)
         fixed = [*ours.parameters(), *_tensors(ours.pretrained), *_tensors(network)]
         kept, largest, operations, layers = _a_pass(ours, network, {_storage(each) for each in fixed})
     first_pass = operations["forward"] if size < batch_size and options.variant == "normalized" else 0

@@ -42,8 +42,6 @@ def named(work: Callable[[], int], recipe: Recipe, run: RunDir, trainer: Trainer
             "with --set score.num_fake=100"
         )
     whole = "" if trainer.needs_whole_batch() else f", or --micro-batch auto for the same training on {size} in parts"
-    if _has_own_key(recipe):
-        whole = f", or --micro-batch {each} for the same training on {size} in parts"
     raise UsageError(f"{asked}. A step on {each} images fits here: use --batch-size {each}{whole}")
 
 
@@ -57,10 +55,6 @@ def with_micro_batch(recipe: Recipe, make: Make, log: Log) -> tuple[Trainer, Ima
     asked, whole = recipe.train.micro_batch, recipe.train.batch_size
     if asked is None:
         return trainer, batches
-    if _has_own_key(recipe):
-        raise UsageError(
-            f"train.micro_batch {asked}: {recipe.method.name} has a key of its own for it, method.micro_batch; set that"
-        )
     if why := trainer.needs_whole_batch():
         raise UsageError(
             f"train.micro_batch {asked}: {why}, and parts of a batch would train another model than the whole; use a "
@@ -109,11 +103,6 @@ def step_fits(trainer: Trainer, batches: ImageBatches, count: int) -> bool:
     except torch.OutOfMemoryError:
         return False
     return True
-
-
-def _has_own_key(recipe: Recipe) -> bool:
-    """Tell whether the method takes parts by itself, as adapters do (`smallgan.training.micro_batches`)."""
-    return "micro_batch" in type(recipe.method).model_fields
 
 
 def _first_sentence(error: Exception) -> str:

@@ -71,7 +71,7 @@ class TransferTrainer(Trainer):
         if pixels.shape[1:3] != (adapter.size, adapter.size):
             raise UsageError(f"data.size {pixels.shape[1]}: the pretrained generator makes {adapter.size} px; use that")
         if settings.recompute and not adapter.pretrained.can_recompute:
-            raise UsageError("method.recompute: only a BigGAN is made of blocks; set method.micro_batch instead")
+            raise UsageError("method.recompute: only a BigGAN is made of blocks; set train.micro_batch instead")
         adapter.pretrained.recompute = settings.recompute
         self._shown = pixels[:PAIRS_SHOWN]
         self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
@@ -113,10 +113,9 @@ class TransferTrainer(Trainer):
         Returns scalars on the device, unread: loss_g (all terms, weighted), the plain values of pixel, perceptual and
         class_vector, and of learned codes latent, of matched latents distance and rejected.
         """
-        settings = self.settings
         self._set_rates(number)
         self.latents.begin(number, self._generate)
-        in_passes = settings.recompute or settings.micro_batch is not None
+        in_passes = self.settings.recompute or self.micro_batch is not None
         with held(self.generator) if in_passes else nullcontext():  # or each pass would move the spectral norms
             found = self._descend(batch, number)
         for optimizer in self.optimizers.values():
@@ -132,7 +131,7 @@ class TransferTrainer(Trainer):
         self.generator.train()
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        size, weight = settings.micro_batch, self.perceptual_weight
+        size, weight = self.micro_batch, self.perceptual_weight
         if size is not None and size < len(noisy):
             terms = accumulated(self._distances, noisy, batch, size, settings.variant, weight)
         else:
@@ -159,6 +158,10 @@ class TransferTrainer(Trainer):
             layers = self.perceptual.features(images) if self.perceptual else []
         return distances(images, batch.images, layers, self._real_layers(batch), self.settings.variant)
 
+    def needs_whole_batch(self) -> str | None:
+        """Return None: an adapter leaves the batch norms' moments alone, so an image does not depend on its batch."""
+        return None
+
     @property
     def prior(self) -> Prior:
         """How it is sampled: around learned codes as they are now, or from a standard normal."""
@@ -171,7 +174,8 @@ class TransferTrainer(Trainer):
     @property
     def details(self) -> dict[str, Any]:
         """What a dry run tells of it beside the numbers of parameters: sizes of the adapters, memory, operations."""
-        seen = foresee(self.generator, self.perceptual, self.settings, self._num_images, self._batch_size)
+        sizes = self._num_images, self._batch_size, self.micro_batch
+        seen = foresee(self.generator, self.perceptual, self.settings, *sizes)
         return {"adapters": adapter_table(self.generator.pretrained), "foreseen": seen}
 
     def reconstruct(self, indices: Sequence[int] | None = None) -> Tensor:

@@ -22,6 +22,7 @@ from smallgan.models.plain_source import PlainSource
 from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.foresight import PASSING, foresee
+from smallgan.training.out_of_memory import with_micro_batch
 from smallgan.training.transfer import TransferTrainer, build_adapter
 
 CPU = torch.device("cpu")
@@ -33,12 +34,19 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), dtype=np.uint8)
 
 
-def trainer(**overrides):
+def trainer(micro_batch=None, **overrides):
     own = {"method.name": "apgc", "method.group_size": 4, "method.code_init": "normal", "train.batch_size": 5}
     recipe = load_recipe(None, own | {"data.size": SIZE} | {f"method.{key}": value for key, value in overrides.items()})
     network = BigGANGenerator(CONFIG)
     initialize(network, torch.Generator().manual_seed(0), "N02")  # whose spectral norms are far from 1
-    return TransferTrainer(recipe, build_adapter(recipe, network.eval(), CPU), pixels(), CPU, small_perceptual())
+    return made(recipe, network, micro_batch)
+
+
+def made(recipe, network, micro_batch):
+    one = TransferTrainer(recipe, build_adapter(recipe, network.eval(), CPU), pixels(), CPU, small_perceptual())
+    assert one.needs_whole_batch() is None
+    one.micro_batch = micro_batch
+    return one
 
 
 def gradients(one, number=0):
@@ -63,6 +71,13 @@ def test_parts_of_a_batch_give_the_gradients_and_the_numbers_of_the_whole(varian
         torch.testing.assert_close(told[name], value, rtol=1e-5, atol=1e-6)
 
 
+def test_the_key_for_all_methods_sets_it():
+    recipe = load_recipe(None, {"method.name": "bsa", "data.size": SIZE, "train.batch_size": 5, "train.micro_batch": 2})
+    batches = ImageBatches(pixels(), 5, 0, CPU)
+    found, _ = with_micro_batch(recipe, lambda: (trainer(), batches), print)
+    assert found.micro_batch == 2
+
+
 def test_parts_as_large_as_the_batch_change_no_bit():
     (wanted, _), (found, _) = gradients(trainer()), gradients(trainer(micro_batch=5))
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
@@ -79,14 +94,14 @@ def test_blocks_that_are_made_anew_change_no_bit(method):
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def trainer_of(own, network=None):
+def trainer_of(own, network=None, micro_batch=None):
     recipe = load_recipe(
         None, {"data.size": SIZE, "train.batch_size": 5} | {f"method.{key}": value for key, value in own.items()}
     )
     if network is None:
         network = BigGANGenerator(CONFIG)
         initialize(network, torch.Generator().manual_seed(0), "N02")
-    return TransferTrainer(recipe, build_adapter(recipe, network.eval(), CPU), pixels(), CPU, small_perceptual())
+    return made(recipe, network, micro_batch)
 
 
 @pytest.mark.parametrize("method", ["bsa", "apgc"])
@@ -97,9 +112,8 @@ def test_a_biggan_deep_is_adapted_in_parts_and_anew_too(method):
     layers = ((True, 4, 2), (False, 2, 2), (True, 2, 1), (True, 1, 1))
     config = BigGANDeepConfig(32, 12, 10, 4, 6, layers, 2, n_stats=5)
     source = BigGANDeepGenerator(config).eval()
-    whole, parts = (
-        trainer_of(own | more, copy.deepcopy(source)) for more in ({}, {"micro_batch": 2, "recompute": True})
-    )
+    whole = trainer_of(own, copy.deepcopy(source))
+    parts = trainer_of(own | {"recompute": True}, copy.deepcopy(source), micro_batch=2)
     assert_same(whole, parts)
 
 
@@ -115,11 +129,11 @@ def assert_same(whole, parts):
 @pytest.mark.parametrize("variant", ["normalized", "raw"])
 def test_the_spectral_norms_of_bsa_move_once_a_step(variant):
     own = {"name": "bsa", "variant": variant}
-    assert_same(trainer_of(own), trainer_of(own | {"micro_batch": 2, "recompute": True}))
+    assert_same(trainer_of(own), trainer_of(own | {"recompute": True}, micro_batch=2))
 
 
 def test_latents_that_are_not_learned_go_in_parts_too():
-    whole, parts = (trainer_of({"name": "bsa", "latents": "imle", "micro_batch": each}) for each in (None, 2))
+    whole, parts = (trainer_of({"name": "bsa", "latents": "imle"}, micro_batch=each) for each in (None, 2))
     (wanted, _), (found, _) = gradients(whole), gradients(parts)
     assert_near(found, wanted)
 
@@ -127,7 +141,9 @@ def test_latents_that_are_not_learned_go_in_parts_too():
 def test_only_what_is_made_of_blocks_is_made_anew():
     recipe = load_recipe(None, {"method.name": "bsa", "method.recompute": True, "data.size": SIZE})
     adapter = build_adapter(recipe, PlainSource(DCGANGenerator(SIZE, 8, 8)).eval(), CPU)
-    with pytest.raises(UsageError, match=r"method\.recompute: only a BigGAN is made of blocks; set method"):
+    with pytest.raises(
+        UsageError, match=r"method\.recompute: only a BigGAN is made of blocks; set train\.micro_batch instead"
+    ):
         TransferTrainer(recipe, adapter, pixels(), CPU, None)
 
 
@@ -173,8 +189,7 @@ def biggan_128(monkeypatch):
 def test_apgc_of_biggan_128_with_100_images_fits_into_8_gb(monkeypatch):
     adapter, vgg = biggan_128(monkeypatch)
     plain, small = (
-        foresee(adapter, vgg, APGCOptions(micro_batch=size, recompute=anew), 100, 25)
-        for size, anew in ((None, False), (5, True))
+        foresee(adapter, vgg, APGCOptions(recompute=anew), 100, 25, size) for size, anew in ((None, False), (5, True))
     )
     # 18,723,936 in the layers, 519,424 beside them (test_the_published_counts_of_biggan_128), 100 codes of 120.
     own = "adapter and codes, with gradients and Adam"
