@@ -211,9 +211,9 @@ def test_open_checked_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_pat
 
 
 ADVICE = {
-    "pomeranian": (197, "transfer", ["hflip"]),
-    "bmw-100": (100, "transfer", ["hflip"]),
-    "passion-flower-50": (50, "transfer", ["hflip", "vflip"]),
+    "pomeranian": (197, "--transfer apgc", ["hflip"]),
+    "bmw-100": (100, "--transfer apgc", ["hflip"]),
+    "passion-flower-50": (50, "--transfer apgc", ["hflip", "vflip"]),
 }
 
 
@@ -223,7 +223,8 @@ def test_advice_on_real_sets(real_data, name):
     number, advice, fitting = ADVICE[name]
     source = open_source(real_data / name)
     found = summarise(source, check(source, workers=2, signatures=True))
-    assert found["advice"][0].startswith(f"{number} distinct images: {advice}")
+    assert found["advice"][0].startswith(f"{number} distinct images: ")
+    assert advice in found["advice"][0]
     assert [each["name"] for each in found["symmetry"] if each["fits"]] == fitting
 
 
