@@ -97,7 +97,8 @@ def refuse_other_inputs(job: Job, study: StudyDir, digest: Callable[[Path], str]
     """
     values = job.recipe.model_dump(mode="json", exclude={"name", "sample", "report"})
     del values["train"]["steps"]  # a larger number continues the run
-    del values["train"]["micro_batch"]  # another takes the same steps
+    for key in ("micro_batch", "compile"):  # others take the same steps
+        del values["train"][key]
     if job.recipe.augment.generator is not None:
         values["augment"]["generator"] = digest(Path(job.recipe.augment.generator))
     source = {"recipe": values, "images": job.data.fingerprint}

@@ -28,6 +28,7 @@ from smallgan.tables.recipe import Recipe
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
 from smallgan.training import adversarial_parts
 from smallgan.training.augmentation import Augmentation
+from smallgan.training.compiling import uncompiled
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
 from smallgan.training.loop import Trainer
@@ -257,6 +258,7 @@ class AdversarialTrainer(Trainer):
         fake_scores: Tensor,
         rows: slice | None,
     ) -> StepContext:
+        @uncompiled()
         def score(images: Tensor) -> Tensor:
             return self._scores(self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY, rows), labels)
 

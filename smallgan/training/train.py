@@ -28,6 +28,7 @@ from smallgan.tables.methods import TransferOptions
 from smallgan.tables.recipe import Recipe, dump_recipe, given, read_recipe, steps_of_epochs
 from smallgan.tables.sweep import flat
 from smallgan.training import out_of_memory
+from smallgan.training.compiling import compile_networks
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.evaluation import evaluator, nearest_classes, outcome
 from smallgan.training.factory import open_pretrained, prepare
@@ -177,8 +178,10 @@ def prepared(
 def trainer_of(
     recipe: Recipe, data: TrainingData, device: torch.device, source: PretrainedSource | None, log: Log
 ) -> tuple[Trainer, ImageBatches]:
-    """Return what `prepare` makes, set to the micro-batch that the recipe asks for. Raises UsageError."""
-    return out_of_memory.with_micro_batch(recipe, lambda: prepare(recipe, data, device, source, log), log)
+    """Return what `prepare` makes, with the micro-batch and compiled as the recipe asks for. Raises UsageError."""
+    made = out_of_memory.with_micro_batch(recipe, lambda: prepare(recipe, data, device, source, log), log)
+    compile_networks(made[0], recipe.train.compile)
+    return made
 
 
 def situation_of(data: TrainingData, device: torch.device) -> Situation:
