@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast lint bench clean
+.PHONY: demo test test-fast lint bench bench-gpu clean
 
 # The lock names torch and torchvision as one pair; -c keeps every other package at the tested version.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -29,6 +29,11 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# DATA names the folder of the image sets; benchmarks/gpu/README.md lists them. Without a GPU it says what waits.
+DATA ?= data-gpu
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.gpu --data $(DATA)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -4,7 +4,7 @@ The weights are random, because no benchmark may depend on a download: every bat
 as training would give it, and the last layer is turned away from the mean of the features and scaled, so that the
 predictions differ from image to image and the Inception Score is well above 1.
 
-    python -m benchmarks.inception FOLDER [--count 1000]
+    python -m benchmarks.inception FOLDER [--count 1000] [--device cpu] [--batch-size 16]
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from smallgan.metrics.inception_score import inception_score
 
 NUM_IMAGES = 100
 BATCH_SIZE = 16
+CPU = torch.device("cpu")
 SPREAD = 3.0
 """Standard deviation of a class's logits over images."""
 TARGETS = {"fp32": 1.4, "bf16": None}
@@ -47,13 +48,16 @@ def measure(rounds: int) -> list[Row]:
         return compare([images] * rounds)[0]
 
 
-def compare(parts: Sequence[Path]) -> tuple[list[Row], dict[str, NDArray[np.float32]]]:
+def compare(
+    parts: Sequence[Path], device: torch.device = CPU, batch_size: int = BATCH_SIZE
+) -> tuple[list[Row], dict[str, NDArray[np.float32]]]:
     """Return the rows, from a round for each folder of images after one to warm up, and the logits of each way."""
     tensors = random_inception(first_images(32))
-    theirs, nets = their_inception(tensors), {each: our_inception(tensors, each) for each in TARGETS}
+    theirs, nets = their_inception(tensors), {each: our_inception(tensors, each, device) for each in TARGETS}
+    theirs.to(device)
     ways: dict[str, Callable[[Path], NDArray[np.float32]]] = {
-        "theirs": lambda images: their_features(images, theirs)["logits_unbiased"].numpy(),
-        **{each: lambda images, net=net: our_features(images, net).logits for each, net in nets.items()},
+        "theirs": lambda images: their_features(images, theirs, device, batch_size)["logits_unbiased"].numpy(),
+        **{each: lambda images, net=net: our_features(images, net, batch_size).logits for each, net in nets.items()},
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     logits: dict[str, list[NDArray[np.float32]]] = {way: [] for way in ways}
@@ -69,7 +73,7 @@ def compare(parts: Sequence[Path]) -> tuple[list[Row], dict[str, NDArray[np.floa
     for precision, target in TARGETS.items():
         ratios = tuple(a / b for a, b in zip(seconds["theirs"], seconds[precision], strict=True))
         rates = [count / sum(seconds[way]) for way in ("theirs", precision)]
-        note = f"{count} files, batch {BATCH_SIZE}; torch-fidelity {rates[0]:.1f}/s, ours {rates[1]:.1f}/s"
+        note = f"{count} files, batch {batch_size}; torch-fidelity {rates[0]:.1f}/s, ours {rates[1]:.1f}/s"
         rows.append(Row(f"Inception features {precision}", target, ratios, note))
     return rows, {way: np.concatenate(found) for way, found in logits.items()}
 
@@ -105,28 +109,29 @@ def their_inception(tensors: Tensors) -> FeatureExtractorInceptionV3:
     )
 
 
-def our_inception(tensors: Tensors, precision: str = "fp32") -> FeatureNet:
+def our_inception(tensors: Tensors, precision: str = "fp32", device: torch.device = CPU) -> FeatureNet:
     """Return our network as `feature_net` makes it of a file."""
     module = TF2015Inception(tensors).eval().requires_grad_(False)
     fold_batch_norms(module)
     if precision == "bf16":
         to_bfloat16(module)
-    module.to(memory_format=torch.channels_last)
-    cpu = torch.device("cpu")
-    return FeatureNet("random Inception", "random", "0" * 64, "TF 1", precision, 2048, 1008, module, cpu)
+    module.to(device).to(memory_format=torch.channels_last)
+    return FeatureNet("random Inception", "random", "0" * 64, "TF 1", precision, 2048, 1008, module, device)
 
 
-def their_features(images: Path, net: FeatureExtractorInceptionV3) -> Tensors:
+def their_features(
+    images: Path, net: FeatureExtractorInceptionV3, device: torch.device = CPU, batch_size: int = BATCH_SIZE
+) -> Tensors:
     """Return `2048` and `logits_unbiased` as torch-fidelity's own pipeline extracts them from sample files."""
-    options = {"batch_size": BATCH_SIZE, "cuda": False, "save_cpu_ram": True, "verbose": False}
+    options = {"batch_size": batch_size, "cuda": device.type == "cuda", "save_cpu_ram": True, "verbose": False}
     found: Tensors = extract_featuresdict_from_input_id(1, net, input1=str(images), **options)
     return found
 
 
-def our_features(images: Path, net: FeatureNet) -> Features:
+def our_features(images: Path, net: FeatureNet, batch_size: int = BATCH_SIZE) -> Features:
     """Return what we extract from the same files, decoding included; nothing comes from the cache."""
     source = open_source(images)
-    return extract((source.load(index).image.pixels for index in range(len(source))), net, batch_size=BATCH_SIZE)
+    return extract((source.load(index).image.pixels for index in range(len(source))), net, batch_size=batch_size)
 
 
 @contextmanager
@@ -157,11 +162,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE)
     asked = parser.parse_args()
     with ExitStack() as stack:
         starts = range(0, asked.count, NUM_IMAGES)
         parts = [range(first, min(first + NUM_IMAGES, asked.count)) for first in starts]
-        rows, logits = compare([stack.enter_context(image_folder(asked.folder, part)) for part in parts])
+        folders = [stack.enter_context(image_folder(asked.folder, part)) for part in parts]
+        rows, logits = compare(folders, torch.device(asked.device), asked.batch_size)
     for row in rows:
         print(row.line())
     theirs, ours = logits["theirs"].astype(np.float64), logits["fp32"]

@@ -10,32 +10,41 @@ import torch
 from torch import Tensor, nn
 
 
-def generator(width: int = 64, z_dim: int = 100) -> nn.Sequential:
-    """Return a 64 px generator, Z x 1 x 1 in."""
-    layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, width * 8, 4, 1, 0, bias=False)]
-    for factor in (8, 4, 2):
+def generator(width: int = 64, z_dim: int = 100, size: int = 64) -> nn.Sequential:
+    """Return a generator of 64 or 128 px, Z x 1 x 1 in."""
+    layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, width * size // 8, 4, 1, 0, bias=False)]
+    for factor in factors(size):
         layers += [nn.BatchNorm2d(width * factor), nn.ReLU(True)]
         layers += [nn.ConvTranspose2d(width * factor, width * factor // 2, 4, 2, 1, bias=False)]
     layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh()]
     return nn.Sequential(*layers)
 
 
-def discriminator(width: int = 64) -> nn.Sequential:
-    """Return a 64 px discriminator that ends in a sigmoid."""
+def factors(size: int) -> list[int]:
+    """Return the multiples of the width from the smallest map on.
+
+    >>> factors(64), factors(128)
+    ([8, 4, 2], [16, 8, 4, 2])
+    """
+    return [size // 8 >> level for level in range((size // 8).bit_length() - 1)]
+
+
+def discriminator(width: int = 64, size: int = 64) -> nn.Sequential:
+    """Return a discriminator of 64 or 128 px that ends in a sigmoid."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
-    for factor in (1, 2, 4):
-        layers += [nn.Conv2d(width * factor, width * factor * 2, 4, 2, 1, bias=False)]
-        layers += [nn.BatchNorm2d(width * factor * 2), nn.LeakyReLU(0.2, True)]
-    layers += [nn.Conv2d(width * 8, 1, 4, 1, 0, bias=False), nn.Sigmoid()]
+    for factor in reversed(factors(size)):
+        layers += [nn.Conv2d(width * factor // 2, width * factor, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(width * factor), nn.LeakyReLU(0.2, True)]
+    layers += [nn.Conv2d(width * size // 8, 1, 4, 1, 0, bias=False), nn.Sigmoid()]
     return nn.Sequential(*layers)
 
 
 class PlainTrainer:
     """Two networks and the step between them."""
 
-    def __init__(self, seed: int = 0, device: torch.device | str = "cpu") -> None:
+    def __init__(self, seed: int = 0, device: torch.device | str = "cpu", size: int = 64) -> None:
         torch.manual_seed(seed)
-        self.generator, self.discriminator = generator(), discriminator()
+        self.generator, self.discriminator = generator(size=size), discriminator(size=size)
         for network in (self.generator, self.discriminator):
             network.to(device)
             for module in network.modules():
@@ -46,7 +55,7 @@ class PlainTrainer:
         self.adam_d = torch.optim.Adam(self.discriminator.parameters(), 2e-4, (0.5, 0.999))
 
     def step(self, real: Tensor) -> list[float]:
-        """Take one step on images B x 3 x 64 x 64."""
+        """Take one step on images B x 3 x size x size."""
         ones, zeros = real.new_ones(len(real)), real.new_zeros(len(real))
         self.discriminator.zero_grad()
         on_real = self.discriminator(real).view(-1)

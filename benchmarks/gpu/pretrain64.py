@@ -1,6 +1,6 @@
 """Pretrain the 64 px BigGAN that transfers start from, and export it.
 
-python -m benchmarks.gpu.pretrain64 [ZIP ...] [--out runs/pretrain64] [--minutes 21] [--piece-minutes 9] [--compile]
+python -m benchmarks.gpu.pretrain64 [ZIP ...] [--out runs/pretrain64] [--minutes 21] [--piece-minutes 9]
     [--set PATH=VALUE ...] [--build-only] [--device cuda]
 
 Each ZIP (images/<class>/<name>.jpg) is added to the set in --out, once, beside the classes that
@@ -70,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/pretrain64"))
     parser.add_argument("--minutes", type=float, default=21.0, help="of training, in all pieces together")
     parser.add_argument("--piece-minutes", type=float, default=9.0)
-    parser.add_argument("--compile", action="store_true", help="compile both networks: not verified on a GPU yet")
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
     parser.add_argument("--build-only", action="store_true")
     parser.add_argument("--device", default="cuda")
@@ -102,8 +101,6 @@ def _recipe(images: Path, args: argparse.Namespace) -> Any:
 
 def _train(run: RunDir, images: Path, args: argparse.Namespace, stop_requested: Callable[[], bool]) -> None:
     torch.backends.cudnn.benchmark = True  # one shape in all steps
-    if args.compile:
-        train.prepare = _compiling(train.prepare)
     train.train(
         _recipe(images, args),
         out=run.path,
@@ -111,18 +108,6 @@ def _train(run: RunDir, images: Path, args: argparse.Namespace, stop_requested: 
         log=lambda line: print(line, file=sys.stderr, flush=True),
         stop_requested=stop_requested,
     )
-
-
-def _compiling(prepare: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `prepare` with both networks compiled where they stand: parameters keep their names."""
-
-    def prepared(*arguments: Any) -> Any:
-        trainer, batches = prepare(*arguments)
-        for network in (trainer.generator, trainer.discriminator):
-            network.compile(dynamic=False)
-        return trainer, batches
-
-    return prepared
 
 
 def _minutes(run: RunDir) -> float:

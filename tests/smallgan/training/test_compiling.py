@@ -49,7 +49,7 @@ def test_compiled_networks_make_the_same_steps(name):
         assert torch.allclose(value, compiled[key], rtol=1e-3, atol=1e-4), key
 
 
-def test_networks_that_are_trained_are_compiled_and_copies_are_not(monkeypatch):
+def test_networks_that_are_trained_are_compiled_and_copies_are_not():
     trainer = trained(TINY, "default")
     traced = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert traced >= 2
