@@ -126,6 +126,7 @@ def _resolved(
     """Return the recipe that the keywords of `train` ask for, and what is left open in it until the images are read."""
     from augment.policy.policy_file import load_policy
     from smallgan.tables.choice import model_of_size
+    from smallgan.tables.data_sources import find_source
     from smallgan.tables.recipe import load_recipe, shipped_recipes
 
     name, chosen = as_text(recipe), settings_of(settings)
@@ -143,7 +144,9 @@ def _resolved(
         # they decide the steps, also those of a run that this one starts from
         given.pop("train.steps", None)
     open_sections = ("model", "method.name", "loss", "regularizers")
+    made = find_source(given.get("data.source"))
     is_open = data is not None and name is None and not any(path.startswith(open_sections) for path in given)
+    is_open = is_open and not (made and made.is_points)  # what is chosen, is chosen for images
     given = (model_of_size(given.get("data.size")) if is_open else {}) | given
     resolved = load_recipe(name, given, asked.flags)
     by_method = recipe_keys(flags, resolved.method_row)

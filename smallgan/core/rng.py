@@ -42,6 +42,7 @@ class Stream(IntEnum):
     CLASSIFIER_MIX = 42
     CLASSIFIER_AUGMENT = 43
     CLASSIFIER_RANDAUGMENT = 44
+    MADE_SET = 50
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -1,4 +1,7 @@
-"""The border between pixels (uint8, N x H x W x 3) and images (float32, N x 3 x H x W in [-1, 1]); batches; grids."""
+"""The border between pixels (uint8, N x H x W x 3) and images (float32, N x 3 x H x W in [-1, 1]); batches; grids.
+
+Points in the plane pass it as they are: rows N x 1 x 1 x 2 of float32 stand for pixels, N x 2 x 1 x 1 for images.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,13 +25,21 @@ _CHUNK = 1024  # Images copied to a GPU at a time
 def to_images(pixels: Tensor) -> Tensor:
     """Return uint8 N x H x W x 3 as float32 N x 3 x H x W in [-1, 1]: 0 -> -1, 255 -> 1.
 
-    The result lies in channels_last order, which is how pixels lie already: no copy is made for the layout.
+    The result lies in channels_last order, which is how pixels lie already: no copy is made for the layout. Points
+    (float32) keep their values.
     """
+    if pixels.is_floating_point():
+        return pixels.permute(0, 3, 1, 2)
     return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
 
 
 def to_pixels(images: Tensor) -> Pixels:
-    """Return images N x 3 x H x W as uint8 N x H x W x 3, clipped to [-1, 1] and rounded to the nearest level."""
+    """Return images N x 3 x H x W as uint8 N x H x W x 3, clipped to [-1, 1] and rounded to the nearest level.
+
+    Points, which are images of 1 px, keep their values: float32 N x 1 x 1 x 2.
+    """
+    if images.shape[-1] == 1:
+        return images.detach().float().permute(0, 2, 3, 1).contiguous().cpu().numpy()  # type: ignore[no-any-return]
     scaled = images.detach().float().clamp(-1, 1).add(1.0).mul(127.5).round()
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
@@ -109,9 +120,9 @@ class ImageBatches:
         """
         self.device, self.batch_size, self.seed = device, batch_size, seed
         self.pixels: Tensor | Pixels = torch.from_numpy(pixels) if pixels.flags.writeable else pixels
-        """uint8 N x S x S x 3; an array where it is memory-mapped."""
+        """uint8 N x S x S x 3, or points; an array where it is memory-mapped."""
         if device.type != "cpu" and pixels.nbytes <= GPU_SHARE * (free_bytes(device) or 0):
-            self.pixels = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
+            self.pixels = torch.empty(pixels.shape, dtype=as_tensor(pixels[:1]).dtype, device=device)
             for first in range(0, len(pixels), _CHUNK):
                 self.pixels[first : first + _CHUNK] = as_tensor(pixels[first : first + _CHUNK]).to(device)
         self.labels = torch.from_numpy(np.zeros(len(pixels), np.int64) if labels is None else labels).to(device)
@@ -125,6 +136,11 @@ class ImageBatches:
     def __len__(self) -> int:
         """Return the number of images in the set."""
         return len(self.pixels)
+
+    def first(self, count: int) -> Pixels:
+        """Return the first images of the set, or points."""
+        held = self.pixels[:count]
+        return held.cpu().numpy() if isinstance(held, Tensor) else held
 
     def batch(self, number: int) -> Batch:
         """Return batch `number`, counted from 0.

@@ -4,11 +4,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from augment.errors import InputError
+from augment.errors import InputError, UsageError
 from augment.sources.image_set import ImageSet
 from augment.sources.readers import open_source
 from smallgan.core.resources import sample_set
 from smallgan.core.run_dir import RunDir, read_record
+from smallgan.tables.data_sources import find_source
+from smallgan.tables.dotted import load
+
+
+def source_path(source: str | None) -> Path:
+    """Return where the images of a `data.source` are; a set of images that is drawn is made where it is not there.
+
+    Raises UsageError for points, InputError and OutputError.
+    """
+    if source is None:
+        return sample_set()
+    row = find_source(source)
+    if row is None:
+        return Path(source)
+    if row.is_points:
+        raise UsageError(f"{source} is a set of points, not of images; smallgan train and run take it")
+    made: Path = load(row.make)(source.partition(":")[2])
+    return made
 
 
 def read_summary(run: RunDir) -> dict[str, Any] | None:
@@ -27,8 +45,8 @@ def open_run_source(run: RunDir, summary: Mapping[str, Any]) -> ImageSet:
 
     Raises InputError when the source is gone.
     """
-    if summary["source"] is None:
-        return open_source(sample_set())
+    if summary["source"] is None or find_source(summary["source"]):
+        return open_source(source_path(summary["source"]))
     given = Path(str(summary.get("source_path") or summary["source"]))
     places = [given, Path(str(summary["source"]))]  # the first where it was, the second where a moved run may look
     found = next((place for place in places if place.exists()), None)

@@ -21,9 +21,9 @@ from augment.errors import UsageError
 from augment.policy.transforms import NONE
 from augment.sources.image_set import ImageSet, ImageSource, fingerprint
 from augment.sources.readers import open_source
-from smallgan.core.resources import sample_set
 from smallgan.data.class_split import ClassSplit, class_split, per_class_subset, together
 from smallgan.data.images import Pixels
+from smallgan.data.run_source import source_path
 from smallgan.downstream.arms import Arm
 from smallgan.tables.recipe import Recipe
 
@@ -138,7 +138,7 @@ def read_labelled(recipe: Recipe) -> LabelledSet:
     Raises InputError for files that cannot be used, and UsageError where there are no classes or too few images.
     """
     assert recipe.downstream is not None
-    path = Path(recipe.data.source) if recipe.data.source else sample_set()
+    path = source_path(recipe.data.source)
     whole = open_source(path)
     source = whole.originals()
     notes = list(whole.notes)

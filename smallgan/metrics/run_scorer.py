@@ -18,6 +18,7 @@ from smallgan.metrics.score import Score
 from smallgan.metrics.standing import FREE, Standing, standing_of
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model
+from smallgan.tables.feature_networks import FEATURE_NETWORKS
 from smallgan.tables.metrics import METRICS, MetricSpec
 from smallgan.tables.recipe_schema import ScoreSection
 
@@ -56,8 +57,12 @@ def judges_of(nets: Sequence[FeatureNet], metrics: tuple[str, ...]) -> list[Judg
     One network is asked all. Of several, those without class predictions are not asked for what needs them, and what is
     of pixels alone comes once, with the first.
 
-    Raises UsageError for a metric that none of several networks can give.
+    Raises UsageError for a metric that none of the networks can give.
     """
+    of_modes = [name for name in metrics if "modes" in METRICS[name].needs]
+    if of_modes and not any(net.reads_modes for net in nets):
+        able = ", ".join(row.name for row in FEATURE_NETWORKS if row.reads_modes)
+        raise UsageError(f"--metrics {of_modes[0]}: needs a network that tells modes ({able}), as --features names it")
     of_pixels = [name for name in metrics if METRICS[name].of_pixels]
     if len(nets) == 1 or len(of_pixels) == len(metrics):
         return [Judge(nets[0], metrics)]
@@ -65,6 +70,7 @@ def judges_of(nets: Sequence[FeatureNet], metrics: tuple[str, ...]) -> list[Judg
     for net in nets:
         own = [name for name in metrics if name not in of_pixels]
         own = [name for name in own if net.num_logits or "logits" not in METRICS[name].needs]
+        own = [name for name in own if net.reads_modes or name not in of_modes]
         if own:
             first = () if judges else of_pixels
             judges.append(Judge(net, tuple(name for name in metrics if name in (*own, *first))))

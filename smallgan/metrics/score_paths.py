@@ -1,5 +1,7 @@
 """A folder, a mixed dataset or a run against real images: from paths to scores."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,11 +26,13 @@ from smallgan.metrics.memorisation.per_image import Pictures, as_csv, rows_of, w
 from smallgan.metrics.permutation import SetsTest, sets_differ
 from smallgan.metrics.run_scorer import MOST_SAMPLES, Judge, RunScorer, default_num_fake, judges_of, prepared
 from smallgan.metrics.score import Score, compare, networks_of
+from smallgan.metrics.score_points import made_source_of, score_points
 from smallgan.metrics.score_sets import Originals, added_images, drawn, fakes_and_reals, pictures_of, reals_of_run
 from smallgan.metrics.scored import Scored, Write, add_scores, write_all
 from smallgan.metrics.standing import standing_of
 from smallgan.sampling.latents import sample_pixels
 from smallgan.sampling.loading import Model, load_model
+from smallgan.tables.data_sources import DataSource
 from smallgan.tables.metrics import METRICS, Need, check_metrics, default_metrics, readers_of
 
 
@@ -82,6 +86,11 @@ class ScoreOptions:
             read = set(readers) & set(metrics) or (option == "target" and self.per_image)
             if getattr(self, option) is not None and not read:
                 raise UsageError(f"--{option}: read by the metric {', '.join(readers)} only; add it to --metrics")
+
+    def for_source(self, made: DataSource) -> ScoreOptions:
+        """Return the options for a run on a set that is drawn: what was left open is what is usual for that set."""
+        open_keys = [key for key in ("metrics", "features", "num_fake") if getattr(self, key) is None]
+        return replace(self, **{key: made.defaults.get(f"score.{key}") for key in open_keys})
 
     @property
     def wants_details(self) -> bool:
@@ -139,11 +148,16 @@ def scored(fake: Path, real: Path | None, options: ScoreOptions) -> Scored:
     if real is not None and is_precomputed(real):
         raise UsageError(f"--real {real} holds features, so {fake} must too (.npz), or name real images")
     # a network's note stands in each of its scores
+    is_run = RunDir(fake).exists() or (fake / STATE).is_file()
+    made = made_source_of(fake) if is_run else None
+    if made is not None:
+        options = options.for_source(made)
     nets, told = feature_nets(options.features, choose_device(options.device), options.precision)
     for why in dict.fromkeys(told):
         if all(why != net.note for net in nets):
             say(why)
-    is_run = RunDir(fake).exists() or (fake / STATE).is_file()
+    if made is not None and made.mixture is not None:
+        return score_points(fake, made.mixture, real, nets, options)
     scoring = _Scoring(options, nets)
     return scoring.of_run(fake, real) if is_run else scoring.of_images(fake, real)
 

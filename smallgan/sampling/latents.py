@@ -181,6 +181,9 @@ class GeneratorSource:
     """A generator as the image source of the kind `gan`; fits augment's ImageSource protocol."""
 
     def __init__(self, model: Model) -> None:
+        """Take a generator of images. Raises UsageError for one of points."""
+        if model.size == 1:
+            raise UsageError(f"{model.path}: it makes points in the plane, not images; name a run on images")
         self.model = model
         self.name = model.run.name if model.run else model.path.name
 

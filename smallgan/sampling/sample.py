@@ -33,7 +33,14 @@ from smallgan.sampling.prior import NORMAL, Address, Prior
 from smallgan.sampling.reconstructions import find_originals
 from smallgan.sampling.request import Request, check
 from smallgan.sampling.training_gif import write_training_gif
-from smallgan.sampling.writers import Layout, write_images, write_interpolation, write_reconstructions, write_samples
+from smallgan.sampling.writers import (
+    Layout,
+    write_images,
+    write_interpolation,
+    write_points,
+    write_reconstructions,
+    write_samples,
+)
 from smallgan.tables.models import MODELS
 
 DEFAULT_COUNT = 36
@@ -51,6 +58,8 @@ def sample(request: Request) -> dict[str, Any]:
     if request.reconstruct:
         made = _reconstructions(request, model)
     elif request.interpolate:
+        if model.size == 1:
+            raise UsageError(f"--interpolate: {model.path} makes points in the plane, not images; leave it out")
         made = _interpolation(request, model)
     else:
         made = _images(request, model)
@@ -147,6 +156,8 @@ def write_drawn(request: Request, model: Model, drawing: Drawing, pixels: Iterab
     Raises UsageError for a folder with other files in it, and OutputError.
     """
     folder = _folder(request, model, drawing.kind, drawing.inputs)
+    if model.size == 1:
+        return write_points(np.stack(list(pixels)), folder)
     encode = None if request.grid_only else IMAGE_FORMATS[request.image_format].encode
     return write_samples(pixels, drawing.names, folder, encode, drawing.layout)
 

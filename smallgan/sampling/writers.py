@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from augment.core.files import make_folder, renamed, write_bytes
+from augment.core.files import make_folder, renamed, write_bytes, write_text
 from augment.imaging.codec import encode_png
 from augment.sources.dataset_format import SAMPLE_IMAGES
 from smallgan.core.console import progress
 from smallgan.data.images import Pixels, enlarged, grid
+from smallgan.data.points import scatter
 from smallgan.sampling.image_formats import ImageFormat
 from smallgan.sampling.latents import Inputs, generate, generate_images, interpolate
 from smallgan.sampling.loading import Model
@@ -68,6 +69,15 @@ def write_samples(
     shown = set(layout.places)
     tiles = [tile for at, tile in enumerate(_written(pixels, len(names), files, encode)) if at in shown]
     return [write_grid(folder / "grid.png", tiles, layout.columns), *files]
+
+
+def write_points(points: Pixels, folder: Path) -> list[Path]:
+    """Write points N x 1 x 1 x 2 as a picture, grid.png, and as text, points.csv; return the paths. Raises OutputError."""
+    picture, text = make_folder(folder) / "grid.png", folder / "points.csv"
+    _write(picture, scatter(points))
+    rows = "".join(f"{x:.6g},{y:.6g}\n" for x, y in points.reshape(-1, 2))
+    write_text(text, f"x,y\n{rows}")
+    return [picture, text]
 
 
 def write_grid(path: Path, tiles: Sequence[Pixels], columns: int | None = None, gap: int = 2) -> Path:
@@ -135,10 +145,12 @@ def write_reconstructions(
 def write_images(model: Model, inputs: Inputs, path: Path) -> None:
     """Write images N x 3 x S x S in [-1, 1] as a .npy file of float32, batch by batch, under a temporary name.
 
+    Points are N x 2 x 1 x 1.
+
     Raises OutputError.
     """
     make_folder(path.parent)
-    shape, done = (len(inputs.z), 3, model.size, model.size), 0
+    shape, done = (len(inputs.z), 2 if model.size == 1 else 3, model.size, model.size), 0
     with renamed(path) as temporary, progress("sampling", len(inputs.z)) as advance, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         for batch in generate_images(model, inputs):

@@ -17,6 +17,7 @@ from augment.policy.policy_file import load_policy
 from smallgan.core.study_dir import StudyDir, Trial
 from smallgan.data.split import study_holdout
 from smallgan.study.sources import SourceKey, Sources
+from smallgan.tables.data_sources import NUM_HELD_OUT
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given, steps_of_epochs, stretched, variant_recipe, variants_of, with_values
 from smallgan.tables.sweep import Variant, frozen, slug
@@ -169,7 +170,10 @@ def _drafts(recipe: Recipe, seed: int, sources: Sources, *, smoke: bool) -> list
 
 def _facts(recipe: Recipe, sources: Sources) -> tuple[Recipe, SetFacts]:
     """Return the recipe with what is held out of its originals and for what, and what is known of its images."""
-    settings = recipe.data
+    settings, made = recipe.data, recipe.made_source
+    if made is not None and made.mixture is not None:
+        number = settings.limit or made.mixture.num_points
+        return recipe, SetFacts(number, number, NUM_HELD_OUT, f"{number} points of {made.name}")
     found = sources.facts(SourceKey(settings.source, settings.skip_bad))
     number = len(found.hashes)
     if found.num_originals < number:  # a mixed dataset, used as it is; training refuses to divide it
@@ -201,7 +205,8 @@ def _smallest(recipe: Recipe) -> dict[str, Any]:
     if recipe.model is None:
         return {}
     width = {"model.base_width": 8} if "base_width" in type(recipe.model).model_fields else {}
-    return {"data.size": min(MODELS[recipe.model.name].sizes)} | width
+    sides = [side for side in MODELS[recipe.model.name].sizes if side > 1 or recipe.data.size == 1]
+    return {"data.size": min(sides)} | width
 
 
 def _what_trains(recipe: Recipe) -> str:

@@ -17,10 +17,11 @@ from augment.core.parallel import default_workers
 from augment.errors import InputError
 from augment.sources.image_set import content_hash, fingerprint
 from augment.sources.readers import open_source
-from smallgan.core.resources import sample_set
 from smallgan.core.study_dir import StudyDir
 from smallgan.core.version import __version__
+from smallgan.data.run_source import source_path
 from smallgan.data.split import split
+from smallgan.tables.data_sources import find_source
 from smallgan.tables.recipe import Recipe, variants_of
 from smallgan.tables.sweep import flat
 
@@ -36,7 +37,7 @@ class SourceKey(NamedTuple):
     @property
     def path(self) -> Path:
         """Where the images are."""
-        return Path(self.source) if self.source else sample_set()
+        return source_path(self.source)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def source_keys(recipe: Recipe) -> set[SourceKey]:
     for variant in variants_of(recipe):
         own = flat(variant.overrides)
         source, skip_bad = own.get("data.source", data.source), own.get("data.skip_bad", data.skip_bad)
-        keys.add(SourceKey(source, skip_bad))
+        if not ((made := find_source(source)) and made.is_points):  # of which nothing need be found out
+            keys.add(SourceKey(source, skip_bad))
     return keys
 
 

@@ -73,7 +73,8 @@ def carry_out(
     if stages.get("sample") != sampled:
         _sample(job, run, checkpoint, options.device)
         _note(file, "sample", sampled)
-    if job.trial is not None and job.recipe.score.metrics:  # without metrics no feature network is loaded
+    # Without metrics no feature network is loaded; points have no sheet of images
+    if job.trial is not None and job.recipe.score.metrics and job.recipe.data.size > 1:
         compared = sha256_bytes(f"{inputs}{weights}".encode())
         if stages.get("nearest") != compared or not sheet_of(run, step, job.recipe.seed).is_file():
             _write_nearest_sheet(run, checkpoint, options.device)
@@ -121,7 +122,8 @@ def _sample(job: Job, run: RunDir, checkpoint: str, device: str) -> None:
     settings, seed = job.recipe.sample, job.recipe.seed
     request = Request(run.path, seed=seed, truncation=settings.truncation, checkpoint=checkpoint, device=device)
     for count, interpolate in ((settings.count, False), (settings.interpolate, True)):
-        if count > interpolate:  # an interpolation needs two latents
+        # An interpolation needs two latents, and images
+        if count > interpolate and not (interpolate and job.recipe.data.size == 1):
             sample(replace(request, count=count, interpolate=interpolate))
 
 

@@ -5,9 +5,11 @@ Title, origin and hash of the weights stand in their card in weights.yaml. To ad
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from augment.core.table import Table
 from smallgan.core.weights import Card, card
+from smallgan.tables.data_sources import DATA_SOURCES, MIXTURES
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class FeatureNetworkSpec:
     """Name of the card of its weights; "": the network's own name; None: it has no weights."""
     title: str = ""
     """Its name in a score's label; "": the title of the card."""
+    given: Any = None
+    """What the builder gets in the place of tensors, where there are no weights."""
+    reads_points: bool = False
+    """Whether it reads points in the plane, float32 B x 1 x 1 x 2, not images."""
+    reads_modes: bool = False
+    """Whether its logits tell the modes of a distribution (`smallgan.metrics.mode_coverage`)."""
     about: str = ""
     """What it is, for the table of the docs; "": what the card says."""
 
@@ -83,6 +91,18 @@ FEATURE_NETWORKS: Table[FeatureNetworkSpec] = Table(
             weights=None,
             title="8 x 8 pixels",
             about="No network and no weights: colours and coarse layout, which no training can flatter",
+        ),
+        *(
+            FeatureNetworkSpec(
+                *(name, "none", 2, len(mixture.centers), f"{_NETS}.modes:NearGaussians"),
+                weights=None,
+                title=name,
+                given=mixture,
+                reads_points=True,
+                reads_modes=True,
+                about=f"No network: coordinates, and distances to {DATA_SOURCES[name].title}",
+            )
+            for name, mixture in MIXTURES.items()
         ),
     ],
 )

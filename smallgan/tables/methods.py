@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from augment.core.suggest import instead
 from augment.core.table import Table
 from smallgan.tables.freezes import NONE, FreezeName
-from smallgan.tables.options import READ_WITH, REPLACED_BY, STEPS, Options
+from smallgan.tables.options import OF_IMAGES, READ_WITH, REPLACED_BY, STEPS, Options
 
 CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
 BOUNDARY: dict[str, Any] = {"needs_boundary": True}  # Marks a key that needs a loss with a boundary (`LossRow`)
@@ -50,7 +50,7 @@ class AdversarialOptions(Options):
     """The same as a half-life in thousands of images, instead of `ema_decay`; None: `ema_decay` holds."""
     ema_start: int = Field(default=0, ge=0, json_schema_extra=STEPS)
     """Step from which the generator is averaged; before it the average is a copy."""
-    diffaugment: str = "none"
+    diffaugment: str = Field(default="none", json_schema_extra=OF_IMAGES)
     """Augmentations of reals and fakes in the discriminator: some of color, translation, cutout, joined by commas."""
     diffaugment_probability: float = Field(
         default=1.0, ge=0, le=1, json_schema_extra={READ_WITH: "diffaugment", REPLACED_BY: "ada_target"}
@@ -68,7 +68,7 @@ class AdversarialOptions(Options):
     """APA: fakes take the place of reals with a probability controlled in the same way; 0.6 in the paper."""
     apa_cap: float = Field(default=0.8, gt=0, le=1, json_schema_extra={READ_WITH: "apa_target"})
     """Highest probability that APA goes to."""
-    mirror: bool = False
+    mirror: bool = Field(default=False, json_schema_extra=OF_IMAGES)
     """Mirror half of the real images of each batch."""
     conditional: bool = Field(default=True, json_schema_extra=CLASSES)
     """Learn the classes that the sub-folders name; one class where there are none, or when false."""
@@ -247,6 +247,8 @@ class MethodRow:
     """(state of a checkpoint) -> generator, where it is not the model's own."""
     scales_loss: bool = False
     """Whether its step scales its losses (`smallgan.training.loss_scale`), as the precision fp16 needs."""
+    trains_points: bool = False
+    """Whether it can learn points in the plane, not images alone."""
     adapter: str | None = None
     """(options, pretrained generator, draws, device, training) -> AdaptedGenerator, of a method that fits one."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -327,6 +329,7 @@ METHODS: Table[MethodRow] = Table(
             _ADVERSARIAL_RATES,
             sections=("model", "loss", "regularizers"),
             scales_loss=True,
+            trains_points=True,
         ),
         MethodRow("apgc", "APGC", APGCOptions, adapter="smallgan.models.adapters:build_apgc", **_ADAPTER),
         MethodRow("bsa", "BSA", BSAOptions, adapter="smallgan.models.adapters:build_bsa", **_ADAPTER),

@@ -15,7 +15,7 @@ from smallgan.tables.plain_words import BLURRED, NOISY
 
 MANY_IMAGES = 1000  # Per set, from which on the Inception Score and KMMD can be trusted
 DEFAULTS_OF_FEW = ("kid", "kmmd", "copies")  # Computed unasked below that: unbiased; the studies' own; memorisation
-Need = Literal["real", "augmented", "training", "logits"]
+Need = Literal["real", "augmented", "training", "logits", "modes"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class MetricSpec:
 
 _SHARE, _POSITIVE, _ANY = (0.0, 1.0), (0.0, inf), (-inf, inf)
 _IN = "smallgan.metrics"
+_MODES = f"{_IN}.mode_coverage"
 _RATES = f"{_IN}.memorisation.rates"
 _KERNEL = ("bandwidth", "sigma")  # Width of the kernel, and its factor
 METRICS: Table[MetricSpec] = Table(
@@ -176,6 +177,26 @@ METRICS: Table[MetricSpec] = Table(
             can_use_real=True,
             has_baseline=False,
             options=("target",),
+        ),
+        MetricSpec(
+            *("modes", "modes covered", "higher", _POSITIVE, 13, "some times the modes", f"{_MODES}:measure_modes"),
+            needs=("modes",),
+            least=(2, 1),
+            parts={"possible": "of"},
+        ),
+        MetricSpec(
+            *("good", "high-quality share", "higher", _SHARE, 14, "100", f"{_MODES}:measure_good"),
+            needs=("modes",),
+            least=(2, 1),
+        ),
+        MetricSpec(
+            *("mode_kl", "reverse KL of modes", "lower", _POSITIVE, 12, "some times the modes"),
+            f"{_MODES}:measure_kl",
+            needs=("modes",),
+            least=(2, 1),
+        ),
+        MetricSpec(
+            *("w1", "Wasserstein-1", "lower", _POSITIVE, 11, "1,000", f"{_IN}.wasserstein:measure"), least=(2, 2)
         ),
     ],
 )

@@ -62,6 +62,31 @@ class FastGANOptions(Options):
     """Length of the class embedding beside z; not used with one class."""
 
 
+Activation = Literal["relu", "leaky", "maxout"]
+
+
+class MLPOptions(Options):
+    """Fully connected networks, as in the first GAN (Goodfellow et al. 2014): for points in the plane, and digits."""
+
+    name: Literal["mlp"] = "mlp"
+    z_dim: int = Field(default=2, ge=1)
+    """Length of z."""
+    base_width: int = Field(default=128, ge=1)
+    """Units of each hidden layer of the generator."""
+    depth: int = Field(default=2, ge=1)
+    """Hidden layers of the generator."""
+    activation: Activation = "leaky"
+    """Between the generator's layers: relu, leaky (LeakyReLU with slope 0.1) or maxout (the largest of five)."""
+    g_norm: Literal["batch", "none"] = "none"
+    """Normalisation in the generator."""
+    d_width: int | None = Field(default=None, ge=1, json_schema_extra=OF_DISCRIMINATOR)
+    """Units of each hidden layer of the discriminator; None: as the generator's."""
+    d_depth: int | None = Field(default=None, ge=1, json_schema_extra=OF_DISCRIMINATOR)
+    """Hidden layers of the discriminator; None: as the generator's."""
+    d_activation: Activation = Field(default="leaky", json_schema_extra=OF_DISCRIMINATOR)
+    """Between the discriminator's layers: relu, leaky or maxout."""
+
+
 @dataclass(frozen=True)
 class ModelRow:
     """A model that training from scratch can choose."""
@@ -70,7 +95,7 @@ class ModelRow:
     title: str
     options: type[Options]
     sizes: tuple[int, ...]
-    """Sides of the images that it makes, in pixels."""
+    """Sides of the images that it makes, in pixels; 1: points in the plane."""
     build: str
     """(options, size, num_classes, draws: torch.Generator) -> (generator, discriminator), initialised."""
     load: str
@@ -159,5 +184,6 @@ MODELS: Table[ModelRow] = Table(
             fresh_discriminator=f"{_IN}.fastgan:fresh_discriminator",
             reclass=f"{_IN}.fastgan:reclass",
         ),
+        ModelRow("mlp", "MLP", MLPOptions, (1, 32, 64), f"{_IN}.mlp:build", f"{_IN}.mlp:load"),
     ],
 )

@@ -19,12 +19,14 @@ from smallgan.tables.models import MODELS
 from smallgan.tables.options import READ_WITH, REPLACED_BY, Section, marked
 from smallgan.tables.recipe_schema import (
     DEFAULT_METHOD,
-    DEFAULT_NAMES,
+    DataSection,
     Recipe,
     ScoreSection,
     Side,
     chosen,
+    default_names,
     size_mistake,
+    source_of,
     with_defaults,
 )
 from smallgan.tables.recipe_yaml import Source
@@ -121,8 +123,9 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
             readers = list(readers_of(key))
             if readers and isinstance(metrics, Sequence) and not set(readers).intersection(metrics):
                 yield Mistake(f"score.{key}", f"read by the {_listed('metric', readers)}; this recipe scores {metrics}")
+    yield from _unread_of_points(values, method)
     yield from _unread_beside_others(values, method)
-    model = chosen(values, "model", DEFAULT_NAMES["model"])
+    model = chosen(values, "model", default_names(values)["model"])
     if "model" not in METHODS[method].sections or model not in MODELS:
         return
     yield from _of_discriminators(values, method, model)
@@ -154,6 +157,21 @@ def _unread_beside_others(values: Mapping[str, Any], method: str) -> Iterator[Mi
             yield Mistake(f"method.{key}", f"read where method.{other} is given; this recipe leaves it out")
         elif key in replaced_by and settled[replaced_by[key]] not in _OFF:
             yield Mistake(f"method.{key}", f"method.{replaced_by[key]} takes its place; leave one of the two out")
+
+
+def _unread_of_points(values: Mapping[str, Any], method: str) -> Iterator[Mistake]:
+    """Yield what is about images, where the data are points."""
+    source = source_of(values)
+    if source is None or not source.is_points:
+        return
+    message = f"it is about images, and {source.name} is a set of points; leave it out"
+    if "augment" in values:
+        yield Mistake("augment", message)
+    for section, options in (("data", DataSection), ("method", METHODS[method].options)):
+        given = values.get(section)
+        for key in marked(options, "of_images"):
+            if isinstance(given, Mapping) and key in given:
+                yield Mistake(f"{section}.{key}", message)
 
 
 _OFF = (None, "none", "")  # What a key says where it asks for nothing
@@ -193,7 +211,7 @@ def _unknown(values: Mapping[str, Any], path: str, found: Any) -> Mistake:
         table = TABLES[section]
         readers = [row.name for row in table if key in row.options.model_fields]
         if readers:
-            default = DEFAULT_NAMES.get(section, DEFAULT_METHOD)
+            default = default_names(values).get(section, DEFAULT_METHOD)
             return _unread(path, table.what, readers, chosen(values, section, default))
     moved = _moved_to(path, found)
     if moved:

@@ -14,39 +14,41 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, 
 from pydantic_core import PydanticCustomError, core_schema
 
 from augment.core.table import Table
+from smallgan.tables.data_sources import DataSource, find_source
 from smallgan.tables.downstream_schema import DownstreamSection
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
-from smallgan.tables.options import STEPS, Choice, Options, Section, marked
+from smallgan.tables.options import OF_IMAGES, STEPS, Choice, Options, Section, marked
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
 
-Side = Literal[32, 64, 128, 256, 512]
+Side = Literal[1, 32, 64, 128, 256, 512]
 DEFAULT_METHOD = "adversarial"
 DEFAULT_NAMES = {"model": "dcgan", "loss": "nonsaturating"}
-"""Rows that a recipe chooses where its method reads the section and it says nothing."""
+"""Rows that a recipe chooses where its method reads the section, and it and its data source say nothing."""
 
 
 class DataSection(Section):
     """Which images, and how they become squares."""
 
     source: str | None = None
-    """A folder, a zip or a mixed dataset; None is the sample set that ships with smallgan."""
+    """A folder, a zip or a mixed dataset, or a set that is drawn (docs/classics.md); None is the sample set that ships
+    with smallgan."""
     size: Side = 64
-    """Side of the square training images in pixels; in a transfer it is the pretrained generator's."""
-    resize_mode: Literal["crop", "pad", "stretch"] = "crop"
+    """Side of the square training images in pixels; in a transfer it is the pretrained generator's. 1: points."""
+    resize_mode: Literal["crop", "pad", "stretch"] = Field(default="crop", json_schema_extra=OF_IMAGES)
     """How an image that is not square becomes one."""
-    skip_bad: bool = False
+    skip_bad: bool = Field(default=False, json_schema_extra=OF_IMAGES)
     """Leave unreadable files out and list them, instead of stopping."""
-    holdout: float | None = Field(default=None, ge=0, lt=1)
+    holdout: float | None = Field(default=None, ge=0, lt=1, json_schema_extra=OF_IMAGES)
     """Share of the originals that is never trained on, and that scores compare with.
 
     None: 0 in `train`; in a study 0.2 and at least 25 images from 125 originals on, else 0.
 
     Which ones they are depends on the images alone: it is the same in every run on the same set, whatever its seed.
     """
-    selection: bool | None = None
+    selection: bool | None = Field(default=None, json_schema_extra=OF_IMAGES)
     """Of 100 held-out originals or more, let half select the best checkpoint; scores compare with the other half.
 
     None: on in `train`; in a study on where `sample.checkpoint` is best. Off: nothing selects a checkpoint.
@@ -241,6 +243,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Recipe:
+        self._refuse_what_points_lack()
         if self.model and self.data.size not in MODELS[self.model.name].sizes:
             raise ValueError(f"data.size: {size_mistake(self.model.name, self.data.size)}")
         if self.loss and LOSSES[self.loss.name].boundary is None:
@@ -266,6 +269,26 @@ class Recipe(Section):
                 )
         return self
 
+    def _refuse_what_points_lack(self) -> None:
+        source = self.made_source
+        if source is None or not source.is_points:
+            if self.data.size == 1:
+                raise ValueError("data.size: 1 is for points in the plane (data.source ring, say), not for images")
+            return
+        what = f"{source.name} is a set of points"
+        if self.data.size != 1:
+            raise ValueError(f"data.size: {what}, whose size is 1, found {self.data.size}; leave it out")
+        if self.model and 1 not in MODELS[self.model.name].sizes:
+            able = " or ".join(row.name for row in MODELS if 1 in row.sizes)
+            raise ValueError(f"model.name: {what}, and {self.model.name} makes images; use {able}")
+        if not self.method_row.trains_points:
+            able = " or ".join(row.name for row in METHODS if row.trains_points)
+            raise ValueError(f"method: {what}, and {self.method.name} trains on images; use {able}")
+        if self.downstream:
+            raise ValueError(f"downstream: {what}, and classifiers are trained on images; leave it out")
+        for name in (name for name in self.score.metrics if METRICS[name].of_pixels):
+            raise ValueError(f"score.metrics: {what}, and {name} looks at pixels; leave it out")
+
     def _keys_that_need_a_boundary(self) -> list[str]:
         options = marked(type(self.method), "needs_boundary")
         keys = [f"method.{key}" for key in options if getattr(self.method, key) is not None]
@@ -282,6 +305,11 @@ class Recipe(Section):
     def seed(self) -> int:
         """Seed of a single run."""
         return self.seeds[0]
+
+    @property
+    def made_source(self) -> DataSource | None:
+        """Row of its data source where that is a set that is drawn; None for a path."""
+        return find_source(self.data.source)
 
     @property
     def method_row(self) -> MethodRow:
@@ -305,20 +333,22 @@ def size_mistake(model: str, size: Any) -> str:
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe's values with the defaults of its method, model and loss where it leaves their keys out."""
+    """Return a recipe's values with the defaults of its source, method, model and loss where it leaves their keys out."""
     method = chosen(values, "method", DEFAULT_METHOD)
     if method not in METHODS:
         return dict(values)
     sections = METHODS[method].sections
     names = {"method": method}
-    names |= {name: default for name, default in DEFAULT_NAMES.items() if name in sections}
+    names |= {name: row for name, row in default_names(values).items() if name in sections}
     filled = dict(values)
     defaults: dict[str, Any] = {f"{section}.name": name for section, name in names.items()}
     defaults |= METHODS[method].defaults
-    model = chosen(values, "model", DEFAULT_NAMES["model"])
+    model = chosen(values, "model", names.get("model", ""))
     if "model" in sections and model in MODELS:
         changed = MODELS[model].defaults.items()
         defaults |= {path: value for path, value in changed if "loss" in sections or not path.startswith("method.")}
+    source = source_of(values)
+    defaults |= source.defaults if source else {}
     for path, default in defaults.items():
         section, key = path.split(".")
         if not _is_read(path, sections, chosen(filled, section, names.get(section, ""))):
@@ -331,6 +361,18 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
                 own = {**own, key: {**default, **own[key]}}
             filled[section] = {key: default, **own}
     return filled
+
+
+def source_of(values: Mapping[str, Any]) -> DataSource | None:
+    """Return the row of the data source in a recipe's values, None for a path."""
+    data = values.get("data")
+    return find_source(data.get("source")) if isinstance(data, Mapping) else None
+
+
+def default_names(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the rows that a recipe chooses where its method reads the section and it says nothing."""
+    of_source: Mapping[str, Any] = source.defaults if (source := source_of(values)) else {}
+    return {section: of_source.get(f"{section}.name", name) for section, name in DEFAULT_NAMES.items()}
 
 
 def _is_read(path: str, sections: Sequence[str], row: str) -> bool:

@@ -20,22 +20,32 @@ from augment.errors import InputError, UsageError
 from augment.imaging.codec import decode
 from augment.policy.transforms import NONE
 from augment.sources.dataset_format import holds_plan
-from augment.sources.image_set import ImageSet, fingerprint
+from augment.sources.image_set import ImageSet, SourceImage, fingerprint
 from augment.sources.mixed_dataset import MixedDataset
-from smallgan.core.resources import sample_set
 from smallgan.data.images import LabelledRows, PixelRows, Pixels
 from smallgan.data.pixel_store import hold
+from smallgan.data.points import NUM_SHOWN, Points, draw_sets, scatter
+from smallgan.data.run_source import source_path
 from smallgan.data.split import split
 from smallgan.sampling.latents import GeneratorSource
 from smallgan.sampling.loading import load_model
+from smallgan.tables.data_sources import DATA_SOURCES, Mixture
 from smallgan.tables.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class DrawnPoints:
+    """Points in the place of an `InMemoryDataset`: nothing is known of each by itself."""
+
+    pixels: Points
+    images: tuple[SourceImage, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """The set in memory, or memory-mapped, and what is known of it."""
 
-    mixture: InMemoryDataset
+    mixture: InMemoryDataset | DrawnPoints
     preview: Pixels  # Contact sheet of what was mixed, H x W x 3
     originals: PixelRows  # Those of the mixture that are originals, num_real x S x S x 3
     reals: PixelRows  # What scores compare with, R x S x S x 3: the originals held out, or `originals` where none is
@@ -91,9 +101,13 @@ def _labelled(pixels: PixelRows, labels: Sequence[str | None], classes: Sequence
 def load_data(recipe: Recipe, device: torch.device, workers: int | None = None) -> TrainingData:
     """Read, check, hold out, fit to squares and mix the images of a recipe; `pixel_store.hold` says where they lie.
 
-    `workers` threads read them; None: one a core, at most 8. Raises InputError, UsageError and OutputError.
+    `workers` threads read them; None: one a core, at most 8. Points in the plane are drawn. Raises InputError,
+    UsageError and OutputError.
     """
-    path = Path(recipe.data.source) if recipe.data.source else sample_set()
+    made = recipe.made_source
+    if made is not None and made.mixture is not None:
+        return _drawn(made.name, made.mixture, recipe.data.limit)
+    path = source_path(recipe.data.source)
     workers = workers or default_workers()
     entered = open_checked(path, skip_bad=recipe.data.skip_bad, workers=workers)
     hashes = {record.name: str(record.sha256) for record in entered.records}
@@ -149,6 +163,29 @@ def load_data(recipe: Recipe, device: torch.device, workers: int | None = None) 
     return TrainingData(mixture, preview, originals, reals, selection, summary, notes, held_labels, may_mirror)
 
 
+def _drawn(name: str, mixture: Mixture, limit: int | None) -> TrainingData:
+    """Return points to train on, and others that scores compare with."""
+    if limit is not None and limit > mixture.num_points:
+        raise UsageError(f"data.limit {limit}: {name} has {mixture.num_points:,} points; expected at most that many")
+    (points, mark), (held, held_mark) = draw_sets(mixture, limit or mixture.num_points)
+    number = len(points)
+    summary = {
+        "source": name,
+        "source_path": None,
+        "size": 1,
+        "resize_mode": "crop",
+        "num_real": number,
+        "num_images": number,
+        "origins": {"original": number},
+        "policy": NONE,
+        "fingerprint": mark,
+        "skipped": [],
+        "names": [],
+        "holdout": {"num": len(held), "names": [], "fingerprint": held_mark},
+    }
+    return TrainingData(DrawnPoints(points[:]), scatter(points[:NUM_SHOWN]), points, held, None, summary)
+
+
 def _divided(recipe: Recipe, source: ImageSet, hashes: Mapping[str, str]) -> tuple[ImageSet, ImageSet, ImageSet]:
     holdout, limit = recipe.data.holdout, recipe.data.limit
     if source.is_mixed:
@@ -186,6 +223,9 @@ def describe_data(summary: Mapping[str, Any]) -> str:
     parts = ", ".join(f"{count} {origin}" for origin, count in summary["origins"].items())
     left_out = f", {len(summary['skipped'])} unreadable left out" if summary["skipped"] else ""
     origin = summary["source"] or "the sample set"
+    if summary["size"] == 1:
+        what = DATA_SOURCES[origin].title
+        return f"{summary['num_real']:,} points of {origin} ({what}), {summary['holdout']['num']:,} others for scores"
     held = f", {summary['holdout']['num']} originals held out" if "holdout" in summary else ""
     if "selection" in summary:
         held += f" for scores, {summary['selection']['num']} to select the best checkpoint"

@@ -20,7 +20,8 @@ from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
 from smallgan.core.rng import Stream, normal
 from smallgan.core.run_dir import RunDir, append_jsonl
-from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels, grid, to_pixels
+from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels, to_pixels
+from smallgan.data.points import NUM_SHOWN, is_points, picture
 from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.recipe_errors import unread_keys
@@ -141,7 +142,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     if not run.fakes(step).is_file():  # the very start, or a kill between a checkpoint and its grid
         run.forget_scores(step)
         trainer.recalibrate_batchnorm()
-        _snapshot(recipe, run, trainer, hooks, step)
+        _snapshot(recipe, run, trainer, hooks, step, batches)
         clock.other_seconds += clock.lap()
 
     sums: dict[str, list[Tensor]] = {}
@@ -173,7 +174,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
             trainer.recalibrate_batchnorm()
             _stop_unless_finite_weights(trainer, recipe, run, step)
             _save(run, trainer, clock, step, batches.batch_size)
-            _snapshot(recipe, run, trainer, hooks, step)
+            _snapshot(recipe, run, trainer, hooks, step, batches)
             clock.other_seconds += clock.lap()
 
         if stopping:
@@ -182,8 +183,12 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
 
 
 def draw_grid(trainer: Trainer, recipe: Recipe, count: int = GRID_IMAGES) -> Pixels:
-    """Return the run's fixed-latent images as pixels N x S x S x 3, spread evenly over the classes where there are."""
+    """Return the run's fixed-latent images as pixels N x S x S x 3, spread evenly over the classes where there are.
+
+    Of points there are NUM_SHOWN.
+    """
     generator: Any = trainer.generator_ema
+    count = NUM_SHOWN if generator.size == 1 else count
     noise = normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))
     inputs: tuple[Tensor, ...] = (torch.from_numpy(trainer.prior.place(noise, 0)).to(trainer.device),)
     if generator.num_classes:
@@ -245,7 +250,7 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
     save_checkpoint(run.checkpoint(step), trainer, state)
 
 
-def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int) -> None:
+def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int, batches: ImageBatches) -> None:
     """Score, remember the best checkpoint, delete old ones, and last draw the grid: the mark that all this is done."""
     merit = hooks.evaluate(trainer, step)
     best = (run.best_record() or {}).get("merit", math.inf)
@@ -256,7 +261,9 @@ def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step:
     if preview is not None:
         write_bytes(run.reconstructions(step), encode_png(preview))
     run.prune_checkpoints()
-    write_bytes(run.fakes(step), encode_png(grid(draw_grid(trainer, recipe))))
+    fakes = draw_grid(trainer, recipe)
+    reals = batches.first(NUM_SHOWN) if is_points(fakes) else None
+    write_bytes(run.fakes(step), encode_png(picture(fakes, reals)))
 
 
 def _stop_unless_finite(means: Mapping[str, float], recipe: Recipe, run: RunDir, first: int, last: int) -> None:

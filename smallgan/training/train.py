@@ -21,7 +21,8 @@ from smallgan.core.device import (
 )
 from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
-from smallgan.data.images import ImageBatches, grid
+from smallgan.data.images import ImageBatches
+from smallgan.data.points import NUM_SHOWN, picture
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
 from smallgan.tables.methods import TransferOptions
@@ -118,7 +119,7 @@ def _begin(run: RunDir, recipe: Recipe, data: TrainingData, device: torch.device
     write_text(run.recipe, dump_recipe(recipe))
     write_json(run.data, data.summary)
     write_environment(run, device, command)
-    write_bytes(run.reals, encode_png(grid(data.originals[:GRID_IMAGES])))
+    write_bytes(run.reals, encode_png(picture(data.originals[: NUM_SHOWN if recipe.data.size == 1 else GRID_IMAGES])))
     write_bytes(run.mix, encode_png(data.preview))
 
 
@@ -202,4 +203,5 @@ def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
 def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
     """What `smallgan inspect` says of so few images, where they are to be trained on from scratch."""
     number = data.summary["num_real"]
-    return [by_number(number)] if from_scratch and number < SCRATCH else []
+    is_images = data.summary["size"] > 1
+    return [by_number(number)] if is_images and from_scratch and number < SCRATCH else []

@@ -45,6 +45,8 @@ class FeatureNet:
     device: torch.device
     note: str | None = None  # What a reader of its scores must know
     weights: str = ""  # `Card.network` of its weights; "" for the user's own, and for one without weights
+    reads_points: bool = False  # float32 B x 1 x 1 x 2 in the place of images
+    reads_modes: bool = False  # Its logits tell the modes of a distribution
     trained_on: str = ""  # Images that its weights were made from, "" where that is not told
 
 
@@ -102,8 +104,9 @@ def feature_net(name: str | None, device: torch.device, precision: str = "fp32")
     module.to(device).to(memory_format=torch.channels_last)
     widths = spec.num_features, spec.num_logits
     card = spec.card.network if spec.card else ""
+    reads = spec.reads_points, spec.reads_modes
     net = FeatureNet(
-        name, spec.label, sha256, spec.resize, precision, *widths, module, device, note, card, spec.trained_on
+        name, spec.label, sha256, spec.resize, precision, *widths, module, device, note, card, *reads, spec.trained_on
     )
     return net, None if asked else note
 
@@ -159,6 +162,7 @@ def extract_all(
 
     Raises:
         InputError: there is no image.
+        UsageError: a network reads images, and these are points, or the other way round.
         FailedError: a network gave a value that is not finite.
     """
     found: list[dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]] = [{} for _ in nets]
@@ -166,6 +170,7 @@ def extract_all(
     for rows, batch in _batches(pixels, batch_size):
         variances.update(zip(rows, laplacian_variance(batch).tolist(), strict=True))
         for net, of_net in zip(nets, found, strict=True):
+            _refuse_unreadable(net, batch)
             # cuDNN would round float32 convolutions to TF32, which is not the precision that the score states
             with torch.inference_mode(), float32_math("fp32"):
                 made = net.forward(torch.from_numpy(batch).to(net.device))
@@ -177,6 +182,13 @@ def extract_all(
         raise InputError("no image to score; name a folder with at least one")
     laplacian = np.array([variances[row] for row in range(len(variances))])
     return [_in_order(of_net, laplacian, net) for net, of_net in zip(nets, found, strict=True)]
+
+
+def _refuse_unreadable(net: FeatureNet, batch: Pixels) -> None:
+    is_points = batch.dtype != np.uint8
+    if net.reads_points != is_points:
+        reads, found = ("points", "images") if net.reads_points else ("images", "points")
+        raise UsageError(f"--features {net.name}: it reads {reads}, and these are {found}; name another network")
 
 
 def _in_order(
@@ -206,7 +218,7 @@ def _panel() -> list[str]:
 def _built(spec: FeatureNetworkSpec) -> tuple[nn.Module, str]:
     """Return a network of the table with its weights, and their hash."""
     if spec.card is None:
-        return load(spec.build)({}), NO_WEIGHTS
+        return load(spec.build)(spec.given), NO_WEIGHTS
     path, sha256 = weights.find(spec.card.name)
     tensors = weights.read_tensors(path)
     try:

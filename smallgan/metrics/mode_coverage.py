@@ -1,0 +1,113 @@
+"""Mode coverage: which parts of a distribution whose parts are known were found, and how evenly.
+
+The network tells the modes: its logits are minus half the squared distance to each Gaussian's center in standard
+deviations, or those of a classifier, less the largest. Protocol of PacGAN (Lin et al. 2018, arXiv:1712.04086).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import UsageError
+from smallgan.metrics.distances import Vectors
+from smallgan.metrics.measure import (
+    Case,
+    MetricInputs,
+    MetricOptions,
+    MetricResult,
+    share_interval,
+    subsample_interval,
+)
+
+GOOD_STDS = 3.0  # A sample this near to its nearest center is good
+_LEAST = 2
+
+
+def is_good(logits: Vectors) -> NDArray[np.bool_]:
+    """Return whether each sample N x K is within GOOD_STDS of its nearest center; N. Of a classifier all are."""
+    found: NDArray[np.bool_] = logits.max(axis=1) >= -(GOOD_STDS**2) / 2
+    return found
+
+
+def num_modes(logits: Vectors) -> float:
+    """Return the number of modes that are nearest to at least one good sample.
+
+    Two samples at the first of two centers, and one 4 standard deviations from the second:
+
+        >>> num_modes(np.array([[0.0, -50.0], [0.0, -50.0], [-50.0, -8.0]]))
+        1.0
+    """
+    return float(len(np.unique(logits[is_good(logits)].argmax(axis=1))))
+
+
+def good_share(logits: Vectors) -> float:
+    """Return the share of good samples."""
+    return float(is_good(logits).mean())
+
+
+def reverse_kl(logits: Vectors) -> float:
+    """Return sum p log(p K), p the shares of samples at each of K modes by the nearest: their divergence from equal.
+
+    All samples at one of two modes is log 2:
+
+        >>> round(reverse_kl(np.array([[0.0, -1.0], [0.0, -2.0]])), 4)
+        0.6931
+    """
+    shares = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
+    found = shares[shares > 0]
+    return float((found * np.log(found * logits.shape[1])).sum())
+
+
+def measure_modes(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Number of modes with at least one sample within 3 standard deviations of their center, of a classifier with at
+    least one at all.
+    """
+    logits, possible = inputs.fake.logits, inputs.fake.logits.shape[1]
+    value = num_modes(logits)
+    interval = subsample_interval(value, num_modes, [logits], options, _LEAST)
+    if interval:
+        interval = max(interval[0], 0.0), min(interval[1], float(possible))
+    return MetricResult(value, "modes-1-good-3std", parts={"possible": float(possible)}, interval=interval)
+
+
+def measure_good(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Share of samples within 3 standard deviations of the nearest center of a mixture."""
+    logits = inputs.fake.logits
+    if not logits.max(axis=1).any():
+        raise UsageError("--metrics good: needs distances to the modes, which no classifier gives; leave it out")
+    value = good_share(logits)
+    return MetricResult(value, "good-share-3std", interval=share_interval(value, good_share, [logits], options, _LEAST))
+
+
+def measure_kl(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
+    """Kullback-Leibler divergence of the samples' shares of the modes from equal shares: 0 for all modes alike, the
+    logarithm of their number for one alone. Each sample counts for its nearest mode.
+    """
+    logits = inputs.fake.logits
+    value = reverse_kl(logits)
+    interval = subsample_interval(value, reverse_kl, [logits], options, _LEAST)
+    if interval:
+        interval = max(interval[0], 0.0), interval[1]
+    return MetricResult(value, "reverse-kl-to-uniform", interval=interval)
+
+
+def _at_modes(counts: list[int]) -> NDArray[np.float64]:
+    """Return logits of so many samples at each mode, all at the very center."""
+    return np.log(np.eye(len(counts)).repeat(counts, axis=0) + 1e-30)
+
+
+def checks_modes() -> list[Case]:
+    """Samples at 3 of 5 modes."""
+    return [Case("5, 0, 9, 0 and 1 samples at five modes", 3.0, lambda: num_modes(_at_modes([5, 0, 9, 0, 1])))]
+
+
+def checks_good() -> list[Case]:
+    """One of four samples is 3.1 standard deviations away."""
+    away = -(np.array([[0.0], [1.0], [2.9], [3.1]]) ** 2) / 2
+    return [Case("distances 0, 1, 2.9 and 3.1 standard deviations", 0.75, lambda: good_share(away))]
+
+
+def checks_kl() -> list[Case]:
+    """All samples at 2 of 8 modes."""
+    return [Case("6 samples at each of 2 of 8 modes", np.log(4), lambda: reverse_kl(_at_modes([6, 6, *[0] * 6])))]
