@@ -39,7 +39,7 @@ def to_pixels(images: Tensor) -> Pixels:
     Points, which are images of 1 px, keep their values: float32 N x 1 x 1 x 2.
     """
     if images.shape[-1] == 1:
-        return images.detach().float().permute(0, 2, 3, 1).contiguous().cpu().numpy()  # type: ignore[no-any-return]
+        return images.detach().float().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     scaled = images.detach().float().clamp(-1, 1).add(1.0).mul(127.5).round()
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 

@@ -1,16 +1,16 @@
 """Points in the plane: drawn from a mixture of the table of data sources, and pictured."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from augment.core.files import sha256_bytes
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import PixelRows, Pixels, grid
 from smallgan.tables.data_sources import NUM_HELD_OUT, Mixture
 
-Points = NDArray[np.float32]  # N x 1 x 1 x 2, where images have pixels N x S x S x 3
+Points = Pixels  # float32 N x 1 x 1 x 2, in the place of pixels N x S x S x 3
 TRAINING, HELD_OUT = 0, 1  # Positions of the two sets that are drawn of a mixture
 NUM_SHOWN = 2500  # Points of a picture
 _SIDE, _MARGIN, _DOT = 512, 0.15, 3  # Pixels; share of the extent on each side; pixels of a point
@@ -24,7 +24,8 @@ def draw_points(mixture: Mixture, count: int, position: int = TRAINING) -> Point
     """
     centers = np.array(mixture.centers)[np.arange(count) % len(mixture.centers)]
     noise = rng(0, Stream.MADE_SET, position).standard_normal((count, 2))
-    return (centers + mixture.std * noise).astype(np.float32).reshape(count, 1, 1, 2)
+    points: Any = (centers + mixture.std * noise).astype(np.float32).reshape(count, 1, 1, 2)
+    return cast(Points, points)
 
 
 def draw_sets(mixture: Mixture, count: int) -> tuple[tuple[PixelRows, str], tuple[PixelRows, str]]:
@@ -45,7 +46,7 @@ def is_points(examples: Pixels) -> bool:
     return examples.dtype != np.uint8
 
 
-def scatter(points: Points | Pixels, reals: Points | Pixels | None = None) -> Pixels:
+def scatter(points: Points, reals: Points | None = None) -> Pixels:
     """Return a picture of points in blue over `reals` in gray, 512 x 512 x 3, x to the right and y upwards.
 
     The frame is that of the reals, or of the points without them, with a margin; what lies outside is at its edge.

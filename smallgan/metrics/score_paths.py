@@ -90,7 +90,8 @@ class ScoreOptions:
     def for_source(self, made: DataSource) -> ScoreOptions:
         """Return the options for a run on a set that is drawn: what was left open is what is usual for that set."""
         open_keys = [key for key in ("metrics", "features", "num_fake") if getattr(self, key) is None]
-        return replace(self, **{key: made.defaults.get(f"score.{key}") for key in open_keys})
+        usual: dict[str, Any] = {key: made.defaults.get(f"score.{key}") for key in open_keys}
+        return replace(self, **usual)
 
     @property
     def wants_details(self) -> bool:

@@ -39,9 +39,9 @@ def score_points(
 ) -> Scored:
     """Return the scores of samples of a run or checkpoint; they are those that training gives. Raises UsageError."""
     metrics = options.metrics or ()
-    refused = {"real": real, "per-image": options.per_image, "worst": options.worst, "augmented": options.augmented}
-    refused |= {"metrics": name for name in metrics if METRICS[name].of_pixels}
-    for option, value in refused.items():
+    asked = [(name.replace("_", "-"), getattr(options, name)) for name in ("per_image", "worst", "augmented")]
+    asked += [("metrics", name) for name in metrics if METRICS[name].of_pixels]
+    for option, value in [("real", real), *asked]:
         if value is not None:
             raise UsageError(f"--{option} {value}: {path} makes points, not images; leave it out")
     refuse_lacking(metrics, {"augmented": False})
@@ -51,9 +51,8 @@ def score_points(
     settings = ScoreSection(metrics=metrics, num_fake=options.num_fake, splits=options.splits)
     scorer = RunScorer.of_pixels(nets, settings, held_out, trained_on, "crop", options.seed)
     scorer = replace(scorer, options={**scorer.options, "intervals": options.intervals, "target": options.target})
-    say(
-        f"{path}: {scorer.num_fake} points of step {model.step}, seed {options.seed}, against {len(held_out[0])} others"
-    )
+    against = f"against {len(held_out[0])} others"
+    say(f"{path}: {scorer.num_fake} points of step {model.step}, seed {options.seed}, {against}")
     fakes = scorer.fakes_of(model)
     scores = scorer.scores_of(model, fakes, baselines=options.baselines)
     return Scored(scores, fakes[0], (partial(add_scores, model, scores),))

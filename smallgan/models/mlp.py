@@ -29,7 +29,8 @@ class MLPGenerator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Return images B x 3 x S x S in [-1, 1], or points B x 2 x 1 x 1, for latents B x Z."""
         made: Tensor = self.layers(z)
-        return (made if self.size == 1 else torch.tanh(made)).view(len(z), -1, self.size, self.size)
+        made = made if self.size == 1 else torch.tanh(made)
+        return made.view(len(z), -1, self.size, self.size)
 
 
 class MLPDiscriminator(nn.Module):
@@ -55,7 +56,8 @@ class _Maxout(nn.Module):
 class _BatchNorm(nn.BatchNorm2d):  # The kind whose statistics are measured for samples (`smallgan.training.ema`)
     def forward(self, hidden: Tensor) -> Tensor:
         """Return B x W, normalised over the batch."""
-        return super().forward(hidden[:, :, None, None]).flatten(1)
+        normalised: Tensor = super().forward(hidden[:, :, None, None])
+        return normalised.flatten(1)
 
 
 def _hidden(inputs: int, width: int, depth: int, activation: str, norm: str = "none") -> list[nn.Module]:

@@ -72,7 +72,10 @@ def write_samples(
 
 
 def write_points(points: Pixels, folder: Path) -> list[Path]:
-    """Write points N x 1 x 1 x 2 as a picture, grid.png, and as text, points.csv; return the paths. Raises OutputError."""
+    """Write points N x 1 x 1 x 2 as a picture, grid.png, and as text, points.csv; return the paths.
+
+    Raises OutputError.
+    """
     picture, text = make_folder(folder) / "grid.png", folder / "points.csv"
     _write(picture, scatter(points))
     rows = "".join(f"{x:.6g},{y:.6g}\n" for x, y in points.reshape(-1, 2))

@@ -76,8 +76,8 @@ DATA_SOURCES: Table[DataSource] = Table(
 
 def find_source(text: Any) -> DataSource | None:
     """Return the row that a value of `data.source` names, None for a path and for None."""
-    if text in DATA_SOURCES:
-        return DATA_SOURCES[str(text)]
-    name, colon, _ = text.partition(":") if isinstance(text, str) else ("", "", "")
-    row = DATA_SOURCES[name] if name in DATA_SOURCES else None
-    return row if row and colon and row.make else None
+    if not isinstance(text, str):
+        return None
+    name = text.partition(":")[0]
+    reads_file = name in DATA_SOURCES and DATA_SOURCES[name].make
+    return DATA_SOURCES[name if reads_file else text] if reads_file or text in DATA_SOURCES else None

@@ -333,7 +333,7 @@ def size_mistake(model: str, size: Any) -> str:
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe's values with the defaults of its source, method, model and loss where it leaves their keys out."""
+    """Return a recipe's values with the defaults of source, method, model and loss where it leaves their keys out."""
     method = chosen(values, "method", DEFAULT_METHOD)
     if method not in METHODS:
         return dict(values)

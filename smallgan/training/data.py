@@ -169,7 +169,7 @@ def _drawn(name: str, mixture: Mixture, limit: int | None) -> TrainingData:
         raise UsageError(f"data.limit {limit}: {name} has {mixture.num_points:,} points; expected at most that many")
     (points, mark), (held, held_mark) = draw_sets(mixture, limit or mixture.num_points)
     number = len(points)
-    summary = {
+    summary: dict[str, Any] = {
         "source": name,
         "source_path": None,
         "size": 1,
