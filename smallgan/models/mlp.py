@@ -29,8 +29,8 @@ class MLPGenerator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Return images B x 3 x S x S in [-1, 1], or points B x 2 x 1 x 1, for latents B x Z."""
         made: Tensor = self.layers(z)
-        made = made if self.size == 1 else torch.tanh(made)
-        return made.view(len(z), -1, self.size, self.size)
+        images: Tensor = made.view(len(z), -1, self.size, self.size)
+        return images if self.size == 1 else torch.tanh(images)
 
 
 class MLPDiscriminator(nn.Module):
@@ -43,14 +43,15 @@ class MLPDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return raw scores B (float32) for images B x 3 x S x S or points B x 2 x 1 x 1; higher means more real."""
-        score: Tensor = self.layers(images.flatten(1))
-        return score.squeeze(1).float()
+        scores: Tensor = self.layers(images.flatten(1)).squeeze(1).float()
+        return scores
 
 
 class _Maxout(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Return B x W, the largest of each PIECES neighbours of B x (PIECES W)."""
-        return hidden.unflatten(1, (-1, PIECES)).amax(dim=2)
+        pieces: Tensor = hidden.unflatten(1, (-1, PIECES))
+        return pieces.amax(dim=2)
 
 
 class _BatchNorm(nn.BatchNorm2d):  # The kind whose statistics are measured for samples (`smallgan.training.ema`)

@@ -182,7 +182,7 @@ METRICS: Table[MetricSpec] = Table(
             *("modes", "modes covered", "higher", _POSITIVE, 13, "some times the modes", f"{_MODES}:measure_modes"),
             needs=("modes",),
             least=(2, 1),
-            parts={"possible": "of"},
+            unsaid_parts=("possible",),
         ),
         MetricSpec(
             *("good", "high-quality share", "higher", _SHARE, 14, "100", f"{_MODES}:measure_good"),
