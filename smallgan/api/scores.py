@@ -14,7 +14,7 @@ from smallgan.api.paths import StrPath, as_path
 from smallgan.metrics.score import Score, networks_of
 
 if TYPE_CHECKING:
-    from smallgan.metrics.score_paths import ScoreOptions
+    from smallgan.metrics.score_options import ScoreOptions
     from smallgan.metrics.score_paths import Versus as SideBySide
     from smallgan.metrics.scored import Write
 
@@ -190,7 +190,7 @@ def score_options(
     *, metrics: str | Sequence[str] | None, target: str | None, quick: bool, **flags: Any
 ) -> ScoreOptions:
     """Return the keywords of `score` as the options that scoring takes. Raises UsageError."""
-    from smallgan.metrics.score_paths import ScoreOptions
+    from smallgan.metrics.score_options import ScoreOptions
 
     names = metrics.split(",") if isinstance(metrics, str) else metrics
     paths = {name: as_path(flags[name]) for name in ("augmented", "per_image", "worst")}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from augment.errors import UsageError
 from smallgan.core.console import say
@@ -17,14 +16,12 @@ from smallgan.data.run_source import read_summary
 from smallgan.metrics import refuse_lacking
 from smallgan.metrics.features.extract import FeatureNet
 from smallgan.metrics.run_scorer import RunScorer
+from smallgan.metrics.score_options import ScoreOptions
 from smallgan.metrics.scored import Scored, add_scores
 from smallgan.sampling.loading import load_model
 from smallgan.tables.data_sources import DataSource, Mixture, find_source
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.recipe_schema import ScoreSection
-
-if TYPE_CHECKING:
-    from smallgan.metrics.score_paths import ScoreOptions
 
 
 def made_source_of(path: Path) -> DataSource | None:

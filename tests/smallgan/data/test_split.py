@@ -15,7 +15,8 @@ from augment.errors import UsageError
 from augment.sources.readers import open_source
 from smallgan.core.run_dir import read_jsonl
 from smallgan.data.split import split, study_holdout
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.data import load_data
 from smallgan.training.train import train

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from augment.errors import UsageError
 from smallgan.cli import app
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 from smallgan.tables.metrics import default_metrics, metrics_help
 from smallgan.tables.recipe import load_recipe
 

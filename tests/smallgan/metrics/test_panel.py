@@ -18,7 +18,8 @@ from smallgan.metrics.features import image_sets
 from smallgan.metrics.features.extract import extract, extract_all, feature_net, feature_nets
 from smallgan.metrics.run_scorer import judges_of
 from smallgan.metrics.score import differing_keys
-from smallgan.metrics.score_paths import ScoreOptions, score, versus
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score, versus
 from smallgan.tables.recipe import dump_recipe, load_recipe
 
 CPU = torch.device("cpu")

@@ -19,7 +19,8 @@ from smallgan.metrics.features.entries import usage
 from smallgan.metrics.features.extract import extract, extract_all, feature_net
 from smallgan.metrics.inception_score import inception_score
 from smallgan.metrics.kmmd import kmmd
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 
 
 @pytest.fixture(autouse=True)

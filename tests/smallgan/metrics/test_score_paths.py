@@ -12,7 +12,8 @@ from augment.errors import InputError, MissingError, UsageError
 from augment.sources.image_set import fingerprint
 from smallgan.core.run_dir import read_jsonl
 from smallgan.metrics.score import Score
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 
 
 def read_scores(path):

@@ -11,7 +11,8 @@ from smallgan.metrics.features.extract import NO_WEIGHTS, extract, feature_net
 from smallgan.metrics.features.laplacian import laplacian_variance
 from smallgan.metrics.run_scorer import RunScorer
 from smallgan.metrics.score import differing_keys
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 from smallgan.metrics.sharpness import sharpness
 from smallgan.tables.recipe_schema import ScoreSection
 

@@ -11,7 +11,8 @@ from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
 from smallgan.core.run_dir import read_jsonl
 from smallgan.core.study_dir import StudyDir
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 from smallgan.sampling.request import Request
 from smallgan.sampling.sample import sample
 from smallgan.study.plan import plan_jobs

@@ -11,7 +11,8 @@ import smallgan.training.train
 from smallgan.core import weights
 from smallgan.core.run_dir import read_jsonl
 from smallgan.metrics.score import STRUCK
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 from smallgan.sampling.loading import load_model
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.train import train

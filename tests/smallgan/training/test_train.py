@@ -20,7 +20,8 @@ from augment.errors import InputError, UsageError
 from augment.imaging.codec import decode
 from augment.sources.readers import open_source
 from smallgan.core.run_dir import RunDir, read_jsonl
-from smallgan.metrics.score_paths import ScoreOptions, score
+from smallgan.metrics.score_options import ScoreOptions
+from smallgan.metrics.score_paths import score
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import AdversarialTrainer
