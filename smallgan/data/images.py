@@ -36,9 +36,9 @@ def to_images(pixels: Tensor) -> Tensor:
 def to_pixels(images: Tensor) -> Pixels:
     """Return images N x 3 x H x W as uint8 N x H x W x 3, clipped to [-1, 1] and rounded to the nearest level.
 
-    Points, which are images of 1 px, keep their values: float32 N x 1 x 1 x 2.
+    Points, which are images of two channels, keep their values: float32 N x 1 x 1 x 2.
     """
-    if images.shape[-1] == 1:
+    if images.shape[1] == 2:
         return images.detach().float().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     scaled = images.detach().float().clamp(-1, 1).add(1.0).mul(127.5).round()
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -60,9 +60,7 @@ def reverse_kl(logits: Vectors) -> float:
 
 
 def measure_modes(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Number of modes with at least one sample within 3 standard deviations of their center, of a classifier with at
-    least one at all.
-    """
+    """Number of modes with a sample within 3 standard deviations of their center; of a classifier with any."""
     logits, possible = inputs.fake.logits, inputs.fake.logits.shape[1]
     value = num_modes(logits)
     interval = subsample_interval(value, num_modes, [logits], options, _LEAST)
@@ -72,7 +70,7 @@ def measure_modes(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
 
 
 def measure_good(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Share of samples within 3 standard deviations of the nearest center of a mixture."""
+    """Share of samples within 3 standard deviations of the nearest center."""
     logits = inputs.fake.logits
     if not logits.max(axis=1).any():
         raise UsageError("--metrics good: needs distances to the modes, which no classifier gives; leave it out")
@@ -81,9 +79,7 @@ def measure_good(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
 
 
 def measure_kl(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
-    """Kullback-Leibler divergence of the samples' shares of the modes from equal shares: 0 for all modes alike, the
-    logarithm of their number for one alone. Each sample counts for its nearest mode.
-    """
+    """Divergence of the samples' shares of the modes, each by the nearest, from equal ones: 0 to log(modes)."""
     logits = inputs.fake.logits
     value = reverse_kl(logits)
     interval = subsample_interval(value, reverse_kl, [logits], options, _LEAST)

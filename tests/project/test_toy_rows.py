@@ -110,7 +110,7 @@ def test_a_key_of_a_toy_row_is_refused_elsewhere_with_its_reader():
         with pytest.raises(UsageError, match=r"data\.size: the model toy-model makes 32 px, found 64"):
             load_recipe(None, {"model": "toy-model", "data.size": 64})
         with pytest.raises(
-            UsageError, match=r"model\.base_width: read by the models dcgan, biggan, fastgan and mlp; this recipe trains a"
+            UsageError, match=r"model\.base_width: read by the models dcgan, biggan, fastgan and mlp; this recipe"
         ):
             load_recipe(None, {"model": {"name": "toy-model", "base_width": 8}, "data.size": 32})
 
