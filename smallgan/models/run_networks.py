@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import STATE, TENSORS, read_state
 from smallgan.models.plain_source import PlainSource
+from smallgan.models.spectral import normalize_spectrally
 from smallgan.tables.dotted import load
 from smallgan.tables.models import MODELS
 
@@ -38,7 +40,10 @@ def rival_of_run(name: str, tensors: Mapping[str, Tensor], file: Path, notes: li
     if not tensors or row.load_discriminator is None:
         return None
     try:
-        network: nn.Module = load(row.load_discriminator)(tensors)
+        names = {name: name.replace(".parametrizations.weight.original", ".weight") for name in tensors}
+        network: nn.Module = load(row.load_discriminator)({names[name]: each for name, each in tensors.items()})
+        if any(name != plain for name, plain in names.items()):
+            normalize_spectrally(network, torch.Generator())
         network.load_state_dict(dict(tensors))
     except (KeyError, RuntimeError, UsageError) as error:
         notes.append(f"no discriminator: that of {file} cannot be read ({str(error).splitlines()[0]})")

@@ -1,5 +1,7 @@
 """Layers divided by their largest singular value (Miyato et al. 2018, arXiv:1802.05957), in BigGAN's form.
 
+`SpectralNorm` does the same to the layers of any other network.
+
 Each layer keeps a vector `u0` (1 x out). A forward pass takes one power iteration from it,
 v = normalise(u W), u' = normalise(v W^T), sigma = v W^T u'^T, and uses W / sigma, W being the weight as out x rest.
 In training u' replaces `u0`; in eval mode it does not, but the iteration is still taken: a checkpoint's images depend
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import register_parametrization
 
 
 class SpectralLayer(nn.Module):
@@ -125,6 +128,46 @@ class SpectralEmbedding(nn.Embedding, SpectralLayer):
     def forward(self, labels: Tensor) -> Tensor:
         """Return B x width for labels B."""
         return F.embedding(labels, self.normalized_weight())
+
+
+class SpectralNorm(nn.Module):
+    """W -> W / sigma for a weight of any layer, as torch.nn.utils.parametrizations.spectral_norm has it.
+
+    Each pass in training takes one power iteration, u = normalise(W v) and v = normalise(W' u); sigma = u' W v. Other
+    than torch's, it starts from `draws` and computes in the weight's precision under autocast.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor, draws: torch.Generator, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.eps = eps
+        for name, length in zip("uv", weight.flatten(1).shape, strict=True):
+            self.register_buffer(name, F.normalize(torch.randn(length, generator=draws), dim=0, eps=eps))
+        for _ in range(15):  # as torch's
+            self._iterate(weight.detach().flatten(1))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return W / sigma; the gradient passes through sigma too, not through u and v."""
+        rows = weight.flatten(1)
+        with torch.autocast(weight.device.type, enabled=False):
+            if self.training:
+                self._iterate(rows)
+            u, v = self.u.clone(), self.v.clone()  # the next pass changes them in place
+            return weight / torch.dot(u, rows @ v)
+
+    @torch.no_grad()
+    def _iterate(self, rows: Tensor) -> None:
+        self.u.copy_(F.normalize(rows @ self.v, dim=0, eps=self.eps))
+        self.v.copy_(F.normalize(rows.T @ self.u, dim=0, eps=self.eps))
+
+
+def normalize_spectrally(network: nn.Module, draws: torch.Generator) -> None:
+    """Give the convolutions, linear layers and class vectors of a network spectral norm, in place."""
+    for module in [*network.modules()]:
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+            register_parametrization(module, "weight", SpectralNorm(module.weight, draws))
 
 
 @contextmanager

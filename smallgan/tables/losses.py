@@ -13,6 +13,12 @@ class NonsaturatingOptions(Options):
     name: Literal["nonsaturating"] = "nonsaturating"
 
 
+class MinimaxOptions(Options):
+    """Cross-entropy as a game for one value (Goodfellow et al. 2014, equation 1): to see its gradient vanish."""
+
+    name: Literal["minimax"] = "minimax"
+
+
 class HingeOptions(Options):
     """Hinge (Lim and Ye 2017; Miyato et al. 2018)."""
 
@@ -29,6 +35,20 @@ class RelativisticOptions(Options):
     """Relativistic paired loss (Jolicoeur-Martineau 2019)."""
 
     name: Literal["relativistic"] = "relativistic"
+
+
+class RelativisticAverageOptions(Options):
+    """Relativistic average loss (Jolicoeur-Martineau 2019): each score against the mean score of the other kind."""
+
+    name: Literal["relativistic_average"] = "relativistic_average"
+    form: Literal["cross_entropy", "least_squares", "hinge"] = "cross_entropy"
+    """What is made of the differences: RaGAN, RaLSGAN or RaHinge."""
+
+
+class WassersteinOptions(Options):
+    """Difference of mean scores (Arjovsky et al. 2017). Bound the discriminator by gradient_penalty or weight_clip."""
+
+    name: Literal["wasserstein"] = "wasserstein"
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,7 @@ LOSSES: Table[LossRow] = Table(
             f"{_IN}.nonsaturating:Nonsaturating",
             by_image=True,
         ),
+        LossRow("minimax", "minimax (saturating)", MinimaxOptions, f"{_IN}.minimax:Minimax", by_image=True),
         LossRow("hinge", "hinge", HingeOptions, f"{_IN}.hinge:Hinge", by_image=True),
         LossRow("lsgan", "least squares", LSGANOptions, f"{_IN}.lsgan:LSGAN", boundary=0.5, by_image=True),
         LossRow(
@@ -63,6 +84,22 @@ LOSSES: Table[LossRow] = Table(
             RelativisticOptions,
             f"{_IN}.relativistic:Relativistic",
             generator_needs_reals=True,
+            boundary=None,
+            by_image=True,
+        ),
+        LossRow(
+            "relativistic_average",
+            "relativistic, average",
+            RelativisticAverageOptions,
+            f"{_IN}.relativistic_average:RelativisticAverage",
+            generator_needs_reals=True,
+            boundary=None,
+        ),
+        LossRow(
+            "wasserstein",
+            "Wasserstein",
+            WassersteinOptions,
+            f"{_IN}.wasserstein:Wasserstein",
             boundary=None,
             by_image=True,
         ),

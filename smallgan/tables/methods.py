@@ -44,6 +44,12 @@ class AdversarialOptions(Options):
     """Share of train.steps from which both learning rates fall linearly, to 0 at the end; None: they are constant."""
     d_steps: int = Field(default=1, ge=1)
     """Discriminator steps per generator step."""
+    pack: int = Field(default=1, ge=1)
+    """Images that the discriminator judges at once, all real or all fake (PacGAN); 1: each by itself."""
+    unroll: int | None = Field(default=None, ge=0)
+    """Discriminator steps that the generator's loss looks ahead (Metz et al. 2017); None and 0: none."""
+    unroll_through: bool = Field(default=True, json_schema_extra={READ_WITH: "unroll"})
+    """Let the generator's gradient pass through these steps, as published; false: less time and memory."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1, json_schema_extra={REPLACED_BY: "ema_kimg"})
     """Decay per step of the averaged generator that samples and scores come from."""
     ema_kimg: float | None = Field(default=None, gt=0)

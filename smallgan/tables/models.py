@@ -14,7 +14,14 @@ OF_DISCRIMINATOR: dict[str, Any] = {"of_discriminator": True}
 """Marks a key that is read only by methods that train a discriminator."""
 
 
-class DCGANOptions(Options):
+class NormableOptions(Options):
+    """What models share whose discriminator has no spectral norm of its own."""
+
+    d_spectral_norm: bool = Field(default=False, json_schema_extra=OF_DISCRIMINATOR)
+    """Divide each weight of the discriminator by its largest singular value (Miyato et al. 2018)."""
+
+
+class DCGANOptions(NormableOptions):
     """DCGAN (Radford et al. 2016)."""
 
     name: Literal["dcgan"] = "dcgan"
@@ -27,7 +34,7 @@ class DCGANOptions(Options):
     d_width: int | None = Field(default=None, ge=8, multiple_of=8, json_schema_extra=OF_DISCRIMINATOR)
     """Channels of the discriminator at the highest resolution; None: as the generator's."""
     d_norm: Literal["batch", "none"] = Field(default="batch", json_schema_extra=OF_DISCRIMINATOR)
-    """Normalisation in the discriminator; r1 wants none."""
+    """Normalisation in the discriminator; r1, r2, gradient_penalty and spectral norm want none."""
 
 
 class BigGANOptions(Options):
@@ -48,7 +55,7 @@ class BigGANOptions(Options):
     """Initial weights: orthogonal, or drawn with a standard deviation of 0.02."""
 
 
-class FastGANOptions(Options):
+class FastGANOptions(NormableOptions):
     """FastGAN (Liu et al. 2021): a light generator for 100 to a few thousand images."""
 
     name: Literal["fastgan"] = "fastgan"

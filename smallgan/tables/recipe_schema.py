@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, 
 from pydantic_core import PydanticCustomError, core_schema
 
 from augment.core.table import Table
+from smallgan.tables.combinations import refusals
 from smallgan.tables.data_sources import DataSource, find_source
 from smallgan.tables.downstream_schema import DownstreamSection
 from smallgan.tables.losses import LOSSES
@@ -166,9 +167,9 @@ class Regularizers(Section):
     """Regularizers by name, each with its options: {r1: {weight: 1.0}}. A null takes a default of the model away."""
 
     def chosen(self) -> dict[str, RegularizerOptions]:
-        """Return those with a weight by name, in the order of the table."""
+        """Return those that do anything by name, in the order of the table."""
         named = {row.name: getattr(self, row.name) for row in REGULARIZERS}
-        return {name: options for name, options in named.items() if options is not None and options.weight}
+        return {name: options for name, options in named.items() if options is not None and options.is_on}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _blank_regularizers, (), self.__getstate__()  # a class made from the table cannot be pickled by name
@@ -267,6 +268,8 @@ class Recipe(Section):
                     f"regularizers.{key}: it needs the discriminator's maps, and that of {self.model_name} gives none; "
                     f"use the model {able}"
                 )
+        for reason in refusals(self.method, self.regularizers.chosen(), self.train, self.method_row.is_transfer):
+            raise ValueError(reason)
         return self
 
     def _refuse_what_points_lack(self) -> None:

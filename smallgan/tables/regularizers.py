@@ -1,4 +1,4 @@
-"""The table of regularizers: terms that an adversarial step adds to a network's loss."""
+"""The table of regularizers: terms that an adversarial step adds to a network's loss, and limits to its weights."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,24 +12,43 @@ from smallgan.tables.options import STEPS, Section
 class RegularizerOptions(Section):
     """What every regularizer has."""
 
+    every: int = Field(default=1, ge=1)
+    """Steps from one use to the next."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it does anything."""
+        return True
+
+
+class PenaltyOptions(RegularizerOptions):
+    """What every term of a loss has."""
+
     weight: float = Field(ge=0)
     """Factor of the term; 0 leaves it out."""
     every: int = Field(default=1, ge=1)
     """Steps from one use of the term to the next; its weight is multiplied by this."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has a weight."""
+        return bool(self.weight)
 
     def strength(self, _size: int, _batch_size: int) -> float:
         """Return the factor of the term on images of `size` px in batches of `batch_size`, without `every`."""
         return self.weight
 
 
-class OrthogonalOptions(RegularizerOptions):
-    """Off-diagonal orthogonal penalty on the generator's weights (Brock et al. 2019, equation 3)."""
+class OrthogonalOptions(PenaltyOptions):
+    """Orthogonal penalty on the generator's weights, off the diagonal (Brock et al. 2019, equation 3), or in full."""
 
     weight: float = Field(default=1e-4, ge=0)
-    """beta of beta |W W' * (1 - I)|^2; 0 leaves it out."""
+    """beta of beta |W W' * (1 - I)|^2; 0 leaves it out. Autograd's factor: 1e-4 of the released code is 0.5e-4 here."""
+    full: bool = False
+    """Also hold the lengths of the rows at 1: beta |W W' - I|^2 (equation 2)."""
 
 
-class R1Options(RegularizerOptions):
+class R1Options(PenaltyOptions):
     """R1 (Mescheder et al. 2018): half the squared gradient of the discriminator on real images."""
 
     weight: float = Field(default=1.0, ge=0)
@@ -44,7 +63,30 @@ class R1Options(RegularizerOptions):
         return self.weight * size**2 / batch_size if self.scaled else self.weight
 
 
-class LeCamOptions(RegularizerOptions):
+class R2Options(R1Options):
+    """R2 (Mescheder et al. 2018): half the squared gradient of the discriminator on fakes."""
+
+    weight: float = Field(default=1.0, ge=0)
+    """gamma of gamma / 2 E |grad D(g)|^2; 0 leaves it out."""
+
+
+class GradientPenaltyOptions(PenaltyOptions):
+    """Gradient penalty of WGAN-GP (Gulrajani et al. 2017): slopes of 1 between reals and fakes. With any loss."""
+
+    weight: float = Field(default=10.0, ge=0)
+    """Factor of E (|grad D(x)| - 1)^2 at points x drawn evenly between a real and a fake; 0 leaves it out."""
+
+
+class ConsistencyOptions(PenaltyOptions):
+    """Consistency (Zhang et al. 2020): an image scores as it does mirrored and shifted."""
+
+    weight: float = Field(default=10.0, ge=0)
+    """Factor of E (D(T(x)) - D(x))^2 over reals; 0 leaves it out."""
+    fakes: bool = False
+    """Add the same of fakes (balanced consistency, Zhao et al. 2021)."""
+
+
+class LeCamOptions(PenaltyOptions):
     """LeCam (Tseng et al. 2021): keeps the discriminator's scores from leaving their running means."""
 
     weight: float = Field(default=0.3, ge=0)
@@ -55,7 +97,7 @@ class LeCamOptions(RegularizerOptions):
     """Step from which the term is added."""
 
 
-class AutoencodeOptions(RegularizerOptions):
+class AutoencodeOptions(PenaltyOptions):
     """Decodes the discriminator's maps of real images (Liu et al. 2021): mean absolute difference at 32 px."""
 
     weight: float = Field(default=1.0, ge=0)
@@ -64,7 +106,7 @@ class AutoencodeOptions(RegularizerOptions):
     """Steps from one use to the next; the weight is multiplied by this."""
 
 
-class WarmStartOptions(RegularizerOptions):
+class WarmStartOptions(PenaltyOptions):
     """Early in training the generator also learns to make each image of its principal components. An experiment."""
 
     weight: float = Field(default=10.0, ge=0)
@@ -73,18 +115,34 @@ class WarmStartOptions(RegularizerOptions):
     """Steps at full weight; over as many more it falls to 0, and from then on costs nothing."""
 
 
+class WeightClipOptions(RegularizerOptions):
+    """Weight clipping of WGAN (Arjovsky et al. 2017): all weights of the discriminator, biases too, stay in a range."""
+
+    limit: float = Field(default=0.01, gt=0)
+    """c of the range from -c to c."""
+
+
+class SingularClampOptions(RegularizerOptions):
+    """Clamps the largest singular value of the generator's weights (Brock et al. 2019, section 4.1). A diagnostic."""
+
+    limit: float = Field(default=1.0, gt=0)
+    """Largest singular value s of W <- W - max(0, s0 - s) u0 v0'."""
+    ratio: float | None = Field(default=None, gt=0)
+    """The limit as a multiple of the second singular value, in place of `limit`; None: `limit` holds."""
+
+
 @dataclass(frozen=True)
 class RegularizerRow:
-    """A term of the loss of one of the two networks."""
+    """A term of the loss of one of the two networks, or a limit to its weights."""
 
     name: str
     title: str
     options: type[RegularizerOptions]
     network: Literal["generator", "discriminator"]
-    """Whose loss it is added to."""
+    """Whose loss it is added to, or whose weights it changes."""
     build: str
     """(options, network, draws: torch.Generator) -> a function of a `smallgan.training.step.StepContext`: the term,
-    not yet weighted.
+    not yet weighted; with `limits_weights` a function of nothing.
 
     A torch module where it has a state that a checkpoint must hold. Weights of its own are drawn from `draws` and
     trained as the network's are.
@@ -93,12 +151,15 @@ class RegularizerRow:
     """Whether it needs a loss whose scores mean something by themselves (`LossRow.boundary`)."""
     needs_maps: bool = False
     """Whether it needs a model whose discriminator gives its maps (`ModelRow.has_maps`)."""
+    limits_weights: bool = False
+    """Whether it changes weights after the optimiser's step, and is no term of the loss."""
     by_image: bool = False
     """Whether it is a mean over the images, or looks at none, so that a batch may be taken in parts."""
     needs_images: bool = False
     """Whether `build` takes the pixels of the training images, N x S x S x 3, as a fourth argument."""
 
 
+_IN = "smallgan.training.regularizers"
 REGULARIZERS: Table[RegularizerRow] = Table(
     "regularizer",
     [
@@ -107,18 +168,31 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "orthogonal penalty",
             OrthogonalOptions,
             "generator",
-            "smallgan.training.regularizers.orthogonal:Orthogonal",
+            f"{_IN}.orthogonal:Orthogonal",
             by_image=True,
         ),
+        RegularizerRow("r1", "R1 penalty", R1Options, "discriminator", f"{_IN}.r1:R1", by_image=True),
+        RegularizerRow("r2", "R2 penalty", R2Options, "discriminator", f"{_IN}.r2:R2", by_image=True),
         RegularizerRow(
-            "r1", "R1 penalty", R1Options, "discriminator", "smallgan.training.regularizers.r1:R1", by_image=True
+            "gradient_penalty",
+            "gradient penalty",
+            GradientPenaltyOptions,
+            "discriminator",
+            f"{_IN}.gradient_penalty:GradientPenalty",
+        ),
+        RegularizerRow(
+            "consistency",
+            "consistency",
+            ConsistencyOptions,
+            "discriminator",
+            f"{_IN}.consistency:Consistency",
         ),
         RegularizerRow(
             "lecam",
             "LeCam regularisation",
             LeCamOptions,
             "discriminator",
-            "smallgan.training.regularizers.lecam:LeCam",
+            f"{_IN}.lecam:LeCam",
             needs_boundary=True,
         ),
         RegularizerRow(
@@ -126,7 +200,7 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "decoding of real images",
             AutoencodeOptions,
             "discriminator",
-            "smallgan.training.regularizers.autoencode:Autoencode",
+            f"{_IN}.autoencode:Autoencode",
             needs_maps=True,
         ),
         RegularizerRow(
@@ -134,8 +208,26 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "warm start from principal components",
             WarmStartOptions,
             "generator",
-            "smallgan.training.regularizers.warm_start:WarmStart",
+            f"{_IN}.warm_start:WarmStart",
             needs_images=True,
+        ),
+        RegularizerRow(
+            "weight_clip",
+            "weight clipping",
+            WeightClipOptions,
+            "discriminator",
+            f"{_IN}.weight_clip:WeightClip",
+            limits_weights=True,
+            by_image=True,
+        ),
+        RegularizerRow(
+            "singular_clamp",
+            "singular value clamp",
+            SingularClampOptions,
+            "generator",
+            f"{_IN}.singular_clamp:SingularClamp",
+            limits_weights=True,
+            by_image=True,
         ),
     ],
 )

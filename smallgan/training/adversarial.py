@@ -8,7 +8,6 @@ al. 2014; for the averaged generator Brock et al. 2019).
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -17,15 +16,15 @@ from torch import Tensor, nn
 
 from smallgan.core.device import autocast
 from smallgan.core.draws import Draw, Draws, normal_draw
-from smallgan.core.rng import Stream, rng
+from smallgan.core.rng import Stream
 from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels
 from smallgan.models.base import AcrossBatch
+from smallgan.models.packing import packed
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.recipe import Recipe
-from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
 from smallgan.training import adversarial_parts
 from smallgan.training.augmentation import Augmentation
 from smallgan.training.compiling import uncompiled
@@ -34,18 +33,11 @@ from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_e
 from smallgan.training.loop import Trainer
 from smallgan.training.loss_scale import backward, scales_of, step
 from smallgan.training.probe import Probe
+from smallgan.training.regularization import Regularization
 from smallgan.training.schedule import linear_decay
 from smallgan.training.scratch import classes_of, fresh_networks, starting_networks
-from smallgan.training.step import AdversarialLoss, Penalty, StepContext
-
-
-@dataclass(frozen=True)
-class _Regularizer:
-    name: str
-    network: str
-    every: int
-    strength: float
-    penalty: Penalty
+from smallgan.training.step import AdversarialLoss, StepContext
+from smallgan.training.unrolling import looked_ahead
 
 
 class AdversarialTrainer(Trainer):
@@ -89,14 +81,11 @@ class AdversarialTrainer(Trainer):
             isinstance(each, nn.BatchNorm2d | AcrossBatch) for each in self.discriminator.modules()
         )
         self._has_classes = bool(self.generator.num_classes)
-        chosen = recipe.regularizers.chosen()
-        draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT, 1).integers(2**63)))
-        size = recipe.data.size
-        self.regularizers = [self._regularizer(*each, size, draws, pixels) for each in chosen.items()]
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        self.regularizers = Regularization(recipe, networks, device, pixels)
         self.description = {**self.generator.description, "classes": list(classes)}
         # A regularizer with a state of its own is a network of the checkpoint, and so is a controller.
-        states = {each.name: each.penalty for each in self.regularizers if isinstance(each.penalty, nn.Module)}
-        states |= self.augmentation.controllers
+        states = {**self.regularizers.states, **self.augmentation.controllers}
         self.scales = scales_of(self.precision, ("discriminator", "generator"), device)
         states |= {f"{name}_scale": scale for name, scale in self.scales.items()}
         self.networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
@@ -104,7 +93,7 @@ class AdversarialTrainer(Trainer):
         # Weights of a regularizer's own are trained as those of the network that it is for.
         with_weights = {name for name, state in states.items() if any(True for _ in state.parameters())}
         self.rates |= {
-            each.name: self.rates[each.network[0]] for each in self.regularizers if each.name in with_weights
+            each.name: self.rates[each.row.network[0]] for each in self.regularizers.all if each.name in with_weights
         }
         betas = (options.beta1, options.beta2)
         self.optimizers = {
@@ -134,7 +123,7 @@ class AdversarialTrainer(Trainer):
                 fake = self._fakes(labels, position)
             terms |= self._discriminator_step(real, fake, labels, position, number)
         if self.micro_batch is None:
-            terms |= self._generator_step(real, fake, labels, number)
+            terms |= self._generator_step(real, fake, labels, position, number)
         else:
             terms |= adversarial_parts.generator_step(self, self.micro_batch, real, labels, position, number)
         self.augmentation.end_step(number)
@@ -146,7 +135,11 @@ class AdversarialTrainer(Trainer):
 
     def needs_whole_batch(self) -> str | None:
         """Return what keeps parts of a batch from adding up to it, None where nothing does."""
-        used = [REGULARIZERS[each.name] for each in self.regularizers]
+        if self.options.pack > 1:
+            return "method.pack joins images of the batch"
+        if self.options.unroll:
+            return "method.unroll looks ahead on the whole batch"
+        used = [each.row for each in self.regularizers.all]
         return adversarial_parts.obstacle(self.generator, self.discriminator, LOSSES[self.loss.options.name], used)
 
     def recalibrate_batchnorm(self) -> None:
@@ -165,8 +158,10 @@ class AdversarialTrainer(Trainer):
         return probe.read(training, held_out, self.device)
 
     def _scores_as_in_a_step(self, images: Tensor, labels: Tensor, position: int) -> Tensor:
+        whole = slice(len(images) // self.options.pack * self.options.pack)
         with autocast(self.device, self.precision):
-            return self._scores(self.augmentation.augmented(images, position, Stream.PROBE_AUGMENT), labels)
+            seen = self.augmentation.augmented(images, position, Stream.PROBE_AUGMENT)
+            return self._scores(seen[whole], labels[whole])
 
     def _discriminator_step(
         self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int
@@ -188,13 +183,16 @@ class AdversarialTrainer(Trainer):
                 real_scores, fake_scores = self._scores(torch.cat(seen), labels.repeat(2)).chunk(2)
             else:
                 real_scores, fake_scores = (self._scores(images, labels) for images in seen)
-        context = self._context(real, fake, labels, number, real_scores, fake_scores, rows)
+        context = self._context(real, fake, labels, number, real_scores, fake_scores, rows, position)
         loss = self.loss.discriminator(real_scores, fake_scores, context)
         terms = {"loss_d": loss, "score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
         return loss, context, terms
 
-    def _generator_step(self, real: Tensor, fake: Tensor, labels: Tensor, number: int) -> dict[str, Tensor]:
-        loss, context = self.generator_loss(real, fake, labels, number)
+    def _generator_step(
+        self, real: Tensor, fake: Tensor, labels: Tensor, position: int, number: int
+    ) -> dict[str, Tensor]:
+        rival = looked_ahead(self, real, fake, labels, position, number) if self.options.unroll else self
+        loss, context = rival.generator_loss(real, fake, labels, number)
         return {"loss_g": loss} | self._descend("generator", loss, context)
 
     def generator_loss(
@@ -209,34 +207,30 @@ class AdversarialTrainer(Trainer):
                 with torch.no_grad():
                     real_scores = self._scores(augmented(real, number, Stream.DIFFAUGMENT_REALS), labels)
             fake_scores = self._scores(augmented(fake, 3 * number + 2), labels)
-            context = self._context(real, fake, labels, number, real_scores, fake_scores, rows)
+            context = self._context(real, fake, labels, number, real_scores, fake_scores, rows, number)
             return self.loss.generator(real_scores, fake_scores, context), context
 
     def _descend(self, network: str, loss: Tensor, context: StepContext) -> dict[str, Tensor]:
         """Add the regularizers of this step, step the network and their own weights, and return their terms."""
-        total, terms = self.with_penalties(network, loss, context)
+        total, terms = self.regularizers.added(network, loss, context)
         optimizers = self.cleared(network, context.number)
         backward(total, self.scales.get(network))
-        step(optimizers, self.scales.get(network))
+        self.stepped(network, context.number, optimizers)
         return terms
 
     def cleared(self, network: str, number: int) -> list[torch.optim.Adam]:
         """Return the optimisers that step `number` steps for a network, without gradients."""
         # Regularizers that are not used in this step, and those without weights, have nothing to step.
-        used = (each.name for each in self.regularizers if each.network == network and number % each.every == 0)
+        used = (each.name for each in self.regularizers.terms(network, number))
         optimizers = [self.optimizers[name] for name in (network[0], *used) if name in self.optimizers]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         return optimizers
 
-    def with_penalties(self, network: str, loss: Tensor, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss with the regularizers of this step, and what each of these is without its weight."""
-        total, terms = loss, {}
-        for each in self.regularizers:
-            if each.network == network and context.number % each.every == 0:
-                terms[each.name] = each.penalty(context)
-                total = total + each.strength * each.every * terms[each.name]
-        return total, terms
+    def stepped(self, network: str, number: int, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Step a network by the gradients of step `number`, and limit its weights."""
+        step(optimizers, self.scales.get(network))
+        self.regularizers.limit(network, number)
 
     def _set_rates(self, number: int) -> None:
         """Set the rates of step `number`, which depend on it and the number of steps alone: a resumed run has them."""
@@ -257,6 +251,7 @@ class AdversarialTrainer(Trainer):
         real_scores: Tensor | None,
         fake_scores: Tensor,
         rows: slice | None,
+        position: int,
     ) -> StepContext:
         @uncompiled()
         def score(images: Tensor) -> Tensor:
@@ -267,17 +262,8 @@ class AdversarialTrainer(Trainer):
 
         precision = partial(autocast, self.device, self.precision)
         scores = real_scores, fake_scores
-        return StepContext(number, real, fake, labels, *scores, score, generate, self.seed, precision, self.draws)
-
-    def _regularizer(
-        self, name: str, options: RegularizerOptions, size: int, draws: torch.Generator, pixels: Pixels | None
-    ) -> _Regularizer:
-        row = REGULARIZERS[name]
-        network = self.generator if row.network == "generator" else self.discriminator
-        penalty = load(row.build)(options, network, draws, *((pixels,) if row.needs_images else ()))
-        if isinstance(penalty, nn.Module):
-            penalty = penalty.to(self.device).to(memory_format=torch.channels_last)
-        return _Regularizer(name, row.network, options.every, options.strength(size, self.batch_size), penalty)
+        about = score, generate, self.seed, precision, self.draws, position
+        return StepContext(number, real, fake, labels, *scores, *about)
 
     def _fakes(self, labels: Tensor, position: int) -> Tensor:
         return self.images_of(self.latents(position, len(labels)), labels)
@@ -300,13 +286,10 @@ class AdversarialTrainer(Trainer):
             seen.append((3 * number + 2, Stream.DIFFAUGMENT))
             if self.generator_needs_reals:
                 seen.append((number, Stream.DIFFAUGMENT_REALS))
-            if any(each.network == "discriminator" and number % each.every == 0 for each in self.regularizers):
+            if self.regularizers.terms("discriminator", number):
                 seen.append((number, Stream.DIFFAUGMENT_PENALTY))
             yield from (self.augmentation.numbers(*address, size, side) for address in seen)
-        for each in self.regularizers:
-            planned = getattr(each.penalty, "planned", None)
-            if planned is not None and number % each.every == 0:
-                yield from planned(number, size, self.seed)
+        yield from self.regularizers.planned(number, d_steps)
 
     def images_of(self, z: Tensor, labels: Tensor) -> Tensor:
         """Return images B x 3 x S x S by the generator as it is trained."""
@@ -315,7 +298,8 @@ class AdversarialTrainer(Trainer):
         return images
 
     def _scores(self, images: Tensor, labels: Tensor) -> Tensor:
-        scores: Tensor = self.discriminator(images, *self._condition(labels))
+        pack = self.options.pack
+        scores: Tensor = self.discriminator(packed(images, pack), *self._condition(labels[::pack]))
         return scores
 
     def _condition(self, labels: Tensor) -> tuple[Tensor, ...]:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from smallgan.models.base import AcrossBatch
 from smallgan.models.biggan import StoredBatchNorm
-from smallgan.models.spectral import SpectralLayer
+from smallgan.models.spectral import SpectralLayer, SpectralNorm
 from smallgan.tables.losses import LossRow
 from smallgan.tables.regularizers import RegularizerRow
-from smallgan.training.loss_scale import backward, step
+from smallgan.training.loss_scale import backward
 from smallgan.training.step import StepContext
 
 AdversarialTrainer = Any
@@ -25,7 +25,7 @@ LossOfRows = Callable[[slice], tuple[Tensor, StepContext, dict[str, Tensor]]]
 _FORBIDDING: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ...] = (
     ((nn.modules.batchnorm._BatchNorm, StoredBatchNorm), "has batch norm, so an image depends on its whole batch"),
     (AcrossBatch, "compares the images of a batch with each other"),
-    (SpectralLayer, "has spectral norm, which changes with every pass"),
+    ((SpectralLayer, SpectralNorm), "has spectral norm, which changes with every pass"),
 )
 
 
@@ -86,11 +86,11 @@ def _descended(
     for rows in parts:
         share = (rows.stop - rows.start) / count
         loss, context, told = of(rows)
-        total, penalties = trainer.with_penalties(network, loss, context)
+        total, penalties = trainer.regularizers.added(network, loss, context)
         backward(total * share, scale)
         for name, value in (told | penalties).items():
             terms[name] = terms.get(name, 0) + value.detach() * share
-    step(optimizers, scale)
+    trainer.stepped(network, number, optimizers)
     return terms
 
 

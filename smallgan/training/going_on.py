@@ -60,7 +60,7 @@ def start(
     except RuntimeError as error:
         raise UsageError(
             f"--init {path}: its discriminator is another one ({str(error).splitlines()[-1].strip()}); leave "
-            "model.d_width and model.d_norm as in that run"
+            "model.d_width, model.d_norm, model.d_spectral_norm and method.pack as in that run"
         ) from error
     log(f"weights of {path}: the averaged generator's and the discriminator's; the optimisers start afresh")
 

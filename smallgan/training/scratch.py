@@ -6,10 +6,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from augment.errors import UsageError
 from smallgan.core.rng import Stream, rng
+from smallgan.models.packing import widen
+from smallgan.models.spectral import normalize_spectrally
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.dotted import load
-from smallgan.tables.models import MODELS
+from smallgan.tables.methods import AdversarialOptions
+from smallgan.tables.models import MODELS, NormableOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.going_on import start
@@ -34,7 +38,21 @@ def fresh_networks(recipe: Recipe, classes: Sequence[str] = ()) -> tuple[nn.Modu
     assert recipe.model is not None
     draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT).integers(2**63)))
     build: Callable[..., tuple[nn.Module, nn.Module]] = load(MODELS[recipe.model.name].build)
-    return build(recipe.model, recipe.data.size, max(len(classes), 1), draws)
+    generator, discriminator = build(recipe.model, recipe.data.size, max(len(classes), 1), draws)
+    if isinstance(recipe.method, AdversarialOptions):
+        _check_packing(recipe.method.pack, classes)
+        widen(discriminator, recipe.method.pack, draws)
+    if isinstance(recipe.model, NormableOptions) and recipe.model.d_spectral_norm:
+        normalize_spectrally(discriminator, draws)
+    return generator, discriminator
+
+
+def _check_packing(pack: int, classes: Sequence[str]) -> None:
+    if pack > 1 and len(classes) > 1:
+        raise UsageError(
+            f"method.pack {pack}: images of a pack may be of different classes, and the discriminator takes one class; "
+            "leave it out, or set method.conditional=false"
+        )
 
 
 def starting_networks(

@@ -38,6 +38,8 @@ class StepContext:
     """The run's precision, for passes that need no float32."""
     draws: Draws = Draws(torch.device("cpu"), lambda _step: ())  # noqa: RUF009 - it has no state on a CPU
     """Numbers that a regularizer draws, on the device; see `Penalty`."""
+    position: int = 0
+    """Address of what a regularizer draws: the discriminator step, from 0, or the generator step."""
 
 
 class AdversarialLoss(ABC):
@@ -59,6 +61,8 @@ class AdversarialLoss(ABC):
 Penalty = Callable[[StepContext], Tensor]
 """A regularizer: the term of a loss that it adds, a scalar, not yet multiplied by its weight.
 
-One that draws numbers from `StepContext.draws` names them by a method `planned`: (step, batch size, seed of the run) ->
-its `Draw`s of that step, so that they are on a GPU in time.
+One that draws numbers from `StepContext.draws` names them by a method `planned`: (`StepContext.position`, batch size,
+seed of the run) -> its `Draw`s there, so that they are on a GPU in time.
 """
+Limit = Callable[[], None]
+"""A regularizer that changes weights after the optimiser's step (`RegularizerRow.limits_weights`)."""

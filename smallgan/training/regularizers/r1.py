@@ -1,5 +1,7 @@
 """R1 (Mescheder et al. 2018, arXiv:1801.04406, equation 9): the discriminator's gradient at real images."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,15 @@ class R1:
 
     def __call__(self, context: StepContext) -> Tensor:
         """Return the penalty, a scalar with a graph to the discriminator's weights."""
-        real = context.real.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(context.score(real).sum(), real, create_graph=True)
-        return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+        return squared_slopes(context.score, context.real).mean() / 2
+
+
+def squared_slopes(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return |grad D|^2 of each score at images B x C x H x W, with a graph to the discriminator's weights.
+
+    Of images that are scored m at a time (`smallgan.training.packing`) the gradient is that of all m: B / m numbers.
+    """
+    given = images.detach().requires_grad_(True)
+    scores = score(given)
+    (gradient,) = torch.autograd.grad(scores.sum(), given, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).view(len(scores), -1).sum(dim=1)

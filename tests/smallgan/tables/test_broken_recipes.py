@@ -69,8 +69,8 @@ BROKEN = {
     "an unknown row": ("loss: hing", ["line 1, loss.name: unknown loss 'hing'; did you mean 'hinge'? There are non"]),
     "an unknown row with its name below": ("model:\n  name: pix", ["line 2, model.name: unknown model 'pix'"]),
     "an unknown regularizer": (
-        "regularizers: {r2: {}}",
-        ["regularizers.r2: no such key", "did you mean 'regularizers.r1'"],
+        "regularizers: {lecan: {}}",
+        ["regularizers.lecan: no such key", "did you mean 'regularizers.lecam'"],
     ),
     "a regularizer's key": (
         "regularizers:\n  r1: {evry: 3}",

@@ -39,7 +39,8 @@ def of_model(name):
 
 def of_regularizer(name):
     model = of_model("fastgan" if REGULARIZERS[name].needs_maps else "dcgan")
-    return model | AUGMENTED | {f"regularizers.{name}.weight": 1.0}
+    options = {} if REGULARIZERS[name].limits_weights else {"weight": 1.0}
+    return model | AUGMENTED | {f"regularizers.{name}": options}
 
 
 ADVERSARIAL = {
@@ -50,6 +51,11 @@ ADVERSARIAL = {
     "ada and apa, two discriminator steps": of_model("dcgan")
     | AUGMENTED
     | {"method.d_steps": 2, "method.ada_target": 0.6, "method.apa_target": 0.6},
+    "packed, with spectral norm": of_model("dcgan") | AUGMENTED | {"method.pack": 2, "model.d_spectral_norm": True},
+    "wgan-gp, two discriminator steps": of_model("dcgan")
+    | AUGMENTED
+    | {"method.d_steps": 2, "loss.name": "wasserstein", "regularizers": {"gradient_penalty": {}, "consistency": {}}},
+    "unrolled": of_model("biggan") | AUGMENTED | {"method.unroll": 2},
     "attention": of_model("biggan") | {"model.attention": 16},
 }
 OTHERS = {
@@ -112,7 +118,16 @@ def test_a_step_keeps_to_the_gpu_and_the_host_never_waits_for_it(monkeypatch, na
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["relativistic r1", "ada and apa, two discriminator steps", "model fastgan", *OTHERS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "relativistic r1",
+        "wgan-gp, two discriminator steps",
+        "ada and apa, two discriminator steps",
+        "model fastgan",
+        *OTHERS,
+    ],
+)
 def test_weights_are_the_same_whether_draws_are_made_ahead_or_not(monkeypatch, name):
     found = []
     for ahead in (False, True):

@@ -24,16 +24,33 @@ BY_HAND = {
         1.9141706,
         (-0.4087872, -0.4403985),
     ),
+    # The discriminator's as above; -(softplus(0.5) + softplus(-3)) / 2 and -sigmoid(f) / 2
+    "minimax": (1.2314270, (-0.0596015, -0.3655293), (0.3112297, 0.0237129), -0.5113322, (-0.3112297, -0.0237129)),
+    "wasserstein": (-1.75, (-0.5, -0.5), (0.5, 0.5), 1.25, (-0.5, -0.5)),
+    # The means are 0.5 and -1.25: reals lead by 3.25 and 0.25, and the mean real leads fakes by 0 and 3.5. A quarter of
+    # softplus(-lead) of each; a score's gradient is a quarter of -sigmoid(-lead), and an eighth of the other kind's two.
+    "relativistic_average": (
+        0.3342196,
+        (-0.0754958, -0.1756199),
+        (0.1843938, 0.0667219),
+        2.0842196,
+        (-0.3156062, -0.4332781),
+    ),
+    # A quarter of (lead - 1)^2: 2.25^2, 0.75^2, 1 and 2.5^2; fakes lead by 0 - 1.5 and -3.5, ...
+    "relativistic_average least_squares": (3.21875, (1.5, 0.0), (0.125, -1.625), 10.21875, (-1.875, -3.625)),
+    # A quarter of max(0, 1 - lead): 0, 0.75, 1, 0; for the generator 1, 4.5, 4.25 and 1.25
+    "relativistic_average hinge": (0.4375, (-0.125, -0.375), (0.375, 0.125), 2.75, (-0.5, -0.5)),
 }
 
 
 def loss(name):
+    name, _, form = name.partition(" ")
     row = LOSSES[name]
-    return load(row.build)(row.options())
+    return load(row.build)(row.options(**({"form": form} if form else {})))
 
 
 def test_every_loss_of_the_table_is_worked_out_here():
-    assert set(BY_HAND) == set(LOSSES.names)
+    assert {name.split()[0] for name in BY_HAND} == set(LOSSES.names)
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -46,7 +63,7 @@ def test_values_and_gradients_by_hand(name):
     assert real.grad.tolist() == pytest.approx(gradient_real, abs=1e-6)
     assert fake.grad.tolist() == pytest.approx(gradient_fake, abs=1e-6)
     fake.grad = None
-    given = real.detach() if LOSSES[name].generator_needs_reals else None
+    given = real.detach() if LOSSES[name.split()[0]].generator_needs_reals else None
     found = loss(name).generator(given, fake, None)
     found.backward()
     assert found.item() == pytest.approx(value_g, abs=1e-6)
@@ -69,7 +86,13 @@ def test_nonsaturating_gradient_does_not_vanish_when_the_discriminator_wins():
     assert score.grad.item() == pytest.approx(-1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["nonsaturating", "relativistic"])
+def test_the_minimax_gradient_vanishes_when_the_discriminator_wins():
+    score = torch.tensor([-20.0], requires_grad=True)
+    loss("minimax").generator(None, score, None).backward()
+    assert score.grad.item() == pytest.approx(0.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["nonsaturating", "minimax", "relativistic", "relativistic_average"])
 def test_softplus_stays_finite_at_extreme_scores(name):
     found = loss(name).discriminator(torch.tensor([-500.0]), torch.tensor([500.0]), None)
     assert math.isfinite(found.item())

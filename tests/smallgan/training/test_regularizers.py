@@ -152,14 +152,14 @@ def test_r1s_weight_scaled_by_stylegan2_adas_rule():
     assert rule.strength(64, 64) == pytest.approx(0.0128)
     assert rule.strength(256, 16) == pytest.approx(0.8192)
     assert R1Options(weight=0.7).strength(256, 16) == 0.7
-    (r1,) = build_trainer(recipe(**{"regularizers.r1": {"weight": 0.001, "scaled": True}}), CPU).regularizers
+    (r1,) = build_trainer(recipe(**{"regularizers.r1": {"weight": 0.001, "scaled": True}}), CPU).regularizers.all
     assert (r1.strength, r1.every) == (pytest.approx(0.001 * 32 * 32 / 4), 16)
 
 
 def test_a_weight_of_0_leaves_a_regularizer_out(monkeypatch):
     plain, _, _ = gradients_of_a_step(monkeypatch, 0)
     found, terms, one = gradients_of_a_step(monkeypatch, 0, **{"regularizers.r1.weight": 0})
-    assert one.regularizers == []
+    assert one.regularizers.all == []
     assert "r1" not in terms
     assert all(torch.equal(plain[name], found[name]) for name in plain)
 
