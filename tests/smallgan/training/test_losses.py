@@ -28,7 +28,7 @@ BY_HAND = {
     "minimax": (1.2314270, (-0.0596015, -0.3655293), (0.3112297, 0.0237129), -0.5113322, (-0.3112297, -0.0237129)),
     "wasserstein": (-1.75, (-0.5, -0.5), (0.5, 0.5), 1.25, (-0.5, -0.5)),
     # The means are 0.5 and -1.25: reals lead by 3.25 and 0.25, and the mean real leads fakes by 0 and 3.5. A quarter of
-    # softplus(-lead) of each; a score's gradient is a quarter of -sigmoid(-lead), and an eighth of the other kind's two.
+    # softplus(-lead) of each; a score's gradient: a quarter of -sigmoid(-lead), and an eighth of the other kind's two.
     "relativistic_average": (
         0.3342196,
         (-0.0754958, -0.1756199),

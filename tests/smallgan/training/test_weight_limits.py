@@ -58,7 +58,7 @@ def test_a_weight_of_one_row_is_left_alone():
 
 
 def after_a_step(number, **regularizers):
-    """Generator and discriminator after step 0, or after step 1 and 0 of a trainer with these regularizers."""
+    """Weights of both networks after step `number` of a fresh trainer with these regularizers."""
     settings = {"data.size": 32, "model.base_width": 8, "train.batch_size": 4}
     trainer = build_trainer(
         load_recipe(None, settings | {f"regularizers.{k}": v for k, v in regularizers.items()}), CPU
