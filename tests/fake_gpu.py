@@ -77,13 +77,17 @@ def fake_gpu():
         patch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
         patch.setattr(torch.Tensor, "numpy", _zeros)
         patch.setattr(torch.Tensor, "backward", lambda loss: _reach(loss))
-        patch.setattr(torch.autograd, "grad", lambda _of, at, **_more: (torch.zeros_like(at),))
+        patch.setattr(torch.autograd, "grad", _zero_gradients)
         yield on_gpu
 
 
 def _zeros(tensor):
     assert tensor.device.type == "cpu", "only what lies on the host can be an array"
     return np.zeros(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+
+
+def _zero_gradients(_of, at, **_more):
+    return tuple(torch.zeros_like(each) for each in (at if isinstance(at, list | tuple) else [at]))
 
 
 def _reach(loss):

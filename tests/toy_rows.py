@@ -16,7 +16,7 @@ from smallgan.tables.losses import LossRow
 from smallgan.tables.methods import MethodRow, Term
 from smallgan.tables.models import ModelRow
 from smallgan.tables.options import Options
-from smallgan.tables.regularizers import PenaltyOptions, RegularizerRow
+from smallgan.tables.regularizers import RegularizerOptions, RegularizerRow
 
 
 @contextmanager
@@ -158,7 +158,7 @@ class ToyLoss:
 LOSS = LossRow("toy-loss", "toy loss", ToyLossOptions, "toy_rows:ToyLoss")
 
 
-class ToyPenaltyOptions(PenaltyOptions):
+class ToyPenaltyOptions(RegularizerOptions):
     """Keeps the mean score of reals near its running average."""
 
     weight: float = Field(default=0.5, ge=0)

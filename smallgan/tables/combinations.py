@@ -1,42 +1,32 @@
 """What options of an adversarial step do not combine with, and why."""
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterable, Iterator
 
 from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.options import Options
-from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions
-
-
-class Train(Protocol):
-    """The section of that name."""
-
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def precision(self) -> str | None: ...  # noqa: D102
+from smallgan.tables.regularizers import REGULARIZERS
 
 
 def refusals(
-    method: Options, regularizers: Mapping[str, RegularizerOptions], train: Train, is_transfer: bool
+    method: Options, regularizers: Iterable[str], batch_size: int, precision: str | None, is_transfer: bool
 ) -> Iterator[str]:
     """Yield what cannot be, each as "key: reason", of a recipe's method and the regularizers that it chooses."""
     if not isinstance(method, AdversarialOptions):
         return
     if method.pack > 1:
-        yield from _of_packing(method, regularizers, train.batch_size, is_transfer)
+        yield from _of_packing(method, regularizers, batch_size, is_transfer)
     if method.unroll:
         for name in (name for name in regularizers if REGULARIZERS[name].network == "discriminator"):
             yield (
                 f"method.unroll: the discriminator's steps are looked ahead by its loss alone, and regularizers.{name} "
                 "is part of them; leave one of the two out"
             )
-        if train.precision == "fp16":
+        if precision == "fp16":
             yield "method.unroll: it needs unscaled gradients, and train.precision fp16 scales them; use bf16"
 
 
 def _of_packing(
-    method: AdversarialOptions, regularizers: Mapping[str, RegularizerOptions], batch_size: int, is_transfer: bool
+    method: AdversarialOptions, regularizers: Iterable[str], batch_size: int, is_transfer: bool
 ) -> Iterator[str]:
     if is_transfer:
         yield "method.pack: a pretrained discriminator judges images one by one; train from scratch, or leave it out"

@@ -22,7 +22,7 @@ from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.options import OF_IMAGES, STEPS, Choice, Options, Section, marked
-from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
+from smallgan.tables.regularizers import REGULARIZERS, LimitOptions, RegularizerOptions, RegularizerRow
 
 Side = Literal[1, 32, 64, 128, 256, 512]
 DEFAULT_METHOD = "adversarial"
@@ -166,7 +166,7 @@ class ReportSection(Section):
 class Regularizers(Section):
     """Regularizers by name, each with its options: {r1: {weight: 1.0}}. A null takes a default of the model away."""
 
-    def chosen(self) -> dict[str, RegularizerOptions]:
+    def chosen(self) -> dict[str, RegularizerOptions | LimitOptions]:
         """Return those that do anything by name, in the order of the table."""
         named = {row.name: getattr(self, row.name) for row in REGULARIZERS}
         return {name: options for name, options in named.items() if options is not None and options.is_on}
@@ -215,7 +215,7 @@ class Recipe(Section):
     loss: Annotated[Options | None, Choice(LOSSES)] = None
     """What generator and discriminator minimise."""
     regularizers: Annotated[Regularizers, _OfTheTable()] = Field(default_factory=dict, validate_default=True)
-    """Terms that are added to the losses."""
+    """Terms that are added to the losses, and limits to the weights."""
     train: TrainSection = TrainSection()
     sample: SampleSection = SampleSection()
     score: ScoreSection = ScoreSection()
@@ -268,7 +268,8 @@ class Recipe(Section):
                     f"regularizers.{key}: it needs the discriminator's maps, and that of {self.model_name} gives none; "
                     f"use the model {able}"
                 )
-        for reason in refusals(self.method, self.regularizers.chosen(), self.train, self.method_row.is_transfer):
+        about = self.train.batch_size, self.train.precision, self.method_row.is_transfer
+        for reason in refusals(self.method, self.regularizers.chosen(), *about):
             raise ValueError(reason)
         return self
 

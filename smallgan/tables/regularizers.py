@@ -1,7 +1,7 @@
 """The table of regularizers: terms that an adversarial step adds to a network's loss, and limits to its weights."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,18 +10,6 @@ from smallgan.tables.options import STEPS, Section
 
 
 class RegularizerOptions(Section):
-    """What every regularizer has."""
-
-    every: int = Field(default=1, ge=1)
-    """Steps from one use to the next."""
-
-    @property
-    def is_on(self) -> bool:
-        """Whether it does anything."""
-        return True
-
-
-class PenaltyOptions(RegularizerOptions):
     """What every term of a loss has."""
 
     weight: float = Field(ge=0)
@@ -39,7 +27,15 @@ class PenaltyOptions(RegularizerOptions):
         return self.weight
 
 
-class OrthogonalOptions(PenaltyOptions):
+class LimitOptions(Section):
+    """What every limit to weights has."""
+
+    is_on: ClassVar[bool] = True
+    every: int = Field(default=1, ge=1)
+    """Steps from one use to the next."""
+
+
+class OrthogonalOptions(RegularizerOptions):
     """Orthogonal penalty on the generator's weights, off the diagonal (Brock et al. 2019, equation 3), or in full."""
 
     weight: float = Field(default=1e-4, ge=0)
@@ -48,7 +44,7 @@ class OrthogonalOptions(PenaltyOptions):
     """Also hold the lengths of the rows at 1: beta |W W' - I|^2 (equation 2)."""
 
 
-class R1Options(PenaltyOptions):
+class R1Options(RegularizerOptions):
     """R1 (Mescheder et al. 2018): half the squared gradient of the discriminator on real images."""
 
     weight: float = Field(default=1.0, ge=0)
@@ -70,14 +66,14 @@ class R2Options(R1Options):
     """gamma of gamma / 2 E |grad D(g)|^2; 0 leaves it out."""
 
 
-class GradientPenaltyOptions(PenaltyOptions):
+class GradientPenaltyOptions(RegularizerOptions):
     """Gradient penalty of WGAN-GP (Gulrajani et al. 2017): slopes of 1 between reals and fakes. With any loss."""
 
     weight: float = Field(default=10.0, ge=0)
     """Factor of E (|grad D(x)| - 1)^2 at points x drawn evenly between a real and a fake; 0 leaves it out."""
 
 
-class ConsistencyOptions(PenaltyOptions):
+class ConsistencyOptions(RegularizerOptions):
     """Consistency (Zhang et al. 2020): an image scores as it does mirrored and shifted."""
 
     weight: float = Field(default=10.0, ge=0)
@@ -86,7 +82,7 @@ class ConsistencyOptions(PenaltyOptions):
     """Add the same of fakes (balanced consistency, Zhao et al. 2021)."""
 
 
-class LeCamOptions(PenaltyOptions):
+class LeCamOptions(RegularizerOptions):
     """LeCam (Tseng et al. 2021): keeps the discriminator's scores from leaving their running means."""
 
     weight: float = Field(default=0.3, ge=0)
@@ -97,7 +93,7 @@ class LeCamOptions(PenaltyOptions):
     """Step from which the term is added."""
 
 
-class AutoencodeOptions(PenaltyOptions):
+class AutoencodeOptions(RegularizerOptions):
     """Decodes the discriminator's maps of real images (Liu et al. 2021): mean absolute difference at 32 px."""
 
     weight: float = Field(default=1.0, ge=0)
@@ -106,7 +102,7 @@ class AutoencodeOptions(PenaltyOptions):
     """Steps from one use to the next; the weight is multiplied by this."""
 
 
-class WarmStartOptions(PenaltyOptions):
+class WarmStartOptions(RegularizerOptions):
     """Early in training the generator also learns to make each image of its principal components. An experiment."""
 
     weight: float = Field(default=10.0, ge=0)
@@ -115,14 +111,14 @@ class WarmStartOptions(PenaltyOptions):
     """Steps at full weight; over as many more it falls to 0, and from then on costs nothing."""
 
 
-class WeightClipOptions(RegularizerOptions):
+class WeightClipOptions(LimitOptions):
     """Weight clipping of WGAN (Arjovsky et al. 2017): all weights of the discriminator, biases too, stay in a range."""
 
     limit: float = Field(default=0.01, gt=0)
     """c of the range from -c to c."""
 
 
-class SingularClampOptions(RegularizerOptions):
+class SingularClampOptions(LimitOptions):
     """Clamps the largest singular value of the generator's weights (Brock et al. 2019, section 4.1). A diagnostic."""
 
     limit: float = Field(default=1.0, gt=0)
@@ -137,7 +133,7 @@ class RegularizerRow:
 
     name: str
     title: str
-    options: type[RegularizerOptions]
+    options: type[RegularizerOptions | LimitOptions]
     network: Literal["generator", "discriminator"]
     """Whose loss it is added to, or whose weights it changes."""
     build: str

@@ -262,8 +262,9 @@ class AdversarialTrainer(Trainer):
 
         precision = partial(autocast, self.device, self.precision)
         scores = real_scores, fake_scores
-        about = score, generate, self.seed, precision, self.draws, position
-        return StepContext(number, real, fake, labels, *scores, *about)
+        return StepContext(
+            number, real, fake, labels, *scores, score, generate, self.seed, precision, self.draws, position
+        )
 
     def _fakes(self, labels: Tensor, position: int) -> Tensor:
         return self.images_of(self.latents(position, len(labels)), labels)

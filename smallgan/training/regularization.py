@@ -12,7 +12,7 @@ from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels
 from smallgan.tables.dotted import load
 from smallgan.tables.recipe import Recipe
-from smallgan.tables.regularizers import REGULARIZERS, PenaltyOptions, RegularizerRow
+from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
 from smallgan.training.step import Limit, Penalty, StepContext
 
 
@@ -54,9 +54,8 @@ class Regularization:
             act: Penalty | Limit = load(row.build)(options, networks[row.network], draws, *more)
             if isinstance(act, nn.Module):
                 act = act.to(device).to(memory_format=torch.channels_last)
-            strength = 1.0
-            if isinstance(options, PenaltyOptions):
-                strength = options.strength(recipe.data.size, self.batch_size)
+            size, count = recipe.data.size, self.batch_size
+            strength = options.strength(size, count) if isinstance(options, RegularizerOptions) else 1.0
             self.all.append(Regularizer(row, options.every, strength, act))
 
     @property
