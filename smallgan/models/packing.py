@@ -9,8 +9,6 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from augment.errors import UsageError
-
 
 def packed(images: Tensor, count: int) -> Tensor:
     """Return B / m x m C x H x W for images B x C x H x W and m = `count`, which divides B: m rows after each other."""
@@ -21,16 +19,16 @@ def widen(discriminator: nn.Module, count: int, draws: torch.Generator) -> None:
     """Let the layers that take an image take `count` of them, joined by their channels.
 
     The first part of a weight is what it was, the others are drawn, normal and as large; all are divided by the root
-    of `count`, so that maps are as large as before. Raises UsageError where the model does not tell its first layers.
+    of `count`, so that maps are as large as before.
     """
     if count == 1:
         return
     ordered = getattr(discriminator, "ordered_layers", None)
-    if not ordered:
-        raise UsageError(f"method.pack {count}: this model's discriminator does not tell its first layer; use 1")
-    layers = [each for each in chain.from_iterable(part.modules() for part in ordered[0]) if _takes_maps(each)]
+    parts = ordered[0] if ordered else [discriminator]
+    layers = [each for each in chain.from_iterable(part.modules() for part in parts) if _takes_maps(each)]
     inputs = _inputs(layers[0])
-    for layer in (each for each in layers if _inputs(each) == inputs):  # a skip path takes the image too
+    # The skip path of a first block takes the image too; where a network does not tell its first block, there is none.
+    for layer in [each for each in layers if _inputs(each) == inputs] if ordered else layers[:1]:
         weight: Tensor = layer.weight.detach()
         more = [torch.randn(weight.shape, generator=draws) * weight.std() for _ in range(count - 1)]
         layer.weight = nn.Parameter(torch.cat([weight, *more], dim=1) / count**0.5)
