@@ -71,7 +71,7 @@ def test_minutes_become_steps_once_and_the_same_command_goes_on(tiny_set, here, 
             "--generator out",
         ),
         (("--group-size", 8), "--group-size works only with --transfer apgc; use that, or leave --group-size out"),
-        (("--loss", "nosuch"), "--loss: unknown loss 'nosuch'; there are nonsaturating, hinge, lsgan, relativistic"),
+        (("--loss", "nosuch"), "--loss: unknown loss 'nosuch'; there are nonsaturating, minimax, hinge, lsgan"),
         (
             ("--diffaugment", "colour"),
             "--diffaugment: unknown operation 'colour'; did you mean 'color'? There are color, translation, cutout, "

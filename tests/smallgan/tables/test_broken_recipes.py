@@ -103,7 +103,7 @@ BROKEN = {
     "a cap of nothing": ("method: {apa_cap: 0.5}", ["method.apa_cap: read where method.apa_target is given"]),
     "controllers of a loss of differences": (
         "loss: relativistic\nmethod: {apa_target: 0.6}",
-        ["line 2, method.apa_target: it needs the discriminator's score of each", "nonsaturating, minimax, hinge or lsgan"],
+        ["line 2, method.apa_target: it needs the discriminator's score", "nonsaturating, minimax, hinge or lsgan"],
     ),
     "a key of class-conditional models": (
         "method:\n  conditional: false",
