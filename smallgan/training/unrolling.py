@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from smallgan.training.compiling import uncompiled
+
 AdversarialTrainer = Any
 """That of `smallgan.training.adversarial`, which imports this file."""
 _LEAST = 1e-30  # Of a mean squared gradient: its root has no gradient at 0
@@ -30,7 +32,8 @@ class Ahead:
 
     def __call__(self, images: Tensor, *labels: Tensor) -> Tensor:
         """Return raw scores B of images B x C x H x W, and labels B where the network takes them."""
-        scores: Tensor = functional_call(self.network, {**self.weights, **self.buffers}, (images, *labels))
+        with uncompiled():
+            scores: Tensor = functional_call(self.network, {**self.weights, **self.buffers}, (images, *labels))
         return scores
 
     def parameters(self) -> Iterator[nn.Parameter]:

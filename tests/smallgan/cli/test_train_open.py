@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from augment.errors import UsageError
 from smallgan.cli import app
+from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import read_recipe
 
 SMALL = ("--size", 32, "--set", "score.metrics=[]", "--batch-size", 2)
@@ -71,7 +72,7 @@ def test_minutes_become_steps_once_and_the_same_command_goes_on(tiny_set, here, 
             "--generator out",
         ),
         (("--group-size", 8), "--group-size works only with --transfer apgc; use that, or leave --group-size out"),
-        (("--loss", "nosuch"), "--loss: unknown loss 'nosuch'; there are nonsaturating, minimax, hinge, lsgan"),
+        (("--loss", "nosuch"), f"--loss: unknown loss 'nosuch'; there are {', '.join(LOSSES.names)}"),
         (
             ("--diffaugment", "colour"),
             "--diffaugment: unknown operation 'colour'; did you mean 'color'? There are color, translation, cutout, "

@@ -20,6 +20,8 @@ PENALTIES = {"model.d_norm": "none", "regularizers": {"r1": {"weight": 1.0, "eve
 WAYS = {
     "dcgan": TINY | {"method.diffaugment": "color,translation"},
     "dcgan with R1, a gradient of a gradient": TINY | PENALTIES,
+    "dcgan packed, unrolled and with spectral norm": TINY
+    | {"method.pack": 2, "method.unroll": 1, "model.d_spectral_norm": True, "model.d_norm": "none"},
 }
 
 
