@@ -7,7 +7,6 @@ al. 2014; for the averaged generator Brock et al. 2019).
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -30,6 +29,7 @@ from smallgan.training.augmentation import Augmentation
 from smallgan.training.compiling import uncompiled
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
+from smallgan.training.freezing import trained, without_gradients
 from smallgan.training.loop import Trainer
 from smallgan.training.loss_scale import backward, scales_of, step
 from smallgan.training.probe import Probe
@@ -97,7 +97,7 @@ class AdversarialTrainer(Trainer):
         }
         betas = (options.beta1, options.beta2)
         self.optimizers = {
-            name: torch.optim.Adam(_trained(self.networks[name]), rate, betas, fused=True)
+            name: torch.optim.Adam(trained(self.networks[name]), rate, betas, fused=True)
             for name, rate in self.rates.items()
         }
 
@@ -305,24 +305,6 @@ class AdversarialTrainer(Trainer):
 
     def _condition(self, labels: Tensor) -> tuple[Tensor, ...]:
         return (labels,) if self._has_classes else ()
-
-
-@contextmanager
-def without_gradients(network: nn.Module) -> Iterator[None]:
-    """Record a forward pass whose backward leaves out the weights of `network`; other gradients are bit-identical."""
-    trained = _trained(network)
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-
-
-def _trained(network: nn.Module) -> list[nn.Parameter]:
-    """Return the weights that are trained; fine-tuning may have frozen some."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def build_trainer(

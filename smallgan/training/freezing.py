@@ -1,6 +1,7 @@
-"""Which weights fine-tuning leaves as they are."""
+"""Which weights stay as they are: in fine-tuning, and those of a network that a gradient only passes through."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from torch import nn
@@ -66,3 +67,21 @@ def _lower(network: Any, layers: int | None, what: str) -> list[nn.Parameter]:
             f"use 1 to {len(ordered) - 1}"
         )
     return [each for level in ordered[:count] for module in level for each in module.parameters()]
+
+
+@contextmanager
+def without_gradients(network: nn.Module) -> Iterator[None]:
+    """Record a forward pass whose backward leaves out the weights of `network`; other gradients are bit-identical."""
+    weights = trained(network)
+    for parameter in weights:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in weights:
+            parameter.requires_grad_(True)
+
+
+def trained(network: nn.Module) -> list[nn.Parameter]:
+    """Return the weights that are trained; fine-tuning may have frozen some."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]

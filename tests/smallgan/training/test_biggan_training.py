@@ -15,9 +15,10 @@ from smallgan.data.images import Batch, ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator, initialize
 from smallgan.tables.recipe import load_recipe
 from smallgan.training import augmentation, ema
-from smallgan.training.adversarial import AdversarialTrainer, build_trainer, without_gradients
+from smallgan.training.adversarial import AdversarialTrainer, build_trainer
 from smallgan.training.diffaugment import draw_numbers
 from smallgan.training.ema import STATISTICS_BATCH, STATISTICS_BATCHES
+from smallgan.training.freezing import without_gradients
 
 CPU = torch.device("cpu")
 NAMES = ("bars", "discs", "stars")
