@@ -204,7 +204,8 @@ class AdversarialTrainer(Trainer):
         with without_gradients(self.discriminator), autocast(self.device, self.precision):
             real_scores = None
             if self.generator_needs_reals:
-                with torch.no_grad():
+                # Scores of reals depend on the generator by a discriminator that is looked ahead, and else do not.
+                with torch.set_grad_enabled(bool(self.options.unroll)):
                     real_scores = self._scores(augmented(real, number, Stream.DIFFAUGMENT_REALS), labels)
             fake_scores = self._scores(augmented(fake, 3 * number + 2), labels)
             context = self._context(real, fake, labels, number, real_scores, fake_scores, rows, number)

@@ -126,6 +126,15 @@ def test_the_discriminator_and_its_optimiser_stay_as_they_are(monkeypatch, model
     assert torch.isfinite(seen[0]["loss_g"])
 
 
+@pytest.mark.parametrize(("settings", "reached"), [({"method.unroll": 1}, True), ({}, False)])
+def test_scores_of_reals_reach_the_generator_through_the_steps_alone(monkeypatch, settings, reached):
+    trainer, _ = trained(0, **{"loss.name": "relativistic", **settings})
+    seen, inner = [], trainer.loss.generator
+    monkeypatch.setattr(trainer.loss, "generator", lambda real, *more: seen.append(real) or inner(real, *more))
+    trainer.step(ImageBatches(pixels(), 4, 0, CPU).batch(0), 0)
+    assert [each.requires_grad for each in seen] == [reached]
+
+
 def test_weights_that_are_frozen_stay():
     network = torch.nn.Sequential(Slope(2.0), Slope(3.0))
     network[0].requires_grad_(False)
