@@ -72,7 +72,7 @@ class FastGANOptions(NormableOptions):
 Activation = Literal["relu", "leaky", "maxout"]
 
 
-class MLPOptions(Options):
+class MLPOptions(NormableOptions):
     """Fully connected networks, as in the first GAN (Goodfellow et al. 2014): for points in the plane, and digits."""
 
     name: Literal["mlp"] = "mlp"

@@ -6,7 +6,7 @@ from sampled_models import pixels
 from tensors import tensors
 
 from smallgan.core.checkpoint import load_checkpoint, save_checkpoint
-from smallgan.data.images import ImageBatches
+from smallgan.data.images import Batch, ImageBatches
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
 from smallgan.tables.regularizers import REGULARIZERS
@@ -37,6 +37,18 @@ CASES = {
 def steps(trainer, batches, first, last):
     for number in range(first, last):
         trainer.step(batches.batch(number), number)
+
+
+def test_points_are_packed_and_the_discriminator_looked_ahead():
+    points = {"data.source": "ring", "model.base_width": 2, "train.batch_size": 4, "model.d_spectral_norm": True}
+    settings = load_recipe(None, points | {"method.pack": 2, "method.unroll": 2})
+    trainer = build_trainer(settings, CPU)
+    assert trainer.discriminator.layers[0].in_features == 4
+    batch = Batch(torch.randn(4, 2, 1, 1), torch.zeros(4, dtype=torch.int64), torch.arange(4))
+    before = tensors(trainer)
+    terms = trainer.step(batch, 0)
+    assert all(torch.isfinite(each) for each in terms.values())
+    assert not torch.equal(before["g.layers.0.weight"], tensors(trainer)["g.layers.0.weight"])
 
 
 @pytest.mark.parametrize("name", CASES)
