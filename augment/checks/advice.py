@@ -47,12 +47,13 @@ def advise(summary: Mapping[str, Any]) -> list[str]:
     repeats = sum(len(names) - 1 for names in [*summary["duplicates"], *summary["near_duplicates"]])
     num_bad = len(summary["problems"])
     return [
-        by_number(summary["num_usable"] - repeats),
+        by_number(summary["num_usable"] - repeats - len(summary["mirror_twins"])),
         *by_class(summary["classes"], summary["num_without_class"]),
         *_by_size(files),
         *by_border(sum(file["border"] for file in files), len(files)),
         *_by_channels(files),
         *by_duplicates(summary["duplicates"], summary["near_duplicates"]),
+        *by_mirror_twins(summary["mirror_twins"]),
         *_by_symmetry(summary["symmetry"]),
         *([f"{num_bad} files cannot be used: fix them, or leave them out with --skip-bad"] if num_bad else []),
     ]
@@ -88,6 +89,18 @@ def by_duplicates(equal: Sequence[Sequence[str]], near: Sequence[Sequence[str]])
         number = sum(len(names) - 1 for names in near)
         lines.append(f"{number} images look the same as others ({_shown(near)}): look at them, and keep one of each")
     return lines
+
+
+def by_mirror_twins(pairs: Sequence[Sequence[str]]) -> list[str]:
+    """Return what to know of images that are mirror images of others."""
+    if not pairs:
+        return []
+    number = len(pairs)
+    are = "1 image is a mirror image of another" if number == 1 else f"{number:,} images are mirror images of others"
+    return [
+        f"{are} ({_shown(pairs, 'pairs')}): a pair counts once above. Keep one of each: hflip makes the other, and of "
+        "a pair one may be held out while training sees its mirror image"
+    ]
 
 
 def by_border(number: int, total: int) -> list[str]:
@@ -158,6 +171,6 @@ def _by_symmetry(symmetries: Sequence[Mapping[str, Any]]) -> list[str]:
     return [allowed, *against] if fitting else against
 
 
-def _shown(groups: Sequence[Sequence[str]]) -> str:
-    more = f" and {len(groups) - 1} more groups" if len(groups) > 1 else ""
+def _shown(groups: Sequence[Sequence[str]], of: str = "groups") -> str:
+    more = f" and {len(groups) - 1} more {of}" if len(groups) > 1 else ""
     return " = ".join(groups[0][:3]) + more

@@ -1,7 +1,7 @@
 """Look at every image before anything is made of it: each file is read and decoded once, and problems are named."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from augment.checks.advice import advise
 from augment.core.parallel import Progress, parallel_map
 from augment.errors import InputError
 from augment.imaging.geometry import has_border
-from augment.imaging.perceptual_hash import ImageSignature, image_signature, near_duplicates
+from augment.imaging.perceptual_hash import ImageSignature, image_signature, mirror_twins, near_duplicates
 from augment.imaging.symmetry import MAX_IMAGES, symmetries
 from augment.sources.image_set import ImageSet
 
@@ -97,17 +97,32 @@ def look_alikes(records: Sequence[ImageRecord]) -> list[list[int]]:
 
     Needs records with signatures.
     """
+    return _groups(records, near_duplicates)
+
+
+def mirror_twin_names(records: Sequence[ImageRecord]) -> list[list[str]]:
+    """Return pairs of names of images that are mirror images of each other, or nearly. Needs records with signatures."""
+    return _named(records, _groups(records, mirror_twins))
+
+
+def _groups(
+    records: Sequence[ImageRecord], find: Callable[[Sequence[ImageSignature]], list[list[int]]]
+) -> list[list[int]]:
     shown: dict[str | None, tuple[int, ImageSignature]] = {}
     for at, record in enumerate(records):
         if record.signature:
             shown.setdefault(record.sha256, (at, record.signature))
     places, signatures = [at for at, _ in shown.values()], [signature for _, signature in shown.values()]
-    return [[places[at] for at in group] for group in near_duplicates(signatures)]
+    return [[places[at] for at in group] for group in find(signatures)]
 
 
 def near_duplicate_names(records: Sequence[ImageRecord]) -> list[list[str]]:
     """Return the groups of `look_alikes` by name."""
-    return [[records[at].name for at in group] for group in look_alikes(records)]
+    return _named(records, look_alikes(records))
+
+
+def _named(records: Sequence[ImageRecord], groups: Sequence[Sequence[int]]) -> list[list[str]]:
+    return [[records[at].name for at in group] for group in groups]
 
 
 def small_grays(records: Sequence[ImageRecord]) -> list[bytes]:
@@ -156,6 +171,7 @@ def summarise(
         "notes": {record.name: list(record.notes) for record in good if record.notes},
         "duplicates": duplicates(records),
         "near_duplicates": near_duplicate_names(records),
+        "mirror_twins": mirror_twin_names(records),
         "symmetry": [asdict(symmetry) for symmetry in symmetries(small_grays(records))] if good else [],
         "ignored": list(source.ignored),
         "actions": dict(Counter(actions).most_common()),

@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from augment.checks.advice import by_border, by_class, by_duplicates
-from augment.checks.inspect import ImageRecord, check, duplicates, near_duplicate_names, small_grays, valid_subset
+from augment.checks.advice import by_border, by_class, by_duplicates, by_mirror_twins
+from augment.checks.inspect import (
+    ImageRecord,
+    check,
+    duplicates,
+    mirror_twin_names,
+    near_duplicate_names,
+    small_grays,
+    valid_subset,
+)
 from augment.imaging.codec import RULES, Rules
 from augment.imaging.symmetry import symmetries
 from augment.policy.expression import Policy
@@ -74,6 +82,7 @@ def open_checked(
     good = [record for record in records if not record.problem]
     originals = [record for record, image in zip(good, source.images, strict=True) if image.origin == "original"]
     notes += by_duplicates(duplicates(originals), near_duplicate_names(originals))
+    notes += by_mirror_twins(mirror_twin_names(originals))
     classes = Counter(record.label for record in originals if record.label is not None)
     notes += by_class(classes, sum(record.label is None for record in originals) if classes else 0)
     notes += by_border(sum(record.border for record in originals), len(originals))

@@ -14,6 +14,7 @@ GRAY_SIDE = 32
 MAX_BITS = 7  # Hashes that differ in so many of their 64 bits at most are compared by thumbnail
 MAX_LEVELS = 6.0
 """Root mean square difference of two thumbnails, in levels of 255, up to which the images count as near duplicates."""
+MAX_MIRRORED = 20_000  # Images; the time grows with the square of their number, and is about 2 s there
 MIN_CONTRAST = 6.0
 """Standard deviation of a thumbnail below which an image is so plain that others look like it by chance."""
 
@@ -30,6 +31,7 @@ class ImageSignature:
     hash: int  # 64 bits that change little when an image is saved again, made smaller or slightly brighter
     thumb: bytes  # The image drawn small: 16 x 16 x 3, each the average of its area. Its shape is lost on purpose
     gray: bytes | None = None  # The gray image at 32 x 32, where it is asked for
+    mirrored_hash: int = 0  # The hash of the image mirrored left to right
 
 
 def image_signature(pixels: Pixels, *, keep_gray: bool = False) -> ImageSignature:
@@ -43,9 +45,14 @@ def image_signature(pixels: Pixels, *, keep_gray: bool = False) -> ImageSignatur
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     low = cv2.dct(gray.astype(np.float32))[:_KEPT, :_KEPT].reshape(64)
     low[0] = 0
+    # In a mirrored image every other cosine across changes its sign, and nothing else.
+    bits, mirrored = (_bits(low * np.tile(np.float32([1, sign]), 32)) for sign in (1, -1))
+    return ImageSignature(bits, thumb.tobytes(), gray.tobytes() if keep_gray else None, mirrored)
+
+
+def _bits(low: NDArray[np.float32]) -> int:
     middle = np.partition(low, 32)[31:33].max()
-    bits = int(np.packbits(low >= middle).view(">u8")[0])
-    return ImageSignature(bits, thumb.tobytes(), gray.tobytes() if keep_gray else None)
+    return int(np.packbits(low >= middle).view(">u8")[0])
 
 
 def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
@@ -84,6 +91,28 @@ def near_duplicates(signatures: Sequence[ImageSignature]) -> list[list[int]]:
     for at, number in zip(order.tolist(), group.tolist(), strict=True):
         found.setdefault(number, []).append(at)
     return sorted(sorted(members) for members in found.values() if len(members) > 1)
+
+
+def mirror_twins(signatures: Sequence[ImageSignature]) -> list[list[int]]:
+    """Return pairs of positions, in ascending order: an image, and one that looks the same when mirrored left to right.
+
+    The bounds are those of `near_duplicates`. Of images that look the same as they are, the first stands for all. Of
+    more than 20,000 images none are looked for, as that would take longer than to read them.
+    """
+    if len(signatures) > MAX_MIRRORED:
+        return []
+    turned = [ImageSignature(each.mirrored_hash, _mirrored(each.thumb)) for each in signatures]
+    found: set[tuple[int, ...]] = set()
+    for group in near_duplicates([*signatures, *turned]):
+        upright = {at for at in group if at < len(signatures)}
+        mirrored = {at - len(signatures) for at in group if at >= len(signatures)} - upright
+        if upright and mirrored:
+            found.add(tuple(sorted((min(upright), min(mirrored)))))
+    return [list(pair) for pair in sorted(found)]
+
+
+def _mirrored(thumb: bytes) -> bytes:
+    return np.frombuffer(thumb, np.uint8).reshape(THUMB_SIDE, THUMB_SIDE, 3)[:, ::-1].tobytes()
 
 
 def _thumbs(signatures: Sequence[ImageSignature]) -> NDArray[np.uint8]:

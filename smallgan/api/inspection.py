@@ -88,6 +88,7 @@ def _inspection_text(summary: dict[str, Any], *, files: bool) -> str:
         "notes": [f"{name}: {'; '.join(notes)}" for name, notes in summary["notes"].items()],
         "equal files": [" = ".join(names) for names in summary["duplicates"]],
         "look alike": [" ~ ".join(names) for names in summary["near_duplicates"]],
+        "mirror images": [" ~ ".join(names) for names in summary["mirror_twins"]],
         "symmetry": [symmetry["text"] for symmetry in summary["symmetry"]],
         "ignored": summary["ignored"],
         "what is done": [f"{number:,}  {action}" for action, number in summary["actions"].items()],

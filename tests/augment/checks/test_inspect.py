@@ -19,7 +19,7 @@ from augment.core.shares import wilson
 from augment.errors import InputError
 from augment.imaging.codec import Rules
 from augment.imaging.geometry import has_border
-from augment.imaging.perceptual_hash import THUMB_SIDE, ImageSignature, image_signature, near_duplicates
+from augment.imaging.perceptual_hash import THUMB_SIDE, ImageSignature, image_signature, mirror_twins, near_duplicates
 from augment.imaging.symmetry import MIN_IMAGES, symmetries
 from augment.policy.expression import parse_policy
 from augment.sources.readers import open_source
@@ -82,6 +82,36 @@ def test_mirrored_and_negative_copies_are_not_near_duplicates():
         near_duplicates([image_signature(each) for each in (one, one[:, ::-1].copy(), one[::-1].copy(), 255 - one)])
         == []
     )
+
+
+def test_a_mirror_image_is_found_with_its_original_saved_again_or_not_and_no_other():
+    one, two, three = (photo(seed) for seed in range(3))
+    symmetric = np.hstack([two, two[:, ::-1]])
+    pictures = [three, one, jpeg(one, 80), symmetric, jpeg(symmetric, 80), jpeg(one[:, ::-1], 60), two[::-1].copy()]
+    assert mirror_twins([image_signature(each) for each in pictures]) == [[1, 5]]
+    assert mirror_twins([]) == []
+
+
+def test_mirror_images_count_once_and_each_command_says_so(tmp_path):
+    for seed in range(12):
+        Image.fromarray(photo(seed)).save(tmp_path / f"a{seed:02}.png")
+        Image.fromarray(np.ascontiguousarray(photo(seed)[:, ::-1])).save(tmp_path / f"b{seed:02}.jpg")
+    source = open_source(tmp_path)
+    found = summarise(source, check(source, signatures=True))
+    assert found["mirror_twins"] == [[f"a{seed:02}.png", f"b{seed:02}.jpg"] for seed in range(12)]
+    assert found["advice"][0].startswith("12 distinct images: ")
+    said = "12 images are mirror images of others (a00.png = b00.jpg and 11 more pairs)"
+    assert any(line.startswith(said) for line in found["advice"])
+    assert any(line.startswith(said) for line in open_checked(tmp_path).notes)
+    assert "mirror images  a00.png ~ b00.jpg" in Inspection(found).text(files=False)
+
+
+@pytest.mark.real_data
+def test_the_second_half_of_the_leopards_is_the_first_half_mirrored(real_data):
+    with zipfile.ZipFile(real_data / "source64" / "caltech101.zip") as archive:
+        names = sorted(name for name in archive.namelist() if "-Leopards/" in name and name.endswith(".jpg"))
+        pixels = [np.asarray(Image.open(archive.open(name)).convert("RGB")) for name in names]
+    assert mirror_twins([image_signature(each) for each in pixels]) == [[at, at + 100] for at in range(100)]
 
 
 def test_nearly_empty_images_are_no_near_duplicates():
