@@ -109,7 +109,8 @@ def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
 def has_border(pixels: Pixels) -> bool:
     """Tell whether some edge is nearly black or white all along, and nearly all that lies right inside of it is not.
 
-    A plain ground on which something stands, as that of digits, is no border.
+    A plain ground on which something stands, as that of digits, is no border: nor is a strip of it below a shadow, where
+    the ground itself reaches the opposite edge.
     """
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     height, width = gray.shape
@@ -121,11 +122,13 @@ def has_border(pixels: Pixels) -> bool:
     if not (is_black.any() or is_white.any()):
         return False
     grounds = (gray, is_black, _BLACK_STEP), (255 - gray, is_white, _WHITE_STEP)
-    return any(
-        is_plain and _begins_with_border(side, step)
-        for dark, plain, step in grounds
-        for is_plain, side in zip(plain, (dark, dark[::-1], dark.T, dark.T[::-1]), strict=True)
-    )
+    for dark, plain, step in grounds:
+        for across, (first, last) in ((dark, plain[:2]), (dark.T, plain[2:])):
+            begins = first and _begins_with_border(across, step)
+            ends = last and _begins_with_border(across[::-1], step)
+            if (begins and (ends or not last)) or (ends and not first):
+                return True
+    return False
 
 
 def _begins_with_border(rows: NDArray[np.uint8], step: int) -> bool:

@@ -303,6 +303,11 @@ def test_black_and_white_borders_are_found_and_plain_grounds_are_none():
     assert all(has_border(framed(photo(seed), value)) for seed in range(5) for value in (0, 255))
     grounds = [letter(0), 255 - letter(0), np.zeros((64, 64, 3), np.uint8), photo(0), photo(0)[:2, :2].copy()]
     assert not any(map(has_border, grounds))
+    product = np.full((64, 64, 3), 255, np.uint8)  # a thing on white, above its shadow from side to side
+    product[54:57] = 150
+    product[20:54, 10:54] = 40
+    assert not any(has_border(np.rot90(product, turns).copy()) for turns in range(4))
+    assert has_border(cv2.copyMakeBorder(photo(0), 3, 3, 0, 0, cv2.BORDER_CONSTANT, value=(255,) * 3))
 
 
 def test_borders_and_a_few_small_images_in_the_advice(tmp_path):
