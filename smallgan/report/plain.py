@@ -19,6 +19,7 @@ from smallgan.tables.metrics import METRICS
 from smallgan.tables.plain_words import COARSE, COPYING, FEW_STEPS, LOOK, copies_words, distance_words, sharpness_words
 
 DISTANCES = ("kid", "kmmd")  # The figure of the sentence: the first of them that a judge has
+FIGURES = (*DISTANCES, "sharpness", COPIES)  # All figures of the sentence, in its order
 
 
 @dataclass(frozen=True)

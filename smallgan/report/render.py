@@ -4,13 +4,14 @@ import base64
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from augment.core.files import make_folder, write_bytes
 from augment.core.limits import read_text
@@ -18,7 +19,7 @@ from augment.errors import InputError
 from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 from smallgan.core.version import __version__
-from smallgan.metrics.score import Score
+from smallgan.metrics.score import RELATED, STRUCK, Score
 from smallgan.report import charts
 from smallgan.report.agreement import agreement
 from smallgan.report.bars import all_bar_charts, bar_svg
@@ -29,7 +30,7 @@ from smallgan.report.export import figures, tables
 from smallgan.report.metadata import as_text, conditions, count, machine, notes
 from smallgan.report.phrases import baseline_phrase, conclusion_phrase, listed, sheet_phrase, verdicts
 from smallgan.report.pictures import Picture, data_uri
-from smallgan.report.plain import banner, plain
+from smallgan.report.plain import FIGURES, banner, plain
 from smallgan.report.ranking import MetricRanking
 from smallgan.report.runs import Run
 from smallgan.report.sheets import KINDS
@@ -39,6 +40,7 @@ from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe_yaml import MAX_RECIPE_BYTES
 
+_STANDING = re.compile(rf"\[({STRUCK}|{RELATED})( for some)?\]")
 _TABLES = {".csv": "text/csv", ".json": "application/json"}
 
 
@@ -82,6 +84,8 @@ def render(report: Report, page_folder: Path | None = None) -> str:
         beside=lambda ranking: [one for one in others if dataset_of(one) == dataset_of(ranking)],
         score_tables=_score_tables(report),
         warnings=report.warnings,
+        heading=_heading,
+        standings={standing for column in report.columns for standing in column.standings},
         has_few=any(column.needed for column in report.columns),
         too_few=_too_few,
         notes=notes(report.columns),
@@ -98,11 +102,21 @@ def render(report: Report, page_folder: Path | None = None) -> str:
     )
 
 
+def _place(column: Column) -> tuple[bool, int]:
+    """Sort columns as the sentence above them names its figures, then the others, then those that do not count."""
+    return STRUCK in column.standings, (*FIGURES, column.metric).index(column.metric)
+
+
+def _heading(label: str) -> Markup:
+    """Return the label of a column with its standing, "[struck]", small."""
+    return Markup(_STANDING.sub(r"<small>\g<0></small>", str(escape(label))))  # noqa: S704 - the label was escaped
+
+
 def _score_tables(report: Report) -> list[dict[str, Any]]:
     tables = []
     for dataset in dict.fromkeys(report.datasets):
         runs = [number for number, of_run in enumerate(report.datasets) if of_run == dataset]
-        if columns := [column for column in report.columns if column.dataset == dataset]:
+        if columns := sorted((column for column in report.columns if column.dataset == dataset), key=_place):
             rows = conditions(columns, telling=True), conditions(columns)
             tables.append(
                 {"dataset": dataset, "runs": runs, "columns": columns, "telling": rows[0], "conditions": rows[1]}

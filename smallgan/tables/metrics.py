@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
+from augment.core.suggest import instead
 from augment.core.table import Table
 from augment.errors import UsageError
 from smallgan.tables.dotted import load
@@ -168,8 +169,8 @@ METRICS: Table[MetricSpec] = Table(
         MetricSpec(
             *("sharpness", "sharpness", None, _POSITIVE, None, "1", f"{_IN}.sharpness:measure"),
             of_pixels=True,
-            note=f"sharpness: 1 is as sharp as the reals; below {BLURRED} looks blurred, above {NOISY} like noise or a "
-            "pattern",
+            note=f"sharpness: 1 is as much fine detail as in the reals; below {BLURRED} looks blurred, above {NOISY} like "
+            "noise or a pattern; a pattern over a blurred image gives anything between: look at the pictures",
         ),
         MetricSpec(
             *("target", "target-class share", "higher", _SHARE, 9, "1", f"{_IN}.target_class:measure"),
@@ -206,10 +207,8 @@ def check_metrics(names: Sequence[str]) -> None:
     """Raise UsageError unless every name is a metric and there is one."""
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
-        found = ", ".join(unknown) or "none"
-        raise UsageError(
-            f"--metrics: found {found}; use some of {', '.join(METRICS.names)}; for example --metrics is,kmmd"
-        )
+        found = f"unknown metric {unknown[0]!r}{instead(unknown[0], METRICS.names)}" if unknown else "found none"
+        raise UsageError(f"--metrics: {found}; for example --metrics is,kmmd")
 
 
 def default_metrics(num_images: int, *, has_real: bool = True) -> tuple[str, ...]:

@@ -40,12 +40,14 @@ def distance_words(interval: tuple[float, float] | None, real: float, excess: fl
 def sharpness_words(value: float) -> str:
     """Return how sharp images are whose details vary `value` times as much as those of the real images.
 
+    A blurred image under a pattern of squares varies as much as a sharp one, so no value is called sharp.
+
     >>> sharpness_words(0.4), sharpness_words(1.0), sharpness_words(1.5)
-    ('blurred', 'about as sharp as the real images', 'noisy, or with a pattern')
+    ('blurred', 'about as much fine detail as the real images, or a pattern', 'noisy, or with a pattern')
     """
     if value < BLURRED:
         return "blurred"
-    return "noisy, or with a pattern" if value > NOISY else "about as sharp as the real images"
+    return "noisy, or with a pattern" if value > NOISY else "about as much fine detail as the real images, or a pattern"
 
 
 def copies_words(value: float, num_fake: int, interval: tuple[float, float] | None, expected: float | None) -> str:

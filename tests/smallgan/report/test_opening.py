@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def test_how_far_is_said_beside_what_real_images_score(interval, real, excess, w
 
 def test_sharpness_has_its_words_at_the_thresholds_of_the_metric():
     assert [sharpness_words(value) for value in (0.59, 0.6, 1.4, 1.41)] == [
-        *("blurred", "about as sharp as the real images", "about as sharp as the real images"),
+        "blurred",
+        *["about as much fine detail as the real images, or a pattern"] * 2,
         "noisy, or with a pattern",
     ]
 
@@ -317,3 +319,11 @@ def test_the_docs_name_every_word_and_threshold():
     for value in (plain_words.BLURRED, plain_words.NOISY, plain_words.CLOSE, plain_words.FAR):
         assert str(value) in table
     assert f"fewer than {plain_words.FEW_STEPS} steps" in text
+
+
+def test_the_table_of_scores_begins_with_the_figures_of_the_sentence(tmp_path):
+    run = made.make_run(tmp_path / "a")
+    scored(run, *((name, 0.5, {}) for name in ("is", "copies", "kmmd", "sharpness", "kid")))
+    page = render(collect([run]))
+    table = page[page.index('<table class="scores') :].partition("</table>")[0]
+    assert re.findall(r'<th scope="col">(\w+)', table) == ["Run", "kid", "kmmd", "sharpness", "copies", "is"]

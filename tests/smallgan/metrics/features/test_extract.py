@@ -319,7 +319,7 @@ def test_splits_are_ten_from_a_thousand_images_on():
 
 
 def test_metrics_that_cannot_be_had_are_errors():
-    with pytest.raises(UsageError, match="found lpips; use some of is, kmmd"):
+    with pytest.raises(UsageError, match="unknown metric 'lpips'; there are is, kmmd"):
         evaluate(random_features(9), None, fake_net(), metrics=["is", "lpips"])
     with pytest.raises(UsageError, match=r"--metrics kmmd: needs real images .* --real"):
         evaluate(random_features(9), None, fake_net(), metrics=["kmmd"])
