@@ -92,6 +92,8 @@ def check(request: Request) -> None:
         number = getattr(request, name)
         if number is not None and number < 1:
             raise UsageError(f"{_option(name)} {number}: must be at least 1")
+    if request.seed < 0:
+        raise UsageError(f"--seed {request.seed}: must be a whole number, 0 or more; several seeds are --seeds 0-35")
     if request.image_format not in IMAGE_FORMATS:
         raise UsageError(f"--image-format {request.image_format}: use one of {', '.join(IMAGE_FORMATS)}")
     if request.truncation is not None:

@@ -311,6 +311,7 @@ def test_reconstructions_without_originals(sample, made, tmp_path):
         (["images"], "no file of weights in this folder"),
         (["images/image-0.png"], "image-0.png"),
         (["dcgan", "--count", "0"], "--count 0: must be at least 1"),
+        (["dcgan", "--seed", "0-35"], "several seeds are --seeds 0-35"),
         (["dcgan", "--truncation", "0"], "--truncation 0: must be a number above 0"),
         (["dcgan", "--truncation", "nan"], "--truncation nan"),
         (["dcgan", "--frames", "4"], "--frames needs --codes or --interpolate"),
