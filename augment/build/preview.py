@@ -17,7 +17,7 @@ from augment.imaging.codec import RULES, Pixels, Rules, encode_png, to_gray
 from augment.imaging.geometry import resize_by, resize_square
 from augment.policy.apply import apply_drawn
 from augment.policy.dry_run import dry_run
-from augment.policy.expression import Policy
+from augment.policy.expression import MixtureComponent, Policy
 from augment.policy.policy_file import load_policy
 from augment.policy.transforms import TRANSFORMS
 from augment.sources.concat import ExtraSource, concat
@@ -90,11 +90,9 @@ def policy_sheet(
             drawn = generator.draw(list(addresses), seed)
             starts = [resize_by(pixels, size, resize_mode, source.rules) for pixels, _ in drawn]
         transforms = component.transforms
-        described = ", ".join(dict.fromkeys(t.summary if t.name in TRANSFORMS else t.name for t in transforms))
-        caption = f"{component.name}  ({described or 'generator'})"
         pairs = zip(starts, image_generators(seed, addresses), strict=True)
         made = [apply_drawn(start, transforms, draws) for start, draws in pairs]
-        rows.append((caption, [to_gray(pixels) for pixels in made] if source.rules.gray else made))
+        rows.append((_caption(component), [to_gray(pixels) for pixels in made] if source.rules.gray else made))
     rows += _part_rows(source, size, resize_mode, seed)
     bands = [(caption, ((pixels, "") for pixels in tiles)) for caption, tiles in rows]
     return _sheet(f"{source.name}  ·  {policy.title or policy}", "", bands, _SHOWN, _GAP)
@@ -146,6 +144,12 @@ def _part_rows(source: ImageSet, size: int | None, resize_mode: str, seed: int) 
         tiles = [resize_by(source.load(index).image.pixels, size, resize_mode, source.rules) for index in shown]
         rows.append((f"from {part.name}  ({len(members):,} {part.origin}, as they are)", tiles))
     return rows
+
+
+def _caption(component: MixtureComponent) -> str:
+    transforms = component.transforms
+    described = ", ".join(dict.fromkeys(t.summary if t.name in TRANSFORMS else t.name for t in transforms))
+    return component.name if described == component.name else f"{component.name}  ({described or 'generator'})"
 
 
 def _sheet(title: str, counts: str, bands: _Bands, num_columns: int, gap: int) -> Pixels:

@@ -59,10 +59,10 @@ def advise(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def by_number(number: int) -> str:
-    """Return how a set of `number` distinct images is best used."""
+def by_number(number: int, kind: str = "distinct ") -> str:
+    """Return how a set of `number` images is best used; `kind` says what was counted, "" all of them."""
     advice = next(advice for bound, advice in _BY_NUMBER if number < bound)
-    return f"{number:,} distinct image{'' if number == 1 else 's'}: {advice}"
+    return f"{number:,} {kind}image{'' if number == 1 else 's'}: {advice}"
 
 
 def by_class(classes: Mapping[str, int], num_without: int) -> list[str]:

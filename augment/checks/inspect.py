@@ -101,7 +101,7 @@ def look_alikes(records: Sequence[ImageRecord]) -> list[list[int]]:
 
 
 def mirror_twin_names(records: Sequence[ImageRecord]) -> list[list[str]]:
-    """Return pairs of names of images that are mirror images of each other, or nearly. Needs records with signatures."""
+    """Return pairs of names: an image and, nearly, its mirror image. Needs records with signatures."""
     return _named(records, _groups(records, mirror_twins))
 
 

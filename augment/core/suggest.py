@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 _ALIKE = 0.6  # Share of the letters in common; below it a guess names a word that nobody meant
 _LISTED = 40  # Names in an error
@@ -25,6 +26,18 @@ def did_you_mean(word: str, known: Iterable[str], rest: str = "") -> str:
     if close is None:
         return f"; {rest}" if rest else ""
     return f"; did you mean {close!r}?{f' {rest[0].upper()}{rest[1:]}' if rest else ''}"
+
+
+def absent(path: Path, expected: str) -> str:
+    """Return that nothing is at `path`, what lies beside it and is spelled alike, and what was expected."""
+    try:
+        beside = {each.name: str(each) for each in path.parent.iterdir()}
+    except OSError:
+        beside = {}
+    close = near(path.name, sorted(beside))
+    if close is None:
+        return f"{path}: no such file or folder; {expected}"
+    return f"{path}: no such file or folder; did you mean {beside[close]}? {expected[0].upper()}{expected[1:]}"
 
 
 def instead(word: str, known: Iterable[str]) -> str:

@@ -109,8 +109,8 @@ def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
 def has_border(pixels: Pixels) -> bool:
     """Tell whether some edge is nearly black or white all along, and nearly all that lies right inside of it is not.
 
-    A plain ground on which something stands, as that of digits, is no border: nor is a strip of it below a shadow, where
-    the ground itself reaches the opposite edge.
+    A plain ground on which something stands, as that of digits, is no border. Nor is a strip of it below a shadow,
+    where the ground itself reaches the opposite edge.
     """
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     height, width = gray.shape

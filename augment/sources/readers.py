@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from posixpath import splitext
 
+from augment.core.suggest import absent
 from augment.errors import InputError
 from augment.imaging.codec import IMAGE_SUFFIXES, RULES, Rules
 from augment.sources.dataset_format import METADATA, SAMPLE_IMAGES, holds_plan, read_samples_record
@@ -52,9 +53,7 @@ def open_source(path: Path, *, rules: Rules = RULES) -> ImageSet:
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from error
     if not is_file:
-        raise InputError(
-            f"{path}: no such file or folder; expected a folder of images, a zip, an array file, a list or an image"
-        )
+        raise InputError(absent(path, "expected a folder of images, a zip, an array file, a list or an image"))
     raise InputError(
         f"{path}: neither a folder nor a zip, an array file (.npz), a list ({', '.join(LIST_SUFFIXES)}) nor an image, "
         "by its ending"

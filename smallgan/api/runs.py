@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from augment.core.suggest import absent
 from augment.errors import InputError
 from smallgan.api.exports import export
 from smallgan.api.paths import StrPath, as_path
@@ -287,7 +288,7 @@ def load(path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> Ge
             _ = run.model
         return run
     if not place.exists():
-        raise InputError(f"{place}: no such file or folder; expected a run, a checkpoint or a pretrained generator")
+        raise InputError(absent(place, "expected a run, a checkpoint or a pretrained generator"))
     found = Generator(place, checkpoint=checkpoint, device=device)
     _ = found.model  # what is wrong with the file is told here
     return found

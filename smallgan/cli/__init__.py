@@ -48,6 +48,13 @@ class _Commands(typer.core.TyperGroup):
         command.name = cmd_name
         return command
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in COMMANDS or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        from augment.core.suggest import instead
+
+        return ctx.fail(f"No such command {args[0]!r}{instead(args[0], COMMANDS)}")
+
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

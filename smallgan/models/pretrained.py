@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from augment.core.files import sha256_file, write_bytes
+from augment.core.suggest import absent
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import STATE, TENSORS
 from smallgan.core.run_dir import RunDir
@@ -154,7 +155,7 @@ def _generator_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise refusal(path, "no such file or folder")
+        raise InputError(absent(path, WANTED))
     run = RunDir(path)
     if run.exists():
         if not run.checkpoint_steps():

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from augment.core.suggest import absent
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import STATE, TENSORS, last_whole, read_state, read_tensors
 from smallgan.core.run_dir import RunDir
@@ -55,9 +56,7 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     `model` is none of them, and UsageError when the run lacks that checkpoint.
     """
     if not model.exists():
-        raise InputError(
-            f"{model}: no such file or folder; expected a run or a checkpoint of smallgan, or a pretrained BigGAN"
-        )
+        raise InputError(absent(model, "expected a run or a checkpoint of smallgan, or a pretrained BigGAN"))
     if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):
         model = model.parent
     is_run = RunDir(model).exists()

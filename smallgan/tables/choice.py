@@ -71,7 +71,11 @@ RULES = (
         f"FastGAN, as the DCGAN makes at most {LARGEST_DCGAN} px",
     ),
     Rule(lambda now: now.has_bf16, {"train.precision": "bf16"}, "bf16, which is faster here"),
-    Rule(lambda now: now.may_mirror, {"method.mirror": True}, "mirrored reals, as nothing tells mirror images from this set"),
+    Rule(
+        lambda now: now.may_mirror,
+        {"method.mirror": True},
+        "mirrored reals, as nothing tells mirror images from the set",
+    ),
     Rule(
         lambda now: not now.may_mirror,
         {"method.mirror": False},

@@ -169,8 +169,8 @@ METRICS: Table[MetricSpec] = Table(
         MetricSpec(
             *("sharpness", "sharpness", None, _POSITIVE, None, "1", f"{_IN}.sharpness:measure"),
             of_pixels=True,
-            note=f"sharpness: 1 is as much fine detail as in the reals; below {BLURRED} looks blurred, above {NOISY} like "
-            "noise or a pattern; a pattern over a blurred image gives anything between: look at the pictures",
+            note=f"sharpness: 1 is as much fine detail as in the reals; below {BLURRED} looks blurred, above {NOISY} "
+            "like noise or a pattern; a pattern over a blurred image gives anything between: look at the pictures",
         ),
         MetricSpec(
             *("target", "target-class share", "higher", _SHARE, 9, "1", f"{_IN}.target_class:measure"),

@@ -13,7 +13,7 @@ from smallgan.tables.recipe_schema import DEFAULT_METHOD
 from smallgan.training.data import describe_data
 from smallgan.training.evaluation import num_scored, seconds_per_scored
 from smallgan.training.timing import seconds_per_step
-from smallgan.training.train import prepared, trainer_of
+from smallgan.training.train import notes_on, prepared, trainer_of
 
 
 def dry_run(
@@ -28,7 +28,7 @@ def dry_run(
     """
     chosen = choose_device(device)
     recipe, source, data, run, why = prepared(recipe, chosen, root, out, **asked)
-    for line in [*why, *(f"note: {note}" for note in data.notes)]:
+    for line in [*why, *(f"note: {note}" for note in notes_on(data, from_scratch=source is None))]:
         log(line)
     trainer, batches = trainer_of(recipe, data, chosen, source, log)
     step_seconds = min(seconds_per_step(trainer, batches))
@@ -75,10 +75,11 @@ def _counted(plan: Mapping[str, Any]) -> str:
     if "foreseen" not in plan:
         return ""
     seen = plan["foreseen"]
+    seconds = seen["seconds_per_step_at_10_tflops"]
     return (
         f"Counted, for any machine: {memory(seen['memory_mib_in_all'])} of memory beside the libraries', and "
         f"{seen['tera_operations_per_step']:.3g} x 10^12 operations a step, "
-        f"{seen['seconds_per_step_at_10_tflops']:.2g} s on a GPU that does 10^13 a second.\n"
+        f"{f'{seconds:.2g}' if seconds else 'less than 0.001'} s on a GPU that does 10^13 a second.\n"
     )
 
 
@@ -105,4 +106,6 @@ def minutes_of(work: Mapping[str, int], step_seconds: float, sample_seconds: flo
 
 def memory(megabytes: float) -> str:
     """Return an amount of memory in words."""
+    if 0 < megabytes < 100:
+        return f"{megabytes:.0f} MiB"
     return f"{megabytes / 1024:.1f} GiB" if megabytes else "an unknown amount"

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from augment.checks.advice import SCRATCH, by_number
+from augment.checks.advice import SCRATCH, TOO_FEW, by_number
 from augment.core.files import write_bytes, write_json, write_text
 from augment.imaging.codec import encode_png
 from smallgan.core.console import Log
@@ -95,7 +95,7 @@ def train(
         _begin(run, recipe, data, chosen, command)
         status, log = logged(run, status or log), logged(run, log)
         log(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
-        for note in [*data.notes, *_advice_on_number(data, from_scratch=source is None)]:
+        for note in notes_on(data, from_scratch=source is None):
             log(f"note: {note}")
         for line in said:
             log(line)
@@ -200,8 +200,8 @@ def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
     return recipe.model_copy(update={"train": train})
 
 
-def _advice_on_number(data: TrainingData, *, from_scratch: bool) -> list[str]:
-    """What `smallgan inspect` says of so few images, where they are to be trained on from scratch."""
+def notes_on(data: TrainingData, *, from_scratch: bool) -> list[str]:
+    """Return what to know of the images, and what `smallgan inspect` says of so few, a line each."""
     number = data.summary["num_real"]
-    is_images = data.summary["size"] > 1
-    return [by_number(number)] if is_images and from_scratch and number < SCRATCH else []
+    is_few = data.summary["size"] > 1 and number < (SCRATCH if from_scratch else TOO_FEW)
+    return [*data.notes, *([by_number(number, "")] if is_few else [])]

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from augment.build.build import build, mix
 from augment.build.plan import make_plan
+from augment.build.preview import _caption
 from augment.build.reproduce import reproduce
 from augment.checks.advice import advise
 from augment.checks.inspect import check, summarise
@@ -165,3 +166,12 @@ def test_a_record_of_a_row_that_is_gone_is_told(tiny_set, tmp_path):
             reproduce(tmp_path / "out" / dataset.records[-1].file_name)
     finally:
         TRANSFORMS.register(ROT90)
+
+
+def test_a_row_of_the_preview_says_what_a_transform_does_and_no_name_twice():
+    captions = [_caption(each) for each in parse_policy("hflip+GaussNoise+hflip.GaussNoise").components]
+    assert captions == [
+        "hflip  (mirrored left to right)",
+        "GaussNoise",
+        "hflip.GaussNoise  (mirrored left to right, GaussNoise)",
+    ]

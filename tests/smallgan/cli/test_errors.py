@@ -24,6 +24,7 @@ from smallgan.cli import main
         (["train", "--method", "imle", "--loss", "hinge"], "loss: read by the methods adversarial and finetune"),
         (["train", "--policy", "gan"], "generator"),
         (["sample", "absent"], "absent"),
+        (["inspct", "photos"], "No such command 'inspct'; did you mean 'inspect'?"),
         (["sample", ".", "--seeds", "0-3", "--count", "3"], "--seeds and --count"),
         (["score", "absent"], "absent"),
         (["report", "absent"], "absent"),

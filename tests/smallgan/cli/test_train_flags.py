@@ -59,6 +59,7 @@ def test_a_dry_run_is_told_in_sentences(train, tmp_path):
     assert re.match(r"Takes about \d+s on cpu, \d+ thread\(s\) \([\d.e-]+ s a step, and 4 snapshots\)", second)
     assert re.search(r" and \d+\.\d GiB of memory, as measured here now\.$", second)
     assert third == "No run was made. --json prints all settings."
+    assert "note: 12 images: a GAN from scratch will likely memorise them" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
