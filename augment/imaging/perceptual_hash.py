@@ -46,7 +46,7 @@ def image_signature(pixels: Pixels, *, keep_gray: bool = False) -> ImageSignatur
     low = cv2.dct(gray.astype(np.float32))[:_KEPT, :_KEPT].reshape(64)
     low[0] = 0
     # In a mirrored image every other cosine across changes its sign, and nothing else.
-    bits, mirrored = (_bits(low * np.tile(np.float32([1, sign]), 32)) for sign in (1, -1))
+    bits, mirrored = (_bits(low * np.tile(np.array([1, sign], np.float32), 32)) for sign in (1, -1))
     return ImageSignature(bits, thumb.tobytes(), gray.tobytes() if keep_gray else None, mirrored)
 
 
