@@ -88,6 +88,14 @@ class AdversarialOptions(Options):
         return text
 
 
+class LessonOptions(AdversarialOptions):
+    """The vanishing gradient of the first GAN's loss: the generator is frozen, the discriminator trained on."""
+
+    name: Literal["lesson"] = "lesson"  # type: ignore[assignment]
+    freeze_at: int = Field(default=500, ge=0, json_schema_extra=STEPS)
+    """Step from which the generator is not trained any more."""
+
+
 class TransferOptions(Options):
     """What all transfers share."""
 
@@ -288,6 +296,17 @@ _ADVERSARIAL_TERMS = (
     Term("augment_p", "Probability of augmentation", "DiffAugment"),
     Term("apa_p", "Probability of augmentation", "fakes among the reals"),
 )
+_GRADIENT = "Gradient of the generator: logarithm of its norm (base 10)"
+_LESSON_TERMS = (
+    *_ADVERSARIAL_TERMS,
+    Term(
+        "gradient_nonsaturating",
+        _GRADIENT,
+        "non-saturating",
+        "Solid: the non-saturating loss, dashed: the minimax (saturating) loss, of the same fakes. ",
+    ),
+    Term("gradient_minimax", _GRADIENT, "minimax"),
+)
 _MATCHING_TERMS = (
     Term("distance", "Distance of the training images to their samples", status="distance"),
     Term("rejected", "Share of samples rejected as too near", status="rejected"),
@@ -335,6 +354,16 @@ METHODS: Table[MethodRow] = Table(
             _ADVERSARIAL_RATES,
             sections=("model", "loss", "regularizers"),
             scales_loss=True,
+            trains_points=True,
+        ),
+        MethodRow(
+            "lesson",
+            "the lesson of the vanishing gradient",
+            LessonOptions,
+            "smallgan.training.lesson:prepare",
+            _LESSON_TERMS,
+            _ADVERSARIAL_RATES,
+            sections=("model", "loss", "regularizers"),
             trains_points=True,
         ),
         MethodRow("apgc", "APGC", APGCOptions, adapter="smallgan.models.adapters:build_apgc", **_ADAPTER),
