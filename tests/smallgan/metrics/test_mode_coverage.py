@@ -99,9 +99,7 @@ def test_wasserstein_finds_the_best_matching_of_all():
 
 def test_a_network_must_tell_modes_and_read_points():
     pixels8 = feature_net("pixels8", CPU)[0]
-    with pytest.raises(
-        UsageError, match=r"--metrics modes: needs a network that tells modes \(stacked-digits, ring"
-    ):
+    with pytest.raises(UsageError, match=r"--metrics modes: needs a network that tells modes \(stacked-digits, ring"):
         judges_of([pixels8], ("kid", "modes"))
     with pytest.raises(UsageError, match="--features pixels8: it reads images, and these are points"):
         extract(np.zeros((2, 1, 1, 2), np.float32), pixels8)
