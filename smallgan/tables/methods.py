@@ -56,6 +56,8 @@ class AdversarialOptions(Options):
     """The same as a half-life in thousands of images, instead of `ema_decay`; None: `ema_decay` holds."""
     ema_start: int = Field(default=0, ge=0, json_schema_extra=STEPS)
     """Step from which the generator is averaged; before it the average is a copy."""
+    freeze_g_at: int | None = Field(default=None, ge=0, json_schema_extra=STEPS)
+    """Step from which the generator is not trained any more; all steps tell its gradient under two losses."""
     diffaugment: str = Field(default="none", json_schema_extra=OF_IMAGES)
     """Augmentations of reals and fakes in the discriminator: some of color, translation, cutout, joined by commas."""
     diffaugment_probability: float = Field(
@@ -86,14 +88,6 @@ class AdversarialOptions(Options):
     def _operations_exist(cls, text: str) -> str:
         parse_diffaugment(text)
         return text
-
-
-class LessonOptions(AdversarialOptions):
-    """The vanishing gradient of the first GAN's loss: the generator is frozen, the discriminator trained on."""
-
-    name: Literal["lesson"] = "lesson"  # type: ignore[assignment]
-    freeze_at: int = Field(default=500, ge=0, json_schema_extra=STEPS)
-    """Step from which the generator is not trained any more."""
 
 
 class TransferOptions(Options):
@@ -277,6 +271,7 @@ class MethodRow:
         return () if self.adapter else self.rates
 
 
+_GRADIENT = "Gradient of the generator: logarithm of its norm (base 10)"
 _ADVERSARIAL_TERMS = (
     Term("loss_d", "Loss of the discriminator", status="loss D"),
     Term("loss_g", "Loss of the generator", status="G"),
@@ -295,10 +290,6 @@ _ADVERSARIAL_TERMS = (
     ),
     Term("augment_p", "Probability of augmentation", "DiffAugment"),
     Term("apa_p", "Probability of augmentation", "fakes among the reals"),
-)
-_GRADIENT = "Gradient of the generator: logarithm of its norm (base 10)"
-_LESSON_TERMS = (
-    *_ADVERSARIAL_TERMS,
     Term(
         "gradient_nonsaturating",
         _GRADIENT,
@@ -354,16 +345,6 @@ METHODS: Table[MethodRow] = Table(
             _ADVERSARIAL_RATES,
             sections=("model", "loss", "regularizers"),
             scales_loss=True,
-            trains_points=True,
-        ),
-        MethodRow(
-            "lesson",
-            "the lesson of the vanishing gradient",
-            LessonOptions,
-            "smallgan.training.lesson:prepare",
-            _LESSON_TERMS,
-            _ADVERSARIAL_RATES,
-            sections=("model", "loss", "regularizers"),
             trains_points=True,
         ),
         MethodRow("apgc", "APGC", APGCOptions, adapter="smallgan.models.adapters:build_apgc", **_ADAPTER),
