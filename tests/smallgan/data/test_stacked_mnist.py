@@ -46,7 +46,8 @@ def test_it_is_a_source_like_any_other(mnist):
     assert (source_path(source), made.stat().st_mtime_ns) == (made, written)  # made once
 
 
-def test_what_is_missing_is_named_with_what_to_do(mnist, tmp_path):
+@pytest.mark.usefixtures("mnist")
+def test_what_is_missing_is_named_with_what_to_do(tmp_path):
     with pytest.raises(MissingError, match="smallgan data get mnist"):
         source_path("stacked-mnist")
     with pytest.raises(InputError, match=r"no such file; expected MNIST as \.npz"):
