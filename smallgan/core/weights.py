@@ -57,6 +57,8 @@ class Card:
     """Whether it is part of the package."""
     url: str | None = None
     """None for what ships with the package, and for what nobody publishes in this form: it can be imported only."""
+    made_by: str = ""
+    """Command that makes the file where nobody may pass it on."""
     trained_on: str = ""
     """Images that the weights were made from; networks of the same images are related judges. "": none, or not told."""
     same_as: str = ""
@@ -155,6 +157,10 @@ def find(name: str) -> tuple[Path, str]:
         return state.path, state.sha256
     if state.card.shipped:
         raise MissingError(f"{state.path}: this installation lacks the weights {name}; install smallgan again")
+    if state.card.made_by:
+        raise MissingError(
+            f"the weights {name} are not here (looked for {state.path}); make them: {state.card.made_by}"
+        )
     fetched = f"smallgan weights fetch {name}, or offline: " if state.card.url else ""
     raise MissingError(
         f"the weights {name} are not here (looked for {state.path}); get them with: {fetched}"
@@ -173,6 +179,8 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         find(name)
         return path
     by_hand = f"smallgan weights import {name} FILE"
+    if found.made_by:
+        raise UsageError(f"{name} cannot be fetched; make it: {found.made_by}")
     if found.url is None:
         raise UsageError(f"{name} has no public address; with the file {found.file} at hand: {by_hand}")
     part = make_folder(path.parent) / f"{path.name}.part"

@@ -70,6 +70,12 @@ DATA_SOURCES: Table[DataSource] = Table(
         _of_points("ring", "8 Gaussians on a circle of radius 1, standard deviation 0.01"),
         _of_points("grid", "5 x 5 Gaussians, 2 apart, standard deviation 0.05"),
         _of_points("grid:bourgan", "5 x 5 Gaussians, 2 apart, standard deviation 0.1"),
+        DataSource(
+            "stacked-mnist",
+            "three random digits as the channels of an image; stacked-mnist:mnist.npz names the digits",
+            {"data.size": 32},
+            make="smallgan.data.stacked_mnist:make",
+        ),
     ],
 )
 

@@ -61,7 +61,7 @@ PUBLISHED = "inception-v3-tf2015"  # The network whose Inception Score may be ca
 _NETS = "smallgan.metrics.features"
 _TORCHVISION = f"{_NETS}.torchvision_nets"
 _TF1 = "bilinear as TensorFlow 1, 299 px"
-_299, _224, _64, _8 = (f"bilinear with antialias, {size} px" for size in (299, 224, 64, 8))
+_299, _224, _64, _32, _8 = (f"bilinear with antialias, {size} px" for size in (299, 224, 64, 32, 8))
 FEATURE_NETWORKS: Table[FeatureNetworkSpec] = Table(
     "feature network",
     [
@@ -92,6 +92,7 @@ FEATURE_NETWORKS: Table[FeatureNetworkSpec] = Table(
             title="8 x 8 pixels",
             about="No network and no weights: colours and coarse layout, which no training can flatter",
         ),
+        FeatureNetworkSpec("stacked-digits", _32, 192, 1000, f"{_NETS}.digits:StackedDigits", reads_modes=True),
         *(
             FeatureNetworkSpec(
                 *(name, "none", 2, len(mixture.centers), f"{_NETS}.modes:NearGaussians"),

@@ -56,6 +56,8 @@ class AdversarialOptions(Options):
     """The same as a half-life in thousands of images, instead of `ema_decay`; None: `ema_decay` holds."""
     ema_start: int = Field(default=0, ge=0, json_schema_extra=STEPS)
     """Step from which the generator is averaged; before it the average is a copy."""
+    freeze_g_at: int | None = Field(default=None, ge=0, json_schema_extra=STEPS)
+    """Step from which the generator is not trained any more; all steps tell its gradient under two losses."""
     diffaugment: str = Field(default="none", json_schema_extra=OF_IMAGES)
     """Augmentations of reals and fakes in the discriminator: some of color, translation, cutout, joined by commas."""
     diffaugment_probability: float = Field(
@@ -269,6 +271,7 @@ class MethodRow:
         return () if self.adapter else self.rates
 
 
+_GRADIENT = "Gradient of the generator: logarithm of its norm (base 10)"
 _ADVERSARIAL_TERMS = (
     Term("loss_d", "Loss of the discriminator", status="loss D"),
     Term("loss_g", "Loss of the generator", status="G"),
@@ -287,6 +290,13 @@ _ADVERSARIAL_TERMS = (
     ),
     Term("augment_p", "Probability of augmentation", "DiffAugment"),
     Term("apa_p", "Probability of augmentation", "fakes among the reals"),
+    Term(
+        "gradient_nonsaturating",
+        _GRADIENT,
+        "non-saturating",
+        "Solid: the non-saturating loss, dashed: the minimax (saturating) loss, of the same fakes. ",
+    ),
+    Term("gradient_minimax", _GRADIENT, "minimax"),
 )
 _MATCHING_TERMS = (
     Term("distance", "Distance of the training images to their samples", status="distance"),

@@ -31,7 +31,7 @@ class DCGANOptions(NormableOptions):
     """Channels of the generator at the highest resolution; they double with each halving of the side."""
     g_norm: Literal["batch", "layer"] = "batch"
     """Normalisation in the generator: batch, or layer, of each place over its channels; it sees one image at a time."""
-    d_width: int | None = Field(default=None, ge=8, multiple_of=8, json_schema_extra=OF_DISCRIMINATOR)
+    d_width: int | None = Field(default=None, ge=1, json_schema_extra=OF_DISCRIMINATOR)
     """Channels of the discriminator at the highest resolution; None: as the generator's."""
     d_norm: Literal["batch", "none"] = Field(default="batch", json_schema_extra=OF_DISCRIMINATOR)
     """Normalisation in the discriminator; r1, r2, gradient_penalty and spectral norm want none."""

@@ -30,6 +30,7 @@ from smallgan.training.compiling import uncompiled
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
 from smallgan.training.freezing import trained, without_gradients
+from smallgan.training.gradients import log10_gradient_norms
 from smallgan.training.loop import Trainer
 from smallgan.training.loss_scale import backward, scales_of, step
 from smallgan.training.probe import Probe
@@ -135,6 +136,8 @@ class AdversarialTrainer(Trainer):
 
     def needs_whole_batch(self) -> str | None:
         """Return what keeps parts of a batch from adding up to it, None where nothing does."""
+        if self.options.freeze_g_at is not None:
+            return "method.freeze_g_at measures the gradient of the whole batch"
         if self.options.pack > 1:
             return "method.pack joins images of the batch"
         if self.options.unroll:
@@ -193,7 +196,11 @@ class AdversarialTrainer(Trainer):
     ) -> dict[str, Tensor]:
         rival = looked_ahead(self, real, fake, labels, position, number) if self.options.unroll else self
         loss, context = rival.generator_loss(real, fake, labels, number)
-        return {"loss_g": loss} | self._descend("generator", loss, context)
+        terms, freeze_at = {"loss_g": loss}, self.options.freeze_g_at
+        if freeze_at is not None:
+            terms |= log10_gradient_norms(context.fake_scores, trained(self.generator))
+        is_frozen = freeze_at is not None and number >= freeze_at
+        return terms if is_frozen else terms | self._descend("generator", loss, context)
 
     def generator_loss(
         self, real: Tensor, fake: Tensor, labels: Tensor, number: int, rows: slice | None = None

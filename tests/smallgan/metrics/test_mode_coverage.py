@@ -54,6 +54,26 @@ def test_intervals_lie_within_what_is_possible_and_hold_the_value():
     assert mode_coverage.measure_modes(MetricInputs(found), MetricOptions()).interval[1] <= 25
 
 
+def test_the_interval_of_modes_is_as_wide_as_modes_were_seen_once():
+    found = features_of([[0, 0], [2, 0], [4, 0], *[[0, 2]] * 5])  # three of the four were seen once
+    assert mode_coverage.modes_interval(found.logits) == pytest.approx((4 - 1.96 * 3**0.5, 4 + 1.96 * 3**0.5), rel=1e-3)
+    everywhere = features_of([(x, y) for x in range(-4, 5, 2) for y in range(-4, 5, 2)] * 2)
+    assert mode_coverage.modes_interval(everywhere.logits) == (25, 25)
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_mean_of_other_draws_about_as_often_as_they_say():
+    shares = np.random.default_rng(0).dirichlet(np.full(25, 0.3))
+    draws = [np.log(np.eye(25)[np.random.default_rng(k).choice(25, 300, p=shares)] + 1e-30) for k in range(400)]
+    for value, interval in (
+        (mode_coverage.num_modes, mode_coverage.modes_interval),
+        (mode_coverage.reverse_kl, mode_coverage.kl_interval),
+    ):
+        mean = np.mean([value(logits) for logits in draws])
+        inside = [low <= mean <= high for low, high in map(interval, draws)]
+        assert 0.9 < np.mean(inside) <= 1
+
+
 def test_classes_of_a_classifier_count_all_samples_and_have_no_good_share():
     logits = np.log(np.array([[0.9, 0.1], [0.6, 0.4]]))
     logits -= logits.max(axis=1, keepdims=True)
@@ -79,7 +99,7 @@ def test_wasserstein_finds_the_best_matching_of_all():
 
 def test_a_network_must_tell_modes_and_read_points():
     pixels8 = feature_net("pixels8", CPU)[0]
-    with pytest.raises(UsageError, match=r"--metrics modes: needs a network that tells modes \(ring, grid"):
+    with pytest.raises(UsageError, match=r"--metrics modes: needs a network that tells modes \(stacked-digits, ring"):
         judges_of([pixels8], ("kid", "modes"))
     with pytest.raises(UsageError, match="--features pixels8: it reads images, and these are points"):
         extract(np.zeros((2, 1, 1, 2), np.float32), pixels8)

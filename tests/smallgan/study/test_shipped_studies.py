@@ -17,7 +17,8 @@ RECIPES = {name: load_recipe(name) for name in shipped_recipes()}
 STUDIES = {name for name, recipe in RECIPES.items() if recipe.grid is not None and recipe.downstream is None}
 DOWNSTREAM = {name for name, recipe in RECIPES.items() if recipe.downstream is not None}
 TRANSFERS = {"apgc-ratio", "apgc-datasets"}
-POINTS = {"modes-ring", "modes-grid"}
+POINTS = {"modes-ring", "modes-grid", "gan-lesson"}
+UNSEEN = ["--set", "score.features=pixels8", "--set", "score.metrics=[kmmd]"]  # In the place of weights made from MNIST
 
 
 def smoke(name, folder, *words):
@@ -25,13 +26,21 @@ def smoke(name, folder, *words):
 
 
 def test_the_studies_are_shipped():
-    assert {"da-study-celeba", "da-study-pomeranian", "which-augmentation", *TRANSFERS, *POINTS} == STUDIES
+    assert {
+        "da-study-celeba",
+        "da-study-pomeranian",
+        "which-augmentation",
+        "stacked-mnist",
+        *TRANSFERS,
+        *POINTS,
+    } == STUDIES
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(STUDIES))
 def test_a_shipped_study_runs_as_smoke(name, tmp_path, tiny_set):
     words = [] if name in POINTS else ["--set", f"data.source={tiny_set}"]
+    words += UNSEEN if name == "stacked-mnist" else []
     if name in TRANSFERS:  # a tiny generator, so that a trial takes a second
         words += ["--set", f"method.pretrained={pretrained_file(tmp_path)}", "--set", "method.perceptual=none"]
     result = smoke(name, tmp_path / "study", *words)

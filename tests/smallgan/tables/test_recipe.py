@@ -172,7 +172,7 @@ def test_a_written_recipe_leaves_out_what_is_not_read(tmp_path):
 
 def test_keys_counted_in_steps_are_those_of_the_regularizers_too():
     plain = step_keys(load_recipe(None))
-    assert plain == ("train.report_every", "train.snapshot_every", "method.ema_start")
+    assert plain == ("train.report_every", "train.snapshot_every", "method.ema_start", "method.freeze_g_at")
     assert step_keys(load_recipe(None, {"regularizers.lecam": {}})) == (*plain, "regularizers.lecam.start")
 
 
