@@ -121,7 +121,7 @@ def load_data(recipe: Recipe, device: torch.device, workers: int | None = None) 
 def _other(recipe: Recipe, key: str, source: str, device: torch.device, workers: int | None) -> TrainingData:
     """Return a further set, of which the method's key_holdout is held out, and key_limit limits what is trained on."""
     if find_source(source) is not None:
-        raise UsageError(f"method.{key} {source}: a set that is drawn; name images (a folder of that name is ./{source})")
+        raise UsageError(f"method.{key} {source}: a set that is drawn; name images (a folder so called is ./{source})")
     holdout, limit = (getattr(recipe.method, f"{key}_{name}", None) for name in ("holdout", "limit"))
     if f"{key}_test" in type(recipe.method).model_fields and getattr(recipe.method, f"{key}_test") is not None:
         holdout = None  # another set tests
