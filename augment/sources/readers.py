@@ -3,7 +3,8 @@
 * A folder with its sub-folders, which are classes; or a zip of one, where the folder that all share is no class.
 * A folder or zip with metadata.jsonl or metadata.csv (Hugging Face's imagefolder) or dataset.json (StyleGAN): these
   tables say the classes. train/, test/ and validation/ at the top are splits, and no classes.
-* An array file (.npz) or a folder of such; a list file; one image; a mixed dataset of ours; the images/ of samples.
+* An array file (.npz), one array of it (FILE.npz/x_train), or a folder of such; a list file; one image; a mixed
+  dataset of ours; the images/ of samples.
 
 Hidden files and folders, and folders that smallgan wrote (datasets, runs, samples) are left out.
 """
@@ -46,6 +47,8 @@ def open_source(path: Path, *, rules: Rules = RULES) -> ImageSet:
             return _open_zip(path, rules)
         if is_file and suffix == ARRAYS:
             return _open_arrays(path, {"": path}, (), rules)
+        if path.parent.suffix.lower() == ARRAYS and path.parent.is_file():
+            return _open_arrays(path, {"": path.parent}, (), rules, path.name)
         if is_file and suffix in LIST_SUFFIXES:
             return _open_list(path, rules)
         if is_file and suffix in IMAGE_SUFFIXES:
@@ -164,16 +167,21 @@ def _not_there(names: Sequence[str]) -> str:
     return f"{len(names)} images that are not there: {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
 
 
-def _open_arrays(root: Path, files: dict[str, Path], ignored: Sequence[str], rules: Rules) -> ImageSet:
-    """Open array files, by the name that goes before their images."""
+def _open_arrays(
+    root: Path, files: dict[str, Path], ignored: Sequence[str], rules: Rules, only: str | None = None
+) -> ImageSet:
+    """Open array files, by the name that goes before their images; of their arrays `only` that one, None: all."""
     images: list[SourceImage] = []
     entries = []
     notes = []
     for name, path in files.items():
-        arrays = Arrays(path)
+        arrays = Arrays(path, only)
         held = ", ".join(f"{key} ({len(array):,})" for key, array in arrays.images.items())
-        if len(arrays.images) > 1 or len(files) > 1:
-            notes.append(f"{path.name}: {held} are read together" if len(arrays.images) > 1 else f"{path.name}: {held}")
+        if len(arrays.images) > 1:
+            one = f"{path.name}/{next(iter(arrays.images))}"
+            notes.append(f"{path.name}: {held} are read together; name {one} to use one alone")
+        elif len(files) > 1:
+            notes.append(f"{path.name}: {held}")
         for key, array in arrays.images.items():
             for row in range(len(array)):
                 images.append(SourceImage(f"{name}{'/' if name else ''}{key}/{row:06d}.png", arrays.label(key, row)))

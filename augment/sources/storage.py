@@ -76,8 +76,11 @@ class Archive:
 class Arrays:
     """The images of an array file (.npz, as MNIST is passed around): x_train and x_test, or any N x H x W (x C)."""
 
-    def __init__(self, path: Path) -> None:
-        """Read it. Raises InputError naming it and what it holds, when that is no images."""
+    def __init__(self, path: Path, only: str | None = None) -> None:
+        """Read it, of its arrays of images `only` that one; None: all.
+
+        Raises InputError naming it and what it holds, when that is no images.
+        """
         self.path = path
         self.images: dict[str, NDArray[Any]] = {}
         self.labels: dict[str, NDArray[Any]] = {}
@@ -85,13 +88,15 @@ class Arrays:
 
         def is_wanted(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
             held.append(f"{key} {dtype} {'x'.join(map(str, shape))}")
-            return _is_images(shape, dtype) or (len(shape) == 1 and dtype.kind in "iuU")
+            is_asked = only is None or key == only
+            return (is_asked and _is_images(shape, dtype)) or (len(shape) == 1 and dtype.kind in "iuU")
 
         for key, array in read_arrays(path, is_wanted).items():
             (self.labels if array.ndim == 1 else self.images)[key] = array
         if not self.images:
+            name = f"{path}/{only}" if only else str(path)
             raise InputError(
-                f"{path}: no images in it ({', '.join(held) or 'nothing'}); expected an array N x H x W or N x H x W x "
+                f"{name}: no images in it ({', '.join(held) or 'nothing'}); expected an array N x H x W or N x H x W x "
                 "3 of bytes, or of numbers from 0 to 1"
             )
 

@@ -62,4 +62,5 @@ def train(
     if not run.is_complete:
         raise typer.Exit(1)
     if not quiet:
-        say(f"next: smallgan sample {run.path} makes images, smallgan report {run.path} a page")
+        images = f"smallgan sample {run.path} makes images, " if run.recipe.method_row.makes_images else ""
+        say(f"next: {images}smallgan report {run.path}{' makes' if not images else ''} a page")

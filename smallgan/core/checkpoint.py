@@ -47,12 +47,7 @@ def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
     state = read_state(folder)
     saved = read_tensors(folder)
     for optimizer in trainer.optimizers.values():
-        for parameter in (each for group in optimizer.param_groups for each in group["params"]):
-            optimizer.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+        begin_moments(optimizer)
     with torch.no_grad():
         for name, tensor in _tensors(trainer):
             if name not in saved or saved[name].shape != tensor.shape:
@@ -60,6 +55,19 @@ def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
                 raise InputError(f"{folder}: {name} has shape {found}, expected {tuple(tensor.shape)}; another network")
             tensor.copy_(saved[name])
     return state
+
+
+def begin_moments(optimizer: torch.optim.Adam) -> None:
+    """Give an optimiser the moments that it has before its first step, so that a checkpoint holds them from the start.
+
+    Adam itself makes them in its first step, which is late for networks that take turns.
+    """
+    for parameter in (each for group in optimizer.param_groups for each in group["params"]):
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
 
 
 def read_state(folder: Path) -> dict[str, Any]:

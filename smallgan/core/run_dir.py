@@ -16,7 +16,7 @@ from augment.errors import InputError, UsageError
 
 MAX_LOG_BYTES = 256 << 20  # Of each .jsonl: a line a step for half a million steps
 _NUMBERED = re.compile(r"\d{5}-.+")
-_OF_STEP = re.compile(r"step-(\d{6,})|(?:fakes|reconstructions)-(\d{6,})\.png")
+_OF_STEP = re.compile(r"step-(\d{6,})|(?:fakes|reconstructions)-(\d{6,})\.png|confusion-(\d{6,})\.json")
 
 
 def another(kind: str = "run") -> str:
@@ -56,6 +56,18 @@ class RunDir:
     def fakes(self, step: int) -> Path:
         """Return the path of the grid of `step`."""
         return self.path / f"fakes-{step:06d}.png"
+
+    def confusion(self, step: int) -> Path:
+        """Return the path of the confusion matrices of a run that trains a classifier, in the place of a grid."""
+        return self.path / f"confusion-{step:06d}.json"
+
+    def confusions(self) -> dict[int, Path]:
+        """Return the files of confusion matrices that are there, by step."""
+        return dict(_by_step(self.path, "confusion-*"))
+
+    def is_shown(self, step: int) -> bool:
+        """Tell whether the snapshot of `step` is whole: its grid, or its confusion matrices, are written last."""
+        return self.fakes(step).is_file() or self.confusion(step).is_file()
 
     def reconstructions(self, step: int) -> Path:
         """Return the path of the training images beside what a transfer makes of their codes at `step`."""
@@ -101,16 +113,16 @@ class RunDir:
         return max(self.checkpoint_steps(), default=0)
 
     def reached(self, step: int) -> bool:
-        """Tell whether training came to `step`, and the scores and the grid of its last snapshot are there too."""
-        return self.last_step() >= step and self.fakes(self.last_step()).is_file()
+        """Tell whether training came to `step`, and the last snapshot is whole too."""
+        return self.last_step() >= step and self.is_shown(self.last_step())
 
     def cut_after(self, step: int) -> None:
         """Forget what was logged, scored, drawn or saved after `step`, so that a resumed run equals a whole one."""
         for path in (self.stats, self.scores, self.diagnostics):
             _keep_lines(path, lambda at: at <= step)
-        for at, picture in _by_step(self.path, "*.png"):
+        for at, shown in [*_by_step(self.path, "*.png"), *_by_step(self.path, "confusion-*")]:
             if at > step:
-                picture.unlink()
+                shown.unlink()
         for at, checkpoint in _by_step(self.checkpoints, "step-*"):
             if at > step:
                 shutil.rmtree(checkpoint)
@@ -246,7 +258,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 def _by_step(folder: Path, pattern: str) -> list[tuple[int, Path]]:
     found = ((_OF_STEP.fullmatch(path.name), path) for path in folder.glob(pattern))
-    return sorted((int(match[1] or match[2]), path) for match, path in found if match)
+    return sorted((int(match[1] or match[2] or match[3]), path) for match, path in found if match)
 
 
 def _keep_lines(path: Path, wanted: Callable[[int], bool]) -> None:

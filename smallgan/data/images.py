@@ -113,11 +113,13 @@ class ImageBatches:
         labels: NDArray[np.int64] | None = None,
         *,
         balanced: bool = False,
+        stream: Stream = Stream.BATCH_ORDER,
     ) -> None:
         """Hold pixels N x S x S x 3, which may be memory-mapped, and labels N.
 
-        `balanced` draws classes evenly, then an image of each.
+        `balanced` draws classes evenly, then an image of each; `stream` is that of the order.
         """
+        self._stream = stream
         self.device, self.batch_size, self.seed = device, batch_size, seed
         self.pixels: Tensor | Pixels = torch.from_numpy(pixels) if pixels.flags.writeable else pixels
         """uint8 N x S x S x 3, or points; an array where it is memory-mapped."""
@@ -163,7 +165,7 @@ class ImageBatches:
         return [self._places(number)]
 
     def _places(self, number: int) -> Draw:
-        return Draw((Stream.BATCH_ORDER, number), lambda: (self._indices(number),))
+        return Draw((self._stream, number), lambda: (self._indices(number),))
 
     def _indices(self, number: int) -> NDArray[np.int64]:
         first = number * self.batch_size
@@ -171,7 +173,7 @@ class ImageBatches:
         return np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
 
     def _drawn(self, number: int) -> Iterator[int]:
-        draws = rng(self.seed, Stream.BATCH_ORDER, number)
+        draws = rng(self.seed, self._stream, number)
         classes = draws.integers(len(self._classes), size=self.batch_size)
         fractions = draws.random(self.batch_size)
         members = (self._classes[drawn] for drawn in classes)
@@ -180,7 +182,7 @@ class ImageBatches:
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self))
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, rng(self.seed, Stream.BATCH_ORDER, epoch).permutation(len(self))
+            self._epoch, self._order = epoch, rng(self.seed, self._stream, epoch).permutation(len(self))
         return int(self._order[place])
 
 

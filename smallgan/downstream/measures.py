@@ -45,13 +45,6 @@ def recalls(labels: Labels, probabilities: Probabilities) -> list[float]:
     return [float(value) for value in recall_score(labels, predicted, labels=classes, average=None, zero_division=0)]
 
 
-def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
-    """Return how many test images of class i (row) were taken for class j (column), K x K."""
-    num_classes = probabilities.shape[1]
-    places = labels * num_classes + probabilities.argmax(axis=1)
-    return np.bincount(places, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
 def _log_loss(labels: Labels, probabilities: Probabilities) -> float:
     return float(log_loss(labels, probabilities, labels=np.arange(probabilities.shape[1])))
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smallgan.data.confusion import confusion
 from smallgan.downstream.arms import Arm
 from smallgan.downstream.compare import Estimate, differences, estimate, seeds_needed
 from smallgan.downstream.curve import worth
 from smallgan.downstream.data import LabelledSet, Synthetic
-from smallgan.downstream.measures import HEADLINE, MEASURES, Measure, confusion
+from smallgan.downstream.measures import HEADLINE, MEASURES, Measure
 from smallgan.downstream.task import Probabilities
 from smallgan.report.downstream_page import FORMAT
 from smallgan.report.verdict import Difference

@@ -104,7 +104,7 @@ def refuse_lacking(metrics: Iterable[str], has: Mapping[Need, bool]) -> None:
     """Raise UsageError for the first of `metrics` that needs images which are not there, as `has` tells."""
     for name in metrics:
         for need in METRICS[name].needs:
-            if not has.get(need, True):
+            if not has.get(need, need != "labels"):
                 raise UsageError(f"--metrics {name}: {_LACKING[need]}")
 
 
@@ -113,6 +113,7 @@ _LACKING = {
     "augmented": "needs augmented images beside the originals; name them with --augmented",
     "training": "compares held-out images with those trained on; score a run that holds some out (data.holdout=0.2), "
     "with its own reals",
+    "labels": "is of a classifier, not of images; a run that trains one, by the method adda, has it in its scores",
 }
 
 

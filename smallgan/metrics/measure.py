@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from augment.core.shares import wilson
 from smallgan.metrics.distances import BLOCK, Vectors
@@ -45,6 +46,7 @@ class MetricInputs:
     augmented: Features | None = None
     training: RealSet | None = None  # The images trained on, where `real` are others
     facts: RealFacts = NONE_KEPT  # Of `real`
+    labels: NDArray[np.int64] | None = None  # True classes of `fake`, N, where a classifier is measured
 
     @property
     def pair(self) -> tuple[Vectors, Vectors]:

@@ -36,7 +36,10 @@ def versus_table(found: Versus, one: Path, other: Path) -> str:
 
 def _conditions(score: Score) -> list[str]:
     known = score.identity
-    counts = f"{known['num_fake']} images" + (f" against {known['num_real']} reals" if known["num_real"] else "")
+    if known["num_fake"] is None:  # a classifier's
+        counts = f"{known['num_real']} test images"
+    else:
+        counts = f"{known['num_fake']} images" + (f" against {known['num_real']} reals" if known["num_real"] else "")
     found = [counts + (f", {known['splits']} split(s)" if known["splits"] else "")]
     if score.needed is not None:
         found.append(score.too_few)

@@ -83,6 +83,8 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     checkpoint = _part(contents.tensors, "g_ema.")
     state = state_of(file)
     name = str(state.get("model"))
+    if name in METHODS and not METHODS[name].makes_images:
+        raise refusal(file, f"a classifier trained by {METHODS[name].title}; name a run that trained a generator")
     if name in METHODS:
         raise refusal(
             file, f"a run that adapted another generator by {name}; name that generator, or go on with the run itself"

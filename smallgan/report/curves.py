@@ -103,7 +103,9 @@ def _score_chart(report: Report, column: Column, name: str, x_name: str, to_x: T
     better = METRICS[column.metric].better if column.metric in METRICS else None
     note = f"{better.capitalize()} is better. " if better else ""
     network = column.identity.get("features")
-    note += f"{column.identity.get('num_fake')} fake images{f', features of {network}' if network else ''}."
+    fakes, reals = column.identity.get("num_fake"), column.identity.get("num_real")
+    images = f"{fakes} fake" if fakes is not None else f"{reals} test"
+    note += f"{images} images{f', features of {network}' if network else ''}."
     if kinds:
         shape = "Band" if sum(bool(line.band) for line in lines) <= MAX_BANDS else "Strokes"
         note += f" {shape}: {' or '.join(sorted(kinds))}."

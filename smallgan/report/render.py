@@ -194,6 +194,7 @@ def _pictures(report: Report, page_folder: Path | None) -> dict[str, Any]:
         "sheets": [kind for kind in KINDS if any(run.sheets_of(kind.name) for run in shown)],
         "links": links,
         "sheet_links": sheet_links,
+        "shown": "Confusion matrices" if all(run.confusion for run in report.runs) else "Samples",
         "sheet_phrase": sheet_phrase,
         "baseline_phrase": baseline_phrase,
     }
@@ -275,6 +276,8 @@ def _model(run: Run) -> str:
     method, model = (str(run.recipe.get(key, "")) for key in ("method.name", "model.name"))
     if method in METHODS and METHODS[method].is_transfer:
         return f"Transfer by {METHODS[method].title}"
+    if method in METHODS and not METHODS[method].makes_images:
+        return METHODS[method].title
     return MODELS[model].title if model in MODELS else model or method or "GAN"
 
 

@@ -41,6 +41,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """What a classifier takes test images for."""
+
+    step: int
+    classes: tuple[str, ...]
+    matrices: Mapping[str, Sequence[Sequence[int]]]  # By what made them; rows: what an image shows
+
+
+@dataclass(frozen=True)
 class Run:
     """One run folder as read."""
 
@@ -69,6 +78,7 @@ class Run:
     sheets: tuple[Sheet, ...]  # Made of the run after training, of each kind the newest first
     problems: tuple[str, ...]
     """What is missing, broken or unfinished in the folder, a sentence each."""
+    confusion: Confusion | None = None  # Of the last snapshot of a run that trains a classifier
     snapshots: tuple[Snapshot, ...] = ()
     """At most MAX_SNAPSHOTS, the first and the last grid among them; the last one large, the others small."""
     reals: Picture | None = None
@@ -138,9 +148,9 @@ def read_run(folder: RunDir, label: str) -> Run:
     parts = _Parts(folder)
     with readable(folder.path):
         recipe_text, recipe = _read_recipe(folder)
-        grids, last_checkpoint = folder.grids(), folder.last_step()
+        grids, last_checkpoint, confusions = folder.grids(), folder.last_step(), folder.confusions()
     stats = parts.read(folder.stats, _read_stats, ())
-    last_step = max([*(int(line["step"]) for line in stats), *grids, last_checkpoint])
+    last_step = max([*(int(line["step"]) for line in stats), *grids, *confusions, last_checkpoint])
     environment = parts.read(folder.environment, _read_mapping, {})
     best = parts.read(folder.best, _read_mapping, {})
     readings, warnings = parts.read(folder.diagnostics, _read_readings, ((), ()))
@@ -168,6 +178,7 @@ def read_run(folder: RunDir, label: str) -> Run:
         grid_steps=tuple(grids),
         nearest=parts.read(facts, lambda path: SheetFacts.from_json(read_text(path)), None),
         sheets=sheets,
+        confusion=parts.read(confusions[max(confusions)], _read_confusion, None) if confusions else None,
         problems=(*unfinished, *parts.problems),
     )
 
@@ -307,6 +318,16 @@ def _read_readings(path: Path) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
 
 def _read_scores(path: Path) -> tuple[Score, ...]:
     return tuple(_checked(Score.from_json(_mapping(line))) for line in read_jsonl(path))
+
+
+def _read_confusion(path: Path) -> Confusion:
+    found = _mapping(read_json(path))
+    classes, step = tuple(map(str, found["classes"])), int(found["step"])
+    names = {"adapted": "Adapted to the target", "source_only": "Source only"}
+    matrices = {names[key]: [[int(count) for count in row] for row in found[key]] for key in names}
+    if any(len(rows) != len(classes) or {*map(len, rows)} != {len(classes)} for rows in matrices.values()):
+        raise ValueError(f"expected matrices of {len(classes)} rows and columns")
+    return Confusion(step, classes, matrices)
 
 
 def _checked(score: Score) -> Score:

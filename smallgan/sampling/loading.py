@@ -72,6 +72,11 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     state = read_state(folder)
     try:
         name = str(state["model"])
+        if name in METHODS and not METHODS[name].makes_images:
+            raise UsageError(
+                f"{model}: a classifier trained by {METHODS[name].title}, which makes no images; smallgan report shows "
+                "its accuracy and its confusion matrices"
+            )
         builder = MODELS[name].load if name in MODELS else METHODS[name].load
         generator = load(str(builder))(state)
         generator.load_state_dict(read_tensors(folder, "g_ema."))

@@ -201,9 +201,10 @@ def _equal(draft: _Draft, measure: Recipe) -> Recipe:
 
 
 def _smallest(recipe: Recipe) -> dict[str, Any]:
-    """Return the keys that make the model of a recipe small; in a transfer the pretrained generator decides it."""
+    """Return the keys that make the model of a recipe small, or the first of its phases short; {} in a transfer."""
     if recipe.model is None:
-        return {}
+        short = {"method.source_steps": SMOKE["train.steps"] // 2, "method.target_limit": SMOKE["data.limit"]}
+        return {} if recipe.method_row.makes_images else short
     width = {"model.base_width": 8} if "base_width" in type(recipe.model).model_fields else {}
     sides = [side for side in MODELS[recipe.model.name].sizes if side > 1 or recipe.data.size == 1]
     return {"data.size": min(sides)} | width

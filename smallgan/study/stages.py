@@ -65,6 +65,8 @@ def carry_out(
         train(job.recipe, out=job.run, log=log, **hooks, **asdict(options))
         if not is_trained(job):
             return False
+    if not job.recipe.method_row.makes_images:
+        return True
     best = run.best_step() if job.recipe.sample.checkpoint == "best" else None
     checkpoint, step = ("best", best) if best else ("last", run.last_step())
     weights = sha256_file(run.checkpoint(step) / TENSORS)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from augment.core.suggest import instead
 from augment.core.table import Table
 from smallgan.tables.freezes import NONE, FreezeName
-from smallgan.tables.options import OF_IMAGES, READ_WITH, REPLACED_BY, STEPS, Options
+from smallgan.tables.options import IMAGES, OF_IMAGES, READ_WITH, REPLACED_BY, STEPS, Options
 
 CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
 BOUNDARY: dict[str, Any] = {"needs_boundary": True}  # Marks a key that needs a loss with a boundary (`LossRow`)
@@ -221,6 +221,45 @@ class IMLEOptions(MatchingOptions):
     """Learn the classes that the sub-folders name; one class where there are none, or when false."""
 
 
+class ADDAOptions(Options):
+    """ADDA (Tzeng et al. 2017): a classifier of labelled images is adapted to other images, without labels of these."""
+
+    name: Literal["adda"] = "adda"
+    target: str | None = Field(default=None, json_schema_extra=IMAGES)
+    """The images to adapt to: a folder, a zip or FILE.npz/x_train, as `data.source` names the labelled ones.
+
+    It must be given. Where they have classes, these are not trained on.
+    """
+    target_test: str | None = Field(default=None, json_schema_extra=IMAGES)
+    """Labelled target images that score the classifier and do nothing else. None: some of `target`, which then needs
+    classes, are set apart for this (`target_holdout`)."""
+    target_holdout: float = Field(default=0.25, gt=0, lt=1, json_schema_extra={REPLACED_BY: "target_test"})
+    """Share of `target` that is not trained on, but scores; which ones depends on the images alone."""
+    target_limit: int | None = Field(default=None, ge=2)
+    """Adapt to this many of the target images; None: to all that do not score."""
+    source_steps: int = Field(default=10_000, ge=1, json_schema_extra=STEPS)
+    """The first of `train.steps` train the source classifier; the others adapt a copy of it to the target."""
+    lr_source: float = Field(default=1e-3, gt=0)
+    """Adam's learning rate of the source classifier."""
+    weight_decay: float = Field(default=2.5e-5, ge=0)
+    """Weight decay of the source classifier's weights; biases have none."""
+    lr_target: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate of the target encoder."""
+    lr_d: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate of the domain discriminator."""
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    """Adam's decay of the mean gradient while adapting; 0.9 for the source classifier."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient."""
+    align: Literal["features", "logits"] = "features"
+    """What the domain discriminator sees: the 500 features below the last layer, as in the paper's text, or the class
+    logits, as in the released code; then the last layer is adapted too."""
+    d_width: int = Field(default=500, ge=1)
+    """Units of each of the two hidden layers of the domain discriminator."""
+    gray: bool = True
+    """Take images as gray, as published; off: the classifier sees colors."""
+
+
 @dataclass(frozen=True)
 class Term:
     """A number that a step returns, and how it is shown."""
@@ -257,6 +296,11 @@ class MethodRow:
     """Whether its step scales its losses (`smallgan.training.loss_scale`), as the precision fp16 needs."""
     trains_points: bool = False
     """Whether it can learn points in the plane, not images alone."""
+    makes_images: bool = True
+    """Whether it trains a generator. One that does not trains a classifier (see `Trainer.confusion` of the loop).
+
+    Its snapshots hold accuracy and confusion matrices in the place of samples; it reads neither score nor sample.
+    """
     adapter: str | None = None
     """(options, pretrained generator, draws, device, training) -> AdaptedGenerator, of a method that fits one."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -320,6 +364,17 @@ _IMLE_TERMS = (
     Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
     *_MATCHING_TERMS,
 )
+_ADDA_TERMS = (
+    Term("loss_source", "Loss of the source classifier", status="loss source"),
+    Term("loss_d", "Loss of the domain discriminator", status="loss D"),
+    Term("loss_target", "Loss of the target encoder", status="target"),
+    Term(
+        "told_apart",
+        "Images that the domain discriminator takes for what they are",
+        note="A share of both domains; 0.5 is chance, where it cannot tell them apart. ",
+        status="told apart",
+    ),
+)
 _ADVERSARIAL_RATES = ("method.lr_d", "method.lr_g")
 _ADAPTER: dict[str, Any] = {
     "prepare": "smallgan.training.transfer:prepare",
@@ -346,6 +401,19 @@ METHODS: Table[MethodRow] = Table(
             sections=("model", "loss", "regularizers"),
             scales_loss=True,
             trains_points=True,
+        ),
+        MethodRow(
+            "adda",
+            "ADDA",
+            ADDAOptions,
+            "smallgan.training.adda:prepare",
+            _ADDA_TERMS,
+            ("method.lr_source", "method.lr_d", "method.lr_target"),
+            makes_images=False,
+            defaults={
+                **{"data.size": 28, "train.steps": 20_000, "train.batch_size": 128},
+                **{"train.report_every": 200, "train.snapshot_every": 1000},
+            },
         ),
         MethodRow("apgc", "APGC", APGCOptions, adapter="smallgan.models.adapters:build_apgc", **_ADAPTER),
         MethodRow("bsa", "BSA", BSAOptions, adapter="smallgan.models.adapters:build_bsa", **_ADAPTER),

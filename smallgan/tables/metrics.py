@@ -16,7 +16,7 @@ from smallgan.tables.plain_words import BLURRED, NOISY
 
 MANY_IMAGES = 1000  # Per set, from which on the Inception Score and KMMD can be trusted
 DEFAULTS_OF_FEW = ("kid", "kmmd", "copies")  # Computed unasked below that: unbiased; the studies' own; memorisation
-Need = Literal["real", "augmented", "training", "logits", "modes"]
+Need = Literal["real", "augmented", "training", "logits", "modes", "labels"]
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,23 @@ METRICS: Table[MetricSpec] = Table(
         MetricSpec(
             *("w1", "Wasserstein-1", "lower", _POSITIVE, 11, "1,000", f"{_IN}.wasserstein:measure"), least=(2, 2)
         ),
+        MetricSpec(
+            *("accuracy", "target accuracy", "higher", _SHARE, 0, "100", f"{_IN}.accuracy:measure"),
+            needs=("logits", "labels"),
+            has_baseline=False,
+            of_pixels=True,
+            parts={"source_only": "source only"},
+            unsaid_parts=("source_only_low", "source_only_high"),
+            note="target accuracy: share of the labelled target images that the adapted classifier gets right; source "
+            "only: by the classifier before it was adapted",
+        ),
     ],
 )
+
+
+def is_of_recipes(metric: MetricSpec) -> bool:
+    """Tell whether a recipe may ask for a metric: not where it needs augmented images, or a classifier."""
+    return not {"augmented", "labels"}.intersection(metric.needs)
 
 
 def check_metrics(names: Sequence[str]) -> None:

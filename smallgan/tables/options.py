@@ -14,6 +14,7 @@ READ_WITH = "read_with"
 """Marks a key that is read only where the named key of its section is neither None nor "none"; of "key=value", only
 where that key has the value, or where the section has no such key."""
 OF_IMAGES: dict[str, Any] = {"of_images": True}  # Marks a key that is read only where the data are images, not points
+IMAGES: dict[str, Any] = {"is_source": True}  # Marks a key that names further images, as data.source does
 REPLACED_BY = "replaced_by"  # Marks a key that is not read where the named key of its section is
 
 

@@ -112,6 +112,10 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
         readers = [row.name for row in METHODS if section in row.sections]
         if section in values and method not in readers:
             yield Mistake(section, f"read by the {_listed('method', readers)}; this recipe trains by {method}")
+    if not METHODS[method].makes_images:
+        readers = [row.name for row in METHODS if row.makes_images]
+        for section in (name for name in ("score", "sample") if name in values):
+            yield Mistake(section, f"read by the {_listed('method', readers)}; {method} makes no images")
     train = values.get("train")
     if isinstance(train, Mapping) and train.get("init") is not None and "model" not in METHODS[method].sections:
         readers = [row.name for row in METHODS if "model" in row.sections]

@@ -19,12 +19,12 @@ from smallgan.tables.data_sources import DataSource, find_source
 from smallgan.tables.downstream_schema import DownstreamSection
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
-from smallgan.tables.metrics import METRICS
+from smallgan.tables.metrics import METRICS, is_of_recipes
 from smallgan.tables.models import MODELS
 from smallgan.tables.options import OF_IMAGES, STEPS, Choice, Options, Section, marked
 from smallgan.tables.regularizers import REGULARIZERS, LimitOptions, RegularizerOptions, RegularizerRow
 
-Side = Literal[1, 32, 64, 128, 256, 512]
+Side = Literal[1, 28, 32, 64, 128, 256, 512]
 DEFAULT_METHOD = "adversarial"
 DEFAULT_NAMES = {"model": "dcgan", "loss": "nonsaturating"}
 """Rows that a recipe chooses where its method reads the section, and it and its data source say nothing."""
@@ -116,14 +116,15 @@ class _MetricName:
         return core_schema.no_info_after_validator_function(self.validate, core_schema.str_schema())
 
     def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:
-        return handler(core_schema.literal_schema([row.name for row in METRICS if "augmented" not in row.needs]))
+        return handler(core_schema.literal_schema([row.name for row in METRICS if is_of_recipes(row)]))
 
     @staticmethod
     def validate(name: str) -> str:
         if name not in METRICS:
             raise PydanticCustomError("unknown_row", "{message}", {"message": METRICS.unknown(name)})
-        if "augmented" in METRICS[name].needs:
-            raise PydanticCustomError("unknown_row", "{message}", {"message": f"{name} needs augmented images"})
+        if not is_of_recipes(METRICS[name]):
+            lacks = "augmented images" if "augmented" in METRICS[name].needs else "a classifier, which adda trains"
+            raise PydanticCustomError("unknown_row", "{message}", {"message": f"{name} needs {lacks}"})
         return name
 
 

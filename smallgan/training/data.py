@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from smallgan.data.run_source import source_path
 from smallgan.data.split import split
 from smallgan.sampling.latents import GeneratorSource
 from smallgan.sampling.loading import load_model
-from smallgan.tables.data_sources import DATA_SOURCES, Mixture
-from smallgan.tables.recipe import Recipe
+from smallgan.tables.data_sources import DATA_SOURCES, Mixture, find_source
+from smallgan.tables.options import marked
+from smallgan.tables.recipe import Recipe, with_values
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class TrainingData:
     notes: tuple[str, ...] = ()  # What to know of the set, a line each, as `smallgan inspect` says it
     held_labels: tuple[str | None, ...] = ()  # Names of the classes of the originals held out, in the order of `reals`
     may_mirror: bool = False  # Whether mirrored images look like the set, as `smallgan inspect` finds
+    others: Mapping[str, "TrainingData"] = field(default_factory=dict)  # Further sets, by the key of the method
 
     @property
     def reals_fingerprint(self) -> str:
@@ -101,9 +103,42 @@ def _labelled(pixels: PixelRows, labels: Sequence[str | None], classes: Sequence
 def load_data(recipe: Recipe, device: torch.device, workers: int | None = None) -> TrainingData:
     """Read, check, hold out, fit to squares and mix the images of a recipe; `pixel_store.hold` says where they lie.
 
+    Further sets that keys of its method name are read too, and told of in data.json under these keys.
+
     `workers` threads read them; None: one a core, at most 8. Points in the plane are drawn. Raises InputError,
     UsageError and OutputError.
     """
+    data, others = _load_one(recipe, device, workers), dict[str, TrainingData]()
+    for key in marked(type(recipe.method), "is_source"):
+        source = getattr(recipe.method, key)
+        if source is not None:
+            others[key] = _other(recipe, key, source, device, workers)
+    told = {key: other.summary | {"fingerprint": _fingerprint_of_all(other)} for key, other in others.items()}
+    notes = [f"{key}: {note}" for key, other in others.items() for note in other.notes]
+    return replace(data, others=others, summary=data.summary | told, notes=(*data.notes, *notes))
+
+
+def _other(recipe: Recipe, key: str, source: str, device: torch.device, workers: int | None) -> TrainingData:
+    """Return a further set, of which the method's key_holdout is held out, and key_limit limits what is trained on."""
+    if find_source(source) is not None:
+        raise UsageError(f"method.{key} {source}: a set that is drawn; name images (a folder so called is ./{source})")
+    holdout, limit = (getattr(recipe.method, f"{key}_{name}", None) for name in ("holdout", "limit"))
+    if f"{key}_test" in type(recipe.method).model_fields and getattr(recipe.method, f"{key}_test") is not None:
+        holdout = None  # another set tests
+    data = {"source": source, "holdout": holdout, "limit": limit, "selection": False}
+    own = {f"data.{name}": value for name, value in data.items()} | {"augment": {}}
+    try:
+        return _load_one(with_values(recipe, own), device, workers)
+    except UsageError as error:
+        told = str(error).replace("data.", f"method.{key}_")  # data.limit is target_limit here
+        raise UsageError(f"method.{key} {source}: {told}") from error
+
+
+def _fingerprint_of_all(data: TrainingData) -> str:
+    return fingerprint([str(data.summary["fingerprint"]), data.reals_fingerprint])
+
+
+def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> TrainingData:
     made = recipe.made_source
     if made is not None and made.mixture is not None:
         return _drawn(made.name, made.mixture, recipe.data.limit)

@@ -5,6 +5,7 @@ And before a transfer: which classes of its source are nearest to the images.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -13,10 +14,11 @@ import torch
 from augment.errors import InputError
 from smallgan.core.console import Log
 from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
+from smallgan.metrics.accuracy import score_of
 from smallgan.metrics.class_search import ClassSearch, search_classes
 from smallgan.metrics.diagnostics import Reading, newest, summary
 from smallgan.metrics.features.extract import extract_all, feature_nets
-from smallgan.metrics.run_scorer import RunScorer, add_to_run, default_num_fake
+from smallgan.metrics.run_scorer import RunScorer, add_to_run, default_num_fake, prepared
 from smallgan.metrics.score import STRUCK
 from smallgan.metrics.snapshot_reading import SnapshotReader
 from smallgan.models.base import Generator
@@ -40,6 +42,8 @@ def evaluator(
     Without metrics it does nothing, and loads no feature network.
     """
     settings = recipe.score
+    if not recipe.method_row.makes_images:
+        return _of_classifier(recipe, run, data, log)
     if not settings.metrics:
         return lambda _trainer, _step: None
     nets, notes = feature_nets(settings.features, device)
@@ -91,6 +95,26 @@ def evaluator(
     return evaluate
 
 
+def _of_classifier(recipe: Recipe, run: RunDir, data: TrainingData, log: Log) -> Callable[[Trainer, int], Merit | None]:
+    """Return the loop's `evaluate` of a method that makes no images: accuracy on the target, which selects nothing."""
+    own = data.others.get("target_test")
+    fingerprint = str(own.summary["fingerprint"]) if own else data.others["target"].reals_fingerprint
+    how = prepared(recipe.data.size, recipe.data.resize_mode)
+
+    def evaluate(trainer: Trainer, step: int) -> Merit | None:
+        score = replace(score_of(trainer.confusion(step), fingerprint, how, recipe.seed), step=step, run=run.name)
+        append_jsonl(run.scores, score.to_json())
+        assert score.interval is not None
+        low, high = score.interval
+        log(
+            f"scores at step {step}: {score.label} {score.value:.4g} [{low:.4g}, {high:.4g}], "
+            f"source only {score.parts['source_only']:.4g}"
+        )
+        return None
+
+    return evaluate
+
+
 def nearest_classes(
     recipe: Recipe, source: PretrainedSource, data: TrainingData, device: torch.device
 ) -> tuple[Recipe, ClassSearch]:
@@ -115,12 +139,13 @@ def outcome(run: RunDir) -> str | None:
 
 def num_scored(recipe: Recipe, num_reals: int) -> int:
     """Return how many samples are scored at a snapshot, 0 without metrics."""
-    return (recipe.score.num_fake or default_num_fake(num_reals)) if recipe.score.metrics else 0
+    is_scored = recipe.score.metrics and recipe.method_row.makes_images
+    return (recipe.score.num_fake or default_num_fake(num_reals)) if is_scored else 0
 
 
 def seconds_per_scored(recipe: Recipe, trainer: Trainer, device: torch.device) -> float:
     """Return the seconds that a sample and its features take, timed on 32 samples; 0 without metrics."""
-    if not recipe.score.metrics:
+    if not num_scored(recipe, 1):
         return 0.0
     trainer.recalibrate_batchnorm()
     nets, _ = feature_nets(recipe.score.features, device)

@@ -1,7 +1,7 @@
 """From a recipe to a trainer: what a pretrained generator decides of the recipe, and what the method prepares."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -10,14 +10,14 @@ from smallgan.data.images import ImageBatches
 from smallgan.sampling.pretrained import PretrainedSource, find_pretrained
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import TransferOptions
+from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe
-from smallgan.tables.recipe_schema import Side
 from smallgan.training.data import TrainingData
 from smallgan.training.finetune import with_models_defaults
 from smallgan.training.going_on import opened
 from smallgan.training.loop import Trainer
 
-SIZES = get_args(Side)
+SIZES = sorted({size for row in MODELS for size in row.sizes if size > 1})  # 1 is for points
 
 
 def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:

@@ -12,7 +12,8 @@ from smallgan.tables.recipe import Recipe, differences, read_recipe
 
 _FREE = ("train.steps", "sample.", "report.")
 """What may differ: more steps go on with a run, and what is drawn of it changes nothing in it."""
-_PATHS = ("data.source", "augment.generator", "method.pretrained", "train.init")
+_IMAGES = ("data.source", "method.target", "method.target_test")
+_PATHS = (*_IMAGES, "augment.generator", "method.pretrained", "train.init")
 """Paths, which may be written in another way; the images themselves are compared by fingerprint."""
 
 
@@ -43,7 +44,8 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
     before = read_record(run.data)
     if before is None:
         return
-    for key in ("num_images", "num_real", "fingerprint", "custom_transforms", "holdout", "selection"):
+    parts = ("holdout", "selection", "target", "target_test")
+    for key in ("num_images", "num_real", "fingerprint", "custom_transforms", *parts):
         then, now = (_mark(each.get(key)) for each in (before, summary))
         if then != now:
             raise UsageError(
@@ -85,7 +87,7 @@ def _same_path(key: str, then: str | None, now: str | None) -> bool:
     """Tell whether two paths may be the same thing: images are compared afterwards, by their fingerprint."""
     if then is None or now is None:
         return False
-    return key == "data.source" or Path(then).resolve() == Path(now).resolve()
+    return key in _IMAGES or Path(then).resolve() == Path(now).resolve()
 
 
 def _mark(value: Any) -> Any:

@@ -51,11 +51,11 @@ class Trainer(ABC):
     description: Mapping[str, Any]
     """What the generator is built from again: `model`, and what that model needs; JSON values."""
     generator_ema: Any
-    """The averaged generator, in eval mode."""
+    """The averaged generator, in eval mode; not of a method that makes no images."""
 
     @abstractmethod
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
-        """Take step `number` (from 0) on real images; return scalars on the device, unread, loss_g among them."""
+        """Take step `number` (from 0) on real images; return scalars on the device, unread, its main loss first."""
 
     @property
     def prior(self) -> Prior:
@@ -82,6 +82,17 @@ class Trainer(ABC):
             held_out: originals that are not; None where there are none.
         """
         return {}
+
+    def confusion(self, step: int) -> dict[str, Any]:
+        """Return what a classifier takes test images for, of a method that makes no images; JSON values.
+
+        Args:
+            step: that was reached.
+
+        Returns `classes`, their names, and the confusion matrices `adapted` and `source_only`, lists of K rows: class
+        of the image, by column what it was taken for.
+        """
+        raise NotImplementedError
 
     def preview(self) -> Pixels | None:
         """Return what to show beside samples, H x W x 3; None for nothing."""
@@ -139,7 +150,7 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
             hooks.log(f"threads: {state['num_threads']} then, {torch.get_num_threads()} now; last bits may differ")
     run.cut_after(step if step else -1)
     clock.lap()
-    if not run.fakes(step).is_file():  # the very start, or a kill between a checkpoint and its grid
+    if not run.is_shown(step):  # the very start, or a kill between a checkpoint and its grid
         run.forget_scores(step)
         trainer.recalibrate_batchnorm()
         _snapshot(recipe, run, trainer, hooks, step, batches)
@@ -251,7 +262,7 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
 
 
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int, batches: ImageBatches) -> None:
-    """Score, remember the best checkpoint, delete old ones, and last draw the grid: the mark that all this is done."""
+    """Score, remember the best checkpoint, delete old ones, and last show it: the mark that all this is done."""
     merit = hooks.evaluate(trainer, step)
     best = (run.best_record() or {}).get("merit", math.inf)
     if step and merit is not None and merit.value < best:
@@ -261,6 +272,9 @@ def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step:
     if preview is not None:
         write_bytes(run.reconstructions(step), encode_png(preview))
     run.prune_checkpoints()
+    if not recipe.method_row.makes_images:
+        write_json(run.confusion(step), {"step": step, **trainer.confusion(step)})
+        return
     fakes = draw_grid(trainer, recipe)
     reals = batches.first(NUM_SHOWN) if is_points(fakes) else None
     write_bytes(run.fakes(step), encode_png(picture(fakes, reals)))

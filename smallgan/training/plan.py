@@ -87,6 +87,8 @@ def _what(recipe: Recipe) -> str:
     """Return what a training does, as it follows "would"."""
     if recipe.method_row.is_transfer:
         return f"adapt a pretrained generator by {recipe.method_row.title}"
+    if not recipe.method_row.makes_images:
+        return f"adapt a classifier by {recipe.method_row.title}"
     by = "" if recipe.method.name == DEFAULT_METHOD else f" by {recipe.method_row.title}"
     return f"train a {MODELS[recipe.model_name].title}{by}"
 

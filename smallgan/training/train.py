@@ -91,11 +91,12 @@ def train(
     trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
     if out is None and not run.exists():
         run = claim_run(root, recipe.name)
+    makes_images = recipe.method_row.makes_images
     with run.locked():
         _begin(run, recipe, data, chosen, command)
         status, log = logged(run, status or log), logged(run, log)
         log(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
-        for note in notes_on(data, from_scratch=source is None):
+        for note in notes_on(data, from_scratch=source is None and makes_images):
             log(f"note: {note}")
         for line in said:
             log(line)

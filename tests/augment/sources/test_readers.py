@@ -163,11 +163,23 @@ def test_array_files_are_sets_with_classes(tmp_path):
         "x_train/000000.png": "3", "x_train/000001.png": "1", "x_train/000002.png": "3",
         "x_test/000000.png": "1", "x_test/000001.png": "2",
     }  # fmt: skip
-    assert source.notes == ("digits.npz: x_train (3), x_test (2) are read together",)
+    together = "x_train (3), x_test (2) are read together; name digits.npz/x_train to use one alone"
+    assert source.notes == (f"digits.npz: {together}",)
     for index in range(5):
         assert (source.load(index).image.pixels == rows[index][..., None]).all()
     dataset = build(make_plan(source, "none"), source, tmp_path / "out")
     assert [record.label for record in dataset.records] == ["3", "1", "3", "1", "2"]
+
+
+def test_one_array_of_a_file_is_a_set_of_its_own(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, (5, 8, 9), np.uint8)
+    np.savez(tmp_path / "digits.npz", x_train=rows[:3], y_train=[3, 1, 3], x_test=rows[3:], y_test=[1, 2])
+    source = open_source(tmp_path / "digits.npz" / "x_test")
+    assert labels(source) == {"x_test/000000.png": "1", "x_test/000001.png": "2"}
+    assert source.notes == ()
+    assert (source.load(1).image.pixels == rows[4][..., None]).all()
+    with pytest.raises(InputError, match=r"digits.npz/x_dev: no images in it \(x_train uint8 3x8x9, y_train"):
+        open_source(tmp_path / "digits.npz" / "x_dev")
 
 
 def test_a_folder_of_array_files_is_read_only_where_there_are_no_images(tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from smallgan.downstream.measures import confusion, expected_calibration_error, image_groups, measured, recalls
+from smallgan.data.confusion import confusion
+from smallgan.downstream.measures import expected_calibration_error, image_groups, measured, recalls
 
 LABELS = np.array([0, 0, 0, 1])
 SURE = np.array([[0.8, 0.2], [0.8, 0.2], [0.2, 0.8], [0.2, 0.8]])  # right, right, wrong, right

@@ -227,7 +227,7 @@ def test_the_mistakes_of_the_recipe_and_of_all_its_variants_are_told_at_once(tmp
     assert lines[0].endswith("9 mistake(s)")
     assert [line.split(": ")[:2] for line in map(str.strip, lines[1:])] == [
         ["line 6, name", "this key stands on line 5 too; write it once"],
-        ["line 1, data.size", "input should be 1, 32, 64, 128, 256 or 512, found 48"],
+        ["line 1, data.size", "input should be 1, 28, 32, 64, 128, 256 or 512, found 48"],
         ["line 2, score.num_fakes", "no such key, found 8; did you mean 'score.num_fake'?"],
         ["line 3, seeds", "[0, 0] names one twice, which would be the same run twice"],
         ["line 4, augment.policy", "policy 'hflop'"],

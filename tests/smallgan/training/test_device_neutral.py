@@ -12,13 +12,14 @@ from sampled_models import generator, pixels, small_perceptual
 from tensors import tensors
 
 from smallgan.core import draws
-from smallgan.data.images import ImageBatches
+from smallgan.data.images import ImageBatches, LabelledRows, PixelRows
 from smallgan.models.biggan import BigGANDiscriminator
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import load_recipe
 from smallgan.tables.regularizers import REGULARIZERS
+from smallgan.training.adda import ADDATrainer
 from smallgan.training.adversarial import AdversarialTrainer, build_trainer
 from smallgan.training.imle import IMLETrainer
 from smallgan.training.scratch import fresh_networks
@@ -59,6 +60,7 @@ ADVERSARIAL = {
     "attention": of_model("biggan") | {"model.attention": 16},
 }
 OTHERS = {
+    "adda": {"method.name": "adda", "method.source_steps": 1},
     "apgc": {"method.name": "apgc", "method.group_size": 4},
     "bsa": {"method.name": "bsa"},
     "bsa, matched": {"method.name": "bsa", "method.latents": "imle"},
@@ -80,6 +82,9 @@ def other(name):
     if recipe.method.name == "imle":
         labels = torch.zeros(8, dtype=torch.int64)
         trainer = IMLETrainer(recipe, CPU, fresh_networks(recipe)[0], pixels(), labels, perceptual)
+    elif recipe.method.name == "adda":
+        tested = LabelledRows(PixelRows(pixels()), np.arange(8) % len(CLASSES))
+        trainer = ADDATrainer(recipe, CPU, CLASSES, ImageBatches(pixels(), 4, 1, CPU), tested)
     elif recipe.method.name == "finetune":
         trainer = AdversarialTrainer(recipe, CPU, generator(), BigGANDiscriminator(TINY_BIGGAN), CLASSES)
     else:
