@@ -28,7 +28,10 @@ def dry_run(
     """
     chosen = choose_device(device)
     recipe, source, data, run, why = prepared(recipe, chosen, root, out, **asked)
-    for line in [*why, *(f"note: {note}" for note in notes_on(data, from_scratch=source is None))]:
+    for line in [
+        *why,
+        *(f"note: {note}" for note in notes_on(data, from_scratch=source is None and recipe.method_row.makes_images)),
+    ]:
         log(line)
     trainer, batches = trainer_of(recipe, data, chosen, source, log)
     step_seconds = min(seconds_per_step(trainer, batches))
