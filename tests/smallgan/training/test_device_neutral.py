@@ -56,7 +56,7 @@ ADVERSARIAL = {
     "wgan-gp, two discriminator steps": of_model("dcgan")
     | AUGMENTED
     | {"method.d_steps": 2, "loss.name": "wasserstein", "regularizers": {"gradient_penalty": {}, "consistency": {}}},
-    "unrolled": of_model("biggan") | AUGMENTED | {"method.unroll": 2},
+    "unrolled": of_model("dcgan") | AUGMENTED | {"method.unroll": 1},
     "attention": of_model("biggan") | {"model.attention": 16},
 }
 OTHERS = {
