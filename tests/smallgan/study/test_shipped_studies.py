@@ -31,6 +31,7 @@ def test_the_studies_are_shipped():
         "da-study-pomeranian",
         "which-augmentation",
         "stacked-mnist",
+        "gan-lesson",
         *TRANSFERS,
         *POINTS,
     } == STUDIES
