@@ -11,6 +11,7 @@ from class_folder import class_folder
 from doomed import Killed
 from safetensors.numpy import load_file
 
+import smallgan
 from augment.errors import UsageError
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.data.images import ImageBatches, LabelledRows, PixelRows
@@ -180,6 +181,7 @@ def test_two_folders_of_classes_give_accuracy_and_confusion_matrices_on_the_page
     assert "Every grid shows the same latents" not in page
     with pytest.raises(UsageError, match="a classifier trained by ADDA, which makes no images"):
         load_model(run.path, CPU)
+    assert "adda, 32 px, step 4 of 4; target accuracy 0." in repr(smallgan.load(run.path))
 
 
 def test_target_images_may_have_no_classes_where_others_score(cameras, tmp_path):
