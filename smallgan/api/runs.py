@@ -284,7 +284,7 @@ def load(path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> Ge
     place = Path(path)
     if RunDir(place).exists():
         run = Run(place, checkpoint=checkpoint, device=device)
-        if run.step:  # a run without a checkpoint can still be looked at
+        if run.step and run.recipe.method_row.makes_images:  # others can still be looked at
             _ = run.model
         return run
     if not place.exists():

@@ -251,9 +251,9 @@ class ADDAOptions(Options):
     """Adam's decay of the mean gradient while adapting; 0.9 for the source classifier."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Adam's decay of the mean squared gradient."""
-    align: Literal["features", "logits"] = "features"
-    """What the domain discriminator sees: the 500 features below the last layer, as in the paper's text, or the class
-    logits, as in the released code; then the last layer is adapted too."""
+    align: Literal["logits", "features"] = "logits"
+    """What the domain discriminator sees: the class logits, as in the released code, so that the last layer is adapted
+    too; or the 500 features below it, as the paper's text may be read."""
     d_width: int = Field(default=500, ge=1)
     """Units of each of the two hidden layers of the domain discriminator."""
     gray: bool = True

@@ -1,9 +1,10 @@
 """ADDA (Tzeng et al. 2017, arXiv:1702.05464): a classifier of one camera's images, adapted to another's without labels.
 
-The first steps train a source classifier by cross-entropy. Then it is copied and frozen, and the copy's encoder is
-trained against a domain discriminator, until what it makes of target images looks like what the source encoder makes
-of source images. The source's last layer classifies both. No label of a target image enters a step; those of the test
-images make the confusion matrices of a snapshot, and nothing else. The last step counts: none is chosen by them.
+The first steps train a source classifier by cross-entropy. Then it is copied and frozen; the copy is trained against
+a domain discriminator, until what it makes of target images looks like what the source classifier makes of source
+images: class logits, or features, which the source's last layer classifies. No label of a target image enters a step;
+those of the test images make the confusion matrices of a snapshot, and nothing else. The last step counts: none is
+chosen by them.
 """
 
 from collections.abc import Callable, Sequence

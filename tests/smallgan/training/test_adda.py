@@ -11,6 +11,7 @@ from class_folder import class_folder
 from doomed import Killed
 from safetensors.numpy import load_file
 
+import smallgan
 from augment.errors import UsageError
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.data.images import ImageBatches, LabelledRows, PixelRows
@@ -81,6 +82,7 @@ def test_the_defaults_are_the_published_constants():
     assert (options.source_steps, options.lr_source, options.weight_decay) == (10_000, 1e-3, 2.5e-5)
     assert (options.lr_target, options.lr_d, options.beta1, options.d_width) == (2e-4, 2e-4, 0.5, 500)
     trainer, _ = trainer_on(digits())
+    assert trainer.discriminator.layers[0].in_features == 3  # the logits, as the released code
     weight, bias = trainer.optimizers["source"].param_groups
     assert (weight["weight_decay"], bias["weight_decay"]) == (2.5e-5, 0)
     assert trainer.optimizers["target"].param_groups[0]["weight_decay"] == 0
@@ -106,7 +108,7 @@ def test_each_phase_moves_its_own_networks(align, adapted):
 
 
 def test_both_losses_of_a_step_are_those_of_the_same_weights():
-    trainer, batches = trainer_on(digits())
+    trainer, batches = trainer_on(digits(), **{"method.align": "features"})
     trainer.target.load_state_dict(trainer.source.state_dict())
     with torch.no_grad():
         of_source = trainer.discriminator(trainer.source.features(batches.batch(2).images))
@@ -180,6 +182,7 @@ def test_two_folders_of_classes_give_accuracy_and_confusion_matrices_on_the_page
     assert "Every grid shows the same latents" not in page
     with pytest.raises(UsageError, match="a classifier trained by ADDA, which makes no images"):
         load_model(run.path, CPU)
+    assert "adda, 32 px, step 4 of 4; target accuracy 0." in repr(smallgan.load(run.path))
 
 
 def test_target_images_may_have_no_classes_where_others_score(cameras, tmp_path):
