@@ -27,8 +27,9 @@ def numbers_without_times(text):
 
 
 def page_without_times(study):
-    """The page in three parts: its HTML without times and places, and its numbers in JSON without times."""
+    """The page in two parts: its HTML without times, places and --ray, and its numbers in JSON without times."""
     page = study.report.read_text(encoding="utf-8").replace(str(study.path.parent), "")
+    page = re.sub(r"(<code>smallgan run [^<]*) --ray [\w.:]+", r"\1", page)
     table = r'(?s)(aria-label="Time and machine".*?<tbody>)(.*?)(</tbody>)'
     assert len(re.findall(table, page)) == 1
     saved = r'(download="report\.json" href="data:application/json;base64,)([^"]*)'

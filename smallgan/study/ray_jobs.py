@@ -11,10 +11,11 @@ import math
 import os
 import platform
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def ray_cluster(address: str, gpus: float | None, cpus: float, log: Log) -> Iter
             gpus = min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         workers = RayWorkers(gpus, cpus)
         _tell(gpus, cpus, log)
-        yield workers
+        with redirect_stdout(sys.stderr):  # Ray prints there what became of a node; stdout is for the result alone
+            yield workers
     finally:
         ray.shutdown()
 
