@@ -7,6 +7,7 @@ has not changed is not fetched again; it appears whole or not at all.
 import errno
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -58,6 +59,15 @@ def is_there(path: Path) -> bool:
 def folder() -> Path:
     """Return the folder of the copies."""
     return cache_root() / "urls"
+
+
+def usage(*, clear: bool = False) -> tuple[int, int]:
+    """Return how many copies there are, and their bytes; `clear` deletes them."""
+    copies = [path for path in folder().glob("*") if path.is_dir()]
+    num_bytes = sum(path.stat().st_size for copy in copies for path in copy.rglob("*") if path.is_file())
+    for copy in copies if clear else ():
+        shutil.rmtree(copy, ignore_errors=True)
+    return len(copies), num_bytes
 
 
 def local_copy(path: Path) -> tuple[Path, list[str]]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from augment.errors import InputError, MissingError
 from augment.sources.image_set import content_hash
 from augment.sources.readers import open_source
-from augment.sources.remote import absolute, folder, url_of
+from augment.sources.remote import absolute, folder, url_of, usage
 from smallgan.cli import app
 
 
@@ -88,6 +88,8 @@ def test_a_folder_at_a_url_is_the_set_of_the_same_files_and_is_fetched_once(clas
     memory.pipe_file("/bucket/shapes/a/shape-00.png", changed)
     assert open_source(Path("memory://bucket/shapes")).read(0) == changed
     assert there.read(0) != changed, "a set that is open stays as it was"
+    count, num_bytes = usage(clear=True)
+    assert (count, num_bytes > 2000, usage()) == (2, True, (0, 0))
 
 
 def test_a_zip_an_array_file_a_list_and_an_image_at_a_url_are_read(classes, memory, tmp_path):

@@ -10,24 +10,24 @@ from functools import partial
 
 import pytest
 import torch
-from same_study import assert_same
+from same_study import assert_same_weights, without_times
 from tiny_study import TINY
 from typer.testing import CliRunner
 
 from augment.errors import MissingError, UsageError
 from smallgan.cli import app
-from smallgan.core.run_dir import RunDir
+from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
 from smallgan.study.run_recipe import run_recipe
 from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import rows
 from smallgan.tables.recipe import load_recipe
 
-STEPS = 60
+STEPS, EVERY = 200, 20
 STUDY = TINY | {
     "name": "tiny",
     "train.steps": STEPS,
-    "train.snapshot_every": 20,
+    "train.snapshot_every": EVERY,
     "score.num_fake": 8,
     "sample.count": 2,
     "sample.interpolate": 0,
@@ -51,6 +51,13 @@ def begun_on(study, node=None):
     """The runs that were begun on a Ray node, or on any, in their order."""
     lines = re.findall(r"\[(.+)\] started on .* \(Ray node (\w+)\)", study.log.read_text(encoding="utf-8"))
     return [label for label, name in lines if node is None or node.node_id.startswith(name)]
+
+
+def resumed_from(study, trial):
+    """The steps at which the training of a trial went on."""
+    return [
+        int(step) for step in re.findall(r"resumed from step (\d+)", RunDir(study.run_of(trial)).log.read_text("utf-8"))
+    ]
 
 
 def once(is_so, act):
@@ -86,12 +93,22 @@ def test_a_study_on_two_nodes_stopped_and_then_with_one_killed_equals_that_of_on
     assert {(row.state, 0 < row.step < STEPS) for row in rows(spread)} == {("stopped", True)}
     assert sorted(begun_on(spread)) == ["hflip, seed 0", "none, seed 0"]
 
-    once(lambda: len(begun_on(spread, second)) == 2, lambda: cluster.remove_node(second, allow_graceful=False))
+    reached = {f"{row.variant}, seed 0": row.step for row in rows(spread)}
+
+    def has_gone_on():
+        there = begun_on(spread, second)[1:]
+        return there and any(
+            row.step > reached[there[0]] + EVERY for row in rows(spread) if there[0].startswith(row.variant)
+        )
+
+    once(has_gone_on, lambda: cluster.remove_node(second, allow_graceful=False))
     assert made(spread, workers=by_ray).is_complete
     moved = begun_on(spread, second)[1]
     assert begun_on(spread)[2:].count(moved) == 2, "begun on the node that was killed, and on the other"
-    for trial in spread.trials():
-        assert "resumed from step" in RunDir(spread.run_of(trial)).log.read_text(encoding="utf-8")
+    steps = [resumed_from(spread, trial) for trial in spread.trials()]
+    assert sorted(map(len, steps)) == [1, 2]
+    (stopped, killed) = max(steps, key=len)
+    assert (killed > stopped, killed % EVERY) == (True, 0), "from a snapshot after the step of the stop"
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -99,7 +116,11 @@ def test_a_study_on_two_nodes_stopped_and_then_with_one_killed_equals_that_of_on
         assert made(whole).is_complete
     finally:
         torch.set_num_threads(threads)
-    assert_same(whole, spread)
+    for one, other in zip(whole.trials(), spread.trials(), strict=True):
+        first, then = RunDir(whole.run_of(one)), RunDir(spread.run_of(other))
+        assert_same_weights(first, then)
+        scores, with_stop = ([without_times(line) for line in read_jsonl(run.scores)] for run in (first, then))
+        assert [line for line in scores if line not in with_stop] == []
 
 
 def refused(*words):
