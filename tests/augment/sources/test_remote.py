@@ -220,6 +220,7 @@ def test_s3_without_permission_and_without_network_is_told(monkeypatch):
     with pytest.raises(InputError, match=r"s3://bucket/shapes: no permission to read it .*; check the credentials"):
         open_source(Path("s3://bucket/shapes"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     with pytest.raises(InputError, match=r"s3://bucket/shapes: cannot be read .*; check the address, the network"):
         open_source(Path("s3://bucket/shapes"))

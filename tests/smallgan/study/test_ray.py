@@ -141,7 +141,7 @@ def test_without_ray_the_error_names_the_extra_and_nothing_is_made(tiny_set, tmp
         (["quickstart", "--ray", "auto", "--jobs", "2"], "--ray cannot be combined with --trial or --jobs"),
         (["quickstart", "--ray", "auto", "--trial", "0"], "--ray cannot be combined with --trial or --jobs"),
         (["quickstart", "--gpus-per-trial", "0.5"], "--gpus-per-trial and --cpus-per-trial are for --ray"),
-        (["downstream-flowers", "--ray", "auto"], "--ray"),
+        pytest.param(["downstream-flowers", "--ray", "auto"], "--ray", marks=pytest.mark.slow),  # imports torch
     ],
 )
 def test_options_that_do_not_go_together_are_refused(words, told):
