@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from smallgan.core.resources import sample_set
+from smallgan.core.run_dir import RunDir
 from smallgan.core.study_dir import StudyDir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,13 +24,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 NUM_CPUS = 1  # Of each node
 KILL_AFTER = 8  # Trials that have begun
-RECIPE = """
+STEPS = 12
+RECIPE = f"""
 name: forty
-data: {source: %s, size: 32, limit: 25, holdout: 0}
-model: {base_width: 8}
-train: {batch_size: 4, steps: 12, report_every: 4, snapshot_every: 4}
-score: {num_fake: 8}
-sample: {count: 2, interpolate: 0}
+data: {{source: %s, size: 32, limit: 25, holdout: 0}}
+model: {{base_width: 8}}
+train: {{batch_size: 4, steps: {STEPS}, report_every: 4, snapshot_every: 4}}
+score: {{num_fake: 8}}
+sample: {{count: 2, interpolate: 0}}
 seeds: [1, 2]
 grid:
   augment.policy: [none, hflip]
@@ -84,19 +86,31 @@ def on_two_nodes(words: list[str], environment: dict[str, str], study: StudyDir)
         while driver.poll() is None:
             begun = begun_on(study)
             here = [label for label, name in begun if second.node_id.startswith(name)]
-            if len(begun) >= KILL_AFTER and here:
+            if len(begun) >= KILL_AFTER and here and is_in_the_middle(study, here[-1]):
                 cluster.remove_node(second, allow_graceful=False)
                 break
-            time.sleep(0.1)
+            time.sleep(0.05)
         if driver.wait():
             raise SystemExit("the study on Ray failed")
     finally:
         cluster.shutdown()
     begun = begun_on(study)
-    labels = [label for label, _ in begun]
-    again = [f"{label} at trial {at + 1}" for at, label in enumerate(labels) if label in labels[:at]]
-    nodes = [name for _, name in begun]
-    return {"begun on each node": {name: nodes.count(name) for name in dict.fromkeys(nodes)}, "begun again": again}
+    labels, nodes = [label for label, _ in begun], [name for _, name in begun]
+    again = [label for at, label in enumerate(labels) if label in labels[:at]]
+    resumed = re.findall(
+        r"resumed from (step \d+)", "".join(log.read_text("utf-8") for log in study.runs.glob("*/log.txt"))
+    )
+    return {
+        "begun on each node": [nodes.count(name) for name in dict.fromkeys(nodes)],
+        "begun again": again,
+        "from": resumed,
+    }
+
+
+def is_in_the_middle(study: StudyDir, label: str) -> bool:
+    """Whether a run has a checkpoint, and not its last."""
+    trial = next(trial for trial in study.trials() if f"{trial.variant}, seed {trial.seed}" == label)
+    return 0 < RunDir(study.run_of(trial)).last_step() < STEPS
 
 
 def begun_on(study: StudyDir) -> list[tuple[str, str]]:

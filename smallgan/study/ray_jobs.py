@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -60,8 +61,9 @@ def ray_cluster(address: str, gpus: float | None, cpus: float, log: Log) -> Iter
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except (OSError, ValueError, RuntimeError, OverflowError) as error:
         told = str(error).partition("\n")[0].rstrip(".")
         raise UsageError(
             f"--ray {address}: no Ray cluster there ({told}); start one with `ray start --head`, and name its address"
@@ -120,6 +122,13 @@ class RayWorkers:
 
         for given in self._given:
             ray.cancel(given)  # a worker sees Ctrl-C
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at host:port: Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "://" not in address:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _tell(gpus: float, cpus: float, log: Log) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -132,6 +133,16 @@ def test_without_ray_the_error_names_the_extra_and_nothing_is_made(tiny_set, tmp
     error = refused("quickstart", f"--set=data.source={tiny_set}", "--ray", "auto", "--out", str(tmp_path / "study"))
     assert isinstance(error, MissingError)
     assert str(error).endswith("install it on all nodes with: pip install 'smallgan[ray]'")
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.slow  # imports Ray
+def test_an_address_where_nobody_listens_is_refused_at_once(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    error = refused("quickstart", "--ray", address, "--out", str(tmp_path / "study"))
+    assert isinstance(error, UsageError)
+    assert str(error).startswith(f"--ray {address}: no Ray cluster there (")
     assert not (tmp_path / "study").exists()
 
 
