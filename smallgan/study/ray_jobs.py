@@ -113,7 +113,7 @@ class RayWorkers:
         """Return why Ray gave a run up."""
         if isinstance(cause := getattr(error, "cause", None), InputError):
             return str(cause)
-        told = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+        told = [line.strip(" .") for line in str(error).splitlines() if line.strip()] or ["no reason given"]
         return f"given up by Ray ({type(error).__name__}): {told[-1]}; the same command goes on with it"
 
     def stop(self) -> None:

@@ -15,6 +15,8 @@ from augment.sources.image_set import content_hash
 from augment.sources.readers import open_source
 from augment.sources.remote import absolute, folder, url_of, usage
 from smallgan.cli import app
+from smallgan.core.run_dir import RunDir
+from smallgan.data.run_source import open_run_source
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +159,12 @@ def test_the_command_says_in_one_line_what_is_wrong_with_a_url(memory, url, said
     assert error.exit_code == 2
     assert str(error).startswith(said)
     assert "\n" not in str(error)
+
+
+def test_the_images_of_a_run_are_found_again_at_their_url(classes, memory, tmp_path):
+    put(memory, classes, "/bucket/shapes")
+    summary = {"source": "memory://bucket/shapes", "source_path": absolute(Path("memory://bucket/shapes"))}
+    assert same(open_run_source(RunDir(tmp_path / "run"), summary), open_source(classes))
 
 
 def test_without_the_package_the_error_names_the_extra(monkeypatch):

@@ -1,5 +1,6 @@
 """`smallgan run --ray`: a study on two nodes, stopped, gone on with, a node killed, equals that of one process."""
 
+import math
 import os
 import re
 import signal
@@ -7,7 +8,10 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,11 +19,14 @@ from same_study import assert_same_weights, without_times
 from tiny_study import TINY
 from typer.testing import CliRunner
 
-from augment.errors import MissingError, UsageError
+from augment.errors import InputError, MissingError, UsageError
 from smallgan.cli import app
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
+from smallgan.core.version import __version__
+from smallgan.study.open import open_study
 from smallgan.study.run_recipe import run_recipe
+from smallgan.study.runner import run_jobs
 from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import rows
 from smallgan.tables.recipe import load_recipe
@@ -122,6 +129,75 @@ def test_a_study_on_two_nodes_stopped_and_then_with_one_killed_equals_that_of_on
         assert_same_weights(first, then)
         scores, with_stop = ([without_times(line) for line in read_jsonl(run.scores)] for run in (first, then))
         assert [line for line in scores if line not in with_stop] == []
+
+
+class LostError(Exception):
+    """What workers that are not there raise."""
+
+
+class NoWorkers:
+    """Each run that is given out is lost at once."""
+
+    capacity, lost = math.inf, (LostError,)
+
+    def __init__(self):
+        self.given, self.stops = [], 0
+
+    def start(self, _study, job, _options):
+        self.given.append(job.label)
+        future = Future()
+        future.set_exception(LostError("gone"))
+        return future
+
+    def problem(self, error):
+        return f"lost: {error}"
+
+    def stop(self):
+        self.stops += 1
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_all_runs_are_given_out_at_once_and_a_lost_one_failed_unless_the_study_was_stopped(
+    tiny_set, tmp_path, is_stopped
+):
+    grid = {"augment.policy": ["none", "hflip", "gan"]}
+    study, jobs = open_study(
+        load_recipe(None, STUDY | {"data.source": str(tiny_set), "grid": grid}), out=tmp_path / "s"
+    )
+    workers = NoWorkers()
+    how = {"log": lambda _line: None, "stop_requested": lambda: is_stopped, "workers": workers}
+    outcome = run_jobs(study, jobs, ExecutionOptions("cpu"), **how)
+    assert workers.given == ["none, seed 0", "hflip, seed 0"], "gan needs the run that was lost"
+    assert (outcome.stopped, workers.stops) == (is_stopped, int(is_stopped))
+    problems = [trial.problem for trial in study.trials()]
+    assert problems[:2] == ([None, None] if is_stopped else ["lost: gone"] * 2)
+
+
+def test_a_node_that_lacks_what_all_must_share_is_named(tiny_set, tmp_path, monkeypatch):
+    from smallgan.study.ray_jobs import RayWorkers, _make_on_node
+
+    node = SimpleNamespace(get_node_id=lambda: "0123456789")
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: node))
+    monkeypatch.chdir(tmp_path)
+    study, jobs = open_study(load_recipe(None, STUDY | {"data.source": str(tiny_set)}), out=tmp_path / "study")
+
+    def made(version=__version__, place=tmp_path, folder=study.path):
+        _make_on_node(version, place, folder, jobs[0], ExecutionOptions("cpu"), 1)
+
+    with pytest.raises(InputError, match=r"\(Ray node 01234567\): smallgan .*, but 0\.0\.1 planned this study"):
+        made(version="0.0.1")
+    with pytest.raises(InputError, match=r"no folder .*absent; start the study in a folder that all nodes share"):
+        made(place=tmp_path / "absent")
+    with pytest.raises(InputError, match=r"no study in .*other; name a folder .* with --out") as raised:
+        made(folder=Path("other"))
+    assert not (tmp_path / "other").exists()
+    wrapped = Exception("a traceback of many lines")
+    wrapped.cause = raised.value
+    assert RayWorkers.problem(None, wrapped) == str(raised.value)
+    crash = RuntimeError("The worker died.\n  It was killed.\n")
+    assert RayWorkers.problem(None, crash) == (
+        "given up by Ray (RuntimeError): It was killed; the same command goes on with it"
+    )
 
 
 def refused(*words):
