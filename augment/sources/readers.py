@@ -23,11 +23,10 @@ from augment.sources.dataset_format import METADATA, SAMPLE_IMAGES, holds_plan, 
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
-from augment.sources.remote import local_copy
+from augment.sources.remote import ARRAYS, local_copy
 from augment.sources.storage import Archive, Arrays, FileEntry, PartEntry, StorageEntry
 
 SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
-ARRAYS = ".npz"
 
 
 def open_source(path: Path, *, rules: Rules = RULES) -> ImageSet:

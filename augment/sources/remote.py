@@ -27,8 +27,9 @@ from augment.sources.label_tables import LIST_SUFFIXES, read_list
 _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]+):[\\/]+(.*)", re.DOTALL
 )  # one letter is a drive; a Path has one slash left
-_READ = {*IMAGE_SUFFIXES, *LIST_SUFFIXES, ".npz", ".json", ".yaml"}  # What a folder may hold that readers look at
-_SINGLE = {*IMAGE_SUFFIXES, *LIST_SUFFIXES, ".npz", ".zip"}
+ARRAYS = ".npz"
+_READ = {*IMAGE_SUFFIXES, *LIST_SUFFIXES, ARRAYS, ".json", ".yaml"}  # What a folder may hold that readers look at
+_SINGLE = {*IMAGE_SUFFIXES, *LIST_SUFFIXES, ARRAYS, ".zip"}
 _PACKAGES = {"gs": "gcsfs"}  # What has to be installed for a protocol, unless it is the extra
 _VERSION = ("ETag", "etag", "md5Hash", "crc32c", "LastModified", "updated", "mtime", "created", "size")
 _AT_A_TIME = 16  # Files; most of the time goes into waiting
@@ -83,6 +84,9 @@ def local_copy(path: Path) -> tuple[Path, list[str]]:
     url = url_of(path)
     if url is None:
         return path, []
+    if path.parent.suffix.lower() == ARRAYS:  # one array of a file
+        place, notes = local_copy(path.parent)
+        return place / path.name, notes
     with _errors_of(url):
         storage, root = _opened(url)
         files = _found(storage, root, url)

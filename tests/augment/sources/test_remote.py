@@ -105,6 +105,7 @@ def test_a_zip_an_array_file_a_list_and_an_image_at_a_url_are_read(classes, memo
         if "/" not in name:
             put(memory, tmp_path / name, f"/bucket/deep/{name}")
         assert same(open_source(Path(f"memory://bucket/deep/{name}")), open_source(tmp_path / name)), name
+    assert len(open_source(Path("memory://bucket/deep/digits.npz/images"))) == 5, "one array of a file"
     memory.rm_file("/bucket/deep/shapes/a/shape-00.png")
     with pytest.raises(InputError, match=r"names 1 images that are not there: shapes/a/shape-00\.png"):
         open_source(Path("memory://bucket/deep/some.txt"))
