@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 from augment.errors import OutputError
 
 _CHUNK_BYTES = 1 << 20
@@ -21,6 +23,12 @@ _REASONS = {
 }
 _REMEDY = "name another folder with --out"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+
+
+def cache_root() -> Path:
+    """Return the folder of all that is kept to save time: SMALLGAN_CACHE, or the platform's cache folder."""
+    named = os.environ.get("SMALLGAN_CACHE")
+    return Path(named) if named else user_cache_path("smallgan", appauthor=False, opinion=False)
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -170,6 +170,10 @@ class ImageSet:
         """Return the set such that nothing of it is kept decoded, for who loads each image once."""
         return self._with(self.images, self._entries, cache=_DecodedCache(0))
 
+    def with_notes(self, notes: Sequence[str]) -> ImageSet:
+        """Return the set with more to know of it."""
+        return self._with(self.images, self._entries, notes=[*notes, *self.notes]) if notes else self
+
     def originals(self) -> ImageSet:
         """Return the set without what a mixed dataset added."""
         if all(image.origin == "original" for image in self.images):

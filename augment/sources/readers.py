@@ -5,6 +5,7 @@
   tables say the classes. train/, test/ and validation/ at the top are splits, and no classes.
 * An array file (.npz), one array of it (FILE.npz/x_train), or a folder of such; a list file; one image; a mixed
   dataset of ours; the images/ of samples.
+* A URL of any of these (s3://bucket/photos): it is copied first (`augment.sources.remote`).
 
 Hidden files and folders, and folders that smallgan wrote (datasets, runs, samples) are left out.
 """
@@ -22,14 +23,22 @@ from augment.sources.dataset_format import METADATA, SAMPLE_IMAGES, holds_plan, 
 from augment.sources.image_set import ImageSet, SourceImage
 from augment.sources.label_tables import LIST_SUFFIXES, TABLE_NAMES, Row, read_list, read_tables
 from augment.sources.mixed_dataset import MixedDataset
+from augment.sources.remote import ARRAYS, local_copy
 from augment.sources.storage import Archive, Arrays, FileEntry, PartEntry, StorageEntry
 
 SPLITS = frozenset({"train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
-ARRAYS = ".npz"
 
 
 def open_source(path: Path, *, rules: Rules = RULES) -> ImageSet:
-    """Return the images of `path`, which is anything of the list above."""
+    """Return the images of `path`, which is anything of the list above, here or at a URL.
+
+    Raises InputError when it is none of these, and the errors of `remote.local_copy`.
+    """
+    place, notes = local_copy(path)
+    return _open(place, rules).with_notes(notes)
+
+
+def _open(path: Path, rules: Rules) -> ImageSet:
     suffix = path.suffix.lower()
     try:
         is_folder, is_file = path.is_dir(), path.is_file()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from augment.errors import UsageError
 from smallgan.api.paths import StrPath, as_path, as_text
 from smallgan.api.runs import Run
 from smallgan.api.training import Settings, settings_of
@@ -62,6 +65,9 @@ def run_study(
     new: bool = False,
     trial: int | None = None,
     jobs: int = 1,
+    ray: str | None = None,
+    gpus_per_trial: float | None = None,
+    cpus_per_trial: float | None = None,
     device: str = "auto",
     smoke: bool = False,
     log: Log = say,
@@ -78,12 +84,15 @@ def run_study(
         trial: only this trial, from 0.
         jobs: trials run at the same time, each in a process, from 1. Above 1 a script needs `if __name__ ==
             "__main__":` around its calls, as Python's processes do.
+        ray: run the trials on this Ray cluster: "auto", or host:port of its head. Needs the extra [ray].
+        gpus_per_trial: GPUs that Ray gives a trial; a fraction shares one; None: 1 where the cluster has GPUs, else 0.
+        cpus_per_trial: CPU cores, and threads, that Ray gives a trial; None: 1.
         device: auto, cpu, cuda, cuda:N or mps.
         smoke: try it in seconds: 8 images, 4 steps, 32 px, 1 seed.
         log: takes a status line.
         command: what environment.json of each run records as the call.
 
-    What is wrong with a single run is recorded (`values`). Raises UsageError, InputError and OutputError.
+    What is wrong with a single run is recorded (`values`). Raises UsageError, InputError, OutputError and MissingError.
     """
     from smallgan.study.run_recipe import run_recipe
     from smallgan.study.stages import ExecutionOptions
@@ -91,9 +100,20 @@ def run_study(
     options = ExecutionOptions(device, command)
     which: dict[str, Any] = {"out": as_path(out), "new": new, "smoke": smoke}
     resolved = _resolved(recipe, set, seed)
+    workers: Any = nullcontext
+    if ray is not None:
+        if trial is not None or jobs > 1:
+            raise UsageError("--ray cannot be combined with --trial or --jobs: Ray decides how many trials run at once")
+        from smallgan.study.ray_jobs import ray_cluster
+
+        workers = partial(ray_cluster, ray, gpus_per_trial, 1.0 if cpus_per_trial is None else cpus_per_trial, log)
+    elif gpus_per_trial is not None or cpus_per_trial is not None:
+        raise UsageError("--gpus-per-trial and --cpus-per-trial are for --ray: name a cluster with it, or leave them")
     if resolved.downstream is not None:
-        return _downstream(resolved, {"--trial": trial is not None}, **which, device=device, num_processes=jobs)
-    found = run_recipe(resolved, **which, trial=trial, num_processes=jobs, options=options, log=log)
+        refused = {"--trial": trial is not None, "--ray": ray is not None}
+        return _downstream(resolved, refused, **which, device=device, num_processes=jobs)
+    how: dict[str, Any] = {"num_processes": jobs, "workers": workers, "options": options}
+    found = run_recipe(resolved, **which, trial=trial, **how, log=log)
     return Study(Path(found.values["study"]), found.text, found.values, found.is_complete)
 
 

@@ -14,6 +14,16 @@ def run(
     new: Annotated[bool, typer.Option("--new", help="Start another study, continue none.")] = False,
     trial: Annotated[int | None, typer.Option(help="Only this trial of --status; for SLURM arrays.", min=0)] = None,
     jobs: Annotated[int, typer.Option(help="Trials at the same time, each a process; they share the GPUs.", min=1)] = 1,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run the trials on this Ray cluster: auto, or host:port.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(help="With --ray: GPUs of a trial, 0.25 shares one; default 1 if there are any.", min=0),
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(help="With --ray: cores, and threads, of a trial; default 1.", min=0)
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     status: Annotated[bool, typer.Option("--status", help="Show how far the study is; train nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and how long; no run.")] = False,
@@ -43,7 +53,8 @@ def run(
         study = studies.study_status(recipe, **which)
     else:
         command = shlex.join(["smallgan", *sys.argv[1:]])
-        study = studies.run_study(recipe, **which, trial=trial, jobs=jobs, device=device, command=command)
+        many: dict[str, Any] = {"ray": ray, "gpus_per_trial": gpus_per_trial, "cpus_per_trial": cpus_per_trial}
+        study = studies.run_study(recipe, **which, trial=trial, jobs=jobs, **many, device=device, command=command)
     typer.echo(json.dumps(study.values, indent=2) if json_output else study.text)
     if not study.is_complete:
         raise typer.Exit(1)

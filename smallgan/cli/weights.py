@@ -105,11 +105,11 @@ def import_weights(
 @app.command("cache")
 def show_cache(
     clear: Annotated[
-        bool, typer.Option("--clear", help="Delete the kept features and training images; weights stay.")
+        bool, typer.Option("--clear", help="Delete the kept features, training images and copies; weights stay.")
     ] = False,
     as_json: _AS_JSON = False,
 ) -> None:
-    """Show the cache of weights, extracted features and training images: where it is and how large.
+    """Show the cache of weights, features, training images and copies from URLs: where it is and how large.
 
     SMALLGAN_CACHE moves it. Training images are there when they were too large for memory.
 
@@ -117,13 +117,14 @@ def show_cache(
     """
     import json
 
+    from augment.sources import remote
     from smallgan.core import weights
     from smallgan.data import pixel_store
     from smallgan.metrics.features import entries
 
     kept = {
         name: {"path": str(store.folder()), "entries": count, "bytes": num_bytes, "cleared": clear}
-        for name, store in (("features", entries), ("pixels", pixel_store))
+        for name, store in (("features", entries), ("pixels", pixel_store), ("urls", remote))
         for count, num_bytes in [store.usage(clear=clear)]
     }
     folder = weights.cache_folder()
@@ -133,7 +134,7 @@ def show_cache(
         return
     what = "deleted" if clear else "kept"
     typer.echo(f"weights: {weight_bytes / 1e6:.1f} MB in {folder}")
-    for name, title in (("features", "features"), ("pixels", "training images")):
+    for name, title in (("features", "features"), ("pixels", "training images"), ("urls", "copies from URLs")):
         found = kept[name]
         typer.echo(f"{title}: {found['entries']} set(s) {what}, {found['bytes'] / 1e6:.1f} MB in {found['path']}")
 

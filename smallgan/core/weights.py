@@ -6,7 +6,6 @@ torch with `weights_only=True`.
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
 import urllib.error
@@ -21,9 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from platformdirs import user_cache_path
 
-from augment.core.files import make_folder, output_errors, sha256_file, write_text
+from augment.core.files import cache_root, make_folder, output_errors, sha256_file, write_text
 from augment.core.suggest import instead
 from augment.errors import FailedError, InputError, MissingError, UsageError
 from smallgan.core.resources import shipped_folder
@@ -105,9 +103,7 @@ def card(name: str) -> Card:
 
 def cache_folder() -> Path:
     """Return the folder of fetched weights: below SMALLGAN_CACHE, or below the platform's cache folder."""
-    named = os.environ.get("SMALLGAN_CACHE")
-    base = Path(named) if named else user_cache_path("smallgan", appauthor=False, opinion=False)
-    return base / "weights"
+    return cache_root() / "weights"
 
 
 def cached_files(folder: Path, suffix: str, *, clear: bool = False) -> tuple[int, int]:

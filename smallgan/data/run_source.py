@@ -7,6 +7,7 @@ from typing import Any
 from augment.errors import InputError, UsageError
 from augment.sources.image_set import ImageSet
 from augment.sources.readers import open_source
+from augment.sources.remote import is_there
 from smallgan.core.resources import sample_set
 from smallgan.core.run_dir import RunDir, read_record
 from smallgan.tables.data_sources import find_source
@@ -49,7 +50,7 @@ def open_run_source(run: RunDir, summary: Mapping[str, Any]) -> ImageSet:
         return open_source(source_path(summary["source"]))
     given = Path(str(summary.get("source_path") or summary["source"]))
     places = [given, Path(str(summary["source"]))]  # the first where it was, the second where a moved run may look
-    found = next((place for place in places if place.exists()), None)
+    found = next((place for place in places if is_there(place)), None)
     if found is None:
         raise InputError(f"{given}: the images that {run.path} was trained on are gone; put them back, or use --real")
     return open_source(found)

@@ -1,5 +1,7 @@
 """A recipe carried out from its images to its report, and how far its study is."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from smallgan.core.study_dir import StudyDir
 from smallgan.report import collect, find_runs, write_report
 from smallgan.report.runs import printable
 from smallgan.study.open import find_study, named, open_study
-from smallgan.study.runner import jobs_of_trial, run_jobs
+from smallgan.study.runner import Workers, jobs_of_trial, run_jobs
 from smallgan.study.stages import ExecutionOptions
 from smallgan.study.status import Row, as_text, counted, rows
 from smallgan.tables.recipe import Recipe
@@ -32,6 +34,7 @@ def run_recipe(
     new: bool = False,
     trial: int | None = None,
     num_processes: int = 1,
+    workers: Callable[[], AbstractContextManager[Workers | None]] = nullcontext,
     options: ExecutionOptions = ExecutionOptions(),
     smoke: bool = False,
     log: Log = print,
@@ -43,6 +46,7 @@ def run_recipe(
         out, new, smoke: see `open_study`.
         trial: number of the only trial to run, after the run that it needs; None runs all.
         num_processes: runs made at the same time.
+        workers: opens what makes the runs in place of this process; left before the page is written.
         options: how they are made.
         log: takes status lines.
 
@@ -52,18 +56,20 @@ def run_recipe(
         raise UsageError("--trial cannot be combined with --new or --jobs: it runs one trial of a study")
     if recipe.data.source is None:
         log("no data.source given: the sample set of painted flowers that ships with smallgan")
-    study, jobs = open_study(recipe, out=out, new=new, smoke=smoke, log=log)
-    log(f"study {study.path}: {counted(rows(study))}")
-    with stop_flag() as stop_requested:
-        outcome = run_jobs(
-            study,
-            jobs if trial is None else jobs_of_trial(jobs, trial),
-            options,
-            num_processes=num_processes,
-            wait_for_others=trial is not None,
-            log=log,
-            stop_requested=stop_requested,
-        )
+    with workers() as elsewhere:
+        study, jobs = open_study(recipe, out=out, new=new, smoke=smoke, log=log)
+        log(f"study {study.path}: {counted(rows(study))}")
+        with stop_flag() as stop_requested:
+            outcome = run_jobs(
+                study,
+                jobs if trial is None else jobs_of_trial(jobs, trial),
+                options,
+                num_processes=num_processes,
+                workers=elsewhere,
+                wait_for_others=trial is not None,
+                log=log,
+                stop_requested=stop_requested,
+            )
     found = rows(study)
     ended = all(row.state in ("done", "failed") for row in found)
     page = None

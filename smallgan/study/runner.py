@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -46,12 +46,29 @@ class Outcome:
         self.elsewhere |= other.elsewhere
 
 
+class Workers(Protocol):
+    """Where several runs are made at the same time."""
+
+    capacity: float  # Runs that are given out at the same time
+    lost: tuple[type[BaseException], ...]  # What the future of a run raises whose worker was lost
+
+    def start(self, study: StudyDir, job: Job, options: ExecutionOptions) -> Future[Outcome]:
+        """Give out a run."""
+
+    def problem(self, error: BaseException) -> str:
+        """Return why a run was lost, for its row in the table."""
+
+    def stop(self) -> None:
+        """Let the runs that were given out end soon, so that they can be resumed; called once."""
+
+
 def run_jobs(
     study: StudyDir,
     jobs: Sequence[Job],
     options: ExecutionOptions,
     *,
     num_processes: int = 1,
+    workers: Workers | None = None,
     wait_for_others: bool = False,
     log: Log = print,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -66,6 +83,7 @@ def run_jobs(
         jobs: the runs, in the order in which they are made.
         options: how they are made.
         num_processes: runs made at the same time, each in a process of its own; 1 makes them in this process.
+        workers: makes the runs instead.
         wait_for_others: wait for a run that another process works on where a run of `jobs` needs it; else it is left.
         log: takes status lines.
         stop_requested: asked after each step.
@@ -76,10 +94,12 @@ def run_jobs(
         if not is_terminal():
             log(line)
 
-    with live(study) if num_processes > 1 or is_terminal() else nullcontext(lambda: None) as show:
+    if workers is None and num_processes > 1:
+        workers = _Processes(num_processes, options.device, lambda job, line: tell(f"[{job.label}] {line}"))
+    with live(study) if workers or is_terminal() else nullcontext(lambda: None) as show:
         runner = _Runner(study, options, stop_requested, tell, show)
-        if num_processes > 1:
-            return runner.in_processes(jobs, num_processes)
+        if workers:
+            return runner.by_workers(jobs, workers)
         return runner.in_turn(jobs, wait_for_others=wait_for_others)
 
 
@@ -112,34 +132,29 @@ class _Runner:
             outcome.stopped = self.stop_requested()
         return outcome
 
-    def in_processes(self, jobs: Sequence[Job], number: int) -> Outcome:
-        context, threads = get_context("spawn"), max(torch.get_num_threads() // number, 1)
-        stop = context.RawValue("b", 0)  # without a lock, which a worker that is killed could hold for ever
+    def by_workers(self, jobs: Sequence[Job], workers: Workers) -> Outcome:
         outcome, left = Outcome(), list(jobs)
-        gpus = gpus_to_share(self.options.device)
-        running: dict[Future[Outcome], tuple[Job, str | None]] = {}
+        running: dict[Future[Outcome], Job] = {}
         while True:
-            while len(running) < number and not outcome.stopped and (job := self.next(left, outcome)) is not None:
-                gpu = least_used(gpus, [each for _, each in running.values()])
-                # A pool for each run: a worker that dies takes no other run with it, and its memory is given back.
-                pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(stop, threads, gpu))
-                running[pool.submit(_make_in_worker, self.study.path, job, self.options)] = job, gpu
-                pool.shutdown(wait=False)
-                self.say(job, f"started on GPU {gpu}" if len(gpus) > 1 else "started")
+            while (
+                len(running) < workers.capacity
+                and not outcome.stopped
+                and (job := self.next(left, outcome)) is not None
+            ):
+                running[workers.start(self.study, job, self.options)] = job
             if not running:
                 return outcome
             ended, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
             self.show()
-            outcome.stopped = outcome.stopped or self.stop_requested()
-            stop.value = outcome.stopped
+            if not outcome.stopped and self.stop_requested():
+                outcome.stopped = True
+                workers.stop()
             for future in ended:
-                job, _ = running.pop(future)
+                job = running.pop(future)
                 try:
                     made = future.result()
-                except BrokenProcessPool:
-                    made = Outcome()
-                    if not outcome.stopped:
-                        made = self.failed(job, "its process was killed, perhaps for lack of memory")
+                except workers.lost as error:
+                    made = Outcome() if outcome.stopped else self.failed(job, workers.problem(error))
                 if made.done or made.failed:
                     self.say(job, "done" if made.done else f"failed: {made.failed[job.run]}")
                 outcome.add(made)
@@ -197,6 +212,58 @@ class _Runner:
             self.study.update(job.trial.index, state, problem)
 
 
+def make_apart(
+    study: StudyDir,
+    job: Job,
+    options: ExecutionOptions,
+    stop_requested: Callable[[], bool] = lambda: False,
+    *,
+    wait_seconds: float = 0.0,
+) -> tuple[Outcome, bool]:
+    """Make one run in a process of its own, whose stderr goes to the study's log.
+
+    Returns what became of it, and whether a signal stopped it. `wait_seconds` is how long to wait for another process
+    that works on the run.
+    """
+    with study.log.open("a", encoding="utf-8", newline="\n") as file, redirect_stderr(file), stop_flag() as asked:
+        runner = _Runner(study, options, lambda: asked() or stop_requested())
+        until = time.monotonic() + wait_seconds
+        while (made := runner.make(job)).elsewhere and time.monotonic() < until and not asked():
+            time.sleep(_WAIT_SECONDS)
+        return made, asked()
+
+
+class _Processes:
+    """Processes of this machine, one for each run."""
+
+    lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+
+    def __init__(self, number: int, device: str, say: Callable[[Job, str], None]) -> None:
+        self.capacity = float(number)
+        self._context, self._threads = get_context("spawn"), max(torch.get_num_threads() // number, 1)
+        self._stop = self._context.RawValue("b", 0)  # without a lock, which a killed worker could hold for ever
+        self._gpus = gpus_to_share(device)
+        self._gpu_of: dict[Future[Outcome], str | None] = {}
+        self._say = say
+
+    def start(self, study: StudyDir, job: Job, options: ExecutionOptions) -> Future[Outcome]:
+        gpu = least_used(self._gpus, [gpu for future, gpu in self._gpu_of.items() if not future.done()])
+        # A pool for each run: a worker that dies takes no other run with it, and its memory is given back.
+        begin = _begin_worker, (self._stop, self._threads, gpu)
+        pool = ProcessPoolExecutor(1, self._context, *begin)
+        future = pool.submit(_make_in_worker, study.path, job, options)
+        pool.shutdown(wait=False)
+        self._gpu_of[future] = gpu
+        self._say(job, f"started on GPU {gpu}" if len(self._gpus) > 1 else "started")
+        return future
+
+    def problem(self, _error: BaseException) -> str:
+        return "its process was killed, perhaps for lack of memory"
+
+    def stop(self) -> None:
+        self._stop.value = 1
+
+
 _stop: Any = None  # In a worker: a shared number, not 0 once the study is to stop
 
 
@@ -208,7 +275,7 @@ def _begin_worker(stop: Any, threads: int, gpu: str | None = None) -> None:
 
 
 def _make_in_worker(folder: Path, job: Job, options: ExecutionOptions) -> Outcome:
-    study, parent = StudyDir(folder), parent_process()
+    parent = parent_process()
     assert parent is not None
     if _stop.value:
         return Outcome()
@@ -217,8 +284,6 @@ def _make_in_worker(folder: Path, job: Job, options: ExecutionOptions) -> Outcom
         parent.join()
         os._exit(0)
 
-    with study.log.open("a", encoding="utf-8", newline="\n") as file, redirect_stderr(file), stop_flag() as asked:
-        runner = _Runner(study, options, lambda: asked() or bool(_stop.value) or not parent.is_alive())
-        made = runner.make(job)
+    made, _ = make_apart(StudyDir(folder), job, options, lambda: bool(_stop.value) or not parent.is_alive())
     Thread(target=end_with_parent, daemon=True).start()  # an idle worker would outlive a parent that is killed
     return made

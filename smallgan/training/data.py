@@ -22,6 +22,7 @@ from augment.policy.transforms import NONE
 from augment.sources.dataset_format import holds_plan
 from augment.sources.image_set import ImageSet, SourceImage, fingerprint
 from augment.sources.mixed_dataset import MixedDataset
+from augment.sources.remote import absolute
 from smallgan.data.images import LabelledRows, PixelRows, Pixels
 from smallgan.data.pixel_store import hold
 from smallgan.data.points import NUM_SHOWN, Points, draw_sets, scatter
@@ -171,7 +172,7 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
     names = [image.name for image in source.images if image.origin == "original"]
     summary = {
         "source": recipe.data.source,
-        "source_path": str(path.resolve()) if recipe.data.source else None,
+        "source_path": absolute(path) if recipe.data.source else None,
         "size": recipe.data.size,
         "resize_mode": recipe.data.resize_mode,
         "num_real": len(original_rows),

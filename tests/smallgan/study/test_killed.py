@@ -1,7 +1,5 @@
 """A grid of six runs, killed with SIGKILL at three random moments and finished, equals the uninterrupted one."""
 
-import base64
-import json
 import os
 import re
 import signal
@@ -11,14 +9,11 @@ import time
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from same_study import assert_same
 
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.core.study_dir import StudyDir
-from smallgan.report import collect, find_runs
-from smallgan.report.export import export_files
 
-TIMES = {"train_seconds", "other_seconds", "images_per_second", "memory_mb", "seconds", "time"}
 STEPS, EVERY = 30, 6
 RECIPE = f"""
 name: killed
@@ -55,34 +50,6 @@ def killed_when(words, environment, study, lines, pause):
     return alive
 
 
-def without_times(line):
-    return {key: value for key, value in line.items() if key not in TIMES}
-
-
-def numbers_without_times(text):
-    """What report.json says, but for how long it took."""
-    told = json.loads(text)
-    for run in told["runs"]:
-        del run["train_seconds"], run["other_seconds"]
-    return told
-
-
-def page_without_times(study):
-    """The page in three parts: its HTML without times and places, and its numbers in JSON without times."""
-    page = study.report.read_text(encoding="utf-8").replace(str(study.path.parent), "")
-    table = r'(?s)(aria-label="Time and machine".*?<tbody>)(.*?)(</tbody>)'
-    assert len(re.findall(table, page)) == 1
-    saved = r'(download="report\.json" href="data:application/json;base64,)([^"]*)'
-    (told,) = (base64.b64decode(code) for _, code in re.findall(saved, page))
-    return re.sub(saved, r"\1", re.sub(table, r"\1\3", page)), numbers_without_times(told)
-
-
-def exported(study):
-    """The files of `smallgan report --export` by name, but for times."""
-    files = export_files(collect(find_runs([study.path])))
-    return files | {"report.json": numbers_without_times(files["report.json"])}
-
-
 def steps_trained_again(run):
     """Steps that the log reports although a checkpoint at or after them was resumed from before."""
     again, resumed = [], 0
@@ -113,25 +80,8 @@ def test_a_grid_killed_three_times_and_finished_equals_the_uninterrupted_one(tin
     assert {trial.state for trial in cut.trials()} == {"done"}
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
-    (page, numbers), (cut_page, cut_numbers) = page_without_times(whole), page_without_times(cut)
-    lines = zip(page.splitlines(), cut_page.splitlines(), strict=True)
-    assert [(line, other) for line, other in lines if line != other] == []
-    assert numbers == cut_numbers
-    assert {"scores.csv", "verdicts.csv", "report.json"} < exported(whole).keys()
-    assert exported(whole) == exported(cut)
-    for one, other in zip(whole.trials(), cut.trials(), strict=True):
-        assert one == other
-        first, second = RunDir(whole.run_of(one)), RunDir(cut.run_of(other))
-        weights = [load_file(run.checkpoint(STEPS) / "tensors.safetensors") for run in (first, second)]
-        assert weights[0].keys() == weights[1].keys()
-        assert [name for name in weights[0] if not np.array_equal(weights[0][name], weights[1][name])] == []
-        for name in ("stats.jsonl", "scores.jsonl"):
-            left, right = (list(map(without_times, read_jsonl(run.path / name))) for run in (first, second))
-            assert left == right, (one.run, name)
-        pictures = sorted(path.relative_to(first.path) for path in first.path.rglob("*.png"))
-        assert pictures == sorted(path.relative_to(second.path) for path in second.path.rglob("*.png"))
-        assert [
-            name for name in pictures if (first.path / name).read_bytes() != (second.path / name).read_bytes()
-        ] == []
-        assert [line["step"] for line in read_jsonl(second.stats)] == list(range(3, STEPS + 1, 3))
-        assert steps_trained_again(second) == []
+    assert_same(whole, cut)
+    for trial in cut.trials():
+        run = RunDir(cut.run_of(trial))
+        assert [line["step"] for line in read_jsonl(run.stats)] == list(range(3, STEPS + 1, 3))
+        assert steps_trained_again(run) == []
