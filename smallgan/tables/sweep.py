@@ -79,10 +79,10 @@ def frozen(value: Any) -> Hashable:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as dotted key -> value."""
+    """Return nested mappings as dotted key -> value; an empty one inside a section is a value: {r1: {}} has r1 on."""
     result: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (value or "." not in f"{prefix}{key}"):
             result |= flat(value, f"{prefix}{key}.")
         else:
             result[f"{prefix}{key}"] = value
