@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from augment.core.table import Table
 from smallgan.tables.classifiers import CLASSIFIERS
+from smallgan.tables.latents import LATENTS
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
@@ -24,7 +25,13 @@ from smallgan.tables.sweep import flat
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
 BEGIN, END = "<!-- keys: python -m tools.recipe_keys -->", "<!-- end of keys -->"
-ROWS: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "loss": LOSSES, "regularizers": REGULARIZERS}
+ROWS: dict[str, Table[Any]] = {
+    "model": MODELS,
+    "method": METHODS,
+    "latent": LATENTS,
+    "loss": LOSSES,
+    "regularizers": REGULARIZERS,
+}
 """Sections whose keys are those of the rows that they choose."""
 _SIGNS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "exclusiveMaximum": "below {}"}
 

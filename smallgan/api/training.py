@@ -143,7 +143,7 @@ def _resolved(
         _check_minutes(minutes, merged(asked, chosen))
         # they decide the steps, also those of a run that this one starts from
         given.pop("train.steps", None)
-    open_sections = ("model", "method.name", "loss", "regularizers")
+    open_sections = ("model", "method.name", "latent", "loss", "regularizers")
     made = find_source(given.get("data.source"))
     is_open = data is not None and name is None and not any(path.startswith(open_sections) for path in given)
     is_open = is_open and not (made and made.is_points)  # what is chosen, is chosen for images

@@ -46,6 +46,10 @@ class Stream(IntEnum):
     CLASSIFIER_AUGMENT = 43
     CLASSIFIER_RANDAUGMENT = 44
     MADE_SET = 50
+    LATENT_POINTS = 60
+    LATENT_SETS = 61
+    LATENT_PROJECTION = 62
+    DISTANCE_LATENTS = 63
 
 
 def rng(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -12,7 +12,7 @@ from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given, variant_recipe, variants_of
 from smallgan.tables.sweep import flat
 
-_OF_GAN = ("model", "method", "loss", "regularizers", "train", "score", "sample")
+_OF_GAN = ("model", "method", "latent", "loss", "regularizers", "train", "score", "sample")
 
 
 @dataclass(frozen=True)

@@ -40,5 +40,5 @@ def between_codes(model: Model, codes: str | None) -> Ends:
 
 
 def between_drawn(model: Model, inputs: Inputs, truncation: float | None) -> Ends:
-    """Return drawn latents: on great circles where they are of a standard normal, straight where around codes."""
-    return Ends(inputs, None, truncation is None and model.prior.around_codes is not None)
+    """Return drawn latents: on great circles where they are of a standard normal, straight where of another prior."""
+    return Ends(inputs, None, truncation is None and not model.prior.is_normal)

@@ -80,8 +80,7 @@ def _write_safetensors(model: Model, path: Path) -> list[Path]:
         "around_codes": model.prior.around_codes,
         "perceptual": None if model.perceptual is None else dict(model.perceptual),
     }
-    codes = None if model.prior.codes is None else torch.from_numpy(model.prior.codes)
-    write_exported(path, _module(model), facts, codes)
+    write_exported(path, _module(model), facts, model.prior)
     return [path]
 
 
@@ -148,6 +147,11 @@ def _write_onnx(model: Model, path: Path) -> list[Path]:
         with renamed(codes) as temporary, temporary.open("wb") as file:
             np.save(file, model.prior.codes)
         files.append(codes)
+    if model.prior.tensors:
+        latent = path.with_suffix(".latent.npz")
+        with renamed(latent) as temporary, temporary.open("wb") as file:
+            np.savez(file, **dict[str, Any](model.prior.tensors))
+        files.append(latent)
     return files
 
 

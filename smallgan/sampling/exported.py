@@ -1,7 +1,8 @@
 """The file that `smallgan export --format safetensors` writes: a whole generator, which needs nothing beside it.
 
 Tensors: `g_ema.*` the generator's own; of an adapter `base.*` the pretrained generator below it, under the names of
-released files; `codes` the latent codes that it is sampled around. The header has one entry, `smallgan`, a JSON object.
+released files; `codes` the latent codes that it is sampled around; `latent.*` a prior that was fitted to
+images. The header has one entry, `smallgan`, a JSON object.
 """
 
 import json
@@ -10,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -20,7 +20,9 @@ from augment.core.files import sha256_file, write_bytes
 from augment.errors import InputError
 from smallgan.models.pretrained import packed, unpacked
 from smallgan.models.weight_files import read_contents
+from smallgan.sampling.mixture import PREFIX, fitted_prior
 from smallgan.sampling.pretrained import adapted
+from smallgan.sampling.prior import Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
@@ -38,8 +40,7 @@ class Exported:
     sha256: str  # Of the file
     step: int
     classes: tuple[str, ...]
-    codes: NDArray[np.float32] | None  # That it is sampled around, M x Z
-    around_codes: float | None
+    prior: Prior
     perceptual: Mapping[str, Any] | None
 
 
@@ -53,7 +54,7 @@ def exported_file(path: Path) -> Path | None:
         return None
 
 
-def write_exported(file: Path, generator: nn.Module, facts: Mapping[str, Any], codes: Tensor | None) -> None:
+def write_exported(file: Path, generator: nn.Module, facts: Mapping[str, Any], prior: Prior) -> None:
     """Write a generator to a file of its own; the same generator gives the same bytes.
 
     Args:
@@ -61,7 +62,7 @@ def write_exported(file: Path, generator: nn.Module, facts: Mapping[str, Any], c
         generator: of a checkpoint or of a pretrained file; of an adapter its pretrained generator is written too.
         facts: JSON values: `state` (of the checkpoint; None for a pretrained file), `step`, `classes`, `around_codes`,
             `perceptual`.
-        codes: latent codes M x Z that samples are drawn around, None where there are none.
+        prior: what its latents are drawn from.
 
     Raises OutputError.
     """
@@ -75,8 +76,9 @@ def write_exported(file: Path, generator: nn.Module, facts: Mapping[str, Any], c
     else:
         own = generator.state_dict()
     tensors |= {f"{_OWN}{name}": tensor for name, tensor in own.items()}
-    if codes is not None:
-        tensors[_CODES] = codes
+    if prior.codes is not None:
+        tensors[_CODES] = torch.from_numpy(prior.codes)
+    tensors |= {f"{PREFIX}{name}": torch.from_numpy(array) for name, array in prior.tensors.items()}
     header = json.dumps({"format": FORMAT, **facts, "built_from": built_from}, sort_keys=True)
     # One entry only: safetensors writes several in an order that changes from process to process.
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {HEADER: header})
@@ -112,8 +114,7 @@ def read_exported(file: Path) -> Exported:
             sha256_file(file),
             int(header["step"]),
             tuple(header["classes"]),
-            codes,
-            header["around_codes"],
+            fitted_prior(state, part) or Prior(codes, header["around_codes"]),
             header["perceptual"],
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -86,8 +86,18 @@ def draw_inputs(
     """
     labels, z_dim = draw_labels(model, addresses, label), model.generator.z_dim
     if truncation is not None:
+        refuse_normal(model, f"--truncation {truncation:g}")
         return Inputs(truncated_latents(addresses, z_dim, truncation), labels)
     return Inputs(model.prior.latents(addresses, z_dim), labels)
+
+
+def refuse_normal(model: Model, option: str) -> None:
+    """Raise UsageError for an option that draws from N(0, I), where the generator was trained on another prior."""
+    if model.prior.tensors:
+        raise UsageError(
+            f"{option}: it draws latents from a standard normal, and {model.path} was trained on those of the prior "
+            f"{model.prior.describe()['prior']}; leave the option out"
+        )
 
 
 def find_class(model: Model, label: str) -> int:

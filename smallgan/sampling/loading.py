@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from smallgan.models.base import Generator
 from smallgan.models.pretrained import load_pretrained
 from smallgan.models.spectral import freeze
 from smallgan.sampling.exported import exported_file, read_exported
+from smallgan.sampling.mixture import fitted_prior
 from smallgan.sampling.pretrained import class_names
 from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
@@ -65,8 +67,10 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     if not is_run and not _is_checkpoint(model):
         if file := exported_file(model):
             made = read_exported(file)
-            network, prior = _ready(made.generator, device), Prior(made.codes, made.around_codes)
-            return Model(network, device, file, None, made.step, made.sha256, made.classes, (), prior, made.perceptual)
+            network = _ready(made.generator, device)
+            return Model(
+                network, device, file, None, made.step, made.sha256, made.classes, (), made.prior, made.perceptual
+            )
         return _load_pretrained(model, device, truncation)
     folder, run, notes = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
@@ -83,7 +87,7 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
         step, digest, classes = int(state["step"]), str(state["tensors_sha256"]), tuple(state.get("classes", ()))
         around_codes = state.get("around_codes")
         codes = None if around_codes is None else read_tensors(folder, "codes.")["weight"].numpy()
-        prior = Prior(codes, around_codes)
+        prior = fitted_prior(state, partial(read_tensors, folder)) or Prior(codes, around_codes)
         perceptual = dict(state.get("perceptual") or {}) or None
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

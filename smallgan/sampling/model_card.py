@@ -141,6 +141,11 @@ def _limits(model: Model, run: RunDir | None) -> list[str]:
             f"- The file holds a latent code for each of {len(model.prior.codes)} training images. From the codes "
             "images like the training images can be made: publish it only where you may publish those."
         )
+    if model.prior.tensors:
+        limits.append(
+            "- The file holds a point for each of some training images, as far apart as these are: how alike they are "
+            "can be read from it, not what they show."
+        )
     return limits
 
 

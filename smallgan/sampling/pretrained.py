@@ -35,6 +35,12 @@ class PretrainedSource:
         """The generator itself."""
         return self.pretrained.generator
 
+    @property
+    def latent(self) -> str:
+        """Name of the prior that a run drew its latents from."""
+        path = self.pretrained.path
+        return str(read_state(path.parent).get("latent", "normal")) if path.name == TENSORS else "normal"
+
     def class_vector(self, start: str) -> str:
         """Return the start of a class vector with the names of classes as numbers, as `starting_class_vector` reads it.
 

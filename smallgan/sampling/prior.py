@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UsageError
+from smallgan.core.draws import Draw
 from smallgan.core.rng import Stream, normal, rng
 
 Address = tuple[int, int]  # (seed, k)
@@ -24,6 +25,16 @@ class Prior:
     around_codes: float | None = None
     """Draw this many standard deviations of the codes' components around them; None: a standard normal."""
 
+    @property
+    def is_normal(self) -> bool:
+        """Whether it is a standard normal."""
+        return self.around_codes is None
+
+    @property
+    def tensors(self) -> dict[str, Latents]:
+        """What a checkpoint and an exported file hold of it below `latent.`; codes have a place of their own."""
+        return {}
+
     def describe(self) -> dict[str, Any]:
         """Return it as JSON values."""
         if self.around_codes is None:
@@ -36,6 +47,14 @@ class Prior:
             return noise
         near = self.codes[(first + np.arange(len(noise))) % len(self.codes)]
         return (near + np.float32(self.around_codes * self.codes.std()) * noise).astype(np.float32)
+
+    def drawn(self, seed: int, stream: Stream, position: int, count: int, z_dim: int) -> Latents:
+        """Return latents N x Z that are drawn together, at the address (seed, stream, position)."""
+        return self.place(normal(seed, stream, position, (count, z_dim)), 0)
+
+    def draw(self, seed: int, stream: Stream, position: int, count: int, z_dim: int) -> Draw:
+        """Return the draw of the latents N x Z of a training step: one array."""
+        return Draw((stream, position, count, z_dim), lambda: (self.drawn(seed, stream, position, count, z_dim),))
 
     def latents(self, addresses: Sequence[Address], z_dim: int) -> Latents:
         """Return latents N x Z, each drawn at its own address (seed, k).

@@ -27,6 +27,7 @@ from smallgan.sampling.latents import (
     find_class,
     generate,
     parse_seeds,
+    refuse_normal,
 )
 from smallgan.sampling.loading import Model, has_codes, load_codes, load_model
 from smallgan.sampling.prior import NORMAL, Address, Prior
@@ -78,7 +79,10 @@ def with_prior(model: Model, request: Request) -> Model:
     """Return the generator with the prior that a request names, else with its own. Raises UsageError."""
     if request.around_codes is not None:
         return replace(model, prior=Prior(load_codes(model), request.around_codes))
-    return replace(model, prior=NORMAL) if request.prior == "normal" else model
+    if request.prior != "normal":
+        return model
+    refuse_normal(model, "--prior normal")
+    return replace(model, prior=NORMAL)
 
 
 class Drawing(NamedTuple):

@@ -26,7 +26,7 @@ from smallgan.training.plan import memory, minutes_of, work_left
 from smallgan.training.timing import seconds_per_step
 from smallgan.training.train import trainer_of
 
-_COST = {"data", "model", "method", "loss", "regularizers", "train", "score"}
+_COST = {"data", "model", "method", "latent", "loss", "regularizers", "train", "score"}
 """Sections that decide the time of a step and of a score."""
 _MOST_TIMINGS = 20  # Of one dry run: each takes a second or more
 

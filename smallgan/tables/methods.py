@@ -398,7 +398,7 @@ METHODS: Table[MethodRow] = Table(
             "smallgan.training.adversarial:prepare",
             _ADVERSARIAL_TERMS,
             _ADVERSARIAL_RATES,
-            sections=("model", "loss", "regularizers"),
+            sections=("model", "latent", "loss", "regularizers"),
             scales_loss=True,
             trains_points=True,
         ),

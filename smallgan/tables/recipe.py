@@ -88,7 +88,7 @@ def values_to_go_on(recipe: Recipe, method: str | None = None) -> dict[str, Any]
         )
     values: dict[str, Any] = yaml.safe_load(dump_recipe(recipe))
     same = method in (None, recipe.method.name)
-    sections = ("model", "train", *(("method", "loss", "regularizers") if same else ()))
+    sections = ("model", "latent", "train", *(("method", "loss", "regularizers") if same else ()))
     taken = {f"data.{key}": values["data"][key] for key in ("size", "resize_mode")}
     taken |= flat({name: values[name] for name in sections if name in values})
     del taken["train.precision"]  # another machine may train in another
@@ -150,6 +150,17 @@ def steps_of_epochs(recipe: Recipe, num_originals: int) -> Recipe:
     own = flat(given(plain))
     kept = {key: own[key] for key in step_keys(plain) if key in own}
     return with_values(stretched(plain, needed / settings.steps), kept | {"train.steps": max(needed, 1)})
+
+
+def with_latent_dim(recipe: Recipe, num_images: int) -> Recipe:
+    """Return the recipe with the length of z that its latent prior has for so many training images.
+
+    Where it gives `model.z_dim` itself, and where the prior has none of its own, it comes back as it is.
+    """
+    dim = recipe.latent.dim(num_images) if recipe.latent else None
+    if dim is None or recipe.model is None or "z_dim" in recipe.model.model_fields_set:
+        return recipe
+    return with_values(recipe, {"model.z_dim": dim})
 
 
 def stretched(recipe: Recipe, factor: float) -> Recipe:

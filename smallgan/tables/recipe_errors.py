@@ -12,6 +12,7 @@ from augment.core.suggest import did_you_mean
 from augment.core.table import Table
 from augment.errors import InputError, UsageError
 from augment.policy.policy_file import load_policy
+from smallgan.tables.latents import LATENTS
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS
 from smallgan.tables.metrics import readers_of
@@ -32,7 +33,7 @@ from smallgan.tables.recipe_schema import (
 from smallgan.tables.recipe_yaml import Source
 from smallgan.tables.regularizers import REGULARIZERS
 
-TABLES: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "loss": LOSSES}
+TABLES: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "latent": LATENTS, "loss": LOSSES}
 """Sections whose keys depend on the row that their `name` chooses."""
 _MOVED = {
     "train.model": "model.name",
@@ -108,7 +109,7 @@ def unread_keys(values: Mapping[str, Any]) -> Iterator[Mistake]:
     method = chosen(values, "method", DEFAULT_METHOD)
     if method not in METHODS:
         return
-    for section in ("model", "loss", "regularizers"):
+    for section in ("model", "latent", "loss", "regularizers"):
         readers = [row.name for row in METHODS if section in row.sections]
         if section in values and method not in readers:
             yield Mistake(section, f"read by the {_listed('method', readers)}; this recipe trains by {method}")
@@ -249,6 +250,7 @@ def _unread(path: str, what: str, readers: list[str], now: str) -> Mistake:
     is_transfer = what == "method" and all(METHODS[name].is_transfer for name in readers)
     option = "--transfer" if is_transfer else f"--{what}"
     uses = {"model": f"trains a {now}", "method": f"trains by {now}", "loss": f"uses the loss {now}"}
+    uses |= {"latent prior": f"draws latents from {now}"}
     message = f"read by the {_listed(what, readers)}{', chosen by --transfer' * is_transfer}; this recipe {uses[what]}"
     return Mistake(path, message, goes_with=f"{option} {' or '.join(readers)}")
 

@@ -17,6 +17,7 @@ from augment.core.table import Table
 from smallgan.tables.combinations import refusals
 from smallgan.tables.data_sources import DataSource, find_source
 from smallgan.tables.downstream_schema import DownstreamSection
+from smallgan.tables.latents import LATENTS, LatentOptions
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
 from smallgan.tables.metrics import METRICS, is_of_recipes
@@ -26,7 +27,7 @@ from smallgan.tables.regularizers import REGULARIZERS, LimitOptions, Regularizer
 
 Side = Literal[1, 28, 32, 64, 128, 256, 512]
 DEFAULT_METHOD = "adversarial"
-DEFAULT_NAMES = {"model": "dcgan", "loss": "nonsaturating"}
+DEFAULT_NAMES = {"model": "dcgan", "latent": "normal", "loss": "nonsaturating"}
 """Rows that a recipe chooses where its method reads the section, and it and its data source say nothing."""
 
 
@@ -213,6 +214,8 @@ class Recipe(Section):
     """What is trained, with its options; not in a transfer, whose pretrained generator decides it."""
     method: Annotated[Options, Choice(METHODS)] = AdversarialOptions()
     """How it is trained, with the method's options."""
+    latent: Annotated[LatentOptions | None, Choice(LATENTS)] = None
+    """What latents are drawn from."""
     loss: Annotated[Options | None, Choice(LOSSES)] = None
     """What generator and discriminator minimise."""
     regularizers: Annotated[Regularizers, _OfTheTable()] = Field(default_factory=dict, validate_default=True)
@@ -254,6 +257,15 @@ class Recipe(Section):
                 raise ValueError(
                     f"{key}: it needs the discriminator's score of each image by itself, and the loss {self.loss.name} "
                     f"gives only differences; use the loss {', '.join(bounded[:-1])} or {bounded[-1]}, or leave it out"
+                )
+        prior = LATENTS[self.latent.name if self.latent else DEFAULT_NAMES["latent"]]
+        for key in self.regularizers.chosen():
+            needed = REGULARIZERS[key].needs_of_latent
+            if needed and needed not in prior.has:
+                able = " or ".join(row.name for row in LATENTS if needed in row.has)
+                raise ValueError(
+                    f"regularizers.{key}: it needs latents of the prior {able}, and this recipe draws them from "
+                    f"{prior.name}; use latent.name {able}, or leave it out"
                 )
         if self.train.precision == "fp16" and not self.method_row.scales_loss:
             able = ", ".join(row.name for row in METHODS if row.scales_loss)
@@ -354,6 +366,9 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
         defaults |= {path: value for path, value in changed if "loss" in sections or not path.startswith("method.")}
     source = source_of(values)
     defaults |= source.defaults if source else {}
+    latent = chosen(values, "latent", DEFAULT_NAMES["latent"])
+    if "latent" in sections and latent in LATENTS:
+        defaults |= LATENTS[latent].defaults
     for path, default in defaults.items():
         section, key = path.split(".")
         if not _is_read(path, sections, chosen(filled, section, names.get(section, ""))):
@@ -383,9 +398,9 @@ def default_names(values: Mapping[str, Any]) -> dict[str, str]:
 def _is_read(path: str, sections: Sequence[str], row: str) -> bool:
     """Tell whether a method of these sections, and the row that the key's section chooses, read a key at all."""
     section, key = path.split(".")
-    if section in ("model", "loss", "regularizers") and section not in sections:
+    if section in ("model", "latent", "loss", "regularizers") and section not in sections:
         return False
-    tables: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "loss": LOSSES}
+    tables: dict[str, Table[Any]] = {"model": MODELS, "method": METHODS, "latent": LATENTS, "loss": LOSSES}
     return section not in tables or row not in tables[section] or key in tables[section][row].options.model_fields
 
 

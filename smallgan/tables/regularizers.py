@@ -127,6 +127,13 @@ class SingularClampOptions(LimitOptions):
     """The limit as a multiple of the second singular value, in place of `limit`; None: `limit` holds."""
 
 
+class DistanceOptions(RegularizerOptions):
+    """BourGAN's distance loss (Xiao et al. 2018): images as far apart as their latents, in logarithms."""
+
+    weight: float = Field(default=0.1, ge=0)
+    """Factor of E (log |G(z) - G(z')| - log(scale |z - z'|))^2; 0 leaves it out."""
+
+
 @dataclass(frozen=True)
 class RegularizerRow:
     """A term of the loss of one of the two networks, or a limit to its weights."""
@@ -145,6 +152,9 @@ class RegularizerRow:
     """
     needs_boundary: bool = False
     """Whether it needs a loss whose scores mean something by themselves (`LossRow.boundary`)."""
+    needs_of_latent: Literal["normal", "distances"] | None = None
+    """What it needs of the latent prior (`LatentRow.has`); one that needs distances gets the fitted prior in `build`,
+    as the last argument."""
     needs_maps: bool = False
     """Whether it needs a model whose discriminator gives its maps (`ModelRow.has_maps`)."""
     limits_weights: bool = False
@@ -206,6 +216,15 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "generator",
             f"{_IN}.warm_start:WarmStart",
             needs_images=True,
+            needs_of_latent="normal",
+        ),
+        RegularizerRow(
+            "distance",
+            "distances of images as of latents",
+            DistanceOptions,
+            "generator",
+            f"{_IN}.distance:Distance",
+            needs_of_latent="distances",
         ),
         RegularizerRow(
             "weight_clip",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SHARED = ("grid", "name", "seeds", "budget", "report")  # Keys of the whole study, which a variant cannot change
-NAMED = ("model", "method", "loss")  # Sections that a name alone may stand for
+NAMED = ("model", "method", "latent", "loss")  # Sections that a name alone may stand for
 MAX_VARIANTS = 100_000  # A slip of the keyboard, and not a plan: each takes a millisecond and 20 kB to plan
 _AMOUNTS = ("augment.ratio", "augment.count", "augment.generator")
 _LONGEST_NAME = 60
@@ -79,10 +79,10 @@ def frozen(value: Any) -> Hashable:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as dotted key -> value."""
+    """Return nested mappings as dotted key -> value; an empty one inside a section is a value: {r1: {}} has r1 on."""
     result: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (value or "." not in f"{prefix}{key}"):
             result |= flat(value, f"{prefix}{key}.")
         else:
             result[f"{prefix}{key}"] = value

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from smallgan.core.device import autocast
-from smallgan.core.draws import Draw, Draws, normal_draw
+from smallgan.core.draws import Draw, Draws
 from smallgan.core.rng import Stream
 from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels
 from smallgan.models.base import AcrossBatch
 from smallgan.models.packing import packed
 from smallgan.sampling.pretrained import PretrainedSource
+from smallgan.sampling.prior import NORMAL, Prior
 from smallgan.tables.dotted import load
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
@@ -31,6 +32,7 @@ from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
 from smallgan.training.freezing import trained, without_gradients
 from smallgan.training.gradients import log10_gradient_norms
+from smallgan.training.latent import description_of, fitted
 from smallgan.training.loop import Trainer
 from smallgan.training.loss_scale import backward, scales_of, step
 from smallgan.training.probe import Probe
@@ -49,7 +51,8 @@ class AdversarialTrainer(Trainer):
         device: where all of it runs.
         generator, discriminator: the networks with their first weights.
         classes: names of the classes; () for an unconditional GAN, which is one of a single class.
-        pixels: the training images N x S x S x 3, for regularizers that look at them all before training.
+        pixels: the training images N x S x S x 3, for regularizers and latent priors that look at them all before
+            training.
     """
 
     def __init__(
@@ -82,11 +85,13 @@ class AdversarialTrainer(Trainer):
             isinstance(each, nn.BatchNorm2d | AcrossBatch) for each in self.discriminator.modules()
         )
         self._has_classes = bool(self.generator.num_classes)
+        self.latent = fitted(recipe, pixels, self.generator.z_dim, device)
         networks = {"generator": self.generator, "discriminator": self.discriminator}
-        self.regularizers = Regularization(recipe, networks, device, pixels)
-        self.description = {**self.generator.description, "classes": list(classes)}
+        self.regularizers = Regularization(recipe, networks, device, pixels, self.latent)
+        self.description = {**self.generator.description, "classes": list(classes), **description_of(self.latent)}
         # A regularizer with a state of its own is a network of the checkpoint, and so is a controller.
         states = {**self.regularizers.states, **self.augmentation.controllers}
+        states |= {"latent": self.latent} if self.latent else {}
         self.scales = scales_of(self.precision, ("discriminator", "generator"), device)
         states |= {f"{name}_scale": scale for name, scale in self.scales.items()}
         self.networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema, **states}
@@ -101,6 +106,11 @@ class AdversarialTrainer(Trainer):
             name: torch.optim.Adam(trained(self.networks[name]), rate, betas, fused=True)
             for name, rate in self.rates.items()
         }
+
+    @property
+    def prior(self) -> Prior:
+        """What latents are drawn from, in training as in sampling."""
+        return self.latent.prior if self.latent else NORMAL
 
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` (from 0): `d_steps` discriminator steps on as many parts of the batch, one generator step.
@@ -147,7 +157,7 @@ class AdversarialTrainer(Trainer):
 
     def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
-        measure_on_prior(self.generator_ema, self.seed, self.device)
+        measure_on_prior(self.generator_ema, self.seed, self.device, self.prior)
 
     @torch.no_grad()
     def probe(self, training: LabelledRows, held_out: LabelledRows | None) -> dict[str, float]:
@@ -157,7 +167,8 @@ class AdversarialTrainer(Trainer):
         """
         shadow = copy.copy(self)
         shadow.generator, shadow.discriminator = copy.deepcopy((self.generator, self.discriminator))
-        probe = Probe(shadow.images_of, shadow._scores_as_in_a_step, self.generator.z_dim, self.batch_size, self.seed)
+        of_step = shadow.images_of, shadow._scores_as_in_a_step
+        probe = Probe(*of_step, self.generator.z_dim, self.batch_size, self.seed, self.prior)
         return probe.read(training, held_out, self.device)
 
     def _scores_as_in_a_step(self, images: Tensor, labels: Tensor, position: int) -> Tensor:
@@ -282,7 +293,7 @@ class AdversarialTrainer(Trainer):
         return self.draws(self._latents(position, count))[0]
 
     def _latents(self, position: int, count: int) -> Draw:
-        return normal_draw(self.seed, Stream.TRAIN_LATENTS, position, (count, self.generator.z_dim))
+        return self.prior.draw(self.seed, Stream.TRAIN_LATENTS, position, count, self.generator.z_dim)
 
     def _plan(self, number: int) -> Iterator[Draw]:
         """Yield the draws of step `number`, in the order of `step`."""

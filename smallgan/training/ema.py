@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smallgan.core.rng import Stream, normal, rng
+from smallgan.core.rng import Stream, rng
 from smallgan.models.biggan import StoredBatchNorm
+from smallgan.sampling.prior import NORMAL, Prior
 
 STATISTICS_BATCHES, STATISTICS_BATCH = 8, 64  # How many latents batch-norm statistics are measured on
 
@@ -32,11 +33,11 @@ def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) 
         torch._foreach_copy_(list(mine), list(theirs))
 
 
-def measure_on_prior(average: Any, seed: int, device: torch.device) -> None:
-    """Measure the statistics of a generator on latents from N(0, I), with classes at random where it has any."""
+def measure_on_prior(average: Any, seed: int, device: torch.device, prior: Prior = NORMAL) -> None:
+    """Measure the statistics of a generator on latents of its prior, with classes at random where it has any."""
 
     def inputs(at: int) -> tuple[Tensor, ...]:
-        z = torch.from_numpy(normal(seed, Stream.STATISTICS_LATENTS, at, (STATISTICS_BATCH, average.z_dim)))
+        z = torch.from_numpy(prior.drawn(seed, Stream.STATISTICS_LATENTS, at, STATISTICS_BATCH, average.z_dim))
         if not average.num_classes:
             return (z.to(device),)
         labels = rng(seed, Stream.LABELS, at).integers(average.num_classes, size=STATISTICS_BATCH)

@@ -34,6 +34,11 @@ def open_pretrained(recipe: Recipe) -> tuple[Recipe, PretrainedSource | None]:
         return recipe, None
     source = find_pretrained(recipe.method.pretrained)
     path, size = source.pretrained.path, source.generator.size
+    if source.latent != "normal":
+        raise UsageError(
+            f"{path}: its latents are drawn from the prior {source.latent}, fitted to its own images, and a transfer "
+            "draws them from a standard normal; name a generator that was trained with latent.name normal"
+        )
     if size not in SIZES:
         raise InputError(f"{path}: it makes images of {size} px; expected one of {', '.join(map(str, SIZES))} px")
     if "size" in recipe.data.model_fields_set and recipe.data.size != size:

@@ -18,7 +18,7 @@ from augment.imaging.codec import encode_png
 from smallgan.core.checkpoint import last_whole, load_checkpoint, not_finite, save_checkpoint
 from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
-from smallgan.core.rng import Stream, normal
+from smallgan.core.rng import Stream
 from smallgan.core.run_dir import RunDir, append_jsonl
 from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels, to_pixels
 from smallgan.data.points import NUM_SHOWN, is_points, picture
@@ -200,8 +200,8 @@ def draw_grid(trainer: Trainer, recipe: Recipe, count: int = GRID_IMAGES) -> Pix
     """
     generator: Any = trainer.generator_ema
     count = NUM_SHOWN if generator.size == 1 else count
-    noise = normal(recipe.seed, Stream.GRID_LATENTS, 0, (count, generator.z_dim))
-    inputs: tuple[Tensor, ...] = (torch.from_numpy(trainer.prior.place(noise, 0)).to(trainer.device),)
+    z = trainer.prior.drawn(recipe.seed, Stream.GRID_LATENTS, 0, count, generator.z_dim)
+    inputs: tuple[Tensor, ...] = (torch.from_numpy(z).to(trainer.device),)
     if generator.num_classes:
         inputs += (torch.arange(count, device=trainer.device) * generator.num_classes // count,)
     with torch.no_grad(), autocast(trainer.device, str(recipe.train.precision)):

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smallgan.core.rng import Stream, normal, rng
+from smallgan.core.rng import Stream, rng
 from smallgan.data.images import LabelledRows, to_images
+from smallgan.sampling.prior import NORMAL, Prior
 
 MOST_IMAGES = 256  # Of each kind: enough for a mean, and less work than some ten steps
 LEAST_HELD_OUT = 16  # Fewer give no r_v: the mean of a handful says little
@@ -36,6 +37,7 @@ class Probe:
     z_dim: int
     batch_size: int
     seed: int
+    prior: Prior = NORMAL
 
     def read(self, training: LabelledRows, held_out: LabelledRows | None, device: torch.device) -> dict[str, float]:
         """Return `told_apart`, and `r_v` where at least LEAST_HELD_OUT images are held out and fakes are told apart."""
@@ -66,7 +68,7 @@ class Probe:
     def _of_fakes(self, labels: NDArray[np.int64], device: torch.device) -> Scores:
         found = []
         for number, batch in enumerate(labels):
-            z = normal(self.seed, Stream.PROBE_LATENTS, number, (len(batch), self.z_dim))
+            z = self.prior.drawn(self.seed, Stream.PROBE_LATENTS, number, len(batch), self.z_dim)
             classes = torch.from_numpy(batch).to(device)
             images = self.generate(torch.from_numpy(z).to(device), classes)
             found.append(self.score(images, classes, 2 * MOST_IMAGES + number))

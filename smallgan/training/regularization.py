@@ -13,6 +13,7 @@ from smallgan.data.images import Pixels
 from smallgan.tables.dotted import load
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
+from smallgan.training.latent import Latent
 from smallgan.training.step import Limit, Penalty, StepContext
 
 
@@ -40,17 +41,23 @@ class Regularization:
         recipe: its sections `regularizers`, `data` and `train` are read.
         networks: generator and discriminator, by these names, on their device.
         pixels: the training images N x S x S x 3, for regularizers that look at them all before training.
+        latent: the prior that was fitted to them, for regularizers that need it; None: a standard normal.
     """
 
     def __init__(
-        self, recipe: Recipe, networks: Mapping[str, nn.Module], device: torch.device, pixels: Pixels | None
+        self,
+        recipe: Recipe,
+        networks: Mapping[str, nn.Module],
+        device: torch.device,
+        pixels: Pixels | None,
+        latent: Latent | None,
     ) -> None:
         draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT, 1).integers(2**63)))
         self.seed, self.batch_size = recipe.seed, recipe.train.batch_size
         self.all: list[Regularizer] = []
         for name, options in recipe.regularizers.chosen().items():
             row = REGULARIZERS[name]
-            more = (pixels,) if row.needs_images else ()
+            more = [*([pixels] if row.needs_images else []), *([latent] if row.needs_of_latent == "distances" else [])]
             act: Penalty | Limit = load(row.build)(options, networks[row.network], draws, *more)
             if isinstance(act, nn.Module):
                 act = act.to(device).to(memory_format=torch.channels_last)

@@ -26,7 +26,7 @@ from smallgan.data.points import NUM_SHOWN, picture
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
 from smallgan.tables.methods import TransferOptions
-from smallgan.tables.recipe import Recipe, dump_recipe, given, read_recipe, steps_of_epochs
+from smallgan.tables.recipe import Recipe, dump_recipe, given, read_recipe, steps_of_epochs, with_latent_dim
 from smallgan.tables.sweep import flat
 from smallgan.training import out_of_memory
 from smallgan.training.compiling import compile_networks
@@ -156,6 +156,7 @@ def prepared(
         why.append("note: tf32 has no effect on a CPU: it trains in fp32; --precision bf16 may be faster")
     recipe, source = open_pretrained(with_precision(recipe, device))
     data = data or load_data(recipe, device, workers)
+    recipe = with_latent_dim(recipe, len(data.mixture.pixels))
     if recipe.train.epochs is not None:
         epochs, recipe = recipe.train.epochs, steps_of_epochs(recipe, len(data.originals))
         why.append(f"{epochs:g} epochs of {len(data.originals)} originals are {recipe.train.steps} steps")

@@ -17,7 +17,7 @@ RECIPES = {name: load_recipe(name) for name in shipped_recipes()}
 STUDIES = {name for name, recipe in RECIPES.items() if recipe.grid is not None and recipe.downstream is None}
 DOWNSTREAM = {name for name, recipe in RECIPES.items() if recipe.downstream is not None}
 TRANSFERS = {"apgc-ratio", "apgc-datasets"}
-POINTS = {"modes-ring", "modes-grid"}
+POINTS = {"modes-ring", "modes-grid", "bourgan"}
 UNSEEN = ["--set", "score.features=pixels8", "--set", "score.metrics=[kmmd]"]  # In the place of weights made from MNIST
 
 

@@ -58,6 +58,13 @@ def test_a_list_takes_dotted_keys_and_sections_alike():
     assert (mistakes, variants[0].overrides) == ([], {"train.steps": 3, "data.resize_mode": "pad"})
 
 
+@pytest.mark.parametrize("given", [{"regularizers.r1": {}}, {"regularizers": {"r1": {}}}])
+def test_a_variant_turns_a_regularizer_on_at_its_defaults(given):
+    recipe = load_recipe(None, {"grid": [{"name": "plain"}, {"name": "with r1", **given}]})
+    chosen = [list(variant_recipe(recipe, each, 0).regularizers.chosen()) for each in variants_of(recipe)]
+    assert chosen == [[], ["r1"]]
+
+
 def test_names_of_variants_become_names_of_folders():
     assert slug("hflip 1:2/x") == "hflip-1-2-x"
     assert slug("hflip:2+contrast") == "hflip-2+contrast"

@@ -14,6 +14,7 @@ from tensors import tensors
 from smallgan.core import draws
 from smallgan.data.images import ImageBatches, LabelledRows, PixelRows
 from smallgan.models.biggan import BigGANDiscriminator
+from smallgan.tables.latents import LATENTS
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
@@ -40,14 +41,17 @@ def of_model(name):
 
 def of_regularizer(name):
     model = of_model("fastgan" if REGULARIZERS[name].needs_maps else "dcgan")
+    needed = REGULARIZERS[name].needs_of_latent
+    prior = next(row.name for row in LATENTS if needed is None or needed in row.has)
     options = {} if REGULARIZERS[name].limits_weights else {"weight": 1.0}
-    return model | AUGMENTED | {f"regularizers.{name}": options}
+    return model | AUGMENTED | {f"regularizers.{name}": options, "latent.name": prior}
 
 
 ADVERSARIAL = {
     **{f"model {row.name}": of_model(row.name) for row in MODELS},
     **{f"loss {row.name}": of_model("dcgan") | AUGMENTED | {"loss.name": row.name} for row in LOSSES},
     **{f"regularizer {row.name}": of_regularizer(row.name) for row in REGULARIZERS},
+    **{f"latent prior {row.name}": of_model("dcgan") | {"latent.name": row.name} for row in LATENTS},
     "relativistic r1": of_model("dcgan") | AUGMENTED | {"loss.name": "relativistic", **R1},
     "ada and apa, two discriminator steps": of_model("dcgan")
     | AUGMENTED
