@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from augment.core.suggest import instead
 from augment.core.table import Table
 from smallgan.tables.freezes import NONE, FreezeName
+from smallgan.tables.method_terms import ADAPTER_TERMS, ADDA_TERMS, ADVERSARIAL_TERMS, IMLE_TERMS, TWIN_TERMS, Term
 from smallgan.tables.options import IMAGES, OF_IMAGES, READ_WITH, REPLACED_BY, STEPS, Options
 
 CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
@@ -115,6 +116,25 @@ class FinetuneOptions(AdversarialOptions, TransferOptions):
     """What is not trained: none, d-lower (FreezeD), g-lower, or scale-shift, which trains scales and shifts alone."""
     freeze_layers: int | None = Field(default=None, ge=1, json_schema_extra={READ_WITH: "freeze"})
     """Layers that d-lower and g-lower freeze; None: half of them, rounded down."""
+
+
+class CDCOptions(FinetuneOptions):
+    """Cross-domain correspondence (Ojha et al. 2021): images of the run differ from each other as the source's do."""
+
+    name: Literal["cdc"] = "cdc"  # type: ignore[assignment]
+    anchor_every: int = Field(default=4, ge=0)
+    """Steps from one with latents near anchors, whose images are judged whole, to the next; in the others latents are
+    free and patches are judged. 1: always anchors; 0: never, and images are always judged whole."""
+    anchors: int | None = Field(default=None, ge=1)
+    """Latents of the anchors, drawn once; None: as many as there are training images."""
+    anchor_noise: float = Field(default=0.1, ge=0)
+    """Standard deviation of the noise on an anchor."""
+
+
+class DCLOptions(CDCOptions):
+    """Dual contrastive learning (Zhao et al. 2022): an image of the run is told apart by its twin of the source."""
+
+    name: Literal["dcl"] = "dcl"  # type: ignore[assignment]
 
 
 class MatchingOptions(Options):
@@ -261,17 +281,6 @@ class ADDAOptions(Options):
 
 
 @dataclass(frozen=True)
-class Term:
-    """A number that a step returns, and how it is shown."""
-
-    name: str  # Its key in stats.jsonl
-    chart: str  # Title of its chart on the page; terms of one chart share it; "": none
-    label: str = ""  # Its line in the chart, where there are several
-    note: str = ""  # What to know when reading the chart
-    status: str = ""  # Its name on the status line; "": not there
-
-
-@dataclass(frozen=True)
 class MethodRow:
     """A way to train."""
 
@@ -315,70 +324,21 @@ class MethodRow:
         return () if self.adapter else self.rates
 
 
-_GRADIENT = "Gradient of the generator: logarithm of its norm (base 10)"
-_ADVERSARIAL_TERMS = (
-    Term("loss_d", "Loss of the discriminator", status="loss D"),
-    Term("loss_g", "Loss of the generator", status="G"),
-    Term(
-        "score_real",
-        "Raw scores of the discriminator",
-        "real images",
-        "Solid: real images, dashed: fakes; the further apart, the better it tells them from each other. ",
-    ),
-    Term("score_fake", "Raw scores of the discriminator", "fakes"),
-    Term(
-        "r_t",
-        "Overfitting of the discriminator",
-        note="Mean sign of the scores of real images: 1 when it takes all of them for real. Above the target the "
-        "probability of augmentation grows. ",
-    ),
-    Term("augment_p", "Probability of augmentation", "DiffAugment"),
-    Term("apa_p", "Probability of augmentation", "fakes among the reals"),
-    Term(
-        "gradient_nonsaturating",
-        _GRADIENT,
-        "non-saturating",
-        "Solid: the non-saturating loss, dashed: the minimax (saturating) loss, of the same fakes. ",
-    ),
-    Term("gradient_minimax", _GRADIENT, "minimax"),
-)
-_MATCHING_TERMS = (
-    Term("distance", "Distance of the training images to their samples", status="distance"),
-    Term("rejected", "Share of samples rejected as too near", status="rejected"),
-)
-_ADAPTER_TERMS = (
-    Term("loss_g", ""),  # where each term is divided by its own value, the sum is a constant
-    Term(
-        "pixel", "Pixel error of reconstructions", note="Mean absolute difference, images in [-1, 1]. ", status="pixel"
-    ),
-    Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
-    Term("latent", "Distance of the codes to normal draws", status="latent"),
-    *_MATCHING_TERMS,
-)
-_IMLE_TERMS = (
-    Term("loss_g", ""),  # each term is divided by its own value: the sum is a constant
-    Term(
-        "pixel", "Pixel error of reconstructions", note="Mean absolute difference, images in [-1, 1]. ", status="pixel"
-    ),
-    Term("pyramid", "Pyramid error of reconstructions"),
-    Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
-    *_MATCHING_TERMS,
-)
-_ADDA_TERMS = (
-    Term("loss_source", "Loss of the source classifier", status="loss source"),
-    Term("loss_d", "Loss of the domain discriminator", status="loss D"),
-    Term("loss_target", "Loss of the target encoder", status="target"),
-    Term(
-        "told_apart",
-        "Images that the domain discriminator takes for what they are",
-        note="A share of both domains; 0.5 is chance, where it cannot tell them apart. ",
-        status="told apart",
-    ),
-)
 _ADVERSARIAL_RATES = ("method.lr_d", "method.lr_g")
+_FINETUNE: dict[str, Any] = {
+    "prepare": "smallgan.training.finetune:prepare",
+    "rates": _ADVERSARIAL_RATES,
+    "sections": ("loss", "regularizers"),
+    "scales_loss": True,
+    "is_transfer": True,
+}
+_FINETUNE_DEFAULTS: dict[str, Any] = {
+    **{"train.steps": 2000, "train.batch_size": 25, "train.snapshot_every": 250},
+    **{"loss.name": "hinge", "regularizers.orthogonal": {}},
+}
 _ADAPTER: dict[str, Any] = {
     "prepare": "smallgan.training.transfer:prepare",
-    "terms": _ADAPTER_TERMS,
+    "terms": ADAPTER_TERMS,
     "rates": ("method.lr_codes", "method.lr_adapter"),
     "is_transfer": True,
     "load": "smallgan.sampling.pretrained:load_adapted",
@@ -396,7 +356,7 @@ METHODS: Table[MethodRow] = Table(
             "adversarial training",
             AdversarialOptions,
             "smallgan.training.adversarial:prepare",
-            _ADVERSARIAL_TERMS,
+            ADVERSARIAL_TERMS,
             _ADVERSARIAL_RATES,
             sections=("model", "loss", "regularizers"),
             scales_loss=True,
@@ -407,7 +367,7 @@ METHODS: Table[MethodRow] = Table(
             "ADDA",
             ADDAOptions,
             "smallgan.training.adda:prepare",
-            _ADDA_TERMS,
+            ADDA_TERMS,
             ("method.lr_source", "method.lr_d", "method.lr_target"),
             makes_images=False,
             defaults={
@@ -418,26 +378,35 @@ METHODS: Table[MethodRow] = Table(
         MethodRow("apgc", "APGC", APGCOptions, adapter="smallgan.models.adapters:build_apgc", **_ADAPTER),
         MethodRow("bsa", "BSA", BSAOptions, adapter="smallgan.models.adapters:build_bsa", **_ADAPTER),
         MethodRow(
+            "cdc",
+            "CDC",
+            CDCOptions,
+            terms=ADVERSARIAL_TERMS + TWIN_TERMS[:1],
+            defaults={**_FINETUNE_DEFAULTS, "regularizers.distance_consistency": {}},
+            **_FINETUNE,
+        ),
+        MethodRow(
+            "dcl",
+            "DCL",
+            DCLOptions,
+            terms=ADVERSARIAL_TERMS + TWIN_TERMS[1:],
+            defaults={**_FINETUNE_DEFAULTS, "regularizers.g_contrast": {}, "regularizers.d_contrast": {}},
+            **_FINETUNE,
+        ),
+        MethodRow(
             "finetune",
             "fine-tuning",
             FinetuneOptions,
-            "smallgan.training.finetune:prepare",
-            _ADVERSARIAL_TERMS,
-            _ADVERSARIAL_RATES,
-            sections=("loss", "regularizers"),
-            scales_loss=True,
-            is_transfer=True,
-            defaults={
-                **{"train.steps": 2000, "train.batch_size": 25, "train.snapshot_every": 250},
-                **{"loss.name": "hinge", "regularizers.orthogonal": {}},
-            },
+            terms=ADVERSARIAL_TERMS,
+            defaults=_FINETUNE_DEFAULTS,
+            **_FINETUNE,
         ),
         MethodRow(
             "imle",
             "IMLE (an experiment)",
             IMLEOptions,
             "smallgan.training.imle:prepare",
-            _IMLE_TERMS,
+            IMLE_TERMS,
             ("method.lr",),
             sections=("model",),
             scales_loss=True,
