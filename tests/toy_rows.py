@@ -13,7 +13,8 @@ from smallgan.core.rng import Stream, normal
 from smallgan.data.images import ImageBatches
 from smallgan.sampling.prior import NORMAL
 from smallgan.tables.losses import LossRow
-from smallgan.tables.methods import MethodRow, Term
+from smallgan.tables.method_terms import Term
+from smallgan.tables.methods import MethodRow
 from smallgan.tables.models import ModelRow
 from smallgan.tables.options import Options
 from smallgan.tables.regularizers import RegularizerOptions, RegularizerRow

@@ -248,7 +248,8 @@ class Run(Generator):
         Args:
             real: what to compare with; None: the run's own originals, held-out ones where there are some.
             options: keywords of `smallgan.score`, explained there: metrics, features, num_fake, splits, resize_mode,
-                checkpoint, augmented, target, per_image, worst, quick, precision, skip_bad, seed, device, out, show.
+                checkpoint, augmented, source, target, per_image, worst, quick, precision, skip_bad, seed, device, out,
+                show.
 
         Raises UsageError, InputError, MissingError and OutputError.
         """

@@ -68,6 +68,7 @@ def score(
     resize_mode: str = "crop",
     checkpoint: str = "last",
     augmented: StrPath | None = None,
+    source: StrPath | None = None,
     target: str | None = None,
     per_image: StrPath | None = None,
     worst: StrPath | None = None,
@@ -91,6 +92,7 @@ def score(
         resize_mode: how reals of another size become square: crop, pad or stretch.
         checkpoint: of a run: last, best or a step.
         augmented: folder or zip of augmented images, or a mixed dataset, for the metric leak.
+        source: folder or zip of images of what a transfer started from, for the metric domain.
         target: for the metric target: numbers of the class and its neighbours among those of `features`, "207,208".
         per_image: CSV file of fakes to write.
         worst: PNG file to write of the fakes nearest to a real.
@@ -193,7 +195,7 @@ def score_options(
     from smallgan.metrics.score_options import ScoreOptions
 
     names = metrics.split(",") if isinstance(metrics, str) else metrics
-    paths = {name: as_path(flags[name]) for name in ("augmented", "per_image", "worst")}
+    paths = {name: as_path(flags[name]) for name in ("augmented", "source", "per_image", "worst")}
     return ScoreOptions(
         metrics=None if names is None else tuple(name.strip() for name in names if name.strip()),
         target=_classes(target),

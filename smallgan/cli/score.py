@@ -31,6 +31,9 @@ def score(
     checkpoint: Annotated[str, Option(help="Of a run: last, best or a step.")] = "last",
     versus: Annotated[Path | None, Option(help="Second set, scored alike, and a test whether the two differ.")] = None,
     augmented: Annotated[Path | None, Option(help="Augmented images, for the metric leak.")] = None,
+    source: Annotated[
+        Path | None, Option(help="Images of what a transfer started from, for the metric domain.")
+    ] = None,
     target: Annotated[
         str | None, Option(help="For the metric target: class and neighbours, 207,208; default: what most reals get.")
     ] = None,
@@ -78,6 +81,7 @@ def score(
         "resize_mode": resize_mode,
         "checkpoint": checkpoint,
         "augmented": augmented,
+        "source": source,
         "target": target,
         "per_image": per_image,
         "worst": worst,

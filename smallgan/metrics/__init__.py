@@ -52,6 +52,7 @@ def evaluate(
     splits: int | None = None,
     seed: int = 0,
     augmented: Features | None = None,
+    source: Features | None = None,
     target: tuple[int, ...] | None = None,
     baselines: bool = False,
     intervals: bool = True,
@@ -70,6 +71,7 @@ def evaluate(
         splits: parts of the Inception Score; None means ten from 1,000 images on, else one, which a note says.
         seed: shuffles the images before they are split, and draws halves for baselines and intervals.
         augmented: features of the augmented images, for "leak".
+        source: features of images of the domain that the generator comes from, for "domain".
         target: class and neighbours for "target"; None takes them from the reals.
         baselines: also score reals against other reals, and the Inception Score of reals: about twice the time, once.
         standing: what the network is to the model that made the fakes.
@@ -89,7 +91,7 @@ def evaluate(
         metric = METRICS[name]
         against = training_set if training_set is not None and metric.compares_with_training_set else reals
         features, facts = (against.features, against.facts) if against else (None, NONE_KEPT)
-        inputs = MetricInputs(fake, features, augmented, others, facts)
+        inputs = MetricInputs(fake, features, augmented, source, others, facts)
         used = against if "real" in metric.needs else None
         steps = [reals_prepared if used else None, None if metric.of_pixels else net.resize]
         resize = ", then ".join(step for step in steps if step) or None
@@ -111,6 +113,7 @@ def refuse_lacking(metrics: Iterable[str], has: Mapping[Need, bool]) -> None:
 _LACKING = {
     "real": "needs real images to compare with; name them with --real",
     "augmented": "needs augmented images beside the originals; name them with --augmented",
+    "source": "needs images of the domain that the generator comes from; name them with --source",
     "training": "compares held-out images with those trained on; score a run that holds some out (data.holdout=0.2), "
     "with its own reals",
     "labels": "is of a classifier, not of images; a run that trains one, by the method adda, has it in its scores",
@@ -135,6 +138,7 @@ def _evaluate_one(
     has: dict[Need, bool] = {
         "real": used is not None,
         "augmented": inputs.augmented is not None,
+        "source": inputs.source is not None,
         "training": inputs.training is not None,
     }
     refuse_lacking([name], has)

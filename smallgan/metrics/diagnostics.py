@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from augment.core.shares import wilson
-from smallgan.tables.methods import Term
+from smallgan.tables.method_terms import Term
 from smallgan.tables.metrics import selection_metric
 
 Reading = Mapping[str, float]

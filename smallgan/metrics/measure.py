@@ -44,6 +44,7 @@ class MetricInputs:
     fake: Features
     real: Features | None = None
     augmented: Features | None = None
+    source: Features | None = None  # Images of the domain that the fakes' generator comes from
     training: RealSet | None = None  # The images trained on, where `real` are others
     facts: RealFacts = NONE_KEPT  # Of `real`
     labels: NDArray[np.int64] | None = None  # True classes of `fake`, N, where a classifier is measured

@@ -47,6 +47,8 @@ class Judge:
     """The originals trained on, for metrics of copies; None: `reals`."""
     augmented: Features | None = None
     """Of augmented images, for the metric "leak"."""
+    source: Features | None = None
+    """Of images of the domain that the model's generator comes from, for the metric "domain"."""
     standing: Standing = FREE
     """What the network is to the model that is scored."""
 
@@ -162,6 +164,7 @@ class RunScorer:
                 reals_prepared=self.reals_prepared,
                 training_set=judge.training_set,
                 augmented=judge.augmented,
+                source=judge.source,
                 standing=judge.standing,
                 metrics=judge.metrics,
                 seed=self.seed,

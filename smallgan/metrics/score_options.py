@@ -35,6 +35,8 @@ class ScoreOptions:
     """Leave unreadable files out and list them, instead of stopping."""
     augmented: Path | None = None
     """Augmented images, for the metric "leak"; of a mixed dataset its added images count."""
+    source: Path | None = None
+    """Images of the domain that the fakes' generator comes from, for the metric "domain"."""
     target: tuple[int, ...] | None = None
     """Class and neighbours for the metric "target"; None takes them from the reals."""
     baselines: bool = False
@@ -58,7 +60,7 @@ class ScoreOptions:
 
     def refuse_unread(self, metrics: Sequence[str]) -> None:
         """Raise UsageError for an option that none of these metrics reads."""
-        for option in ("splits", "augmented", "target"):
+        for option in ("splits", "augmented", "source", "target"):
             readers = readers_of(option)
             read = set(readers) & set(metrics) or (option == "target" and self.per_image)
             if getattr(self, option) is not None and not read:

@@ -149,8 +149,11 @@ class _Scoring:
         Raises UsageError for a metric that lacks images, before features of others are extracted.
         """
         metrics = self.metrics(num_fake, num_real)
-        augmented = self.options.augmented is not None
-        refuse_lacking(metrics, {"real": num_real is not None, "augmented": augmented, "training": has_training})
+        named: dict[Need, bool] = {
+            "augmented": self.options.augmented is not None,
+            "source": self.options.source is not None,
+        }
+        refuse_lacking(metrics, {"real": num_real is not None, "training": has_training, **named})
         return judges_of(self.nets, metrics)
 
     def metrics(self, num_fake: int, num_real: int | None) -> tuple[str, ...]:
@@ -206,12 +209,16 @@ class _Scoring:
         real_sets, images = extracted(reals, wanted=others or (of_copies and trained_on is None))
         training_sets, trained_images = extracted(trained_on, wanted=of_copies)
         images = trained_images or images
-        augmented: Sequence[Features | None] = [None for _ in nets]
-        if options.augmented is not None:
-            added, what = added_images(open_source(options.augmented)), "features of augmented images"
-            augmented = set_features(added, nets, what, resize=resize, skip_bad=options.skip_bad).features
-        sets = zip(judges, real_sets, training_sets, augmented, strict=True)
-        found = [replace(one, reals=real, training_set=own, augmented=more) for one, real, own, more in sets]
+
+        def of_others(path: Path | None, what: str) -> Sequence[Features | None]:
+            if path is None:
+                return [None for _ in nets]
+            images = added_images(open_source(path))
+            return set_features(images, nets, f"features of {what}", resize=resize, skip_bad=options.skip_bad).features
+
+        augmented, source = of_others(options.augmented, "augmented images"), of_others(options.source, "the source")
+        sets = zip(judges, real_sets, training_sets, augmented, source, strict=True)
+        found = [replace(one, reals=a, training_set=b, augmented=c, source=d) for one, a, b, c, d in sets]
         return found, pictures_of(images) if images else None
 
     def scores(
@@ -257,6 +264,7 @@ def _score_precomputed(path: Path, real: Path | None, options: ScoreOptions) -> 
     for option, why in (
         ("features", "features already; leave the option out"),
         ("augmented", "features, and has no network for images"),
+        ("source", "features, and has no network for images"),
         ("worst", "features, and no images to show"),
     ):
         if getattr(options, option) is not None:

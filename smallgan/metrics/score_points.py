@@ -36,12 +36,12 @@ def score_points(
 ) -> Scored:
     """Return the scores of samples of a run or checkpoint; they are those that training gives. Raises UsageError."""
     metrics = options.metrics or ()
-    asked = [(name.replace("_", "-"), getattr(options, name)) for name in ("per_image", "worst", "augmented")]
+    asked = [(name.replace("_", "-"), getattr(options, name)) for name in ("per_image", "worst", "augmented", "source")]
     asked += [("metrics", name) for name in metrics if METRICS[name].of_pixels]
     for option, value in [("real", real), *asked]:
         if value is not None:
             raise UsageError(f"--{option} {value}: {path} makes points, not images; leave it out")
-    refuse_lacking(metrics, {"augmented": False})
+    refuse_lacking(metrics, {"augmented": False, "source": False})
     model = load_model(path, choose_device(options.device), options.checkpoint)
     summary = (read_summary(model.run) if model.run else None) or {}
     trained_on, held_out = draw_sets(mixture, int(summary.get("num_real", mixture.num_points)))

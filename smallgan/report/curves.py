@@ -12,7 +12,8 @@ from smallgan.report.collect import Report
 from smallgan.report.columns import Column
 from smallgan.report.groups import Group
 from smallgan.report.runs import Run, finite
-from smallgan.tables.methods import METHODS, Term
+from smallgan.tables.method_terms import Term
+from smallgan.tables.methods import METHODS
 from smallgan.tables.metrics import METRICS
 
 MAX_POINTS = 160  # Points per line; in longer logs each point is the mean of some neighbours

@@ -8,8 +8,10 @@ from pydantic import Field, field_validator
 
 from augment.core.suggest import instead
 from augment.core.table import Table
+from smallgan.tables.adda_options import ADDAOptions
 from smallgan.tables.freezes import NONE, FreezeName
-from smallgan.tables.options import IMAGES, OF_IMAGES, READ_WITH, REPLACED_BY, STEPS, Options
+from smallgan.tables.method_terms import ADAPTER_TERMS, ADDA_TERMS, ADVERSARIAL_TERMS, IMLE_TERMS, TWIN_TERMS, Term
+from smallgan.tables.options import OF_IMAGES, READ_WITH, REPLACED_BY, STEPS, Options
 
 CLASSES: dict[str, Any] = {"needs_classes": True}  # Marks a key that only class-conditional models read
 BOUNDARY: dict[str, Any] = {"needs_boundary": True}  # Marks a key that needs a loss with a boundary (`LossRow`)
@@ -117,6 +119,25 @@ class FinetuneOptions(AdversarialOptions, TransferOptions):
     """Layers that d-lower and g-lower freeze; None: half of them, rounded down."""
 
 
+class CDCOptions(FinetuneOptions):
+    """Cross-domain correspondence (Ojha et al. 2021): images of the run differ from each other as the source's do."""
+
+    name: Literal["cdc"] = "cdc"  # type: ignore[assignment]
+    anchor_every: int = Field(default=4, ge=0)
+    """Steps from one with latents near anchors, whose images are judged whole, to the next; in the others latents are
+    free and patches are judged. 1: always anchors; 0: never, and images are always judged whole."""
+    anchors: int | None = Field(default=None, ge=1)
+    """Latents of the anchors, drawn once; None: as many as there are training images."""
+    anchor_noise: float = Field(default=0.1, ge=0)
+    """Standard deviation of the noise on an anchor."""
+
+
+class DCLOptions(CDCOptions):
+    """Dual contrastive learning (Zhao et al. 2022): an image of the run is told apart by its twin of the source."""
+
+    name: Literal["dcl"] = "dcl"  # type: ignore[assignment]
+
+
 class MatchingOptions(Options):
     """How latents of the prior are matched to the training images, in IMLE and in a transfer with `latents: imle`."""
 
@@ -221,56 +242,6 @@ class IMLEOptions(MatchingOptions):
     """Learn the classes that the sub-folders name; one class where there are none, or when false."""
 
 
-class ADDAOptions(Options):
-    """ADDA (Tzeng et al. 2017): a classifier of labelled images is adapted to other images, without labels of these."""
-
-    name: Literal["adda"] = "adda"
-    target: str | None = Field(default=None, json_schema_extra=IMAGES)
-    """The images to adapt to: a folder, a zip or FILE.npz/x_train, as `data.source` names the labelled ones.
-
-    It must be given. Where they have classes, these are not trained on.
-    """
-    target_test: str | None = Field(default=None, json_schema_extra=IMAGES)
-    """Labelled target images that score the classifier and do nothing else. None: some of `target`, which then needs
-    classes, are set apart for this (`target_holdout`)."""
-    target_holdout: float = Field(default=0.25, gt=0, lt=1, json_schema_extra={REPLACED_BY: "target_test"})
-    """Share of `target` that is not trained on, but scores; which ones depends on the images alone."""
-    target_limit: int | None = Field(default=None, ge=2)
-    """Adapt to this many of the target images; None: to all that do not score."""
-    source_steps: int = Field(default=10_000, ge=1, json_schema_extra=STEPS)
-    """The first of `train.steps` train the source classifier; the others adapt a copy of it to the target."""
-    lr_source: float = Field(default=1e-3, gt=0)
-    """Adam's learning rate of the source classifier."""
-    weight_decay: float = Field(default=2.5e-5, ge=0)
-    """Weight decay of the source classifier's weights; biases have none."""
-    lr_target: float = Field(default=2e-4, gt=0)
-    """Adam's learning rate of the target encoder."""
-    lr_d: float = Field(default=2e-4, gt=0)
-    """Adam's learning rate of the domain discriminator."""
-    beta1: float = Field(default=0.5, ge=0, lt=1)
-    """Adam's decay of the mean gradient while adapting; 0.9 for the source classifier."""
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Adam's decay of the mean squared gradient."""
-    align: Literal["logits", "features"] = "logits"
-    """What the domain discriminator sees: the class logits, as in the released code, so that the last layer is adapted
-    too; or the 500 features below it, as the paper's text may be read."""
-    d_width: int = Field(default=500, ge=1)
-    """Units of each of the two hidden layers of the domain discriminator."""
-    gray: bool = True
-    """Take images as gray, as published; off: the classifier sees colors."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """A number that a step returns, and how it is shown."""
-
-    name: str  # Its key in stats.jsonl
-    chart: str  # Title of its chart on the page; terms of one chart share it; "": none
-    label: str = ""  # Its line in the chart, where there are several
-    note: str = ""  # What to know when reading the chart
-    status: str = ""  # Its name on the status line; "": not there
-
-
 @dataclass(frozen=True)
 class MethodRow:
     """A way to train."""
@@ -315,70 +286,21 @@ class MethodRow:
         return () if self.adapter else self.rates
 
 
-_GRADIENT = "Gradient of the generator: logarithm of its norm (base 10)"
-_ADVERSARIAL_TERMS = (
-    Term("loss_d", "Loss of the discriminator", status="loss D"),
-    Term("loss_g", "Loss of the generator", status="G"),
-    Term(
-        "score_real",
-        "Raw scores of the discriminator",
-        "real images",
-        "Solid: real images, dashed: fakes; the further apart, the better it tells them from each other. ",
-    ),
-    Term("score_fake", "Raw scores of the discriminator", "fakes"),
-    Term(
-        "r_t",
-        "Overfitting of the discriminator",
-        note="Mean sign of the scores of real images: 1 when it takes all of them for real. Above the target the "
-        "probability of augmentation grows. ",
-    ),
-    Term("augment_p", "Probability of augmentation", "DiffAugment"),
-    Term("apa_p", "Probability of augmentation", "fakes among the reals"),
-    Term(
-        "gradient_nonsaturating",
-        _GRADIENT,
-        "non-saturating",
-        "Solid: the non-saturating loss, dashed: the minimax (saturating) loss, of the same fakes. ",
-    ),
-    Term("gradient_minimax", _GRADIENT, "minimax"),
-)
-_MATCHING_TERMS = (
-    Term("distance", "Distance of the training images to their samples", status="distance"),
-    Term("rejected", "Share of samples rejected as too near", status="rejected"),
-)
-_ADAPTER_TERMS = (
-    Term("loss_g", ""),  # where each term is divided by its own value, the sum is a constant
-    Term(
-        "pixel", "Pixel error of reconstructions", note="Mean absolute difference, images in [-1, 1]. ", status="pixel"
-    ),
-    Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
-    Term("latent", "Distance of the codes to normal draws", status="latent"),
-    *_MATCHING_TERMS,
-)
-_IMLE_TERMS = (
-    Term("loss_g", ""),  # each term is divided by its own value: the sum is a constant
-    Term(
-        "pixel", "Pixel error of reconstructions", note="Mean absolute difference, images in [-1, 1]. ", status="pixel"
-    ),
-    Term("pyramid", "Pyramid error of reconstructions"),
-    Term("perceptual", "Perceptual error of reconstructions", status="perceptual"),
-    *_MATCHING_TERMS,
-)
-_ADDA_TERMS = (
-    Term("loss_source", "Loss of the source classifier", status="loss source"),
-    Term("loss_d", "Loss of the domain discriminator", status="loss D"),
-    Term("loss_target", "Loss of the target encoder", status="target"),
-    Term(
-        "told_apart",
-        "Images that the domain discriminator takes for what they are",
-        note="A share of both domains; 0.5 is chance, where it cannot tell them apart. ",
-        status="told apart",
-    ),
-)
 _ADVERSARIAL_RATES = ("method.lr_d", "method.lr_g")
+_FINETUNE: dict[str, Any] = {
+    "prepare": "smallgan.training.finetune:prepare",
+    "rates": _ADVERSARIAL_RATES,
+    "sections": ("loss", "regularizers"),
+    "scales_loss": True,
+    "is_transfer": True,
+}
+_FINETUNE_DEFAULTS: dict[str, Any] = {
+    **{"train.steps": 2000, "train.batch_size": 25, "train.snapshot_every": 250},
+    **{"loss.name": "hinge", "regularizers.orthogonal": {}},
+}
 _ADAPTER: dict[str, Any] = {
     "prepare": "smallgan.training.transfer:prepare",
-    "terms": _ADAPTER_TERMS,
+    "terms": ADAPTER_TERMS,
     "rates": ("method.lr_codes", "method.lr_adapter"),
     "is_transfer": True,
     "load": "smallgan.sampling.pretrained:load_adapted",
@@ -396,7 +318,7 @@ METHODS: Table[MethodRow] = Table(
             "adversarial training",
             AdversarialOptions,
             "smallgan.training.adversarial:prepare",
-            _ADVERSARIAL_TERMS,
+            ADVERSARIAL_TERMS,
             _ADVERSARIAL_RATES,
             sections=("model", "latent", "loss", "regularizers"),
             scales_loss=True,
@@ -407,7 +329,7 @@ METHODS: Table[MethodRow] = Table(
             "ADDA",
             ADDAOptions,
             "smallgan.training.adda:prepare",
-            _ADDA_TERMS,
+            ADDA_TERMS,
             ("method.lr_source", "method.lr_d", "method.lr_target"),
             makes_images=False,
             defaults={
@@ -418,26 +340,35 @@ METHODS: Table[MethodRow] = Table(
         MethodRow("apgc", "APGC", APGCOptions, adapter="smallgan.models.adapters:build_apgc", **_ADAPTER),
         MethodRow("bsa", "BSA", BSAOptions, adapter="smallgan.models.adapters:build_bsa", **_ADAPTER),
         MethodRow(
+            "cdc",
+            "CDC",
+            CDCOptions,
+            terms=ADVERSARIAL_TERMS + TWIN_TERMS[:1],
+            defaults={**_FINETUNE_DEFAULTS, "regularizers.distance_consistency": {}},
+            **_FINETUNE,
+        ),
+        MethodRow(
+            "dcl",
+            "DCL",
+            DCLOptions,
+            terms=ADVERSARIAL_TERMS + TWIN_TERMS[1:],
+            defaults={**_FINETUNE_DEFAULTS, "regularizers.g_contrast": {}, "regularizers.d_contrast": {}},
+            **_FINETUNE,
+        ),
+        MethodRow(
             "finetune",
             "fine-tuning",
             FinetuneOptions,
-            "smallgan.training.finetune:prepare",
-            _ADVERSARIAL_TERMS,
-            _ADVERSARIAL_RATES,
-            sections=("loss", "regularizers"),
-            scales_loss=True,
-            is_transfer=True,
-            defaults={
-                **{"train.steps": 2000, "train.batch_size": 25, "train.snapshot_every": 250},
-                **{"loss.name": "hinge", "regularizers.orthogonal": {}},
-            },
+            terms=ADVERSARIAL_TERMS,
+            defaults=_FINETUNE_DEFAULTS,
+            **_FINETUNE,
         ),
         MethodRow(
             "imle",
             "IMLE (an experiment)",
             IMLEOptions,
             "smallgan.training.imle:prepare",
-            _IMLE_TERMS,
+            IMLE_TERMS,
             ("method.lr",),
             sections=("model",),
             scales_loss=True,

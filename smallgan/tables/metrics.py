@@ -16,7 +16,12 @@ from smallgan.tables.plain_words import BLURRED, NOISY
 
 MANY_IMAGES = 1000  # Per set, from which on the Inception Score and KMMD can be trusted
 DEFAULTS_OF_FEW = ("kid", "kmmd", "copies")  # Computed unasked below that: unbiased; the studies' own; memorisation
-Need = Literal["real", "augmented", "training", "logits", "modes", "labels"]
+Need = Literal["real", "augmented", "source", "training", "logits", "modes", "labels"]
+NOT_OF_RECIPES: Mapping[str, str] = {
+    **{"augmented": "augmented images", "source": "images of the source"},
+    "labels": "a classifier, which adda trains",
+}
+"""Needs that keep a metric out of recipes, in words."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,11 @@ class MetricSpec:
     def checks(self) -> str:
         """Dotted path of the function that returns its self-checks."""
         return self.compute.replace(":measure", ":checks")
+
+    @property
+    def asks_for(self) -> str:
+        """What of its needs keeps it out of recipes, in words; "" for a metric that these may name."""
+        return next((NOT_OF_RECIPES[need] for need in self.needs if need in NOT_OF_RECIPES), "")
 
     @property
     def uses_real(self) -> bool:
@@ -173,6 +183,22 @@ METRICS: Table[MetricSpec] = Table(
             "like noise or a pattern; a pattern over a blurred image gives anything between: look at the pictures",
         ),
         MetricSpec(
+            *("intra", "intra-cluster diversity", "higher", _POSITIVE, None, "2 for each original"),
+            f"{_IN}.intra_cluster:measure",
+            least=(2, 2),
+            compares_with_training_set=True,
+            has_baseline=False,
+            parts={"distance": "mean distance", "clusters": "clusters"},
+            note="intra-cluster diversity: 0 for copies; noise raises it too, so read it beside KID",
+        ),
+        MetricSpec(
+            *("domain", "target probability", None, _SHARE, None, "25", f"{_IN}.domain:measure"),
+            needs=("real", "source"),
+            has_baseline=False,
+            options=("source",),
+            parts={"accuracy": "accuracy of the classifier"},
+        ),
+        MetricSpec(
             *("target", "target-class share", "higher", _SHARE, 9, "1", f"{_IN}.target_class:measure"),
             needs=("logits",),
             can_use_real=True,
@@ -211,11 +237,6 @@ METRICS: Table[MetricSpec] = Table(
         ),
     ],
 )
-
-
-def is_of_recipes(metric: MetricSpec) -> bool:
-    """Tell whether a recipe may ask for a metric: not where it needs augmented images, or a classifier."""
-    return not {"augmented", "labels"}.intersection(metric.needs)
 
 
 def check_metrics(names: Sequence[str]) -> None:

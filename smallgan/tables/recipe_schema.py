@@ -20,10 +20,10 @@ from smallgan.tables.downstream_schema import DownstreamSection
 from smallgan.tables.latents import LATENTS, LatentOptions
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
-from smallgan.tables.metrics import METRICS, is_of_recipes
+from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.options import OF_IMAGES, STEPS, Choice, Options, Section, marked
-from smallgan.tables.regularizers import REGULARIZERS, LimitOptions, RegularizerOptions, RegularizerRow
+from smallgan.tables.regularizers import REGULARIZERS, LimitOptions, RegularizerOptions, RegularizerRow, unfit_afresh
 
 Side = Literal[1, 28, 32, 64, 128, 256, 512]
 DEFAULT_METHOD = "adversarial"
@@ -117,15 +117,14 @@ class _MetricName:
         return core_schema.no_info_after_validator_function(self.validate, core_schema.str_schema())
 
     def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:
-        return handler(core_schema.literal_schema([row.name for row in METRICS if is_of_recipes(row)]))
+        return handler(core_schema.literal_schema([row.name for row in METRICS if not row.asks_for]))
 
     @staticmethod
     def validate(name: str) -> str:
         if name not in METRICS:
             raise PydanticCustomError("unknown_row", "{message}", {"message": METRICS.unknown(name)})
-        if not is_of_recipes(METRICS[name]):
-            lacks = "augmented images" if "augmented" in METRICS[name].needs else "a classifier, which adda trains"
-            raise PydanticCustomError("unknown_row", "{message}", {"message": f"{name} needs {lacks}"})
+        if needed := METRICS[name].asks_for:
+            raise PydanticCustomError("unknown_row", "{message}", {"message": f"{name} needs {needed}"})
         return name
 
 
@@ -273,14 +272,10 @@ class Recipe(Section):
                 f"train.precision: fp16 needs a loss that is scaled, and {self.method.name} scales none (these do: "
                 f"{able}); use bf16, or fp32 on a GPU without it"
             )
-        decided_by_source = self.model is None and self.method_row.is_transfer  # which says so when it is opened
-        if not decided_by_source and not (self.model and MODELS[self.model.name].has_maps):
-            for key in (key for key in self.regularizers.chosen() if REGULARIZERS[key].needs_maps):
-                able = " or ".join(row.name for row in MODELS if row.has_maps)
-                raise ValueError(
-                    f"regularizers.{key}: it needs the discriminator's maps, and that of {self.model_name} gives none; "
-                    f"use the model {able}"
-                )
+        # What a transfer's regularizers need is decided by its source, which says so when it is opened
+        unfit = None if self.method_row.is_transfer else unfit_afresh(self.regularizers.chosen(), self.model_name)
+        if unfit is not None:
+            raise ValueError(unfit)
         about = self.train.batch_size, self.train.precision, self.method_row.is_transfer
         for reason in refusals(self.method, self.regularizers.chosen(), *about):
             raise ValueError(reason)

@@ -1,11 +1,13 @@
 """The table of regularizers: terms that an adversarial step adds to a network's loss, and limits to its weights."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from augment.core.table import Table
+from smallgan.tables.models import MODELS
 from smallgan.tables.options import STEPS, Section
 
 
@@ -134,6 +136,34 @@ class DistanceOptions(RegularizerOptions):
     """Factor of E (log |G(z) - G(z')| - log(scale |z - z'|))^2; 0 leaves it out."""
 
 
+class DistanceConsistencyOptions(RegularizerOptions):
+    """CDC's distance consistency (Ojha et al. 2021): similarities of a batch's images are those of the source's."""
+
+    weight: float = Field(default=1000 / 3, ge=0)
+    """Factor of the divergence, a sum over the others of a batch and a mean over it; the released code's 1,000, whose
+    batches are of four, is a third of that. 0 leaves it out."""
+
+
+class GContrastOptions(RegularizerOptions):
+    """DCL's contrast of the generator (Zhao et al. 2022): an image and its twin of the source against other twins."""
+
+    weight: float = Field(default=2.0, ge=0)
+    """Factor of the contrast; 0 leaves it out."""
+    temperature: float = Field(default=0.07, gt=0)
+    """What similarities are divided by."""
+    twin_in_sum: bool = True
+    """Count the twin in the denominator too, as InfoNCE does; false: other images alone, as a public code does."""
+
+
+class DContrastOptions(RegularizerOptions):
+    """DCL's contrast of the discriminator (Zhao et al. 2022): an image and its twin against real images."""
+
+    weight: float = Field(default=0.5, ge=0)
+    """Factor of the contrast; 0 leaves it out."""
+    temperature: float = Field(default=0.07, gt=0)
+    """What similarities are divided by."""
+
+
 @dataclass(frozen=True)
 class RegularizerRow:
     """A term of the loss of one of the two networks, or a limit to its weights."""
@@ -144,8 +174,9 @@ class RegularizerRow:
     network: Literal["generator", "discriminator"]
     """Whose loss it is added to, or whose weights it changes."""
     build: str
-    """(options, network, draws: torch.Generator) -> a function of a `smallgan.training.step.StepContext`: the term,
-    not yet weighted; with `limits_weights` a function of nothing.
+    """(options, network, draws: torch.Generator, ...) -> a function of a `smallgan.training.step.StepContext`: the
+    term, not yet weighted; with `limits_weights` a function of nothing. What else it is given follows by name where the
+    row asks for it.
 
     A torch module where it has a state that a checkpoint must hold. Weights of its own are drawn from `draws` and
     trained as the network's are.
@@ -162,7 +193,9 @@ class RegularizerRow:
     by_image: bool = False
     """Whether it is a mean over the images, or looks at none, so that a batch may be taken in parts."""
     needs_images: bool = False
-    """Whether `build` takes the pixels of the training images, N x S x S x 3, as a fourth argument."""
+    """Whether `build` takes the pixels of the training images, N x S x S x 3, as `pixels`."""
+    needs_source: bool = False
+    """Whether `build` takes, as `source`, the generator as it is before the first step, frozen: a pretrained one."""
 
 
 _IN = "smallgan.training.regularizers"
@@ -244,5 +277,46 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             limits_weights=True,
             by_image=True,
         ),
+        RegularizerRow(
+            "distance_consistency",
+            "distance consistency (CDC)",
+            DistanceConsistencyOptions,
+            "generator",
+            "smallgan.training.regularizers.distance_consistency:DistanceConsistency",
+            needs_source=True,
+        ),
+        RegularizerRow(
+            "g_contrast",
+            "contrast of the generator (DCL)",
+            GContrastOptions,
+            "generator",
+            "smallgan.training.regularizers.contrast:GContrast",
+            needs_source=True,
+        ),
+        RegularizerRow(
+            "d_contrast",
+            "contrast of the discriminator (DCL)",
+            DContrastOptions,
+            "discriminator",
+            "smallgan.training.regularizers.contrast:DContrast",
+            needs_source=True,
+        ),
     ],
 )
+
+
+def unfit_afresh(names: Iterable[str], model: str) -> str | None:
+    """Return why a training from scratch of a model cannot have one of these regularizers; None where it can."""
+    for row in (REGULARIZERS[name] for name in names):
+        if row.needs_source:
+            return (
+                f"regularizers.{row.name}: it compares with the generator that a run starts from, and this one starts "
+                "afresh; use --transfer cdc, dcl or finetune, or leave it out"
+            )
+        if row.needs_maps and not (model in MODELS and MODELS[model].has_maps):
+            able = " or ".join(one.name for one in MODELS if one.has_maps)
+            return (
+                f"regularizers.{row.name}: it needs the discriminator's maps, and that of {model} gives none; "
+                f"use the model {able}"
+            )
+    return None

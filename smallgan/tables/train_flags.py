@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, cast, get_arg
 from augment.errors import UsageError
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, MethodRow
-from smallgan.tables.metrics import METRICS, is_of_recipes
+from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.sweep import NAMED, flat
 
@@ -50,7 +50,7 @@ def _listed(names: str | Iterable[str]) -> list[str]:
 
 _TRANSFERS = [row.name for row in METHODS if row.is_transfer]
 _FROM_SCRATCH = [row.name for row in METHODS if not row.is_transfer]
-_METRICS = ", ".join(row.name for row in METRICS if is_of_recipes(row))
+_METRICS = ", ".join(row.name for row in METRICS if not row.asks_for)
 _PathText = str | os.PathLike[str]
 
 

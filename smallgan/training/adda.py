@@ -24,7 +24,7 @@ from smallgan.data.confusion import confusion
 from smallgan.data.images import Batch, ImageBatches, LabelledRows, Pixels, to_images
 from smallgan.models.lenet import NUM_FEATURES, DomainDiscriminator, LeNet, initialise
 from smallgan.sampling.pretrained import PretrainedSource
-from smallgan.tables.methods import ADDAOptions
+from smallgan.tables.adda_options import ADDAOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.loop import Trainer

@@ -26,6 +26,7 @@ from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.recipe import Recipe
 from smallgan.training import adversarial_parts
+from smallgan.training.anchors import anchoring_of
 from smallgan.training.augmentation import Augmentation
 from smallgan.training.compiling import uncompiled
 from smallgan.training.data import TrainingData
@@ -71,6 +72,7 @@ class AdversarialTrainer(Trainer):
         self.options, self.batch_size, self.num_steps = options, recipe.train.batch_size, recipe.train.steps
         self.draws = Draws(device, self._plan)
         self.augmentation = Augmentation(recipe, device, self.draws)
+        self.anchoring = anchoring_of(recipe, self.draws, generator, discriminator, pixels)
         self.ema_decay = options.ema_decay
         if options.ema_kimg is not None:
             self.ema_decay = decay_of_half_life(options.ema_kimg, self.batch_size * options.d_steps)
@@ -90,7 +92,7 @@ class AdversarialTrainer(Trainer):
         self.regularizers = Regularization(recipe, networks, device, pixels, self.latent)
         self.description = {**self.generator.description, "classes": list(classes), **description_of(self.latent)}
         # A regularizer with a state of its own is a network of the checkpoint, and so is a controller.
-        states = {**self.regularizers.states, **self.augmentation.controllers}
+        states = {**self.regularizers.states, **self.augmentation.controllers, **self.anchoring.networks}
         states |= {"latent": self.latent} if self.latent else {}
         self.scales = scales_of(self.precision, ("discriminator", "generator"), device)
         states |= {f"{name}_scale": scale for name, scale in self.scales.items()}
@@ -101,6 +103,7 @@ class AdversarialTrainer(Trainer):
         self.rates |= {
             each.name: self.rates[each.row.network[0]] for each in self.regularizers.all if each.name in with_weights
         }
+        self.rates |= dict.fromkeys(self.anchoring.networks, options.lr_d)
         betas = (options.beta1, options.beta2)
         self.optimizers = {
             name: torch.optim.Adam(trained(self.networks[name]), rate, betas, fused=True)
@@ -121,6 +124,7 @@ class AdversarialTrainer(Trainer):
         d_steps = self.options.d_steps
         self._set_rates(number)
         self.draws.begin(number)
+        self.anchoring.begin(number)
         images = self.augmentation.mirrored(batch.images, number)
         terms: dict[str, Tensor] = {}
         for part, (real, labels) in enumerate(
@@ -138,6 +142,7 @@ class AdversarialTrainer(Trainer):
         else:
             terms |= adversarial_parts.generator_step(self, self.micro_batch, real, labels, position, number)
         self.augmentation.end_step(number)
+        self.anchoring.end_step()
 
         averaged = number - self.options.ema_start  # before its start the average is a copy
         decay = self.ema_decay if averaged >= 0 else 0.0
@@ -241,7 +246,8 @@ class AdversarialTrainer(Trainer):
         """Return the optimisers that step `number` steps for a network, without gradients."""
         # Regularizers that are not used in this step, and those without weights, have nothing to step.
         used = (each.name for each in self.regularizers.terms(network, number))
-        optimizers = [self.optimizers[name] for name in (network[0], *used) if name in self.optimizers]
+        names = (network[0], *used, *self.anchoring.used(network))
+        optimizers = [self.optimizers[name] for name in names if name in self.optimizers]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         return optimizers
@@ -290,7 +296,7 @@ class AdversarialTrainer(Trainer):
 
     def latents(self, position: int, count: int) -> Tensor:
         """Return the latents B x Z of the discriminator step `position`."""
-        return self.draws(self._latents(position, count))[0]
+        return self.anchoring.near(self.draws(self._latents(position, count))[0], position)
 
     def _latents(self, position: int, count: int) -> Draw:
         return self.prior.draw(self.seed, Stream.TRAIN_LATENTS, position, count, self.generator.z_dim)
@@ -299,6 +305,7 @@ class AdversarialTrainer(Trainer):
         """Yield the draws of step `number`, in the order of `step`."""
         size, side, d_steps = self.batch_size, self.generator.size, self.options.d_steps
         yield from self.augmentation.planned(number)
+        yield from self.anchoring.planned(number)
         for position in range(number * d_steps, (number + 1) * d_steps):
             yield self._latents(position, size)
         if self.augmentation.operations:
@@ -319,8 +326,7 @@ class AdversarialTrainer(Trainer):
 
     def _scores(self, images: Tensor, labels: Tensor) -> Tensor:
         pack = self.options.pack
-        scores: Tensor = self.discriminator(packed(images, pack), *self._condition(labels[::pack]))
-        return scores
+        return self.anchoring.scores(self.discriminator, packed(images, pack), *self._condition(labels[::pack]))
 
     def _condition(self, labels: Tensor) -> tuple[Tensor, ...]:
         return (labels,) if self._has_classes else ()

@@ -90,6 +90,7 @@ def with_models_defaults(recipe: Recipe, model: str | None) -> Recipe:
 
 _OF_BIGGAN = ("lr_g", "lr_d", "beta1", "beta2", "mirror")
 """Keys of `method` whose defaults in fine-tuning are those of a BigGAN."""
+_LEAST_COMPARED = 3  # Images of a batch: one, and two others that it may be more or less like
 
 
 def _is_asked(path: str, asked: Mapping[str, Any]) -> bool:
@@ -126,6 +127,11 @@ def _classes(recipe: Recipe, data: TrainingData, source: PretrainedSource, log: 
 
 def _check_regularizers(recipe: Recipe, model: str) -> None:
     for name in recipe.regularizers.chosen():
+        if REGULARIZERS[name].needs_source and recipe.train.batch_size < _LEAST_COMPARED:
+            raise UsageError(
+                f"train.batch_size {recipe.train.batch_size}: regularizers.{name} compares the images of a batch; use "
+                f"{_LEAST_COMPARED} or more, or leave it out"
+            )
         if REGULARIZERS[name].needs_maps and not MODELS[model].has_maps:
             able = " or ".join(row.name for row in MODELS if row.has_maps)
             raise UsageError(

@@ -1,5 +1,6 @@
 """The regularizers of a recipe at work in an adversarial step: terms of the losses, and limits to the weights."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from smallgan.core.draws import Draw
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels
+from smallgan.models.spectral import freeze
 from smallgan.tables.dotted import load
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.regularizers import REGULARIZERS, RegularizerOptions, RegularizerRow
@@ -55,10 +57,16 @@ class Regularization:
         draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT, 1).integers(2**63)))
         self.seed, self.batch_size = recipe.seed, recipe.train.batch_size
         self.all: list[Regularizer] = []
+        source: nn.Module | None = None
         for name, options in recipe.regularizers.chosen().items():
             row = REGULARIZERS[name]
-            more = [*([pixels] if row.needs_images else []), *([latent] if row.needs_of_latent == "distances" else [])]
-            act: Penalty | Limit = load(row.build)(options, networks[row.network], draws, *more)
+            given: dict[str, Any] = {"pixels": pixels} if row.needs_images else {}
+            if row.needs_of_latent == "distances":
+                given["latent"] = latent
+            if row.needs_source:
+                source = source or _frozen(networks["generator"])
+                given["source"] = source
+            act: Penalty | Limit = load(row.build)(options, networks[row.network], draws, **given)
             if isinstance(act, nn.Module):
                 act = act.to(device).to(memory_format=torch.channels_last)
             size, count = recipe.data.size, self.batch_size
@@ -98,3 +106,10 @@ class Regularization:
 
     def _of_step(self, network: str, number: int) -> Iterator[Regularizer]:
         return (each for each in self.all if each.row.network == network and number % each.every == 0)
+
+
+def _frozen(generator: nn.Module) -> nn.Module:
+    """Return a copy of the generator as it is; no part of a checkpoint, as the source has its weights."""
+    source = copy.deepcopy(generator)
+    freeze(source)
+    return source

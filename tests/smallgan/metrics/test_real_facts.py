@@ -70,7 +70,8 @@ def test_pairs_of_reals_are_summed_once_for_each_kernel(summed):
 @pytest.mark.parametrize("metrics", [("kmmd", "kid"), pytest.param(OF_IMAGES, marks=pytest.mark.slow)])
 def test_scores_are_those_without_anything_kept_bit_for_bit(monkeypatch, metrics):
     def scored(seed):
-        asked = {"metrics": metrics, "augmented": images(30, 3), "baselines": True, "reals_fingerprint": "reals"}
+        asked = {"metrics": metrics, "augmented": images(30, 3), "source": images(30, 5), "baselines": True}
+        asked["reals_fingerprint"] = "reals"
         return evaluate(images(40, seed), REALS, NET, training_set=RealSet(images(300, 4), "trained on"), **asked)
 
     in_turn = [scored(seed) for seed in (1, 2, 1)]

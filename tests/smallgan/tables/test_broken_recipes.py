@@ -111,7 +111,10 @@ BROKEN = {
     ),
     "a key of a transfer": (
         "method: {pretrained: x}",
-        ["method.pretrained: read by the methods apgc, bsa and finetune", "this recipe trains by adversarial"],
+        [
+            "method.pretrained: read by the methods apgc, bsa, cdc, dcl and finetune",
+            "this recipe trains by adversarial",
+        ],
     ),
     "a key of one transfer": (
         "method: {name: finetune, group_size: 16}",
@@ -119,11 +122,11 @@ BROKEN = {
     ),
     "a loss without a discriminator": (
         "method: apgc\nloss: hinge",
-        ["line 2, loss: read by the methods adversarial and finetune; this recipe trains by apgc"],
+        ["line 2, loss: read by the methods adversarial, cdc, dcl and finetune; this recipe trains by apgc"],
     ),
     "a regularizer without a discriminator": (
         "method: bsa\nregularizers: {r1: {}}",
-        ["line 2, regularizers: read by the methods adversarial and finetune; this recipe trains by bsa"],
+        ["line 2, regularizers: read by the methods adversarial, cdc, dcl and finetune; this recipe trains by bsa"],
     ),
     "a size that the model does not make": (
         "data:\n  size: 256",
@@ -151,7 +154,7 @@ BROKEN = {
     ),
     "a method in a variant that does not read the recipe's loss": (
         "loss: hinge\ngrid:\n  - {name: a}\n  - {name: b, method.name: apgc}",
-        ["grid[1] (b): loss: read by the methods adversarial and finetune; this recipe trains by apgc"],
+        ["grid[1] (b): loss: read by the methods adversarial, cdc, dcl and finetune; this recipe trains by apgc"],
     ),
 }
 

@@ -209,3 +209,13 @@ def test_aliases_of_aliases_are_refused_before_they_are_followed(tmp_path):
     with pytest.raises(InputError, match="more than 100,000 keys once its aliases are followed"):
         load_recipe(str(path))
     assert time.monotonic() - started < 5  # nine levels of nine stand for 3,486,784,401 entries
+
+
+@pytest.mark.parametrize("name", ["distance_consistency", "g_contrast", "d_contrast"])
+def test_what_compares_with_a_source_is_refused_where_training_starts_afresh(name):
+    with pytest.raises(UsageError, match=f"regularizers.{name}: it compares with the generator that a run starts from"):
+        load_recipe(None, {f"regularizers.{name}.weight": 1})
+    for method in ("finetune", "cdc"):
+        assert (
+            name in load_recipe(None, {"method.name": method, f"regularizers.{name}.weight": 1}).regularizers.chosen()
+        )

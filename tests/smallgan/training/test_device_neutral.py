@@ -50,7 +50,7 @@ def of_regularizer(name):
 ADVERSARIAL = {
     **{f"model {row.name}": of_model(row.name) for row in MODELS},
     **{f"loss {row.name}": of_model("dcgan") | AUGMENTED | {"loss.name": row.name} for row in LOSSES},
-    **{f"regularizer {row.name}": of_regularizer(row.name) for row in REGULARIZERS},
+    **{f"regularizer {row.name}": of_regularizer(row.name) for row in REGULARIZERS if not row.needs_source},
     **{f"latent prior {row.name}": of_model("dcgan") | {"latent.name": row.name} for row in LATENTS},
     "relativistic r1": of_model("dcgan") | AUGMENTED | {"loss.name": "relativistic", **R1},
     "ada and apa, two discriminator steps": of_model("dcgan")
@@ -70,6 +70,9 @@ OTHERS = {
     "bsa, matched": {"method.name": "bsa", "method.latents": "imle"},
     "imle": {"method.name": "imle", "model.base_width": 8, "method.perceptual": "none"},
     "finetune": {"method.name": "finetune"} | AUGMENTED,
+    "cdc": {"method.name": "cdc", "method.anchor_every": 2} | AUGMENTED,
+    "dcl": {"method.name": "dcl", "method.anchor_every": 2} | AUGMENTED,
+    "dcl, the twin left out": {"method.name": "dcl", "regularizers.g_contrast.twin_in_sum": False},
 }
 
 
@@ -89,8 +92,8 @@ def other(name):
     elif recipe.method.name == "adda":
         tested = LabelledRows(PixelRows(pixels()), np.arange(8) % len(CLASSES))
         trainer = ADDATrainer(recipe, CPU, CLASSES, ImageBatches(pixels(), 4, 1, CPU), tested)
-    elif recipe.method.name == "finetune":
-        trainer = AdversarialTrainer(recipe, CPU, generator(), BigGANDiscriminator(TINY_BIGGAN), CLASSES)
+    elif recipe.method.name in ("finetune", "cdc", "dcl"):
+        trainer = AdversarialTrainer(recipe, CPU, generator(), BigGANDiscriminator(TINY_BIGGAN), CLASSES, pixels())
     else:
         trainer = TransferTrainer(recipe, build_adapter(recipe, generator(), CPU), pixels(), CPU, perceptual)
     return trainer, ImageBatches(pixels(), 4, 0, CPU)

@@ -31,6 +31,7 @@ SMALL = {
     "biggan": {"model.base_width": 8, "model.z_dim": 12, "model.shared_dim": 4},
     "imle": {"model.base_width": 8, "model.z_dim": 12, "method.perceptual": "none"},
 }
+TWIN_TERMS = {"cdc": {"distance_consistency"}, "dcl": {"g_contrast", "d_contrast"}}
 ADAPTERS, FREEZES = ("bsa", "apgc"), ("none", "d-lower", "g-lower", "scale-shift")
 ONE_FAST = [pytest.param(name, marks=[] if name == "dcgan" else pytest.mark.slow) for name in SMALL]
 
@@ -183,6 +184,56 @@ def test_the_discriminator_is_the_runs_own(sources, tiny_set, model, kind):
     assert {name for name in saved if not torch.equal(saved[name], mine[name])} <= {"embed.weight"}
 
 
+@pytest.mark.parametrize("model", [name for name in SMALL if name != "imle"])
+@pytest.mark.parametrize("method", TWIN_TERMS)
+def test_cdc_and_dcl_start_as_the_run_and_move_near_anchors_and_by_patches(sources, tiny_set, model, method):
+    trainer, batches, *_ = prepared(tiny_set, sources[model], method, method__anchor_every=2)
+    own = [torch.zeros(3, dtype=torch.int64)] if trainer.generator.num_classes else []
+    source = trainer.regularizers.all[-1].act.twins.source
+    with torch.no_grad():
+        wanted = images_of(sources[model], latents())
+        for start in (trainer.generator_ema, source):
+            assert (start(latents(), *own) - wanted).abs().max() <= 1e-6
+    before, frozen = tensors(trainer), copy.deepcopy(source.state_dict())
+    assert set(trainer.networks) - {"autoencode"} == {"g", "d", "g_ema", "patches"}
+    for number in range(2):
+        told = trainer.step(batches.batch(number), number)
+        assert all(torch.isfinite(value) for value in told.values())
+        assert told.keys() & {"distance_consistency", "g_contrast", "d_contrast"} == TWIN_TERMS[method]
+        moved = {name for name, value in tensors(trainer).items() if not torch.equal(before[name], value)}
+        assert ("patches.weight" in moved) == (number == 1)  # whole images first, then patches
+    assert {name for name, value in source.state_dict().items() if not torch.equal(value, frozen[name])} == set()
+    stayed = {f"{net}.{key}" for net in "gd" for key, _ in trainer.networks[net].named_parameters()} - moved
+    assert stayed <= {"d.score.bias"}
+
+
+@pytest.mark.parametrize("method", TWIN_TERMS)
+def test_without_terms_and_anchors_they_are_fine_tuning_bit_for_bit(sources, tiny_set, method):
+    off = {f"regularizers__{name}__weight": 0 for name in TWIN_TERMS[method]} | {"method__anchor_every": 0}
+    plain = prepared(tiny_set, sources["dcgan"], "finetune")
+    other = prepared(tiny_set, sources["dcgan"], method, **off)
+    for trainer, batches, *_ in (plain, other):
+        for number in range(3):
+            trainer.step(batches.batch(number), number)
+    left, right = tensors(plain[0]), tensors(other[0])
+    assert left.keys() == right.keys()
+    assert {name for name in left if not torch.equal(left[name], right[name])} == set()
+
+
+def test_latents_near_anchors_are_anchors_with_noise_and_others_are_those_of_fine_tuning(sources, tiny_set):
+    plain = prepared(tiny_set, sources["dcgan"], "finetune")[0]
+    trainer = prepared(tiny_set, sources["dcgan"], "cdc", method__anchors=2, method__anchor_noise=0.5)[0]
+    for number in range(9):
+        noise, found = plain.latents(number, 4), trainer.latents(number, 4)
+        if number % 4:
+            assert torch.equal(found, noise)
+            continue
+        to_anchors = (found - 0.5 * noise)[:, None] - trainer.anchoring.anchors
+        assert to_anchors.abs().amax(dim=2).amin(dim=1).max() < 1e-6
+        assert torch.equal(found, trainer.latents(number, 4))
+    assert trainer.anchoring.anchors.shape == (2, 12)
+
+
 def test_fine_tuning_takes_loss_and_rates_of_the_sources_model_where_nothing_is_asked(sources, tiny_set):
     recipe = prepared(tiny_set, sources["dcgan"], "finetune", method__lr_g=3e-5)[3]
     assert (recipe.loss.name, recipe.method.lr_g, recipe.method.lr_d, recipe.method.beta1) == (
@@ -214,6 +265,8 @@ def test_fine_tuning_takes_loss_and_rates_of_the_sources_model_where_nothing_is_
         ("dcgan", "bsa", {"data__size": 64}, "the pretrained generator makes 32 px"),
         ("dcgan", "finetune", {"method__freeze": "d-lower", "method__freeze_layers": 9}, "the discriminator has 4 lay"),
         ("dcgan", "finetune", {"method__freeze": "scale-shift", "method__freeze_layers": 1}, "is d-lower and g-lower"),
+        ("dcgan", "cdc", {"method__class_vector": "1"}, "this generator has no classes; leave it out"),
+        ("dcgan", "cdc", {"train__batch_size": 2}, "distance_consistency compares the images of a batch; use 3"),
         ("dcgan", "finetune", {"method__freeze_layers": 1}, "read where method.freeze is given"),
         ("dcgan", "finetune", {"method__freeze": "d-upper"}, "unknown choice of frozen weights 'd-upper'"),
     ],
@@ -236,7 +289,11 @@ def test_a_run_of_an_adapter_is_no_source(sources, tiny_set, tmp_path):
     [
         ("dcgan", "bsa", {}),
         ("dcgan", "finetune", {"method__freeze": "d-lower"}),
+        ("dcgan", "cdc", {"method__anchor_every": 2}),
+        ("dcgan", "dcl", {"method__anchor_every": 3, "train__precision": "bf16"}),
         pytest.param("fastgan", "apgc", {"method__latents": "imle"}, marks=pytest.mark.slow),
+        pytest.param("fastgan", "dcl", {}, marks=pytest.mark.slow),
+        pytest.param("biggan", "cdc", {}, marks=pytest.mark.slow),
         pytest.param("fastgan", "finetune", {"method__freeze": "g-lower"}, marks=pytest.mark.slow),
         pytest.param("biggan", "finetune", {"method__freeze": "scale-shift"}, marks=pytest.mark.slow),
     ],
