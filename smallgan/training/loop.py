@@ -43,7 +43,7 @@ class Trainer(ABC):
 
     device: torch.device
     batch_size: int
-    """Images of a step, or of each discriminator step."""
+    """Images of a step, or of each discriminator step, in this rank."""
     micro_batch: int | None = None
     """Images that go through the networks at a time; None: the batch. Only where `needs_whole_batch` allows it."""
     networks: Mapping[str, nn.Module]
