@@ -8,7 +8,7 @@ must call these in the same order. With one process, and inside `alone`, nothing
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -39,6 +39,11 @@ _group = _Group()
 def started() -> int:
     """Return the number of processes that torchrun started for this training, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def is_other() -> bool:
+    """Tell whether torchrun started this process and it is not the first, which speaks for all."""
+    return started() > 1 and os.environ["RANK"] != "0"
 
 
 def is_restart() -> bool:
@@ -148,6 +153,23 @@ def any_of(flag: bool) -> bool:
     found = torch.tensor(int(flag))
     dist.all_reduce(found, dist.ReduceOp.MAX)
     return bool(found)
+
+
+def means(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Return the means over the ranks of numbers that each has under the same names."""
+    if _group.count == 1:
+        return dict(numbers)
+    found = mean(torch.tensor([*numbers.values()], dtype=torch.float64))
+    return dict(zip(numbers, found.tolist(), strict=True))
+
+
+def to_main(made: Made) -> list[Made]:
+    """Return what each rank has, in the order of the ranks; in other ranks than 0 their own alone."""
+    if _group.count == 1:
+        return [made]
+    found: list[Any] = [None] * _group.count
+    dist.gather_object(made, found if _group.rank == 0 else None, dst=0)
+    return found if _group.rank == 0 else [made]
 
 
 def wait() -> None:

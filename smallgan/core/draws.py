@@ -31,9 +31,7 @@ class Draw(NamedTuple):
     """Draws them, any number of times the same."""
 
 
-def rows_draw(
-    key: tuple[int, ...], count: int, make: Callable[[int], tuple[NDArray[Any], ...]], axis: int = 0
-) -> Draw:
+def rows_draw(key: tuple[int, ...], count: int, make: Callable[[int], tuple[NDArray[Any], ...]], axis: int = 0) -> Draw:
     """Return a draw with a row for each of this rank's `count` images: its part of the rows of all ranks.
 
     Args:
