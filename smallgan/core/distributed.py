@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from augment.errors import FailedError, SmallganError, UsageError
 from smallgan.core.device import choose_device
@@ -27,7 +29,7 @@ Made = TypeVar("Made")
 
 class _Group(NamedTuple):
     rank: int = 0
-    count: int = 1
+    size: int = 1
 
 
 _joined = _Group()
@@ -53,7 +55,7 @@ def is_restart() -> bool:
 
 def count() -> int:
     """Return the number of ranks, 1 for a single process."""
-    return _group.count
+    return _group.size
 
 
 def is_main() -> bool:
@@ -69,19 +71,19 @@ def rows(whole: int) -> slice:
 
 def share(whole: int) -> int:
     """Return how many of a batch of `whole` images each rank takes. Raises UsageError where it does not divide."""
-    each, left = divmod(whole, _group.count)
+    each, left = divmod(whole, _group.size)
     if left:
-        near = f"{each * _group.count} or " if each else ""
+        near = f"{each * _group.size} or " if each else ""
         raise UsageError(
-            f"a batch of {whole} images cannot be divided among {_group.count} processes; use --batch-size "
-            f"{near}{(each + 1) * _group.count}"
+            f"a batch of {whole} images cannot be divided among {_group.size} processes; use --batch-size "
+            f"{near}{(each + 1) * _group.size}"
         )
     return each
 
 
 def own(whole: NDArray[Any], axis: int = 0) -> NDArray[Any]:
     """Return this rank's rows of an array that all ranks draw."""
-    return whole if _group.count == 1 else whole[(slice(None),) * axis + (rows(whole.shape[axis]),)]
+    return whole if _group.size == 1 else whole[(slice(None),) * axis + (rows(whole.shape[axis]),)]
 
 
 class _Total(torch.autograd.Function):
@@ -98,20 +100,20 @@ class _Total(torch.autograd.Function):
 
 def total(tensor: Tensor) -> Tensor:
     """Return the sum over the ranks of a tensor of the same shape on each."""
-    summed: Tensor = tensor if _group.count == 1 else _Total.apply(tensor)
+    summed: Tensor = tensor if _group.size == 1 else _Total.apply(tensor)
     return summed
 
 
 def mean(tensor: Tensor) -> Tensor:
     """Return the mean over the ranks of a tensor of the same shape on each."""
-    return tensor if _group.count == 1 else total(tensor) / _group.count
+    return tensor if _group.size == 1 else total(tensor) / _group.size
 
 
 def gathered(tensor: Tensor) -> Tensor:
     """Return the rows of all ranks, in the order of the ranks, of a tensor with as many rows on each."""
-    if _group.count == 1:
+    if _group.size == 1:
         return tensor
-    before, after = _group.rank, _group.count - 1 - _group.rank
+    before, after = _group.rank, _group.size - 1 - _group.rank
     parts = [tensor.new_zeros((number * len(tensor), *tensor.shape[1:])) for number in (before, after)]
     return total(torch.cat([parts[0], tensor, parts[1]]))
 
@@ -119,7 +121,7 @@ def gathered(tensor: Tensor) -> Tensor:
 @torch.no_grad()
 def average_gradients(optimizers: Iterable[torch.optim.Optimizer]) -> None:
     """Give the weights of the optimisers the mean over the ranks of their gradients, by one exchange."""
-    if _group.count == 1:
+    if _group.size == 1:
         return
     groups = (group for optimizer in optimizers for group in optimizer.param_groups)
     gradients = [each.grad for group in groups for each in group["params"] if each.grad is not None]
@@ -131,14 +133,14 @@ def average_gradients(optimizers: Iterable[torch.optim.Optimizer]) -> None:
 
 def copy_from_main(tensors: Iterable[Tensor]) -> None:
     """Overwrite tensors by those of rank 0."""
-    if _group.count > 1:
+    if _group.size > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
 
 
 def from_main(make: Callable[[], Made]) -> Made:
     """Return what `make` returns in rank 0, which alone calls it."""
-    if _group.count == 1:
+    if _group.size == 1:
         return make()
     found: list[Any] = [make() if _group.rank == 0 else None]
     dist.broadcast_object_list(found, src=0)
@@ -148,7 +150,7 @@ def from_main(make: Callable[[], Made]) -> Made:
 
 def any_of(flag: bool) -> bool:
     """Tell whether the flag is true in any rank."""
-    if _group.count == 1:
+    if _group.size == 1:
         return flag
     found = torch.tensor(int(flag))
     dist.all_reduce(found, dist.ReduceOp.MAX)
@@ -157,7 +159,7 @@ def any_of(flag: bool) -> bool:
 
 def means(numbers: Mapping[str, float]) -> dict[str, float]:
     """Return the means over the ranks of numbers that each has under the same names."""
-    if _group.count == 1:
+    if _group.size == 1:
         return dict(numbers)
     found = mean(torch.tensor([*numbers.values()], dtype=torch.float64))
     return dict(zip(numbers, found.tolist(), strict=True))
@@ -165,9 +167,9 @@ def means(numbers: Mapping[str, float]) -> dict[str, float]:
 
 def to_main(made: Made) -> list[Made]:
     """Return what each rank has, in the order of the ranks; in other ranks than 0 their own alone."""
-    if _group.count == 1:
+    if _group.size == 1:
         return [made]
-    found: list[Any] = [None] * _group.count
+    found: list[Any] = [None] * _group.size
     dist.gather_object(made, found if _group.rank == 0 else None, dst=0)
     return found if _group.rank == 0 else [made]
 
@@ -190,7 +192,7 @@ def alone() -> Iterator[None]:
 
 def device_of_rank(name: str) -> torch.device:
     """Return the device that `--device` `name` means for this process: of ranks, a GPU each. Raises UsageError."""
-    if _joined.count == 1:
+    if _joined.size == 1:
         return choose_device(name)
     check_gpus(int(os.environ["LOCAL_WORLD_SIZE"]), name)
     return torch.device("cpu") if name == "cpu" else torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -226,8 +228,8 @@ def session(device: str) -> Iterator[None]:
         yield
         return
     global _group, _joined
-    store, rank, number = next(dist.rendezvous("env://"))
-    attempt = dist.PrefixStore(f"smallgan/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    store, rank, number = next(rendezvous("env://"))
+    attempt = PrefixStore(f"smallgan/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     _joined = _Group(rank, number)
     try:
         chosen = device_of_rank(device)

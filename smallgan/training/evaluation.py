@@ -81,12 +81,12 @@ def evaluator(
     def evaluate(trainer: Trainer, step: int) -> Merit | None:
         model = _model_of(trainer, step, run, device)
         if distributed.count() == 1:
-            return judge(trainer, step, model, scorer.fakes_of(model))
+            return judged(trainer, step, model, scorer.fakes_of(model))
         fakes = _extracted_by_all(model, [judge.net for judge in scorer.judges], *asked[1:])
         with distributed.alone():
-            return judge(trainer, step, model, fakes)
+            return judged(trainer, step, model, fakes)
 
-    def judge(trainer: Trainer, step: int, model: Model, fakes: list[Features]) -> Merit | None:
+    def judged(trainer: Trainer, step: int, model: Model, fakes: list[Features]) -> Merit | None:
         try:  # the baseline is the same at every step: the last one tells it
             scores = scorer.scores_of(model, fakes, baselines=step >= recipe.train.steps)
             add_to_run(model, scores)
