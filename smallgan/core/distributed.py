@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch import distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from augment.errors import FailedError, SmallganError, UsageError
@@ -242,7 +242,7 @@ def session(device: str) -> Iterator[None]:
         wait()  # rank 0 may have something left to write: the launcher ends the others with the first that leaves
         dist.destroy_process_group()
     except SmallganError as error:
-        if attempt.add("failed", 1) > 1:
+        if not _is_first(attempt):
             raise SystemExit(error.exit_code) from None
         raise
     except RuntimeError as error:
@@ -251,6 +251,14 @@ def session(device: str) -> Iterator[None]:
         raise
     finally:
         _group = _joined = _Group()
+
+
+def _is_first(store: Store) -> bool:
+    """Tell whether no rank has failed before this one; where nobody can tell any more, another has."""
+    try:
+        return store.add("failed", 1) == 1
+    except RuntimeError:
+        return False
 
 
 def _is_of_exchange(error: RuntimeError) -> bool:

@@ -230,6 +230,8 @@ def refuse_several(recipe: Recipe) -> None:
     if recipe.regularizers is not None:
         rows = [REGULARIZERS[name] for name in recipe.regularizers.chosen()]
         parts += [("regularizer", row.name, row.by_image or row.over_ranks) for row in rows]
+    if recipe.train.compile is not None:
+        raise UsageError(f"train.compile {recipe.train.compile}: not for several GPUs; leave one of the two out")
     for kind, name, may in parts:
         if not may:
             raise UsageError(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,9 +52,9 @@ def test_ranks_share_rows_in_their_order_and_say_which_batches_divide(as_rank):
     as_rank(1, 4)
     assert distributed.rows(8) == slice(2, 4)
     assert distributed.own(np.arange(16).reshape(2, 8), axis=1).tolist() == [[2, 3], [10, 11]]
-    with pytest.raises(UsageError, match="a batch of 25 images cannot be divided among 4 processes; .* 24 or 28$"):
+    with pytest.raises(UsageError, match=r"a batch of 25 images cannot be divided among 4 processes; .* 24 or 28$"):
         distributed.share(25)
-    with pytest.raises(UsageError, match="--batch-size 4$"):
+    with pytest.raises(UsageError, match=r"--batch-size 4$"):
         distributed.rows(3)
     with distributed.alone():
         assert distributed.rows(8) == slice(0, 8)
@@ -101,7 +102,7 @@ def test_gpus_that_are_not_there_are_counted(monkeypatch):
     with pytest.raises(UsageError, match="--gpus 4: this machine has 3 GPUs that torch can use; use at most 3, or add"):
         distributed.check_gpus(4, "auto")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="--gpus 4: this machine has 0 GPUs .*--device cpu for a trial"):
+    with pytest.raises(UsageError, match=r"--gpus 4: this machine has 0 GPUs .*--device cpu for a trial"):
         distributed.check_gpus(4, "cuda")
     with pytest.raises(UsageError, match="--device cuda:1: each of 2 processes takes a GPU of its own"):
         distributed.check_gpus(2, "cuda:1")
@@ -122,7 +123,7 @@ def test_an_error_that_a_rank_told_is_the_exit_code_alone(monkeypatch, codes, en
 
 
 def test_a_killed_rank_is_named(monkeypatch):
-    with pytest.raises(FailedError, match="process 1 of 2 was ended by SIGKILL, .* goes on from the last checkpoint"):
+    with pytest.raises(FailedError, match=r"process 1 of 2 was ended by SIGKILL, .* goes on from the last checkpoint"):
         launched(monkeypatch, {0: 1, 1: -signal.SIGKILL})
 
 
@@ -149,11 +150,9 @@ def launched(monkeypatch, codes):
 
 
 def test_what_takes_the_whole_batch_is_refused(monkeypatch):
-    from dataclasses import replace
-
     recipe = load_recipe(None, {"loss.name": "hinge"})
     refuse_several(recipe)
     own = replace(LOSSES["hinge"], by_image=False)
-    monkeypatch.setattr(type(LOSSES), "__getitem__", lambda _table, _name: own)
+    monkeypatch.setattr("smallgan.training.train.LOSSES", {"hinge": own})
     with pytest.raises(UsageError, match="the loss hinge does not train over several GPUs"):
         refuse_several(recipe)
