@@ -115,7 +115,7 @@ def _perceptual() -> Perceptual:
 
 
 def trained(name: str, steps: int) -> dict[str, Tensor]:
-    """Return all tensors of a case after its steps, and what the last step told, in the mean over the ranks."""
+    """Return weights, buffers, mean gradients (Adam's) and what the last step told of a case, after its steps."""
     trainer, batches = made(name)
     if torch.get_default_dtype() == torch.float64:
         for network in trainer.networks.values():
@@ -124,10 +124,12 @@ def trained(name: str, steps: int) -> dict[str, Tensor]:
         told = trainer.step(batches.batch(number), number)
     found = {f"told.{key}": torch.tensor(value) for key, value in distributed.means(_numbers(told)).items()}
     for key, network in trainer.networks.items():
-        found |= {
-            f"{key}.{part}": value.detach().clone(memory_format=torch.contiguous_format)
-            for part, value in network.state_dict().items()
-        }
+        found |= {f"{key}.{part}": value.detach().contiguous() for part, value in network.state_dict().items()}
+        optimizer = trainer.optimizers.get(key)
+        moments = (
+            {part: optimizer.state.get(weight) for part, weight in network.named_parameters()} if optimizer else {}
+        )
+        found |= {f"adam.{key}.{part}": own["exp_avg"].contiguous() for part, own in moments.items() if own}
     return found
 
 
@@ -163,7 +165,7 @@ def over_ranks(number: int, names: list[str], steps: int, precision: str) -> dic
 
 
 def apart(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the largest absolute difference of each case."""
+    """Return the largest absolute difference of each case, in any tensor."""
     found: dict[str, float] = {}
     assert one.keys() == other.keys()
     for name, value in one.items():

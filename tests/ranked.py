@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from safetensors.torch import save_file
 
 from benchmarks import ranks
+from smallgan.cli import main
 from smallgan.core import distributed
 from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.train import train
@@ -50,21 +52,16 @@ def _rank(
         "TORCHELASTIC_RUN_ID": "test",
         "TORCHELASTIC_RESTART_COUNT": str(restart),
     }
-    with distributed.session("cpu"):
-        work(*arguments)
+    work(*arguments)
 
 
 def write_trained(path, names, steps):
-    import time, sys
-
-    t = time.process_time()
-    print("import cpu", t, file=sys.stderr)
     """Write what `benchmarks.ranks.all_trained` finds in float64."""
     ranks.compute_in_float64()
-    found = ranks.all_trained(names, steps)
-    print("cpu", time.process_time() - t, file=sys.stderr)
-    if distributed.is_main():
-        save_file(found, path)
+    with distributed.session("cpu"):
+        found = ranks.all_trained(names, steps)
+        if distributed.is_main():
+            save_file(found, path)
 
 
 def train_until_killed(recipe, out, killed_at):
@@ -77,4 +74,13 @@ def train_until_killed(recipe, out, killed_at):
         return step(self, batch, number)
 
     AdversarialTrainer.step = doomed
-    train(recipe, out=out, device="cpu", log=lambda _line: None)
+    with distributed.session("cpu"):
+        train(recipe, out=out, device="cpu", log=lambda _line: None)
+
+
+def command(arguments, stderr):
+    """Carry a command out; what it prints on stderr is added to a file."""
+    with stderr.open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["smallgan", *arguments]
+    main()

@@ -130,7 +130,9 @@ def test_a_killed_rank_is_named(monkeypatch):
 def launched(monkeypatch, codes):
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
-    def fail(_arguments):
+    def fail(arguments):
+        assert (arguments.module, arguments.training_script, arguments.nproc_per_node) == (True, "smallgan", "2")
+        assert arguments.training_script_args == ["train", "--gpus", "2"]
         raise ChildFailedError("any", {rank: failure(code) for rank, code in codes.items()})
 
     def failure(code):
@@ -146,7 +148,7 @@ def launched(monkeypatch, codes):
         )
 
     monkeypatch.setattr(torchrun, "run", fail)
-    return distributed.launch(2, ["train"])
+    return distributed.launch(2, ["train", "--gpus", "2"])
 
 
 def test_what_takes_the_whole_batch_is_refused(monkeypatch):
