@@ -15,12 +15,13 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from augment.errors import FailedError, UsageError
 from smallgan.api import training
 from smallgan.core import distributed
-from smallgan.core.draws import normal_draw
+from smallgan.core.draws import Draws, normal_draw
 from smallgan.core.rng import Stream, normal
 from smallgan.data.images import ImageBatches
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.adversarial import batches_of, build_trainer
+from smallgan.training.adversarial import batches_of
+from smallgan.training.augmentation import Augmentation
 from smallgan.training.train import refuse_several
 
 CPU = torch.device("cpu")
@@ -78,7 +79,7 @@ def test_each_rank_takes_its_part_of_the_batch_of_every_discriminator_step(as_ra
 
     def of_this_rank():
         batch = batches_of(recipe, data, (), CPU).batch(3)
-        augmentation = build_trainer(recipe, CPU).augmentation
+        augmentation = Augmentation(recipe, CPU, Draws(CPU, lambda _step: ()))
         (mirrored,) = augmentation._mirrors(3, len(batch.indices)).make()
         return batch.indices.reshape(2, -1), torch.from_numpy(mirrored).reshape(2, -1)
 
