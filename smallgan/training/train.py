@@ -230,8 +230,11 @@ def refuse_several(recipe: Recipe) -> None:
     if recipe.regularizers is not None:
         rows = [REGULARIZERS[name] for name in recipe.regularizers.chosen()]
         parts += [("regularizer", row.name, row.by_image or row.over_ranks) for row in rows]
-    if recipe.train.compile is not None:
-        raise UsageError(f"train.compile {recipe.train.compile}: not for several GPUs; leave one of the two out")
+    alone = {"train.compile": None, "method.pack": 1, "method.unroll": None, "method.freeze_g_at": None}
+    for key, off in alone.items():
+        section, name = key.split(".")
+        if (value := getattr(getattr(recipe, section), name, off)) != off:
+            raise UsageError(f"{key} {value}: not for several GPUs; leave it out, or --gpus and torchrun")
     for kind, name, may in parts:
         if not may:
             raise UsageError(

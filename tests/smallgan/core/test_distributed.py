@@ -159,3 +159,10 @@ def test_what_takes_the_whole_batch_is_refused(monkeypatch):
     monkeypatch.setattr("smallgan.training.train.LOSSES", {"hinge": own})
     with pytest.raises(UsageError, match="the loss hinge does not train over several GPUs"):
         refuse_several(recipe)
+
+
+@pytest.mark.parametrize("key", ["method.pack", "method.unroll", "method.freeze_g_at"])
+def test_options_that_take_the_whole_batch_are_refused(key):
+    recipe = load_recipe(None, {key: 2})
+    with pytest.raises(UsageError, match=f"{key} 2: not for several GPUs"):
+        refuse_several(recipe)
