@@ -1,7 +1,8 @@
 """Train the digit classifier that reads stacked MNIST: `python -m tools.train_digits mnist.npz`.
 
 The file has x_train, y_train, x_test and y_test, as MNIST is passed around. The weights go into the cache folder (the
-variable SMALLGAN_CACHE); they are not part of the package, as MNIST is CC BY-SA 3.0. One thread: three minutes of processor time, 99.35 % of the test digits right.
+variable SMALLGAN_CACHE); they are not part of the package, as MNIST is CC BY-SA 3.0. One thread: three minutes of
+processor time, 99.35 % of the test digits right.
 """
 
 from __future__ import annotations

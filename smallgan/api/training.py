@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -78,10 +78,19 @@ def train(
         FailedError: the training diverged.
         OutputError: the run folder cannot be written.
     """
+    from smallgan.core import distributed
     from smallgan.training.train import train as carry_out
 
     shown = warnings_of(log) if quiet else log
-    with console.quiet(quiet), stop_flag() as stop_requested:
+    several = distributed.started() > 1
+    with (
+        distributed.session(device),
+        console.silent(not distributed.is_main()),
+        console.quiet(quiet),
+        stop_flag(once=several) as stop_requested,
+    ):
+        if not distributed.is_main():
+            log = shown = lambda _line: None
         resolved, asked = _resolved(data, recipe, minutes, set, flags, shown)
         asked |= {"out": as_path(out), "new": new, "workers": workers, "device": device, "command": command}
         # On a terminal the bar stands for the line of each report
@@ -113,6 +122,41 @@ def plan_training(
     with console.quiet(quiet):
         resolved, asked = _resolved(data, recipe, minutes, set, flags, shown)
         return Plan(dry_run(resolved, out=as_path(out), new=new, workers=workers, device=device, log=shown, **asked))
+
+
+def launch(gpus: int, device: str, arguments: Sequence[str]) -> int | None:
+    """Start a process for each GPU, which trains by the same command line, and return the exit code of all together.
+
+    Does nothing and returns None in such a process, and for one GPU.
+
+    Args:
+        gpus: how many, from 1.
+        device: as of `train`; with cpu as many processes share the processor, for trials.
+        arguments: the command line without the program's name.
+
+    Raises:
+        UsageError: this machine has fewer GPUs.
+        FailedError: a process was killed.
+    """
+    from smallgan.core import distributed
+
+    if (running := distributed.started()) > 1:
+        if running != gpus:
+            raise UsageError(f"--gpus {gpus}: torchrun has started {running} processes already; leave --gpus out")
+        return None
+    if gpus == 1:
+        return None
+    distributed.check_gpus(gpus, device)
+    if device == "cpu":
+        say(f"{gpus} processes share this machine's processor: a trial of several GPUs, and no faster than one process")
+    return distributed.launch(gpus, arguments)
+
+
+def is_other_process() -> bool:
+    """Tell whether this process trains for another, which prints the result."""
+    from smallgan.core import distributed
+
+    return distributed.is_other()
 
 
 def _resolved(

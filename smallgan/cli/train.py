@@ -33,6 +33,9 @@ def train(
         typer.Option(help="Threads that read the images, once, before training; default: one a core.", min=1),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    gpus: Annotated[
+        int | None, typer.Option(help="Share each batch among this many GPUs of this machine.", min=1)
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say warnings and errors only; log.txt has all.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and how long; no run.")] = False,
     json_output: Annotated[
@@ -48,16 +51,25 @@ def train(
     import shlex
     import sys
 
+    from augment.errors import UsageError
     from smallgan.api import training
     from smallgan.core.console import say
 
     own: dict[str, Any] = {"minutes": minutes, "set": settings or (), "out": out, "new": new, "workers": workers}
     asked = {"recipe": recipe, **own, "device": device, "quiet": quiet, **flags}
     if dry_run:
+        if gpus is not None:
+            raise UsageError("--gpus and --dry-run cannot be combined: a dry run times one process; leave --gpus out")
+        if training.is_other_process():
+            return
         plan = training.plan_training(data, **asked)
         typer.echo(json.dumps(plan.values, indent=2) if json_output else plan.text)
         return
+    if gpus is not None and (code := training.launch(gpus, device, sys.argv[1:])) is not None:
+        raise typer.Exit(code)
     run = training.train(data, **asked, command=shlex.join(["smallgan", *sys.argv[1:]]))
+    if training.is_other_process():
+        return
     typer.echo(json.dumps(run.summary(), indent=2) if json_output else run.path)
     if not run.is_complete:
         raise typer.Exit(1)

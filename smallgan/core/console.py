@@ -14,6 +14,7 @@ PLAIN_SECONDS = 5.0  # Seconds between two progress lines where there is no term
 
 
 _is_quiet = False
+_is_silent = False
 
 
 def say(line: str) -> None:
@@ -33,13 +34,26 @@ def quiet(on: bool = True) -> Iterator[None]:
         _is_quiet = before
 
 
+@contextmanager
+def silent(on: bool = True) -> Iterator[None]:
+    """Print nothing at all for a while, in a process that another speaks for; without `on` nothing changes."""
+    global _is_silent
+    before, _is_silent = _is_silent, _is_silent or on
+    try:
+        with quiet(on):
+            yield
+    finally:
+        _is_silent = before
+
+
 def warnings_of(log: Log) -> Log:
     """Return a `log` that takes warnings and drops the rest."""
     return lambda line: log(line) if line.startswith(_WARNING) else None
 
 
 def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the only print
+    if not _is_silent:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the only print
 
 
 def is_terminal() -> bool:
@@ -104,9 +118,10 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def stop_flag() -> Iterator[Callable[[], bool]]:
+def stop_flag(*, once: bool = False) -> Iterator[Callable[[], bool]]:
     """Give a function that tells whether Ctrl-C or SIGTERM came; the second of them interrupts at once.
 
+    `once`: it does nothing. Of several processes a launcher may tell each again what each was told.
     Python delivers signals to the main thread alone: in another thread the function always says no.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -116,10 +131,13 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         nonlocal asked
+        if asked and once:
+            return
         if asked:
             raise KeyboardInterrupt
         asked = True
-        _print("Stopping after this step. Press Ctrl-C again to quit now (progress since the last checkpoint is lost).")
+        again = "" if once else " Press Ctrl-C again to quit now (progress since the last checkpoint is lost)."
+        _print(f"Stopping after this step.{again}")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

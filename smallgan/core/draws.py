@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smallgan.core import distributed
 from smallgan.core.rng import Stream, normal
 
 MOST_STEPS = 64  # That are drawn ahead
@@ -30,9 +31,26 @@ class Draw(NamedTuple):
     """Draws them, any number of times the same."""
 
 
-def normal_draw(seed: int, stream: Stream, position: int, shape: tuple[int, ...]) -> Draw:
-    """Return the draw of `smallgan.core.rng.normal`: one array."""
-    return Draw((stream, position, *shape), lambda: (normal(seed, stream, position, shape),))
+def rows_draw(key: tuple[int, ...], count: int, make: Callable[[int], tuple[NDArray[Any], ...]], axis: int = 0) -> Draw:
+    """Return a draw with a row for each of this rank's `count` images: its part of the rows of all ranks.
+
+    Args:
+        key: as of `Draw`; it holds `count`.
+        count: of images.
+        make: number of rows -> arrays with as many on `axis`.
+        axis: of the rows.
+    """
+    whole = count * distributed.count()
+    return Draw(key, lambda: tuple(distributed.own(each, axis) for each in make(whole)))
+
+
+def normal_draw(seed: int, stream: Stream, position: int, shape: tuple[int, ...], axis: int = 0) -> Draw:
+    """Return the draw of `smallgan.core.rng.normal`: one array, with a row for each image of this rank on `axis`."""
+
+    def make(count: int) -> tuple[NDArray[Any], ...]:
+        return (normal(seed, stream, position, (*shape[:axis], count, *shape[axis + 1 :])),)
+
+    return rows_draw((stream, position, *shape), shape[axis], make, axis)
 
 
 class Draws:

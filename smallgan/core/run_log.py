@@ -16,6 +16,7 @@ import torch
 
 from augment.core.files import output_errors, write_json
 from augment.errors import InputError
+from smallgan.core import distributed
 from smallgan.core.console import Log
 from smallgan.core.device import describe_device
 from smallgan.core.run_dir import RunDir, read_record
@@ -54,6 +55,7 @@ def write_environment(run: RunDir, device: torch.device, command: str) -> None:
         "platform": platform.platform(),
         "device": describe_device(device),
         "num_threads": torch.get_num_threads(),
+        **({"num_processes": distributed.count()} if distributed.count() > 1 else {}),
     }
     write_json(run.environment, {**before, **now})
 

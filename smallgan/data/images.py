@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smallgan.core import distributed
 from smallgan.core.draws import Draw, Draws, upload
 from smallgan.core.memory import free_bytes
 from smallgan.core.rng import Stream, rng
@@ -114,12 +115,16 @@ class ImageBatches:
         *,
         balanced: bool = False,
         stream: Stream = Stream.BATCH_ORDER,
+        parts: int = 1,
     ) -> None:
         """Hold pixels N x S x S x 3, which may be memory-mapped, and labels N.
 
-        `balanced` draws classes evenly, then an image of each; `stream` is that of the order.
+        `balanced` draws classes evenly, then an image of each; `stream` is that of the order. Of several ranks each
+        gets its rows of every one of the `parts` of a batch, which it is to be split into. Raises UsageError where
+        these do not divide among the ranks.
         """
-        self._stream = stream
+        distributed.share(batch_size // parts)
+        self._stream, self.parts = stream, parts
         self.device, self.batch_size, self.seed = device, batch_size, seed
         self.pixels: Tensor | Pixels = torch.from_numpy(pixels) if pixels.flags.writeable else pixels
         """uint8 N x S x S x 3, or points; an array where it is memory-mapped."""
@@ -145,7 +150,7 @@ class ImageBatches:
         return held.cpu().numpy() if isinstance(held, Tensor) else held
 
     def batch(self, number: int) -> Batch:
-        """Return batch `number`, counted from 0.
+        """Return batch `number`, counted from 0; of several ranks, this one's rows of it.
 
         The batches walk an endless row of epochs, each its own permutation of the set, so that after e whole epochs
         every image was used e times; a batch may reach over the end of an epoch, and a set may be smaller than a batch.
@@ -170,7 +175,8 @@ class ImageBatches:
     def _indices(self, number: int) -> NDArray[np.int64]:
         first = number * self.batch_size
         walked = (self._index(position) for position in range(first, first + self.batch_size))
-        return np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
+        whole = np.fromiter(self._drawn(number) if self._classes else walked, np.int64, self.batch_size)
+        return distributed.own(whole.reshape(self.parts, -1), axis=1).reshape(-1)
 
     def _drawn(self, number: int) -> Iterator[int]:
         draws = rng(self.seed, self._stream, number)

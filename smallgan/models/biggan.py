@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from augment.errors import UsageError
 from smallgan.models.base import Adaptable, Adjust, ConditionalNorm, Modulate, OrderedLayers
+from smallgan.models.batch_norm import batch_norm
 from smallgan.models.spectral import SpectralConv2d, SpectralEmbedding, SpectralLinear
 from smallgan.tables.models import BigGANOptions
 
@@ -96,7 +97,7 @@ class StoredBatchNorm(nn.Module):
     def normalize(self, hidden: Tensor) -> Tensor:
         """Return normalised maps: by the batch's moments in training, by the stored ones else."""
         mean, variance = cast(Tensor, self.stored_mean), cast(Tensor, self.stored_var)
-        return F.batch_norm(hidden, mean, variance, None, None, self.training, self.momentum, self.eps)
+        return batch_norm(hidden, mean, variance, None, None, self.training, self.momentum, self.eps)
 
 
 class ConditionalBatchNorm(StoredBatchNorm, ConditionalNorm):

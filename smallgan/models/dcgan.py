@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from smallgan.models.base import OrderedLayers
+from smallgan.models.batch_norm import BatchNorm2d
 from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
 from smallgan.tables.models import MODELS, DCGANOptions
 
@@ -34,7 +35,7 @@ class DCGANGenerator(nn.Module):
         self.size, self.z_dim, self.num_classes = size, z_dim, 0
         self.description: dict[str, Any] = {"model": "dcgan", "size": size, "z_dim": z_dim, "base_width": base_width}
         self.description |= {"g_norm": norm} if norm != "batch" else {}
-        make_norm = nn.BatchNorm2d if norm == "batch" else _LayerNorm
+        make_norm = BatchNorm2d if norm == "batch" else _LayerNorm
         widths = _widths(size, base_width)[::-1]
         self.project = _Projection(z_dim, widths[0], 4, bias=False)
         self.project_norm = make_norm(widths[0])
@@ -84,7 +85,7 @@ class DCGANDiscriminator(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 HalvingConv2d(wide, narrow),
-                nn.BatchNorm2d(narrow) if norm == "batch" else _Bias(narrow),
+                BatchNorm2d(narrow) if norm == "batch" else _Bias(narrow),
                 nn.LeakyReLU(0.2, inplace=True),
             )
             for wide, narrow in pairwise(widths)

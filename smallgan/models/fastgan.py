@@ -28,7 +28,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from smallgan.core import distributed
 from smallgan.models.base import AcrossBatch, OrderedLayers
+from smallgan.models.batch_norm import BatchNorm2d
 from smallgan.models.dcgan import initialize as initialize_convolutions
 from smallgan.models.resampling import DoublingConv2d, HalvingConv2d
 from smallgan.tables.models import MODELS, FastGANOptions
@@ -56,12 +58,12 @@ class GLU(nn.Module):
 
 def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return the layers that make B x out x 2S x 2S of B x in x S x S: transposed convolution, batch norm, GLU."""
-    return nn.Sequential(DoublingConv2d(in_channels, 2 * out_channels), nn.BatchNorm2d(2 * out_channels), GLU())
+    return nn.Sequential(DoublingConv2d(in_channels, 2 * out_channels), BatchNorm2d(2 * out_channels), GLU())
 
 
 def _refining(channels: int) -> nn.Sequential:
     convolution = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(2 * channels), GLU())
+    return nn.Sequential(convolution, BatchNorm2d(2 * channels), GLU())
 
 
 class SkipExcitation(nn.Module):
@@ -94,7 +96,7 @@ class FastGANGenerator(nn.Module):
         if num_classes:
             self.classes = nn.Embedding(num_classes, class_dim)
         self.first = nn.Linear(z_dim + (class_dim if num_classes else 0), 2 * widths[FIRST] * FIRST**2, bias=False)
-        self.first_norm, self.glu = nn.BatchNorm2d(2 * widths[FIRST]), GLU()
+        self.first_norm, self.glu = BatchNorm2d(2 * widths[FIRST]), GLU()
         largest_refined = 16 if size <= LARGEST_SMALL else 64
         self.levels = nn.ModuleDict()
         for low, side in pairwise(widths):
@@ -176,10 +178,12 @@ class MinibatchDeviation(AcrossBatch):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps B x (C + 1) x H x W for maps B x C x H x W."""
-        size = next((size for size in range(GROUP, 1, -1) if len(maps) % size == 0), len(maps))
-        groups = maps.float().unflatten(0, (-1, size))
+        whole = distributed.gathered(maps.float())
+        size = next((size for size in range(GROUP, 1, -1) if len(whole) % size == 0), len(whole))
+        groups = whole.unflatten(0, (-1, size))
         variance = (groups - groups.mean(dim=1, keepdim=True)).square().mean(dim=1)
         deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3)).repeat_interleave(size)  # the root has no slope at 0
+        deviation = deviation[distributed.rows(len(whole))]
         channel = deviation[:, None, None, None].expand(-1, 1, *maps.shape[2:])
         return torch.cat([maps, channel.to(maps.dtype)], dim=1)
 

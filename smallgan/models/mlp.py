@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smallgan.models.batch_norm import BatchNorm2d
 from smallgan.tables.models import MODELS, MLPOptions
 
 PIECES = 5  # Of maxout: the largest of so many linear functions
@@ -54,7 +55,7 @@ class _Maxout(nn.Module):
         return pieces.amax(dim=2)
 
 
-class _BatchNorm(nn.BatchNorm2d):  # The kind whose statistics are measured for samples (`smallgan.training.ema`)
+class _BatchNorm(BatchNorm2d):  # The kind whose statistics are measured for samples (`smallgan.training.ema`)
     def forward(self, hidden: Tensor) -> Tensor:
         """Return B x W, normalised over the batch."""
         normalised: Tensor = super().forward(hidden[:, :, None, None])

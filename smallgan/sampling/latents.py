@@ -142,11 +142,11 @@ def generate_images(model: Model, inputs: Inputs) -> Iterator[Tensor]:
         yield images
 
 
-def sample_pixels(model: Model, count: int, seed: int) -> Pixels:
-    """Return pixels `count` x S x S x 3: images k = 0 .. count - 1 of one seed."""
+def sample_pixels(model: Model, count: int, seed: int, part: slice = slice(None)) -> Pixels:
+    """Return pixels `count` x S x S x 3: images k = 0 .. count - 1 of one seed, or a `part` of them."""
     if count < 1:
         raise UsageError(f"--count {count}: must be at least 1")
-    return np.stack(list(generate(model, draw_inputs(model, addresses(count, seed, None)))))
+    return np.stack(list(generate(model, draw_inputs(model, addresses(count, seed, None)[part]))))
 
 
 def parse_seeds(text: str) -> list[int]:

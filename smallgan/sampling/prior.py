@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import UsageError
-from smallgan.core.draws import Draw
+from smallgan.core.draws import Draw, rows_draw
 from smallgan.core.rng import Stream, normal, rng
 
 Address = tuple[int, int]  # (seed, k)
@@ -53,8 +53,12 @@ class Prior:
         return self.place(normal(seed, stream, position, (count, z_dim)), 0)
 
     def draw(self, seed: int, stream: Stream, position: int, count: int, z_dim: int) -> Draw:
-        """Return the draw of the latents N x Z of a training step: one array."""
-        return Draw((stream, position, count, z_dim), lambda: (self.drawn(seed, stream, position, count, z_dim),))
+        """Return the draw of the latents N x Z of a training step: one array, of several ranks this one's rows."""
+
+        def make(number: int) -> tuple[Latents]:
+            return (self.drawn(seed, stream, position, number, z_dim),)
+
+        return rows_draw((stream, position, count, z_dim), count, make)
 
     def latents(self, addresses: Sequence[Address], z_dim: int) -> Latents:
         """Return latents N x Z, each drawn at its own address (seed, k).

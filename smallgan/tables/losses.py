@@ -62,6 +62,7 @@ class LossRow:
     generator_needs_reals: bool = False  # Whether the generator's step scores the real batch too
     boundary: float | None = 0.0  # Score between those that reals and fakes aim at; None: only differences count
     by_image: bool = False  # Whether both losses are means over the images, so that a batch may be taken in parts
+    over_ranks: bool = False  # Whether it is right over several GPUs too where it is no mean (`core.distributed`)
 
 
 _IN = "smallgan.training.losses"

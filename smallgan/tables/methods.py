@@ -272,6 +272,8 @@ class MethodRow:
 
     Its snapshots hold accuracy and confusion matrices in the place of samples; it reads neither score nor sample.
     """
+    over_ranks: bool = False
+    """Whether its step is the same on several GPUs as in one process (`smallgan.core.distributed`)."""
     adapter: str | None = None
     """(options, pretrained generator, draws, device, training) -> AdaptedGenerator, of a method that fits one."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -303,6 +305,7 @@ _ADAPTER: dict[str, Any] = {
     "terms": ADAPTER_TERMS,
     "rates": ("method.lr_codes", "method.lr_adapter"),
     "is_transfer": True,
+    "over_ranks": True,
     "load": "smallgan.sampling.pretrained:load_adapted",
     "defaults": {
         **{"train.steps": 10_000, "train.batch_size": 25, "train.snapshot_every": 1000},
@@ -323,6 +326,7 @@ METHODS: Table[MethodRow] = Table(
             sections=("model", "latent", "loss", "regularizers"),
             scales_loss=True,
             trains_points=True,
+            over_ranks=True,
         ),
         MethodRow(
             "adda",
@@ -360,6 +364,7 @@ METHODS: Table[MethodRow] = Table(
             "fine-tuning",
             FinetuneOptions,
             terms=ADVERSARIAL_TERMS,
+            over_ranks=True,
             defaults=_FINETUNE_DEFAULTS,
             **_FINETUNE,
         ),
@@ -372,6 +377,7 @@ METHODS: Table[MethodRow] = Table(
             ("method.lr",),
             sections=("model",),
             scales_loss=True,
+            over_ranks=True,
             defaults={"model.z_dim": 16, "model.g_norm": "layer", "train.batch_size": 32},
         ),
     ],

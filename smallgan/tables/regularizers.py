@@ -192,6 +192,8 @@ class RegularizerRow:
     """Whether it changes weights after the optimiser's step, and is no term of the loss."""
     by_image: bool = False
     """Whether it is a mean over the images, or looks at none, so that a batch may be taken in parts."""
+    over_ranks: bool = False
+    """Whether it is right over several GPUs too where it is no mean over the images (`smallgan.core.distributed`)."""
     needs_images: bool = False
     """Whether `build` takes the pixels of the training images, N x S x S x 3, as `pixels`."""
     needs_source: bool = False
@@ -233,6 +235,7 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "discriminator",
             f"{_IN}.lecam:LeCam",
             needs_boundary=True,
+            over_ranks=True,
         ),
         RegularizerRow(
             "autoencode",
@@ -241,6 +244,7 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             "discriminator",
             f"{_IN}.autoencode:Autoencode",
             needs_maps=True,
+            over_ranks=True,
         ),
         RegularizerRow(
             "warm_start",
@@ -250,6 +254,7 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             f"{_IN}.warm_start:WarmStart",
             needs_images=True,
             needs_of_latent="normal",
+            over_ranks=True,
         ),
         RegularizerRow(
             "distance",

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from smallgan.core import distributed
 from smallgan.core.device import autocast
 from smallgan.core.draws import Draw, Draws
 from smallgan.core.rng import Stream
@@ -69,13 +70,14 @@ class AdversarialTrainer(Trainer):
         assert isinstance(options, AdversarialOptions)
         assert loss is not None
         self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
-        self.options, self.batch_size, self.num_steps = options, recipe.train.batch_size, recipe.train.steps
+        self.options, self.num_steps, self.whole_batch = options, recipe.train.steps, recipe.train.batch_size
+        self.batch_size = distributed.share(self.whole_batch)
         self.draws = Draws(device, self._plan)
         self.augmentation = Augmentation(recipe, device, self.draws)
         self.anchoring = anchoring_of(recipe, self.draws, generator, discriminator, pixels)
         self.ema_decay = options.ema_decay
         if options.ema_kimg is not None:
-            self.ema_decay = decay_of_half_life(options.ema_kimg, self.batch_size * options.d_steps)
+            self.ema_decay = decay_of_half_life(options.ema_kimg, self.whole_batch * options.d_steps)
         self.loss: AdversarialLoss = load(LOSSES[loss.name].build)(loss)
         self.generator_needs_reals = LOSSES[loss.name].generator_needs_reals
         # channels_last is the order in which CPU and GPU convolutions are fastest, and the one our pixels lie in.
@@ -173,7 +175,7 @@ class AdversarialTrainer(Trainer):
         shadow = copy.copy(self)
         shadow.generator, shadow.discriminator = copy.deepcopy((self.generator, self.discriminator))
         of_step = shadow.images_of, shadow._scores_as_in_a_step
-        probe = Probe(*of_step, self.generator.z_dim, self.batch_size, self.seed, self.prior)
+        probe = Probe(*of_step, self.generator.z_dim, self.whole_batch, self.seed, self.prior)
         return probe.read(training, held_out, self.device)
 
     def _scores_as_in_a_step(self, images: Tensor, labels: Tensor, position: int) -> Tensor:
@@ -360,4 +362,12 @@ def batches_of(recipe: Recipe, data: TrainingData, classes: Sequence[str], devic
     options = recipe.method
     assert isinstance(options, AdversarialOptions)
     size, labels = recipe.train.batch_size * options.d_steps, data.labels if classes else None
-    return ImageBatches(data.mixture.pixels, size, recipe.seed, device, labels, balanced=options.class_balanced)
+    return ImageBatches(
+        data.mixture.pixels,
+        size,
+        recipe.seed,
+        device,
+        labels,
+        balanced=options.class_balanced,
+        parts=options.d_steps,
+    )

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smallgan.core.draws import Draw, Draws
+from smallgan.core import distributed
+from smallgan.core.draws import Draw, Draws, rows_draw
 from smallgan.core.rng import Stream, rng
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import AdversarialOptions, parse_diffaugment
@@ -33,7 +34,7 @@ class Augmentation:
         assert isinstance(options, AdversarialOptions)
         assert recipe.loss is not None
         self.options, self.seed, self.draws = options, recipe.seed, draws
-        self.batch_size = recipe.train.batch_size
+        self.batch_size = distributed.share(recipe.train.batch_size)
         self.operations = parse_diffaugment(options.diffaugment)
         self.boundary = LOSSES[recipe.loss.name].boundary
         num_images = recipe.train.steps * recipe.train.batch_size * options.d_steps
@@ -87,12 +88,12 @@ class Augmentation:
     def numbers(self, position: int, stream: Stream, count: int, side: int) -> Draw:
         """Return the draw by which `augmented` augments `count` images of `side` px."""
 
-        def make() -> tuple[NDArray[Any], ...]:
+        def make(number: int) -> tuple[NDArray[Any], ...]:
             certain = isinstance(self._probability, float) and self._probability == 1
             draws = rng(self.seed, stream, position)
-            return draw_numbers(self.operations, draws, count, side, with_chances=not certain)
+            return draw_numbers(self.operations, draws, number, side, with_chances=not certain)
 
-        return Draw((stream, position, count, side), make)
+        return rows_draw((stream, position, count, side), count, make)
 
     @property
     def _probability(self) -> float | Tensor:
@@ -100,13 +101,16 @@ class Augmentation:
         return self.options.diffaugment_probability if ada is None else ada.probability
 
     def _mirrors(self, number: int, count: int) -> Draw:
-        return Draw(
-            (Stream.MIRROR, number, count), lambda: (rng(self.seed, Stream.MIRROR, number).random(count) < 0.5,)
-        )
+        def make() -> tuple[NDArray[Any], ...]:
+            parts = self.options.d_steps, distributed.count() * count // self.options.d_steps
+            mirrored = rng(self.seed, Stream.MIRROR, number).random(parts) < 0.5
+            return (distributed.own(mirrored, axis=1).reshape(-1),)
+
+        return Draw((Stream.MIRROR, number, count), make)
 
     def _chances(self, position: int, count: int) -> Draw:
         address = Stream.PSEUDO_REALS, position
-        return Draw((*address, count), lambda: (draw_chances(rng(self.seed, *address), count),))
+        return rows_draw((*address, count), count, lambda number: (draw_chances(rng(self.seed, *address), number),))
 
     def observe(self, real_scores: Tensor) -> dict[str, Tensor]:
         """Show the controllers the scores B of reals; return r_t and each probability in force, {} without any."""

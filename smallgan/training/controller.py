@@ -6,6 +6,8 @@ r_t is the mean sign of the discriminator's scores of reals: 0 while it cannot t
 import torch
 from torch import Tensor, nn
 
+from smallgan.core import distributed
+
 INTERVAL = 4  # Steps from one adjustment to the next, as published
 SLOWEST = 500_000  # Images in which the probability may go from 0 to 1, as published
 SHARE_OF_RUN = (
@@ -40,9 +42,9 @@ class Controller(nn.Module):
 
     @torch.no_grad()
     def observe(self, signs: Tensor) -> None:
-        """Take the signs B of the scores of the reals of one discriminator step."""
-        self.signs += signs.sum()
-        self.images += len(signs)
+        """Take the signs B of the scores of this rank's reals of one discriminator step."""
+        self.signs += distributed.total(signs.sum())
+        self.images += len(signs) * distributed.count()
 
     @torch.no_grad()
     def adjust(self, number: int) -> None:

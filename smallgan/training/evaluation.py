@@ -4,25 +4,27 @@ And before a transfer: which classes of its source are nearest to the images.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 
 from augment.errors import InputError
+from smallgan.core import distributed
 from smallgan.core.console import Log
 from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
 from smallgan.metrics.accuracy import score_of
 from smallgan.metrics.class_search import ClassSearch, search_classes
 from smallgan.metrics.diagnostics import Reading, newest, summary
-from smallgan.metrics.features.extract import extract_all, feature_nets
+from smallgan.metrics.features.extract import FeatureNet, Features, extract_all, feature_nets, joined
 from smallgan.metrics.run_scorer import RunScorer, add_to_run, default_num_fake, prepared
 from smallgan.metrics.score import STRUCK
 from smallgan.metrics.snapshot_reading import SnapshotReader
 from smallgan.models.base import Generator
-from smallgan.sampling.latents import sample_pixels
+from smallgan.sampling.latents import BATCH_SIZE, sample_pixels
 from smallgan.sampling.loading import Model
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.methods import TransferOptions
@@ -49,6 +51,8 @@ def evaluator(
     nets, notes = feature_nets(settings.features, device)
     for note in notes:
         log(note)
+    if not distributed.is_main():
+        return _helper(run, nets, device)
     scorer = RunScorer.of_pixels(
         nets,
         settings,
@@ -70,11 +74,19 @@ def evaluator(
         )
     reader = SnapshotReader.of_pixels(scorer, data.originals, data.reals, data.selection)
     to_probe = data.to_probe(trainer.description.get("classes", ()))
+    asked = [judge.net.name for judge in scorer.judges], scorer.num_fake, scorer.seed
+    if distributed.count() > 1:
+        distributed.from_main(lambda: asked)
 
     def evaluate(trainer: Trainer, step: int) -> Merit | None:
-        generator = cast(Generator, trainer.generator_ema)
-        model = Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
-        fakes = scorer.fakes_of(model)
+        model = _model_of(trainer, step, run, device)
+        if distributed.count() == 1:
+            return judged(trainer, step, model, scorer.fakes_of(model))
+        fakes = _extracted_by_all(model, [judge.net for judge in scorer.judges], *asked[1:])
+        with distributed.alone():
+            return judged(trainer, step, model, fakes)
+
+    def judged(trainer: Trainer, step: int, model: Model, fakes: list[Features]) -> Merit | None:
         try:  # the baseline is the same at every step: the last one tells it
             scores = scorer.scores_of(model, fakes, baselines=step >= recipe.train.steps)
             add_to_run(model, scores)
@@ -113,6 +125,32 @@ def _of_classifier(recipe: Recipe, run: RunDir, data: TrainingData, log: Log) ->
         return None
 
     return evaluate
+
+
+def _model_of(trainer: Trainer, step: int, run: RunDir, device: torch.device) -> Model:
+    generator = cast(Generator, trainer.generator_ema)
+    return Model(generator, device, run.checkpoint(step), run, step, sha256="", prior=trainer.prior)
+
+
+def _helper(run: RunDir, nets: Sequence[FeatureNet], device: torch.device) -> Callable[[Trainer, int], None]:
+    """Return what other ranks than the first do in `evaluate`: their part of the samples and of their features."""
+    asked: tuple[list[str], int, int] = distributed.from_main(lambda: ([], 0, 0))
+    used = [net for name in asked[0] for net in nets if net.name == name]
+
+    def help_with(trainer: Trainer, step: int) -> None:
+        _extracted_by_all(_model_of(trainer, step, run, device), used, *asked[1:])
+
+    return help_with
+
+
+def _extracted_by_all(model: Model, nets: Sequence[FeatureNet], count: int, seed: int) -> list[Features]:
+    """Return the features of `count` samples by each network, in rank 0; each rank has made some of the batches."""
+    batches, ranks = -(-count // BATCH_SIZE), distributed.count()
+    ends = [min(rank * batches // ranks * BATCH_SIZE, count) for rank in range(ranks + 1)]
+    part = slice(*distributed.own(np.stack([ends[:-1], ends[1:]], axis=1))[0].tolist())
+    made = extract_all(sample_pixels(model, count, seed, part), nets) if part.start < part.stop else None
+    parts = [each for each in distributed.to_main(made) if each is not None]
+    return [joined(each) for each in zip(*parts, strict=True)]
 
 
 def nearest_classes(

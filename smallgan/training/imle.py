@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from smallgan.core import distributed
 from smallgan.core.device import autocast
 from smallgan.core.draws import Draw, Draws, normal_draw
 from smallgan.core.rng import Stream, normal, rng
@@ -71,13 +72,14 @@ class IMLETrainer(Trainer):
         self.device, self.seed, self.precision = device, recipe.seed, str(recipe.train.precision)
         self.options, self.num_steps = options, recipe.train.steps
         self.draws = Draws(device, self._plan)
-        self.batch_size = min(recipe.train.batch_size, len(pixels))
+        whole = min(recipe.train.batch_size, len(pixels))
+        self.batch_size = distributed.share(whole)
         self.generator = cast(Any, generator.train().to(device).to(memory_format=torch.channels_last))
         self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.perceptual = perceptual if options.perceptual_weight else None
         if self.perceptual is not None:
             self.perceptual.to(device).to(memory_format=torch.channels_last)
-        self.rounds = Rounds.of(options, options.pca_steps, len(pixels), self.batch_size)
+        self.rounds = Rounds.of(options, options.pca_steps, len(pixels), whole)
         images = to_images(torch.tensor(pixels))
         noise = torch.from_numpy(normal(self.seed, Stream.CODES, 0, (len(pixels), self.generator.z_dim)))
         start = PCALatents(pixels, self.generator.z_dim)(images, noise)

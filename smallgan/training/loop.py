@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from augment.core.files import write_bytes, write_json
 from augment.errors import FailedError
 from augment.imaging.codec import encode_png
+from smallgan.core import distributed
 from smallgan.core.checkpoint import last_whole, load_checkpoint, not_finite, save_checkpoint
 from smallgan.core.console import Log, duration
 from smallgan.core.device import autocast, peak_memory_mb
@@ -43,7 +44,7 @@ class Trainer(ABC):
 
     device: torch.device
     batch_size: int
-    """Images of a step, or of each discriminator step."""
+    """Images of a step, or of each discriminator step, in this rank."""
     micro_batch: int | None = None
     """Images that go through the networks at a time; None: the batch. Only where `needs_whole_batch` allows it."""
     networks: Mapping[str, nn.Module]
@@ -120,7 +121,10 @@ class Hooks:
     log: Log
     """Takes a status line."""
     evaluate: Callable[[Trainer, int], Merit | None]
-    """(trainer, step) -> its merit, None where nothing selects a checkpoint; writes its own scores and readings."""
+    """(trainer, step) -> its merit, None where nothing selects a checkpoint; writes its own scores and readings.
+
+    Called in all ranks, which may share the work; the first alone writes.
+    """
     stop_requested: Callable[[], bool]
     """True once the user asked to stop; the loop then saves and returns."""
     record: Callable[[Mapping[str, Any]], None] = lambda _: None
@@ -135,11 +139,11 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
     """Train until `recipe.train.steps` and return the step reached, which is less only when a stop was asked for.
 
     Goes on from the newest checkpoint of `run`; what was logged or drawn after it is cut first, and as every draw
-    depends on (seed, step) alone, killed and resumed equals uninterrupted. Raises FailedError when a loss is
-    not finite.
+    depends on (seed, step) alone, killed and resumed equals uninterrupted. Of several ranks all come here; the first
+    alone writes. Raises FailedError when a loss is not finite.
     """
     settings, clock = recipe.train, Clock()
-    step, damaged = last_whole(run)
+    step, damaged = distributed.from_main(lambda: last_whole(run))
     for note in damaged:
         hooks.log(note)
     if step:
@@ -148,11 +152,15 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
         hooks.log(f"resumed from step {step} ({run.checkpoint(step).name})")
         if state["num_threads"] != torch.get_num_threads():
             hooks.log(f"threads: {state['num_threads']} then, {torch.get_num_threads()} now; last bits may differ")
-    run.cut_after(step if step else -1)
+    distributed.wait()  # until all have read it
+    if distributed.is_main():
+        run.cut_after(step if step else -1)
     clock.lap()
-    if not run.is_shown(step):  # the very start, or a kill between a checkpoint and its grid
-        run.forget_scores(step)
-        trainer.recalibrate_batchnorm()
+    # The very start, or a kill between a checkpoint and its grid
+    if distributed.from_main(lambda: not run.is_shown(step)):
+        if distributed.is_main():
+            run.forget_scores(step)
+        _recalibrate(trainer)
         _snapshot(recipe, run, trainer, hooks, step, batches)
         clock.other_seconds += clock.lap()
 
@@ -166,25 +174,28 @@ def fit(recipe: Recipe, run: RunDir, trainer: Trainer, batches: ImageBatches, ho
             sums.setdefault(name, []).append(value)
         step += 1
 
-        stopping = hooks.stop_requested()
+        stopping = distributed.any_of(hooks.stop_requested())
         is_snapshot = step % settings.snapshot_every == 0 or step == settings.steps or stopping
         # Report; a snapshot always reports, so that a checkpoint never stands inside an interval
         if is_snapshot or step % settings.report_every == 0:
-            means = {name: torch.stack(values).sum().item() / len(values) for name, values in sums.items()}
+            own = {name: torch.stack(values).sum().item() / len(values) for name, values in sums.items()}
+            means = distributed.means(own)
             seconds = clock.lap()
             clock.train_seconds += seconds
             _stop_unless_finite(means, recipe, run, first_of_report, step)
             rate = (step - first_of_report) / seconds
-            losses = _report(recipe, run, hooks, clock, trainer.device, step, batches.batch_size, means, rate)
+            if distributed.is_main():
+                losses = _report(recipe, run, hooks, clock, trainer.device, step, batches.batch_size, means, rate)
             sums, first_of_report = {}, step
             clock.other_seconds += clock.lap()
         hooks.advance(step, settings.steps, losses)
 
         # Snapshot: checkpoint first, so that nothing later can lose it
         if is_snapshot:
-            trainer.recalibrate_batchnorm()
-            _stop_unless_finite_weights(trainer, recipe, run, step)
-            _save(run, trainer, clock, step, batches.batch_size)
+            _recalibrate(trainer)
+            if distributed.is_main():
+                _stop_unless_finite_weights(trainer, recipe, run, step)
+                _save(run, trainer, clock, step, batches.batch_size)
             _snapshot(recipe, run, trainer, hooks, step, batches)
             clock.other_seconds += clock.lap()
 
@@ -247,6 +258,12 @@ def _report(
     return losses
 
 
+def _recalibrate(trainer: Trainer) -> None:
+    """Make the averaged generator ready, in each rank as in any other."""
+    with distributed.alone():
+        trainer.recalibrate_batchnorm()
+
+
 def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: int) -> None:
     state = {
         "step": step,
@@ -263,7 +280,9 @@ def _save(run: RunDir, trainer: Trainer, clock: Clock, step: int, batch_size: in
 
 def _snapshot(recipe: Recipe, run: RunDir, trainer: Trainer, hooks: Hooks, step: int, batches: ImageBatches) -> None:
     """Score, remember the best checkpoint, delete old ones, and last show it: the mark that all this is done."""
-    merit = hooks.evaluate(trainer, step)
+    merit = hooks.evaluate(trainer, step)  # by all ranks
+    if not distributed.is_main():
+        return
     best = (run.best_record() or {}).get("merit", math.inf)
     if step and merit is not None and merit.value < best:
         record = {"step": step, "merit": merit.value, "interval": merit.interval, "meaning": merit.meaning}

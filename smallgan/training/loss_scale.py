@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
+from smallgan.core import distributed
+
 
 class LossScale(nn.Module):
     """torch's GradScaler with its state in buffers, as a checkpoint keeps them. The host reads none of it."""
@@ -51,7 +53,8 @@ def backward(loss: Tensor, scale: LossScale | None) -> None:
 
 
 def step(optimizers: Sequence[torch.optim.Optimizer], scale: LossScale | None) -> None:
-    """Step the optimisers of a network by the gradients that `backward` gave."""
+    """Step the optimisers of a network by the gradients that `backward` gave, averaged over the ranks."""
+    distributed.average_gradients(optimizers)
     if scale is not None:
         scale.step(optimizers)
         return

@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
+from smallgan.core import distributed
 from smallgan.core.device import autocast
 from smallgan.core.rng import Stream, normal, rng
 from smallgan.data.images import Pixels, to_images
@@ -120,10 +121,16 @@ class Matcher(nn.Module):
         return max(min(self.options.pool * count, num_images), LEAST_POOL * count)
 
     def match_when_due(self, rounds: Rounds, step: int, batch_size: int, generate: Generate) -> None:
-        """Match where one of the rounds begins at `step`."""
+        """Match where one of the rounds begins at `step`; every rank does all of it, and takes what rank 0 found.
+
+        `batch_size` images of a step are of this rank.
+        """
         number = rounds.starting(step)
         if number is not None:
-            self.match(number, self.num_fresh(rounds.steps(number) * batch_size), generate)
+            num_fresh = self.num_fresh(rounds.steps(number) * batch_size * distributed.count())
+            with distributed.alone():
+                self.match(number, num_fresh, generate)
+            distributed.copy_from_main(self.buffers())
 
     @torch.no_grad()
     def match(self, number: int, num_fresh: int, generate: Generate) -> None:

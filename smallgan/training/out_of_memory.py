@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from augment.errors import UsageError
+from smallgan.core import distributed
 from smallgan.core.console import Log
 from smallgan.core.device import describe_device
 from smallgan.core.run_dir import RunDir
@@ -30,6 +31,8 @@ def named(work: Callable[[], int], recipe: Recipe, run: RunDir, trainer: Trainer
     asked = f"{run.path}: out of memory on {describe_device(trainer.device)} with train.batch_size {size} ({found})"
     if run.last_step():
         asked += f"; the checkpoint of step {run.last_step()} is kept"
+    if distributed.count() > 1:  # the others do not try with it
+        raise UsageError(f"{asked}. Use a smaller --batch-size, or more GPUs")
     for each in halves(size, LEAST):
         trainer.batch_size = each
         if step_fits(trainer, batches, each * max(batches.batch_size // size, 1)):
@@ -61,12 +64,17 @@ def with_micro_batch(recipe: Recipe, make: Make, log: Log) -> tuple[Trainer, Ima
             "smaller train.batch_size, or a model without it, such as model.name=dcgan model.g_norm=layer "
             "model.d_norm=none"
         )
+    if asked == "auto" and distributed.count() > 1:
+        raise UsageError(
+            f"train.micro_batch auto: what fits is tried in one process, and these are {distributed.count()}; give the "
+            "number of images that each is to take at a time"
+        )
     if asked == "auto":
         asked = _largest_part(trainer, batches, whole)
         del trainer, batches
         trainer, batches = make()
         log(f"micro-batch: {asked} of {whole} images at a time, the most that fit here")
-    if asked < whole:
+    if asked < distributed.share(whole):
         trainer.micro_batch = asked
     return trainer, batches
 

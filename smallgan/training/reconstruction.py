@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from augment.errors import InputError, UsageError
-from smallgan.core import weights
+from smallgan.core import distributed, weights
 from smallgan.models import perceptual
 from smallgan.models.perceptual import Perceptual
 
@@ -163,8 +163,11 @@ def perceptual_record(network: Perceptual | None) -> dict[str, str] | None:
 
 
 def by_itself(term: Tensor, value: Tensor | None = None) -> Tensor:
-    """Return a term divided by its own value (or by `value`), which passes no gradient: 1, or less where nearly 0."""
-    return term / (term if value is None else value).detach().clamp(min=_SMALLEST)
+    """Return a term divided by its own value (or by `value`), which passes no gradient: 1, or less where nearly 0.
+
+    Of ranks, by the mean of theirs: the value for the whole batch.
+    """
+    return term / distributed.mean((term if value is None else value).detach()).clamp(min=_SMALLEST)
 
 
 def _is_here(card: str) -> bool:

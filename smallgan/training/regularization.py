@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smallgan.core import distributed
 from smallgan.core.draws import Draw
 from smallgan.core.rng import Stream, rng
 from smallgan.data.images import Pixels
@@ -102,7 +103,7 @@ class Regularization:
         for network, there in positions.items():
             for each in self.terms(network, number):
                 for position in there if hasattr(each.act, "planned") else ():
-                    yield from each.act.planned(position, self.batch_size, self.seed)
+                    yield from each.act.planned(position, distributed.share(self.batch_size), self.seed)
 
     def _of_step(self, network: str, number: int) -> Iterator[Regularizer]:
         return (each for each in self.all if each.row.network == network and number % each.every == 0)

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import torch
 
 from augment.checks.advice import SCRATCH, TOO_FEW, by_number
 from augment.core.files import write_bytes, write_json, write_text
+from augment.errors import UsageError
 from augment.imaging.codec import encode_png
+from smallgan.core import distributed
 from smallgan.core.console import Log
 from smallgan.core.device import (
     check_precision,
-    choose_device,
     default_precision,
     describe_device,
     float32_math,
@@ -25,8 +27,10 @@ from smallgan.data.images import ImageBatches
 from smallgan.data.points import NUM_SHOWN, picture
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
+from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import TransferOptions
 from smallgan.tables.recipe import Recipe, dump_recipe, given, read_recipe, steps_of_epochs, with_latent_dim
+from smallgan.tables.regularizers import REGULARIZERS
 from smallgan.tables.sweep import flat
 from smallgan.training import out_of_memory
 from smallgan.training.compiling import compile_networks
@@ -74,14 +78,23 @@ def train(
         minutes: of training; a timing at the start of a run turns them into steps, which alone count afterwards.
         workers: threads that read the images; None: one a core, at most 8.
     """
-    chosen = choose_device(device)
+    chosen, is_main = distributed.device_of_rank(device), distributed.is_main()
+    if not is_main:
+        log = status = lambda _line: None
+    new = new and not distributed.is_restart()
+    if distributed.count() > 1:
+        refuse_several(recipe)
     choices: dict[str, Any] = {"new": new, "is_open": is_open, "minutes": minutes, "workers": workers}
     recipe, source, data, run, why = prepared(recipe, chosen, root, out, **choices)
     for line in why:
         log(line)
-    refuse_other_data(run, data.summary)
-    refuse_other_generator(run, source)
-    if run.reached(recipe.train.steps):
+
+    def is_done() -> bool:
+        refuse_other_data(run, data.summary)
+        refuse_other_generator(run, source)
+        return run.reached(recipe.train.steps)
+
+    if distributed.from_main(is_done):
         log(
             f"{run.path}: this recipe is already trained to step {run.last_step()}. "
             "To train on, ask for more --steps; to train anew, add --new"
@@ -89,18 +102,19 @@ def train(
         return run
     said: list[str] = []  # before there is a log
     trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
-    if out is None and not run.exists():
-        run = claim_run(root, recipe.name)
+    run = distributed.from_main(lambda: claim_run(root, recipe.name) if out is None and not run.exists() else run)
     makes_images = recipe.method_row.makes_images
-    with run.locked():
-        _begin(run, recipe, data, chosen, command)
-        status, log = logged(run, status or log), logged(run, log)
-        log(f"run {run.path}: {describe_data(data.summary)}; {describe_device(chosen)}, {recipe.train.precision}")
+    with run.locked() if is_main else nullcontext():
+        if is_main:
+            _begin(run, recipe, data, chosen, command)
+            status, log = logged(run, status or log), logged(run, log)
+        on = describe_device(chosen) if distributed.count() == 1 else _several(chosen)
+        log(f"run {run.path}: {describe_data(data.summary)}; {on}, {recipe.train.precision}")
         for note in notes_on(data, from_scratch=source is None and makes_images):
             log(f"note: {note}")
         for line in said:
             log(line)
-        with tensorboard(run) as record:
+        with tensorboard(run) if is_main else nullcontext(lambda _line: None) as record:
             evaluate = evaluator(recipe, run, data, trainer, chosen, log)
             hooks = Hooks(log, evaluate, stop_requested, record, advance, status)
             with float32_math(str(recipe.train.precision)):
@@ -112,6 +126,12 @@ def train(
         elif result := outcome(run):
             log(result)
     return run
+
+
+def _several(device: torch.device) -> str:
+    number = distributed.count()
+    on = f"on a GPU each, {describe_device(device)}" if device.type == "cuda" else f"on {describe_device(device)} each"
+    return f"{number} processes {on}"
 
 
 def _begin(run: RunDir, recipe: Recipe, data: TrainingData, device: torch.device, command: str) -> None:
@@ -161,10 +181,10 @@ def prepared(
         epochs, recipe = recipe.train.epochs, steps_of_epochs(recipe, len(data.originals))
         why.append(f"{epochs:g} epochs of {len(data.originals)} originals are {recipe.train.steps} steps")
     if source is not None and isinstance(recipe.method, TransferOptions) and recipe.method.class_search:
-        recipe, found = nearest_classes(recipe, source, data, device)
+        recipe, found = distributed.from_main(lambda: nearest_classes(recipe, source, data, device))
         why.append(found.description)
         data.summary["class_search"] = found.to_json()
-    run = find_run(recipe, data.summary, root, out, new=new)
+    run = distributed.from_main(lambda: find_run(recipe, data.summary, root, out, new=new))
     if minutes is not None:
         if run.exists() and not new:
             steps = read_recipe(run.recipe).train.steps
@@ -172,7 +192,7 @@ def prepared(
         else:
             made = trainer_of(recipe, data, device, source, lambda _line: None)
             seconds = statistics.median(seconds_per_step(*made, 8))
-            steps = max(round(60 * minutes / seconds), 1)
+            steps = distributed.from_main(lambda: max(round(60 * minutes / seconds), 1))
             why.append(f"{minutes:g} minutes are {steps} steps of {seconds:.3f} s, as timed here now")
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": steps})})
     return recipe, source, data, run, why
@@ -200,6 +220,29 @@ def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
         return recipe
     train = recipe.train.model_copy(update={"precision": default_precision(device)})
     return recipe.model_copy(update={"train": train})
+
+
+def refuse_several(recipe: Recipe) -> None:
+    """Raise UsageError for a recipe whose step over several ranks would not be that of one process."""
+    parts = [("method", recipe.method_row.name, recipe.method_row.over_ranks)]
+    if recipe.loss is not None:
+        loss = LOSSES[recipe.loss.name]
+        parts.append(("loss", loss.name, loss.by_image or loss.over_ranks))
+    if recipe.regularizers is not None:
+        rows = [REGULARIZERS[name] for name in recipe.regularizers.chosen()]
+        parts += [("regularizer", row.name, row.by_image or row.over_ranks) for row in rows]
+    alone = {"train.compile": None, "latent.name": "normal"}
+    alone |= {"method.pack": 1, "method.unroll": None, "method.freeze_g_at": None}
+    for key, off in alone.items():
+        section, name = key.split(".")
+        if (value := getattr(getattr(recipe, section), name, off)) != off:
+            raise UsageError(f"{key} {value}: not for several GPUs; leave it out, or --gpus and torchrun")
+    for kind, name, may in parts:
+        if not may:
+            raise UsageError(
+                f"the {kind} {name} does not train over several GPUs: its step takes the whole batch in one process; "
+                "leave --gpus and torchrun out"
+            )
 
 
 def notes_on(data: TrainingData, *, from_scratch: bool) -> list[str]:

@@ -28,6 +28,7 @@ from smallgan.tables.recipe import Recipe
 from smallgan.training.data import TrainingData
 from smallgan.training.foresight import KEPT_BYTES, foresee
 from smallgan.training.loop import Trainer
+from smallgan.training.loss_scale import step
 from smallgan.training.micro_batches import accumulated
 from smallgan.training.reconstruction import (
     PERCEPTUAL_WEIGHT,
@@ -118,8 +119,7 @@ class TransferTrainer(Trainer):
         in_passes = self.settings.recompute or self.micro_batch is not None
         with held(self.generator) if in_passes else nullcontext():  # or each pass would move the spectral norms
             found = self._descend(batch, number)
-        for optimizer in self.optimizers.values():
-            optimizer.step()
+        step(list(self.optimizers.values()), None)
         self.generator.eval()
         return found
 

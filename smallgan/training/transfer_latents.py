@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from smallgan.core import distributed
 from smallgan.core.draws import Draw, Draws, normal_draw
 from smallgan.core.rng import Stream, normal
 from smallgan.data.images import Pixels
@@ -69,7 +70,8 @@ class LearnedLatents:
         settings = recipe.method
         assert isinstance(settings, BSAOptions)
         self.settings, self.seed = settings, recipe.seed
-        self.draws, self.batch_size = Draws(device, self._plan), min(recipe.train.batch_size, num_images)
+        self.draws = Draws(device, self._plan)
+        self.batch_size = distributed.share(min(recipe.train.batch_size, num_images))
         self.rate = settings.lr_codes
         shape = (num_images, z_dim)
         is_normal = settings.code_init == "normal"
@@ -101,7 +103,7 @@ class LearnedLatents:
     def loss(self, latents: Tensor, number: int) -> tuple[Tensor | None, dict[str, Tensor]]:
         """Return their distance to normal draws, weighted; `latent` is the distance as it is."""
         (targets,) = self.draws(self._targets(number, *latents.shape))
-        distance = latent_distance(latents, targets)
+        distance = latent_distance(distributed.gathered(latents), targets)
         return self.settings.latent_weight * distance, {"latent": distance.detach()}
 
     def _plan(self, number: int) -> list[Draw]:
@@ -112,7 +114,8 @@ class LearnedLatents:
         return normal_draw(self.seed, Stream.CODE_NOISE, number, (count, z_dim))
 
     def _targets(self, number: int, count: int, z_dim: int) -> Draw:
-        return normal_draw(self.seed, Stream.LATENT_TARGETS, number, (TARGETS_A_CODE * count, z_dim))
+        shape = TARGETS_A_CODE * count * distributed.count(), z_dim  # all of them for every rank
+        return Draw((Stream.LATENT_TARGETS, number), lambda: (normal(self.seed, Stream.LATENT_TARGETS, number, shape),))
 
 
 class MatchedLatents:
@@ -127,8 +130,9 @@ class MatchedLatents:
         assert isinstance(settings, BSAOptions)
         self.settings, self.seed, self.z_dim = settings, recipe.seed, z_dim
         self.draws = Draws(device, self._plan)
-        self.batch_size = min(recipe.train.batch_size, len(pixels))
-        self.rounds = Rounds.of(settings, 0, len(pixels), self.batch_size)
+        whole = min(recipe.train.batch_size, len(pixels))
+        self.batch_size = distributed.share(whole)
+        self.rounds = Rounds.of(settings, 0, len(pixels), whole)
         start = torch.from_numpy(normal(recipe.seed, Stream.CODES, 0, (len(pixels), z_dim)))
         one_class = torch.zeros(len(pixels), dtype=torch.int64)
         precision = str(recipe.train.precision)

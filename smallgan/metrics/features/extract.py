@@ -69,6 +69,16 @@ class Features:
         return Features(self.features[rows], self.logits[rows], laplacian)
 
 
+def joined(parts: Sequence[Features]) -> Features:
+    """Return the features of several sets of images as those of one, in their order."""
+    variances = [part.laplacian for part in parts if part.laplacian is not None]
+    laplacian = np.concatenate(variances) if len(variances) == len(parts) else None
+    features, logits = (
+        np.concatenate(each) for each in zip(*((one.features, one.logits) for one in parts), strict=True)
+    )
+    return Features(features, logits, laplacian)
+
+
 def feature_net(name: str | None, device: torch.device, precision: str = "fp32") -> tuple[FeatureNet, str | None]:
     """Return the network called `name`, and a sentence to tell the user when it is not the one they may expect.
 

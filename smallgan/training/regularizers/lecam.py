@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from smallgan.core import distributed
 from smallgan.tables.regularizers import LeCamOptions
 from smallgan.training.step import StepContext
 
@@ -31,7 +32,7 @@ class LeCam(nn.Module):
         assert real is not None
         decay = self.options.decay if context.number > self.options.start else 0.0
         for mean, scores in ((self.real_mean, real), (self.fake_mean, fake)):
-            mean.lerp_(scores.detach().mean(), 1 - decay)
+            mean.lerp_(distributed.mean(scores.detach().mean()), 1 - decay)
         if context.number < self.options.start:
             return fake.new_zeros(())
         return relu(real - self.fake_mean).square().mean() + relu(self.real_mean - fake).square().mean()

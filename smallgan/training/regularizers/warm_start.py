@@ -47,4 +47,4 @@ class WarmStart(nn.Module):
         return min(max(2 - number / self.steps, 0.0), 1.0)
 
     def _noise(self, number: int, count: int, seed: int) -> Draw:
-        return normal_draw(seed, Stream.WARM_START, number, (2, count, self.latents.z_dim))
+        return normal_draw(seed, Stream.WARM_START, number, (2, count, self.latents.z_dim), axis=1)
