@@ -231,7 +231,7 @@ def refuse_several(recipe: Recipe) -> None:
     if recipe.regularizers is not None:
         rows = [REGULARIZERS[name] for name in recipe.regularizers.chosen()]
         parts += [("regularizer", row.name, row.by_image or row.over_ranks) for row in rows]
-    alone = {"train.compile": None, "latent.name": "normal"}
+    alone: dict[str, Any] = {"train.compile": None, "latent.name": "normal"}
     alone |= {"method.pack": 1, "method.unroll": None, "method.freeze_g_at": None}
     for key, off in alone.items():
         section, name = key.split(".")
