@@ -93,12 +93,15 @@ class RayWorkers:
         self.lost: tuple[type[BaseException], ...] = (ray.exceptions.RayError,)
         self._gpus, self._threads = gpus, max(int(cpus), 1)
         self._given: list[Any] = []
+        asked = f"--gpus-per-trial {gpus:g} --cpus-per-trial {cpus:g}"
+        if any(number > 1 and number != int(number) for number in (gpus, cpus)):
+            raise UsageError(f"{asked}: must be whole numbers above 1; Ray divides single GPUs and cores alone")
         try:
             self._task = ray.remote(
                 num_gpus=gpus, num_cpus=cpus, max_retries=MAX_RETRIES, retry_exceptions=[StoppedBySignalError]
             )(_make_on_node)
         except ValueError as error:
-            raise UsageError(f"--gpus-per-trial {gpus:g} --cpus-per-trial {cpus:g}: {error}") from error
+            raise UsageError(f"{asked}: {error}") from error
 
     def start(self, study: StudyDir, job: Job, options: ExecutionOptions) -> Future[Outcome]:
         """Hand a run to Ray, which queues it."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -210,6 +211,18 @@ def test_without_ray_the_error_names_the_extra_and_nothing_is_made(tiny_set, tmp
     assert isinstance(error, MissingError)
     assert str(error).endswith("install it on all nodes with: pip install 'smallgan[ray]'")
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.slow  # imports Ray
+@pytest.mark.parametrize(
+    ("gpus", "told"), [(1.5, "must be whole numbers above 1"), (0.00001, "precision"), (0.25, None), (2.0, None)]
+)
+def test_shares_that_ray_cannot_give_are_refused(gpus, told):
+    from smallgan.study.ray_jobs import RayWorkers
+
+    refusal = pytest.raises(UsageError, match=f"--gpus-per-trial {gpus:g} --cpus-per-trial 1: .*{told}")
+    with refusal if told else nullcontext():
+        RayWorkers(gpus, 1.0)
 
 
 @pytest.mark.slow  # imports Ray
