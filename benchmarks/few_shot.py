@@ -209,7 +209,7 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
         cells = [entry, f"{mark:.0f}", str(len(own)), _spread([line["step"] for line in own], 0)]
         cells.append(_spread([line["sharpness"] for line in own], 2))
         for what in FIGURES:
-            cells += [_spread([line["judges"][judge].get(what) for line in own], 3) for judge in judges]
+            cells += [_spread([line["judges"].get(judge, {}).get(what) for line in own], 3) for judge in judges]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
 
