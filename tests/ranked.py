@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
 from benchmarks import ranks
@@ -52,6 +53,7 @@ def _rank(
         "TORCHELASTIC_RUN_ID": "test",
         "TORCHELASTIC_RESTART_COUNT": str(restart),
     }
+    torch.set_num_threads(1)  # as torchrun has it; ranks of several threads each would wait for each other's
     work(*arguments)
 
 
