@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from smallgan.data import images
 from smallgan.data.images import ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
 from smallgan.models.perceptual import Perceptual
+from smallgan.sampling import prior
 from smallgan.tables.recipe import Recipe, load_recipe
 from smallgan.training import imle, matching, pca_latents, transfer, transfer_latents
 from smallgan.training.adversarial import build_trainer
@@ -144,7 +146,7 @@ def compute_in_float64() -> None:
     to_images, normal = images.to_images, draws.normal
     for module in (images, imle, matching, pca_latents, transfer):
         module.to_images = lambda pixels: to_images(pixels).double()
-    for module in (draws, imle, matching, transfer_latents):
+    for module in (draws, imle, matching, prior, transfer_latents):
         module.normal = lambda *address: normal(*address).astype(np.float64)
 
 
@@ -174,6 +176,17 @@ def apart(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, f
     return found
 
 
+def beyond(one: Mapping[str, Tensor], other: Mapping[str, Tensor], limit: float) -> dict[str, str]:
+    """Return how many of a case's trained weights lie further apart than a limit, as "3 of 1,000"."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, value in one.items():
+        case, key = name.split("/", 1)
+        if f"{case}/adam.{key}" in one:
+            far, number = found.get(case, (0, 0))
+            found[case] = far + int(((value - other[name]).abs() > limit).sum()), number + value.numel()
+    return {case: f"{far} of {number:,}" for case, (far, number) in found.items()}
+
+
 def main() -> None:
     """Print the table, or as a rank write what was trained."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -182,6 +195,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "fp64"), default="fp64")
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
+    torch.set_num_threads(1)
     if asked.write:
         if asked.precision == "fp64":
             compute_in_float64()
@@ -195,10 +209,12 @@ def main() -> None:
         if precision == "fp64":
             compute_in_float64()
         alone = all_trained(asked.cases, steps)
-        found = [apart(alone, over_ranks(number, asked.cases, steps, precision)) for number in (2, 4)]
-        print(f"{precision}, after {steps} step{'s' if steps > 1 else ''}: 2 ranks, 4 ranks")
+        others = [over_ranks(number, asked.cases, steps, precision) for number in (2, 4)]
+        found, far = ([compare(alone, each) for each in others] for compare in (apart, partial(beyond, limit=1e-5)))
+        print(f"{precision}, after {steps} step{'s' if steps > 1 else ''}: 2 ranks, 4 ranks; weights beyond 1e-5")
         for case in asked.cases:
-            print(f"  {case:32} " + "  ".join(f"{each[case]:.1e}" for each in found))
+            figures = [*(f"{each[case]:.1e}" for each in found), *(each[case] for each in far)]
+            print(f"  {case:32} {', '.join(figures)}", flush=True)
 
 
 if __name__ == "__main__":

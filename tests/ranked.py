@@ -3,12 +3,13 @@
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
+from torch.distributed import TCPStore
 
 from benchmarks import ranks
 from smallgan.cli import main
@@ -23,11 +24,10 @@ def exit_codes(work: Callable[..., None], *arguments: Any, count: int = 2, resta
     """Call `work` in `count` ranks on the CPU and return how each ended; None: it was still there and is ended now."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ranked"])
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    # torchrun's own process keeps what ranks tell each other: it outlives them
+    store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
     started = [
-        context.Process(target=_rank, args=(rank, count, port, restart, work, arguments)) for rank in range(count)
+        context.Process(target=_rank, args=(rank, count, store.port, restart, work, arguments)) for rank in range(count)
     ]
     for process in started:
         process.start()
@@ -50,8 +50,10 @@ def _rank(
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": str(port),
         "TORCHELASTIC_RUN_ID": "test",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
         "TORCHELASTIC_RESTART_COUNT": str(restart),
     }
+    torch.set_num_threads(1)  # as torchrun has it; ranks of several threads each would wait for each other's
     work(*arguments)
 
 

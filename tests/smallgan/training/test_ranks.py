@@ -31,6 +31,7 @@ def test_two_ranks_train_what_one_process_trains(tmp_path):
 
 
 def test_a_killed_rank_ends_the_others_and_one_process_or_two_go_on(tmp_path):
+    torch.set_num_threads(1)
     recipe = load_recipe(None, TINY | OFTEN)
     run = RunDir(tmp_path / "ranks")
     assert exit_codes(train_until_killed, recipe, run.path, 3) == [1, -signal.SIGKILL]
@@ -49,7 +50,9 @@ def test_a_killed_rank_ends_the_others_and_one_process_or_two_go_on(tmp_path):
 def test_an_error_of_all_ranks_is_told_once(tiny_set):
     asked = ["train", str(tiny_set), "--model", "dcgan", "--size", "32", "--batch-size", "3", "--device", "cpu"]
     said = tiny_set.parent / "stderr"
-    assert exit_codes(command, [*asked, "--out", str(tiny_set.parent / "run")], said) == [2, 2]
+    codes = exit_codes(command, [*asked, "--out", str(tiny_set.parent / "run")], said)
+    assert 2 in codes
+    assert set(codes) <= {1, 2}  # 1: it lost the other, which had found the mistake before
     errors = [line for line in said.read_text().splitlines() if "error" in line.lower()]
     wanted = "a batch of 3 images cannot be divided among 2 processes; use --batch-size 2 or 4"
     assert errors == [f"smallgan: error: {wanted}"]
