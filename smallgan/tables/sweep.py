@@ -71,10 +71,17 @@ def slug(name: str) -> str:
 
 def frozen(value: Any) -> Hashable:
     """Return what stands for a value of YAML as the key of a dict: equal values, lists and mappings have equal keys."""
+    try:
+        return _frozen(value)
+    except RecursionError:  # an alias of YAML may stand for what it is in
+        return repr(value)
+
+
+def _frozen(value: Any) -> Hashable:
     if isinstance(value, Mapping):
-        return frozenset((key, frozen(inner)) for key, inner in value.items())
+        return frozenset((key, _frozen(inner)) for key, inner in value.items())
     if isinstance(value, list | tuple):
-        return tuple(map(frozen, value))
+        return tuple(map(_frozen, value))
     return value if isinstance(value, Hashable) else repr(value)
 
 

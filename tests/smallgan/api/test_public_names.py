@@ -19,7 +19,7 @@ OF_PYTHON = {"log", "command", "show"}
 OF_THE_TERMINAL = {
     "augment": {"list_transforms", "preview", "reproduce", "json"},
     "inspect": {"files", "json"},
-    "train": {"dry_run", "json"},
+    "train": {"dry_run", "gpus", "json"},
     "score": {"versus", "latent_kmmd", "check", "json"},
     "report": {"json"},
     "export": {"json"},

@@ -21,7 +21,10 @@ from smallgan.cli import main
         (["train", "--policy", "hflop"], "hflip"),
         (["train", "--method", "apgc"], "use --transfer"),
         (["train", "--method", "imle", "--transfer", "apgc"], "give one"),
-        (["train", "--method", "imle", "--loss", "hinge"], "loss: read by the methods adversarial and finetune"),
+        (
+            ["train", "--method", "imle", "--loss", "hinge"],
+            "loss: read by the methods adversarial, cdc, dcl and finetune",
+        ),
         (["train", "--policy", "gan"], "generator"),
         (["sample", "absent"], "absent"),
         (["inspct", "photos"], "No such command 'inspct'; did you mean 'inspect'?"),

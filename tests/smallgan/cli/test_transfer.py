@@ -209,7 +209,7 @@ def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, 
     [
         (
             ["--pretrained", "WEIGHTS"],
-            "--pretrained works only with --transfer apgc or bsa or finetune; use that",
+            "--pretrained works only with --transfer apgc or bsa or cdc or dcl or finetune; use that",
         ),
         (["--group-size", "8"], "--group-size works only with --transfer apgc; use that"),
         (
@@ -225,7 +225,7 @@ def test_without_data_the_quickstart_of_the_method_is_used_and_said(call, ours, 
             ["--transfer", "apgc", "--model", "dcgan"],
             "model: read by the methods adversarial and imle; this recipe trains by apgc",
         ),
-        (["--transfer", "style"], "--transfer style: use one of apgc, bsa, finetune"),
+        (["--transfer", "style"], "--transfer style: use one of apgc, bsa, cdc, dcl, finetune"),
         (["--model", "stylegan"], "--model: unknown model 'stylegan'"),
         (
             ["--model", "biggan", "--set", "method.diffaugment=flip"],

@@ -161,7 +161,7 @@ def test_command(tiny_set, squares, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--metrics", "is,ssim"], "found ssim"),
+        (["--metrics", "is,ssim"], "unknown metric 'ssim'"),
         (["--metrics", ","], "found none"),
         (["--splits", "99"], "--splits 99"),
         (["--splits", "0"], "--splits 0"),

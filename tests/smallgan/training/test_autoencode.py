@@ -77,7 +77,7 @@ def test_maps_and_decoder_learn_from_it_and_the_scores_do_not():
 
 def test_its_weights_are_trained_in_every_second_step_and_nothing_else_owns_them():
     one = trainer()
-    assert [(each.name, each.every, each.strength) for each in one.regularizers][1] == ("autoencode", 2, 1.0)
+    assert [(each.name, each.every, each.strength) for each in one.regularizers.all][1] == ("autoencode", 2, 1.0)
     assert not any(name.startswith("maps") for name, _ in one.networks["autoencode"].named_parameters())
     assert one.optimizers["autoencode"].defaults["lr"] == one.optimizers["d"].defaults["lr"]
     for number in range(4):

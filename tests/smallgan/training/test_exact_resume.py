@@ -24,12 +24,17 @@ OF_STEP = {
 
 
 def of_regularizer(name):
-    return {f"regularizers.{name}": {"every": 1}}
+    prior = {"latent.name": "bourgain"} if REGULARIZERS[name].needs_of_latent == "distances" else {}
+    return prior | {f"regularizers.{name}": {"every": 1}}
 
 
 CASES = {
     **{f"loss {name}": {"loss.name": name} for name in LOSSES.names},
-    **{row.name: of_regularizer(row.name) for row in REGULARIZERS if not (row.needs_maps or row.needs_images)},
+    **{
+        row.name: of_regularizer(row.name)
+        for row in REGULARIZERS
+        if not (row.needs_maps or row.needs_images or row.needs_source)
+    },
     **OF_STEP,
 }
 

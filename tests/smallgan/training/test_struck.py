@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import smallgan.data.split
@@ -54,7 +55,7 @@ def test_a_judge_that_trained_the_model_is_marked_and_selects_nothing(tmp_path):
     best = run.best_record()
     assert best["merit"] == min(line["merit"] for line in readings)
     assert best["meaning"].startswith("lowest KMMD (8 x 8 pixels) of samples at snapshots against 2 held-out images")
-    assert load_model(run.path, smallgan.training.train.choose_device("cpu")).perceptual == record
+    assert load_model(run.path, torch.device("cpu")).perceptual == record
     found = score(run.path, None, ScoreOptions(device="cpu", features="panel", metrics=("kmmd",), num_fake=8))
     assert [one.standing for one in found] == [STRUCK, ""]
     assert found[0].notes[0].startswith(f"struck: {SHIPPED} helped")
