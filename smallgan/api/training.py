@@ -243,7 +243,7 @@ def _check_size(flags: Mapping[str, Any], recipe: str | None) -> None:
     size, model = flags.get("size"), flags.get("model")
     if size is None or flags.get("transfer") or recipe or (model is not None and model not in MODELS):
         return
-    sizes = MODELS[model].sizes if model else tuple(sorted({side for row in MODELS for side in row.sizes}))
+    sizes = MODELS[model].sizes if model else tuple(sorted({side for row in MODELS for side in row.sizes if side > 1}))
     if size not in sizes:
         others = [row.name for row in MODELS if size in row.sizes]
         hint = f", or --model {' or '.join(others)}" if others else ""

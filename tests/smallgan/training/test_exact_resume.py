@@ -59,7 +59,7 @@ def test_points_are_packed_and_the_discriminator_looked_ahead():
 @pytest.mark.parametrize("name", CASES)
 def test_resumed_equals_uninterrupted(tmp_path, name):
     settings = load_recipe(None, TINY | CASES[name])
-    whole, one, other = (build_trainer(settings, CPU) for _ in range(3))
+    whole, one, other = (build_trainer(settings, CPU, pixels=pixels()) for _ in range(3))
     batches = ImageBatches(pixels(), 4 * settings.method.d_steps, 0, CPU)
     steps(whole, batches, 0, 3)
     steps(one, batches, 0, 2)
