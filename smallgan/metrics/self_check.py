@@ -43,7 +43,7 @@ def run_checks() -> list[Check]:
             found = float(case.compute())
         except Exception:  # whatever a broken library raises, the check has failed and the others still matter
             found = math.nan
-        checks.append(Check(name, case.text, case.expected, found, 1e-9 * max(1.0, abs(case.expected))))
+        checks.append(Check(name, case.text, float(case.expected), found, 1e-9 * max(1.0, abs(float(case.expected)))))
     return checks
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, create_model, field_validator, model_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 from augment.core.table import Table
 from smallgan.tables.combinations import refusals
@@ -20,6 +20,7 @@ from smallgan.tables.downstream_schema import DownstreamSection
 from smallgan.tables.latents import LATENTS, LatentOptions
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, AdversarialOptions, MethodRow
+from smallgan.tables.metric_name import MetricName
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.models import MODELS
 from smallgan.tables.options import OF_IMAGES, STEPS, Choice, Options, Section, marked
@@ -112,26 +113,10 @@ class TrainSection(Section):
     """Steps between two snapshots: checkpoint, grid, scores."""
 
 
-class _MetricName:
-    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_after_validator_function(self.validate, core_schema.str_schema())
-
-    def __get_pydantic_json_schema__(self, _schema: Any, handler: Any) -> Any:
-        return handler(core_schema.literal_schema([row.name for row in METRICS if not row.asks_for]))
-
-    @staticmethod
-    def validate(name: str) -> str:
-        if name not in METRICS:
-            raise PydanticCustomError("unknown_row", "{message}", {"message": METRICS.unknown(name)})
-        if needed := METRICS[name].asks_for:
-            raise PydanticCustomError("unknown_row", "{message}", {"message": f"{name} needs {needed}"})
-        return name
-
-
 class ScoreSection(Section):
     """The scores at each snapshot: the very numbers that `smallgan score RUN` gives afterwards of the same metrics."""
 
-    metrics: tuple[Annotated[str, _MetricName()], ...] = ("is", "kmmd")
+    metrics: tuple[Annotated[str, MetricName()], ...] = ("is", "kmmd")
     """Empty: neither scores nor readings while training. The best checkpoint is chosen by KMMD, named here or not."""
     features: str | tuple[str, ...] | None = None
     """Feature network, several of them, or panel: see docs/features.md; the first that may selects the best checkpoint.

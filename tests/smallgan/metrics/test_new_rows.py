@@ -98,7 +98,7 @@ def test_a_new_metric_is_scored_shown_checked_and_listed(tmp_path):
     assert run("--check").exit_code == 1
     assert "gap" in metrics_help()
     assert "| `gap` | Distance of the means. | 0 to 100, lower is better | 1 |" in metrics_table()
-    assert headline_metrics()[:2] == ("gap", "kmmd")
+    assert [name for name in headline_metrics() if name in ("gap", "kmmd")] == ["gap", "kmmd"]
 
 
 @pytest.mark.usefixtures("toy_network")

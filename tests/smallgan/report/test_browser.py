@@ -96,7 +96,7 @@ def test_scores_are_finite_numbers(opened):
     assert len(values) == 3 * 2
     assert all(math.isfinite(value) and value > 0 for value in values)
     shown = opened.locator("td.score data").first
-    assert shown.inner_text() == "3.000"
+    assert shown.inner_text() == "0.400"
 
 
 def test_charts_have_size_names_and_tables(opened):
