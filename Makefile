@@ -14,13 +14,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py
 
-test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+# A process a core, with one thread each: two threads in each of two processes would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-# What one runs while editing: no other processes, no browser, under a minute and a half on two cores. Each core runs
-# every other test, with one thread: two threads in each of two processes would wait for each other.
+test: $(VENV)/.installed
+	$(PYTEST)
+
+# What one runs while editing: no other processes, no browser, under two minutes on two cores.
 test-fast: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not process and not browser"
+	$(PYTEST) -m "not slow and not process and not browser"
 
 lint: $(VENV)/.installed
 	$(BIN)/python -m ruff check .

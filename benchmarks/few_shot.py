@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from augment.core.files import make_folder, write_bytes, write_text
 from augment.imaging.codec import encode_png
 from augment.sources.readers import open_source
-from benchmarks.quality import read
+from benchmarks.quality import markdown, read
 from benchmarks.quality_run import CPU, Task, carry_out
 from smallgan.core.run_dir import append_jsonl
 from smallgan.data.images import Pixels, grid
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _score(own, marks, args.features, out)
         if args.only != "train":
             lines = read(out / "few-shot.jsonl")
-            table = f"## {folder.name}\n\n{markdown(lines)}"
+            table = f"## {folder.name}\n\n{markdown(lines, FIGURES)}"
             write_text(make_folder(out) / "table.md", table)
             write_text(out / "curves.html", page(folder.name, lines))
             print(table, flush=True)
@@ -196,24 +196,6 @@ def _source_pixels(task: Task, data: TrainingData, seed: int) -> Pixels:
     return sample_pixels(model, NUM_FAKE, seed)
 
 
-def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table: a row an entry and mark, mean (least to most) over seeds; "-" where there is no such score."""
-    if not lines:
-        return "nothing is scored yet\n"
-    judges = list(lines[0]["judges"])
-    head = ["entry", "CPU s", "seeds", "steps", "sharpness"]
-    head += [f"{title}: {judge}" for title in FIGURES.values() for judge in judges]
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for entry, mark in dict.fromkeys((line["entry"], line["mark"]) for line in lines):
-        own = [line for line in lines if (line["entry"], line["mark"]) == (entry, mark)]
-        cells = [entry, f"{mark:.0f}", str(len(own)), _spread([line["step"] for line in own], 0)]
-        cells.append(_spread([line["sharpness"] for line in own], 2))
-        for what in FIGURES:
-            cells += [_spread([line["judges"].get(judge, {}).get(what) for line in own], 3) for judge in judges]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
-
-
 def page(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     """Return a page with a chart of each of DRAWN over steps, a line an entry (seeds averaged)."""
     start = next((line for line in lines if line["entry"] == START), None)
@@ -236,14 +218,6 @@ def page(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     keys = " ".join(f"{key(number)} {entry}" for number, entry in enumerate(entries))
     body = f"<h1>{name}</h1><p>{keys}</p>{''.join(parts)}"
     return f"<!doctype html><meta charset=utf-8><title>{name}</title><style>{style()}</style><main>{body}</main>\n"
-
-
-def _spread(values: Sequence[float | None], digits: int) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    mean = f"{np.mean(known):.{digits}f}"
-    return mean if len(known) == 1 else f"{mean} ({min(known):.{digits}f} to {max(known):.{digits}f})"
 
 
 if __name__ == "__main__":

@@ -187,27 +187,33 @@ def read(path: Path) -> list[dict[str, Any]]:
     return read_jsonl(path) if path.is_file() else []
 
 
-def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table: a row an entry and mark, mean (least to most) over seeds."""
+def markdown(lines: Sequence[Mapping[str, Any]], figures: Mapping[str, str] = FIGURES) -> str:
+    """Return the table: a row an entry and mark, mean (least to most) over seeds; "-" where there is no such score.
+
+    `figures` names what is shown of each judge, with its title.
+    """
     if not lines:
         return "nothing is scored yet\n"
     judges = list(lines[0]["judges"])
     head = ["entry", "CPU s", "seeds", "steps", "sharpness"]
-    head += [f"{title}: {judge}" for title in FIGURES.values() for judge in judges]
+    head += [f"{title}: {judge}" for title in figures.values() for judge in judges]
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for entry, mark in dict.fromkeys((line["entry"], line["mark"]) for line in lines):
         own = [line for line in lines if (line["entry"], line["mark"]) == (entry, mark)]
         cells = [entry, f"{mark:.0f}", str(len(own)), _spread([line.get("step", 0) for line in own], 0)]
         cells.append(_spread([line["sharpness"] for line in own], 2))
-        for what in FIGURES:
-            cells += [_spread([line["judges"][judge][what] for line in own], 3) for judge in judges]
+        for what in figures:
+            cells += [_spread([line["judges"].get(judge, {}).get(what) for line in own], 3) for judge in judges]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+def _spread(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = f"{np.mean(known):.{digits}f}"
+    return mean if len(known) == 1 else f"{mean} ({min(known):.{digits}f} to {max(known):.{digits}f})"
 
 
 def _chosen(folder: Path, size: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from smallgan.metrics.features.extract import FeatureNet, extract_all
 from smallgan.metrics.features.inference import fold_batch_norms, to_bfloat16
 from smallgan.models.biggan_deep import BigGANDeepGenerator
 from smallgan.models.dcgan import DCGANGenerator
+from smallgan.models.digit_net import DigitNet
 from smallgan.models.fastgan import FastGANGenerator
 from smallgan.sampling.latents import Inputs, generate
 from smallgan.sampling.loading import Model
@@ -59,27 +60,29 @@ def own_tensors(name):
             return FeatureExtractorInceptionV3("random", ["2048", "logits_unbiased"], "unused").state_dict()
     if name == "inception-v3":
         return torchvision.models.inception_v3(weights=None, init_weights=False).state_dict()
+    if name == "stacked-digits":
+        return DigitNet().state_dict()
     of_squeezenet = "squeezenet1_1" if name.startswith("squeezenet") else name
     whole = getattr(torchvision.models, of_squeezenet)(weights=None)
     return (whole if FEATURE_NETWORKS[name].num_logits else whole.features).state_dict()
 
 
 @pytest.mark.slow
-# Networks that tell modes read points, or weights that each user makes
-@pytest.mark.parametrize("name", [row.name for row in FEATURE_NETWORKS if not row.reads_modes])
+@pytest.mark.parametrize("name", FEATURE_NETWORKS.names)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_features_are_made_on_the_gpu_and_come_back_once_a_batch(name, precision):
     spec = FEATURE_NETWORKS[name]
-    module = load(spec.build)(own_tensors(name) if spec.card else {}).eval().requires_grad_(False)
+    module = load(spec.build)(own_tensors(name) if spec.card else spec.given).eval().requires_grad_(False)
     fold_batch_norms(module)
     if precision == "bf16":
         to_bfloat16(module)
+    images = np.zeros((5, 1, 1, 2), np.float32) if spec.reads_points else pixels(5)
     with fake_gpu() as on_gpu:
         there = on_gpu(module.to(memory_format=torch.channels_last))
         widths = spec.num_features, spec.num_logits
-        net = FeatureNet(name, name, "", spec.resize, precision, *widths, there, GPU)
+        net = FeatureNet(name, name, "", spec.resize, precision, *widths, there, GPU, reads_points=spec.reads_points)
         with Traffic() as traffic:
-            (found,) = extract_all(pixels(5), [net], batch_size=3)
+            (found,) = extract_all(images, [net], batch_size=3)
         assert found.features.shape == (5, spec.num_features)
         assert found.logits.shape == (5, spec.num_logits)
         assert (traffic.uploads, traffic.downloads, traffic.reads) == (2, 4, 0)  # features and logits of two batches

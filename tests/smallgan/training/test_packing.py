@@ -4,6 +4,7 @@ import pytest
 import torch
 from sampled_models import pixels
 from tensors import tensors
+from tiny_training import CPU, TINY, trained
 
 from augment.errors import UsageError
 from smallgan.data.images import ImageBatches
@@ -11,18 +12,6 @@ from smallgan.models.packing import packed, widen
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
 from smallgan.training.out_of_memory import with_micro_batch
-
-CPU = torch.device("cpu")
-TINY = {"data.size": 32, "model.base_width": 8, "train.batch_size": 4}
-
-
-def trained(steps=2, **settings):
-    terms = {}
-    settings = load_recipe(None, TINY | settings)
-    trainer, batches = build_trainer(settings, CPU), ImageBatches(pixels(), 4 * settings.method.d_steps, 0, CPU)
-    for number in range(steps):
-        terms = trainer.step(batches.batch(number), number)
-    return trainer, terms
 
 
 def test_rows_that_follow_each_other_are_joined_by_their_channels():

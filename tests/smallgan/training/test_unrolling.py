@@ -7,6 +7,7 @@ import pytest
 import torch
 from sampled_models import pixels
 from tensors import tensors
+from tiny_training import CPU, TINY, trained
 
 from augment.errors import UsageError
 from smallgan.data.images import ImageBatches
@@ -15,8 +16,6 @@ from smallgan.training.adversarial import build_trainer
 from smallgan.training.out_of_memory import with_micro_batch
 from smallgan.training.unrolling import Ahead, looked_ahead
 
-CPU = torch.device("cpu")
-TINY = {"data.size": 32, "model.base_width": 8, "train.batch_size": 4}
 LR, EPS = 0.1, 1.0
 
 
@@ -75,15 +74,6 @@ def test_the_gradient_through_three_steps_is_that_of_finite_differences():
     value.backward()
     difference = (score(1.7 + 1e-6)[1] - score(1.7 - 1e-6)[1]).item() / 2e-6
     assert fake.grad.item() == pytest.approx(difference, rel=1e-7)
-
-
-def trained(steps=2, **settings):
-    terms = {}
-    settings = load_recipe(None, TINY | settings)
-    trainer, batches = build_trainer(settings, CPU), ImageBatches(pixels(), 4 * settings.method.d_steps, 0, CPU)
-    for number in range(steps):
-        terms = trainer.step(batches.batch(number), number)
-    return trainer, terms
 
 
 def test_no_steps_ahead_are_the_step_as_it_was_bit_for_bit():

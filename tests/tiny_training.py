@@ -1,0 +1,21 @@
+"""A few steps of a tiny network on random images, in memory."""
+
+import torch
+from sampled_models import pixels
+
+from smallgan.data.images import ImageBatches
+from smallgan.tables.recipe import load_recipe
+from smallgan.training.adversarial import build_trainer
+
+CPU = torch.device("cpu")
+TINY = {"data.size": 32, "model.base_width": 8, "train.batch_size": 4}
+
+
+def trained(steps=2, **settings):
+    """Return the trainer of TINY with other recipe keys, and the terms of its last step ({} before the first)."""
+    terms = {}
+    recipe = load_recipe(None, TINY | settings)
+    trainer, batches = build_trainer(recipe, CPU), ImageBatches(pixels(), 4 * recipe.method.d_steps, 0, CPU)
+    for number in range(steps):
+        terms = trainer.step(batches.batch(number), number)
+    return trainer, terms
