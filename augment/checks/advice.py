@@ -18,18 +18,14 @@ _BY_NUMBER = (
     (TOO_FEW, f"too few to train on; even transfer will copy them. Collect at least {TOO_FEW}, better 25 to 100"),
     (
         TRANSFER,
-        "a GAN from scratch will likely memorise them; adapt a pretrained one (smallgan train DATA --transfer apgc)",
+        "a GAN from scratch will likely memorise them; smallgan train DATA, at 64 px, starts from a pretrained one",
     ),
     (
         SCRATCH,
-        "adapt a pretrained GAN first (--transfer apgc); one from scratch will memorise some of them, so mix augmented "
-        "images in and look at the copies that smallgan score counts",
+        "a GAN from scratch will memorise some of them; smallgan train DATA, at 64 px, starts from a pretrained one "
+        "below 500 images. Look at the copies that smallgan score counts",
     ),
-    (
-        MANY,
-        "enough to try from scratch at 32 or 64 px (smallgan train DATA); compare with --transfer apgc, and watch the "
-        "copies",
-    ),
+    (MANY, "enough to try from scratch at 32 or 64 px (smallgan train DATA); watch the copies"),
     (math.inf, "enough to train from scratch (smallgan train DATA)"),
 )
 TRAIN_SIZES = (32, 64, 128)  # Sides that `smallgan train` offers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from augment.errors import UsageError
@@ -206,6 +205,7 @@ def _resolved(
 def _going_on(data: StrPath | None, recipe: str | None, flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run takes over from the one that it starts from, by dotted recipe key; {} without --init."""
     from smallgan.core.run_dir import RunDir
+    from smallgan.core.weights import SHIPPED_GAN, run_folder
     from smallgan.tables.recipe import read_recipe, values_to_go_on
 
     path = as_text(flags.get("init"))
@@ -216,9 +216,9 @@ def _going_on(data: StrPath | None, recipe: str | None, flags: Mapping[str, Any]
             raise UsageError(f"--init {path} and --{name} {value} are two ways to start; give one")
     if data is None:
         raise UsageError(f"--init {path}: add DATA, the images to go on with: smallgan train photos --init {path}")
-    run = RunDir(Path(path))
+    run = RunDir(run_folder(path))
     if not run.exists():
-        raise UsageError(f"--init {path}: no run of smallgan; expected the folder of one, such as runs/00003-train")
+        raise UsageError(f"--init {path}: no run of smallgan; expected the folder of one, or {SHIPPED_GAN}")
     before, model = read_recipe(run.recipe), flags.get("model")
     if before.model is not None and model not in (None, before.model.name):
         raise UsageError(f"--model {model}: {path} is a {before.model.name}; leave --model out beside --init")

@@ -95,7 +95,7 @@ def import_weights(
     """
     from smallgan.core import weights
 
-    if weights.card(name).kind == "biggan" and file.is_file():
+    if weights.card(name).kind == "generator" and file.is_file():
         from smallgan.models.pretrained import load_pretrained
 
         load_pretrained(file)  # their publishers give no hash, so a file is known by what is in it

@@ -26,8 +26,3 @@ def shipped_folder(kind: str) -> Path:
 def sample_set() -> Path:
     """Return the images of the sample set."""
     return shipped_folder("data") / SAMPLE_SET / "images"
-
-
-def pretrained_generator() -> Path:
-    """Return the small pretrained BigGAN that transfers start from where none is named. Raises MissingError."""
-    return shipped_folder("data") / "biggan" / "smallgan-biggan32-v1" / "weights.safetensors"

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHIPPED_FEATURES = "smallgan-small64-v1"  # The feature network that ships inside the package
+SHIPPED_GENERATOR = "smallgan-biggan32-v1"  # What transfers start from where nothing is named
+SHIPPED_GAN = "smallgan-dcgan64-v1"  # Generator and discriminator from which few images are trained
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
 Progress = Callable[[int, int | None], None]
@@ -50,7 +52,8 @@ class Card:
     source: str
     """Origin, with attribution."""
     kind: str = "features"
-    """What it is for: "features" (the networks of `smallgan score --features`), "perceptual" (the loss of transfer)."""
+    """What it is for: "features" (the networks of `smallgan score --features`), "perceptual" (the loss of transfer),
+    "generator" (what `--pretrained` and `--init` start from)."""
     shipped: bool = False
     """Whether it is part of the package."""
     url: str | None = None
@@ -121,6 +124,13 @@ def locate(name: str) -> Path:
     """Return where the weights lie, or would lie."""
     found = card(name)
     return (shipped_folder("data") if found.shipped else cache_folder()) / found.file
+
+
+def run_folder(name_or_path: str) -> Path:
+    """Return the folder of the run that ships under this name, else the path itself."""
+    known = cards().get(name_or_path)
+    is_run = known is not None and known.shipped and "checkpoints" in Path(known.file).parts
+    return locate(name_or_path).parents[2] if is_run else Path(name_or_path)
 
 
 def inspect_weights(name: str) -> State:

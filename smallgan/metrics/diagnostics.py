@@ -160,7 +160,10 @@ def _fell(
 def _against_collapse(reading: Reading) -> str:
     if "told_apart" not in reading:
         return "Train anew with fewer --steps, or with a lower learning rate"
-    return "Train anew with --diffaugment color,translation, or with a lower rate, as by --set method.lr_d=0.0001"
+    return (
+        "Train anew with a lower rate, as by --set method.lr_d=0.0001, or with --diffaugment color,translation where "
+        "it was off"
+    )
 
 
 def _saturated(readings: Sequence[Reading]) -> str | None:
@@ -170,7 +173,7 @@ def _saturated(readings: Sequence[Reading]) -> str | None:
     return (
         f"the discriminator tells training images from fakes in {100 * last['told_apart']:.1f} % of pairs, so the "
         "generator learns little from it. Train anew with a lower rate, as by --set method.lr_d=0.0001, or with "
-        "--diffaugment color,translation"
+        "--diffaugment color,translation where it was off"
     )
 
 

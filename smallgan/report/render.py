@@ -258,7 +258,9 @@ def summary(report: Report) -> str:
     if len(report.runs) == 1:
         model, size = _model(first), first.recipe.get("data.size", "?")
         asked = "" if first.asked_steps in (None, first.last_step) else f" of {count(first.asked_steps)}"
-        return f"{model} at {size} px, {count(first.last_step)}{asked} steps, trained on {_images(first)}."
+        start = first.recipe.get("train.init")
+        begun = f" from the weights of {Path(str(start)).name}" if start else ""
+        return f"{model} at {size} px, {count(first.last_step)}{asked} steps{begun}, trained on {_images(first)}."
     names = list(report.differences)
     differ = f"Their recipes differ in {len(names)} keys, listed below."
     if len(names) <= 4:

@@ -13,7 +13,6 @@ from augment.core.suggest import did_you_mean
 from augment.errors import InputError, UsageError
 from smallgan.core import weights
 from smallgan.core.checkpoint import STATE, TENSORS, read_state
-from smallgan.core.resources import pretrained_generator
 from smallgan.models.base import Adaptable
 from smallgan.models.pretrained import Pretrained, load_pretrained
 from smallgan.tables.dotted import load
@@ -70,8 +69,8 @@ def find_pretrained(path: str | None) -> PretrainedSource:
     """
     card = weights.cards().get(path or "")
     if path is None:
-        place = pretrained_generator()
-    elif card is not None and card.kind == "biggan":
+        place, _ = weights.find(weights.SHIPPED_GENERATOR)
+    elif card is not None and card.kind == "generator":
         place, _ = weights.find(card.name)
     else:
         place = Path(path).resolve()  # a checkpoint must find it from wherever it is sampled

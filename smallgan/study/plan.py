@@ -207,7 +207,8 @@ def _smallest(recipe: Recipe) -> dict[str, Any]:
         return {} if recipe.method_row.makes_images else short
     width = {"model.base_width": 8} if "base_width" in type(recipe.model).model_fields else {}
     sides = [side for side in MODELS[recipe.model.name].sizes if side > 1 or recipe.data.size == 1]
-    return {"data.size": min(sides)} | width
+    fresh = {"train.init": None} if recipe.train.init is not None else {}  # weights of another size
+    return {"data.size": min(sides)} | width | fresh
 
 
 def _what_trains(recipe: Recipe) -> str:

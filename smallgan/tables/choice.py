@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from smallgan.core.weights import SHIPPED_GAN
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given
 from smallgan.tables.sweep import flat, put
@@ -38,6 +39,8 @@ class Rule:
     applies: Callable[[Situation], bool]
     settings: dict[str, Any]
     what: str
+    not_beside: tuple[str, ...] = ()
+    """Recipe keys beside which it does not apply."""
 
 
 _SMALL_STEPS = {"train.batch_size": 16, "train.steps": 10_000, "method.lr_g": 4e-4, "method.lr_d": 4e-4}
@@ -87,6 +90,13 @@ RULES = (
         f"DiffAugment, as there are fewer than {FEW_IMAGES} images",
     ),
     Rule(
+        lambda now: now.num_images < FEW_IMAGES and now.size == 64,
+        {"train.init": SHIPPED_GAN, "model.base_width": 48, "model.d_width": 32},
+        f"the weights of {SHIPPED_GAN}, a GAN of other photographs, as so few images do not teach one from nothing; "
+        "--set train.init=null starts from nothing",
+        ("train.init", "method.pack"),
+    ),
+    Rule(
         lambda now: now.num_images >= FEW_IMAGES and not _is_large(now),
         _DIFFAUGMENT | {"method.ada_target": 0.6},
         "DiffAugment of more images the more the discriminator overfits (ADA)",
@@ -100,7 +110,8 @@ RULES = (
 def choose(now: Situation, decided: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
     """Return the settings by dotted recipe key, and why, a phrase each but for what is `decided` already."""
     settings: dict[str, Any] = {}
-    for rule in (rules := [rule for rule in RULES if rule.applies(now)]):
+    rules = [rule for rule in RULES if rule.applies(now) and not set(rule.not_beside) & set(decided)]
+    for rule in rules:
         settings |= rule.settings
     return settings, [rule.what for rule in rules if rule.what and not rule.settings.keys() <= set(decided)]
 

@@ -91,7 +91,7 @@ class TrainSection(Section):
     run has the steps that it came to.
     """
     init: str | None = None
-    """A run whose weights this one starts from; model, size and classes are the same. None: fresh weights."""
+    """A run of the same model, size and classes to take weights from, or smallgan-dcgan64-v1. None: fresh weights."""
     batch_size: int = Field(default=64, ge=2)
     """Images per step; batch norm needs at least two."""
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = None

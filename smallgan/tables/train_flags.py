@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from augment.errors import UsageError
+from smallgan.core import weights
 from smallgan.tables.losses import LOSSES
 from smallgan.tables.methods import METHODS, MethodRow
 from smallgan.tables.metrics import METRICS
@@ -31,6 +32,10 @@ class Flag:
     help: str
     value: Callable[[Any], Any] = lambda given: given  # From what was given to the value of the key; None: not given
     is_switch: bool = False  # There is no --no- form of it
+
+
+def _init(given: str) -> str:
+    return given if given in weights.cards() else str(Path(given).resolve())
 
 
 def _one_of(option: str, names: Sequence[str], otherwise: str = "") -> Callable[[str], str]:
@@ -93,8 +98,9 @@ class TrainFlags(TypedDict, total=False):
         _PathText | None,
         Flag(
             "train.init",
-            "Start from the weights of this run: its model, size, classes and method, optimisers and steps afresh.",
-            lambda path: str(Path(path).resolve()),
+            "Start from the weights of this run, or of smallgan-dcgan64-v1: its model, size, classes and method, "
+            "optimisers and steps afresh.",
+            _init,
         ),
     ]
     class_search: Annotated[

@@ -1,13 +1,13 @@
 """Weights of a run as the start of another one: the same model on other images, optimiser and steps afresh."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from augment.errors import UsageError
 from smallgan.core.run_dir import RunDir
+from smallgan.core.weights import SHIPPED_GAN, run_folder
 from smallgan.models.plain_source import PlainSource
 from smallgan.sampling.pretrained import PretrainedSource, class_names, find_pretrained
 from smallgan.tables.recipe import Recipe
@@ -16,8 +16,8 @@ from smallgan.tables.sweep import flat
 
 def opened(recipe: Recipe, path: str) -> PretrainedSource:
     """Return the run that a recipe starts from. Raises UsageError for another model or side, and InputError."""
-    if not RunDir(Path(path)).exists():
-        raise UsageError(f"--init {path}: no run of smallgan; expected the folder of one, such as runs/00003-train")
+    if not RunDir(run_folder(path)).exists():
+        raise UsageError(f"--init {path}: no run of smallgan; expected the folder of one, or {SHIPPED_GAN}")
     source = find_pretrained(path)
     assert recipe.model is not None
     model, size = source.pretrained.model, source.generator.size
@@ -26,7 +26,7 @@ def opened(recipe: Recipe, path: str) -> PretrainedSource:
     if size != recipe.data.size:
         raise UsageError(
             f"--init {path}: this run makes images of {size} px, and {recipe.data.size} px were asked for; leave the "
-            "size out, or train from scratch at that size"
+            "size out, or train from scratch at that size (--set train.init=null)"
         )
     return source
 

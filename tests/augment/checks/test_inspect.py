@@ -188,10 +188,10 @@ def test_without_a_size_plain_files_are_copied_and_others_written_again(folder):
     ("number", "says"),
     [
         (9, "too few to train on"),
-        (10, "10 distinct images: a GAN from scratch will likely memorise them; adapt a pretrained one"),
-        (60, "smallgan train DATA --transfer apgc"),
+        (10, "10 distinct images: a GAN from scratch will likely memorise them; smallgan train DATA"),
+        (60, "at 64 px, starts from a pretrained one"),
         (249, "a GAN from scratch will likely memorise"),
-        (250, "adapt a pretrained GAN first"),
+        (250, "a GAN from scratch will memorise some of them"),
         (1000, "enough to try from scratch at 32 or 64 px"),
         (5000, "enough to train from scratch"),
     ],
@@ -241,9 +241,9 @@ def test_open_checked_tells_of_a_policy_that_makes_images_unlike_the_set(tmp_pat
 
 
 ADVICE = {
-    "pomeranian": (197, "--transfer apgc", ["hflip"]),
-    "bmw-100": (100, "--transfer apgc", ["hflip"]),
-    "passion-flower-50": (50, "--transfer apgc", ["hflip", "vflip"]),
+    "pomeranian": (197, "starts from a pretrained one", ["hflip"]),
+    "bmw-100": (100, "starts from a pretrained one", ["hflip"]),
+    "passion-flower-50": (50, "starts from a pretrained one", ["hflip", "vflip"]),
 }
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from augment.errors import FailedError, InputError, MissingError, UsageError
 from smallgan.core import weights
+from smallgan.core.run_dir import RunDir
 
 PAYLOAD = bytes(range(256)) * 300
 NAME = "a-network"
@@ -88,7 +89,7 @@ def test_every_card_says_where_it_comes_from_and_how_it_is_recognised():
         assert card.source, name
         if card.shipped:
             assert re.fullmatch("[0-9a-f]{64}", card.sha256)
-        elif card.kind == "biggan":
+        elif card.kind == "generator":
             assert card.sha256 is None, "never held"
             assert card.sha256_prefix is None, "and their publishers give none"
         elif card.made_by:
@@ -101,10 +102,21 @@ def test_every_card_says_where_it_comes_from_and_how_it_is_recognised():
 
 
 @pytest.mark.usefixtures("no_network")
-def test_what_ships_is_what_its_card_says():
-    path, sha256 = weights.find(weights.SHIPPED_FEATURES)
-    assert sha256 == weights.card(weights.SHIPPED_FEATURES).sha256
-    assert path.stat().st_size < 3_000_000
+@pytest.mark.parametrize("name", [name for name, card in weights.cards().items() if card.shipped])
+def test_what_ships_is_what_its_card_says(name):
+    path, sha256 = weights.find(name)
+    assert sha256 == weights.card(name).sha256
+    assert path.stat().st_size < 12_000_000
+    assert sha256 in (path if name != weights.SHIPPED_GAN else path.parents[1]).with_name("card.md").read_text("utf-8")
+    assert {weights.SHIPPED_FEATURES, weights.SHIPPED_GENERATOR, weights.SHIPPED_GAN} <= weights.cards().keys()
+
+
+def test_a_run_that_ships_is_found_by_its_name():
+    folder = weights.run_folder(weights.SHIPPED_GAN)
+    assert RunDir(folder).exists()
+    assert weights.locate(weights.SHIPPED_GAN).is_relative_to(folder)
+    for other in (weights.SHIPPED_GENERATOR, "runs/00003-train"):  # a file of weights; a path
+        assert weights.run_folder(other) == Path(other)
 
 
 def test_fetch_checks_and_records_the_hash(server, cache, monkeypatch):

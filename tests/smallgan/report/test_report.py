@@ -204,6 +204,15 @@ def test_one_run_has_a_page_of_its_own(tmp_path):
     assert "Recipe differences" not in text
 
 
+def test_a_page_says_whose_weights_a_run_started_from(tmp_path):
+    folder = made.make_run(tmp_path / "00007-mine")
+    recipe = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    started = recipe.replace("train:\n", "train:\n  init: smallgan-dcgan64-v1\n", 1)
+    assert started != recipe
+    (folder / "recipe.yaml").write_text(started, encoding="utf-8")
+    assert "1,000 steps from the weights of smallgan-dcgan64-v1, trained on" in Page(render(collect([folder]))).text
+
+
 def test_a_run_that_has_just_begun_is_shown(tmp_path):
     run = tmp_path / "a"
     run.mkdir()

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from smallgan.core.weights import SHIPPED_GAN, run_folder
 from smallgan.tables.choice import FEW_IMAGES, RULES, Situation, choose, model_of_size, with_choice
 from smallgan.tables.models import MODELS
-from smallgan.tables.recipe import load_recipe
+from smallgan.tables.recipe import load_recipe, read_recipe
 
 MANY = Situation(num_images=1000, size=64, device="cpu", has_bf16=True, may_mirror=True)
 
@@ -51,3 +52,30 @@ def test_a_key_that_was_given_holds():
     recipe = load_recipe(None, {"train.batch_size": 12, "model.base_width": 64})
     chosen = with_choice(recipe, choose(MANY)[0])
     assert (chosen.train.batch_size, chosen.model.base_width, chosen.model.d_width) == (12, 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"num_images": FEW_IMAGES - 1}, True),
+        ({"num_images": FEW_IMAGES - 1, "device": "cuda"}, True),
+        ({"num_images": FEW_IMAGES}, False),
+        ({"num_images": 100, "size": 32}, False),
+        ({"num_images": 100, "size": 128}, False),
+    ],
+)
+def test_few_images_of_its_size_start_from_the_gan_that_ships(changes, found):
+    settings, reasons = choose(replace(MANY, **changes))
+    assert settings.get("train.init") == (SHIPPED_GAN if found else None)
+    assert any(SHIPPED_GAN in reason for reason in reasons) is found
+    if found:  # its widths, whatever the device would have
+        shipped = read_recipe(run_folder(SHIPPED_GAN) / "recipe.yaml").model
+        assert (shipped.base_width, shipped.d_width) == (settings["model.base_width"], settings["model.d_width"])
+
+
+@pytest.mark.parametrize("key", ["train.init", "method.pack"])
+def test_keys_that_contradict_the_gan_that_ships_leave_it_out(key):
+    few = replace(MANY, num_images=100, device="cuda")
+    settings, reasons = choose(few, [key])
+    assert settings["model.base_width"] == 64
+    assert not any(SHIPPED_GAN in reason for reason in reasons)

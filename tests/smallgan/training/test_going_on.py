@@ -9,8 +9,11 @@ from tensors import tensors
 
 from augment.errors import UsageError
 from smallgan.api.training import _resolved, plan_training
+from smallgan.core.checkpoint import read_tensors
 from smallgan.core.run_dir import RunDir
+from smallgan.core.weights import SHIPPED_GAN
 from smallgan.sampling.loading import load_model
+from smallgan.sampling.pretrained import find_pretrained
 from smallgan.tables.recipe import dump_recipe, load_recipe, read_recipe, values_to_go_on
 from smallgan.training.data import load_data
 from smallgan.training.factory import open_pretrained, prepare
@@ -157,3 +160,17 @@ def test_the_option_takes_model_method_and_training_of_the_run(tiny_set, tmp_pat
     assert (recipe["model"]["base_width"], recipe["data"]["size"], recipe["train"]["steps"]) == (8, 32, 7)
     assert (recipe["train"]["init"], recipe["train"]["batch_size"]) == (str(run), 4)
     assert any(line.startswith(f"weights of {run}") for line in said)
+
+
+@pytest.mark.slow
+def test_the_gan_that_ships_is_a_start_by_its_name(tiny_set, tmp_path):
+    recipe, _ = resolved(tiny_set, init=SHIPPED_GAN, steps=1)
+    assert recipe.train.init == SHIPPED_GAN
+    quiet = {"score": recipe.score.model_copy(update={"metrics": ()})}
+    run = train(recipe.model_copy(update=quiet), out=tmp_path / "run", device="cpu", log=lambda _line: None)
+    began = read_tensors(run.checkpoint(1), "d.")
+    shipped = find_pretrained(SHIPPED_GAN).pretrained.discriminator.state_dict()
+    weights = [name for name in shipped if name.endswith("weight")]
+    assert weights
+    # One step of Adam at 0.0004 moves a weight by no more than that
+    assert 0 < max(float((began[name] - shipped[name]).abs().max()) for name in weights) < 0.00041
