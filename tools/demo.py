@@ -15,7 +15,7 @@ RUN, ADAPTED = FOLDER / "dcgan", FOLDER / "apgc"
 
 COMMANDS = [
     f"augment --policy hflip+contrast --out {MIXED}",
-    f"train {MIXED} --steps 1000 --snapshot-every 200 --out {RUN}",
+    f"train {MIXED} --recipe quickstart --steps 2000 --out {RUN}",
     f"sample {RUN} --seeds 0-35",
     f"sample {RUN} --interpolate",
     f"train --transfer apgc --out {ADAPTED}",
