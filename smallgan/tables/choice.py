@@ -43,6 +43,7 @@ class Rule:
     """Recipe keys beside which it does not apply."""
 
 
+_WIDTHS_SHIPPED = {"model.base_width": 48, "model.d_width": 32}  # Those of SHIPPED_GAN, so that it can be the start
 _SMALL_STEPS = {"train.batch_size": 16, "train.steps": 10_000, "method.lr_g": 4e-4, "method.lr_d": 4e-4}
 _WHY_SMALL_STEPS = "batches of 16 and learning rates of 0.0004, as many small steps teach more a minute on a CPU"
 _DIFFAUGMENT = {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"}
@@ -55,7 +56,7 @@ def _is_large(now: Situation) -> bool:
 RULES = (
     Rule(
         lambda now: now.device == "cpu" and now.size < LARGEST_DCGAN,
-        _SMALL_STEPS | {"model.base_width": 48, "model.d_width": 32},
+        _SMALL_STEPS | _WIDTHS_SHIPPED,
         f"a DCGAN with 48 and 32 channels, {_WHY_SMALL_STEPS}",
     ),
     Rule(
@@ -91,9 +92,9 @@ RULES = (
     ),
     Rule(
         lambda now: now.num_images < FEW_IMAGES and now.size == 64,
-        {"train.init": SHIPPED_GAN, "model.base_width": 48, "model.d_width": 32},
-        f"the weights of {SHIPPED_GAN}, a GAN of other photographs, as so few images do not teach one from nothing; "
-        "--set train.init=null starts from nothing",
+        {"train.init": SHIPPED_GAN} | _WIDTHS_SHIPPED,
+        f"the weights of {SHIPPED_GAN}, a GAN pretrained on other photographs, as there are fewer than {FEW_IMAGES} "
+        "images; --set train.init=null trains from scratch",
         ("train.init", "method.pack"),
     ),
     Rule(
@@ -110,7 +111,7 @@ RULES = (
 def choose(now: Situation, decided: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
     """Return the settings by dotted recipe key, and why, a phrase each but for what is `decided` already."""
     settings: dict[str, Any] = {}
-    rules = [rule for rule in RULES if rule.applies(now) and not set(rule.not_beside) & set(decided)]
+    rules = [rule for rule in RULES if rule.applies(now) and set(decided).isdisjoint(rule.not_beside)]
     for rule in rules:
         settings |= rule.settings
     return settings, [rule.what for rule in rules if rule.what and not rule.settings.keys() <= set(decided)]
