@@ -37,9 +37,13 @@ def rows() -> Iterator[Waiting]:
         "steps-dcgan-64", "at least 4 times the plain DCGAN's speed, goal 8", f"{module}.steps --only dcgan-64"
     )
     yield Waiting("steps-dcgan-128", "the same at 128 px", f"{module}.steps --only dcgan-128")
-    yield Waiting("steps-biggan-64", "a BigGAN's step, compiled and not", f"{module}.steps --only biggan-64")
     yield Waiting(
-        "steps-fastgan-256", "FastGAN's step at 256 px, compiled and not", f"{module}.steps --only fastgan-256"
+        "steps-biggan-64", "a BigGAN's step: plain, compiled, as CUDA graphs", f"{module}.steps --only biggan-64"
+    )
+    yield Waiting(
+        "steps-fastgan-256",
+        "FastGAN's step at 256 px: plain, compiled, as CUDA graphs",
+        f"{module}.steps --only fastgan-256",
     )
     yield Waiting("adapter-step", "a step of APGC at g = 16 over one of BSA on BigGAN-128", f"{module}.adapter_step")
     yield Waiting(

@@ -1,8 +1,8 @@
 """Milliseconds a training step on a GPU: `python -m benchmarks.gpu.steps [--only NAME,...] [--rounds 7]`.
 
-Each way is a model, a size, a precision and whether its networks are compiled. Beside the DCGAN stands the plain one of
-`benchmarks.plain_dcgan`, with TF32 as torch sets it, whose data lie on the GPU already. Ways of one group are timed in
-turn. Batches of 64, of the BigGAN and FastGAN 16.
+Each way is a model, a size, a precision and whether its networks are compiled, or its steps recorded as CUDA graphs.
+Beside the DCGAN stands the plain one of `benchmarks.plain_dcgan`, with TF32 as torch sets it, whose data lie on the GPU
+already. Ways of one group are timed in turn. Batches of 64, of the BigGAN and FastGAN 16.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from smallgan.data.images import ImageBatches
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
 from smallgan.training.compiling import compile_networks
+from smallgan.training.step_graphs import WARM_UP
 
 STEPS = 20
 PLAIN = "plain"
-MODES = {"": None, " compiled": "default", " CUDA graphs": "reduce-overhead"}
+MODES = {"": None, " compiled": "default", " networks as graphs": "reduce-overhead", " steps as graphs": "cuda-graph"}
 Step = Callable[[], object]
 
 
@@ -83,7 +84,7 @@ def timed(ways: dict[str, dict[str, Any]], device: torch.device, rounds: int) ->
     for way, settings in ways.items():
         try:
             ready[way] = plain(device, settings["data.size"]) if way == PLAIN else ours(settings, device)
-            for _ in range(3):  # what is compiled, captured and chosen in the first steps is not counted
+            for _ in range(WARM_UP + 1):  # what is compiled, captured and chosen in the first steps is not counted
                 ready[way]()
         except Exception as error:
             ready.pop(way, None)

@@ -4,7 +4,7 @@ A draw depends on its address alone (`smallgan.core.rng`), so it is the same whe
 part of a checkpoint.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -66,30 +66,43 @@ class Draws:
 
     def __init__(self, device: torch.device, plan: Callable[[int], Iterable[Draw]]) -> None:
         self.device, self.plan = device, plan
+        self.stays = False
+        """Whether steps whose draws have the same shapes find them in the same memory, as a CUDA graph asks for; then
+        each step is drawn for itself, on any device, and may ask for what is planned alone."""
+        self._kept: dict[tuple[_Place, ...], Tensor] = {}
         self._block = torch.empty(0)
         self._places: dict[tuple[int, ...], list[_Place]] = {}
         self._steps = range(0)
 
     def begin(self, step: int) -> None:
         """Have the draws of a step ready; call it before the first of them is asked for."""
-        if _is_gpu(self.device) and step not in self._steps:
+        if (self.stays or _is_gpu(self.device)) and step not in self._steps:
             self._draw_from(step)
+
+    @property
+    def shapes(self) -> Hashable:
+        """What is the same for steps whose draws have the same shapes and lie in the same memory, where it stays."""
+        return tuple(place for places in self._places.values() for place in places)
 
     def __call__(self, draw: Draw) -> list[Tensor]:
         """Return a draw's numbers, a tensor for each of its arrays."""
-        if draw.key not in self._places:
+        if draw.key not in self._places and not self.stays:
             return upload(draw.make(), self.device)
         return [_taken(self._block, place) for place in self._places[draw.key]]
 
     def _draw_from(self, first: int) -> None:
         arrays = self._made(first)
         num_bytes = sum(each.nbytes for made in arrays.values() for each in made)
-        self._steps = range(first, first + min(max(MOST_BYTES // max(num_bytes, 1), 1), MOST_STEPS))
+        most = 1 if self.stays else MOST_STEPS
+        self._steps = range(first, first + min(max(MOST_BYTES // max(num_bytes, 1), 1), most))
         for step in self._steps[1:]:
             arrays |= self._made(step)
         self._block, places = _packed([each for made in arrays.values() for each in made], self.device)
         in_turn = iter(places)
         self._places = {key: [next(in_turn) for _ in made] for key, made in arrays.items()}
+        if self.stays:
+            kept = self._kept.setdefault(tuple(places), self._block)
+            self._block = kept if kept is self._block else kept.copy_(self._block)
 
     def _made(self, step: int) -> dict[tuple[int, ...], tuple[NDArray[Any], ...]]:
         return {draw.key: draw.make() for draw in self.plan(step)}

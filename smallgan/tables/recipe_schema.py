@@ -104,9 +104,10 @@ class TrainSection(Section):
     """Images that go through the networks at a time, where a batch does not fit in memory; their gradients are summed,
     so weights move as by the whole batch. auto: the batch, or the largest half, quarter ... of it that fits. Refused
     where an image depends on its batch, as behind batch norm. None: the batch."""
-    compile: Literal["default", "reduce-overhead"] | None = None
+    compile: Literal["default", "reduce-overhead", "cuda-graph"] | None = None
     """Compile the networks of a step by torch.compile in this mode; reduce-overhead also replays them as CUDA graphs.
-    The first steps take minutes, and results differ in their last bits. Not yet timed on a GPU. None: they are not."""
+    The first steps take minutes, and results differ in their last bits. cuda-graph: compile nothing, but record whole
+    steps as CUDA graphs and replay them; for adversarial methods. Neither has been timed on a GPU. None: neither."""
     report_every: int = Field(default=50, ge=1, json_schema_extra=STEPS)
     """Steps between two lines of stats.jsonl."""
     snapshot_every: int = Field(default=500, ge=1, json_schema_extra=STEPS)

@@ -194,6 +194,8 @@ class RegularizerRow:
     """Whether it is a mean over the images, or looks at none, so that a batch may be taken in parts."""
     over_ranks: bool = False
     """Whether it is right over several GPUs too where it is no mean over the images (`smallgan.core.distributed`)."""
+    host_decides: bool = False
+    """Whether the host decides something anew in each step, so that no CUDA graph can replay it."""
     needs_images: bool = False
     """Whether `build` takes the pixels of the training images, N x S x S x 3, as `pixels`."""
     needs_source: bool = False
@@ -252,6 +254,7 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             WarmStartOptions,
             "generator",
             f"{_IN}.warm_start:WarmStart",
+            host_decides=True,
             needs_images=True,
             needs_of_latent="normal",
             over_ranks=True,
@@ -296,6 +299,7 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             GContrastOptions,
             "generator",
             "smallgan.training.regularizers.contrast:GContrast",
+            host_decides=True,
             needs_source=True,
         ),
         RegularizerRow(
@@ -304,6 +308,7 @@ REGULARIZERS: Table[RegularizerRow] = Table(
             DContrastOptions,
             "discriminator",
             "smallgan.training.regularizers.contrast:DContrast",
+            host_decides=True,
             needs_source=True,
         ),
     ],

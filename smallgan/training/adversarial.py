@@ -6,7 +6,7 @@ al. 2014; for the averaged generator Brock et al. 2019).
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -42,6 +42,7 @@ from smallgan.training.regularization import Regularization
 from smallgan.training.schedule import linear_decay
 from smallgan.training.scratch import classes_of, fresh_networks, starting_networks
 from smallgan.training.step import AdversarialLoss, StepContext
+from smallgan.training.step_graphs import StepGraphs, make_capturable
 from smallgan.training.unrolling import looked_ahead
 
 
@@ -73,6 +74,7 @@ class AdversarialTrainer(Trainer):
         self.options, self.num_steps, self.whole_batch = options, recipe.train.steps, recipe.train.batch_size
         self.batch_size = distributed.share(self.whole_batch)
         self.draws = Draws(device, self._plan)
+        self.graphs: StepGraphs | None = None
         self.augmentation = Augmentation(recipe, device, self.draws)
         self.anchoring = anchoring_of(recipe, self.draws, generator, discriminator, pixels)
         self.ema_decay = options.ema_decay
@@ -123,10 +125,22 @@ class AdversarialTrainer(Trainer):
         Returns scalars on the device, unread, so that a GPU need not wait: loss_d, loss_g, score_real, score_fake,
         each regularizer that was used in this step by its name, and r_t and the probabilities that follow it.
         """
-        d_steps = self.options.d_steps
         self._set_rates(number)
         self.draws.begin(number)
         self.anchoring.begin(number)
+        if self.graphs is None:
+            terms = self._computed(batch, number)
+        else:
+            terms = self.graphs(self._kind(number), batch, lambda given: self._computed(given, number))
+        self.anchoring.end_step()
+        averaged = number - self.options.ema_start  # before its start the average is a copy
+        decay = self.ema_decay if averaged >= 0 else 0.0
+        update_ema(self.generator_ema, self.generator, decay, max(averaged, 0))
+        return terms
+
+    def _computed(self, batch: Batch, number: int) -> dict[str, Tensor]:
+        """Do what a step does on the device, the average apart; `_kind` says where it depends on the step."""
+        d_steps = self.options.d_steps
         images = self.augmentation.mirrored(batch.images, number)
         terms: dict[str, Tensor] = {}
         for part, (real, labels) in enumerate(
@@ -144,12 +158,20 @@ class AdversarialTrainer(Trainer):
         else:
             terms |= adversarial_parts.generator_step(self, self.micro_batch, real, labels, position, number)
         self.augmentation.end_step(number)
-        self.anchoring.end_step()
-
-        averaged = number - self.options.ema_start  # before its start the average is a copy
-        decay = self.ema_decay if averaged >= 0 else 0.0
-        update_ema(self.generator_ema, self.generator, decay, max(averaged, 0))
         return {name: value.detach() for name, value in terms.items()}
+
+    def _kind(self, number: int) -> Hashable:
+        """Return what is the same for steps that launch the same kernels on tensors of the same shapes."""
+        frozen_at = self.options.freeze_g_at
+        is_frozen = frozen_at is not None and number >= frozen_at
+        used = self.regularizers.used(number)
+        return used, self.augmentation.adjusts(number), self.anchoring.by_patch, is_frozen, self.draws.shapes
+
+    def use_graphs(self) -> None:
+        """Replay steps as CUDA graphs from now on (`smallgan.training.step_graphs`). Raises UsageError."""
+        self.regularizers.refuse_graphs()
+        self.graphs, self.draws.stays = StepGraphs(self.device), True
+        make_capturable(self.optimizers.values(), self.device)
 
     def needs_whole_batch(self) -> str | None:
         """Return what keeps parts of a batch from adding up to it, None where nothing does."""
@@ -267,7 +289,10 @@ class AdversarialTrainer(Trainer):
         factor = linear_decay(number, self.num_steps, start)
         for name, rate in self.rates.items():
             for group in self.optimizers[name].param_groups:
-                group["lr"] = rate * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate * factor)
+                else:
+                    group["lr"] = rate * factor
 
     def _context(
         self,

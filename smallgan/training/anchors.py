@@ -27,6 +27,8 @@ class Anchoring:
     """No anchors: every step has the latents that it has, and judges whole images."""
 
     networks: dict[str, nn.Module]
+    by_patch = False
+    """Whether this step judges patches."""
 
     def __init__(self) -> None:
         self.networks = {}
@@ -71,7 +73,7 @@ class AnchorsAndPatches(Anchoring):
         options = recipe.method
         assert isinstance(options, CDCOptions)
         self.seed, self.draws, self.options = recipe.seed, draws, options
-        self.batch_size, self.by_patch = recipe.train.batch_size, False
+        self.batch_size = recipe.train.batch_size
         anchors = normal(self.seed, Stream.ANCHORS, 0, (count, z_dim))
         self.anchors = torch.from_numpy(anchors).to(draws.device)
         if options.anchor_every > 1:

@@ -124,6 +124,10 @@ class Augmentation:
         now = {names[name]: controller.probability.clone() for name, controller in self.controllers.items()}
         return {"r_t": signs.mean(), **now}
 
+    def adjusts(self, number: int) -> bool:
+        """Tell whether the controllers adjust at the end of step `number` (from 0)."""
+        return any(controller.adjusts(number) for controller in self.controllers.values())
+
     def end_step(self, number: int) -> None:
         """Let the controllers adjust at the end of step `number` (from 0)."""
         for controller in self.controllers.values():

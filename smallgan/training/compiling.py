@@ -1,4 +1,4 @@
-"""Networks of a step compiled by torch.compile, for GPUs, where a step of small networks waits for its launches."""
+"""Steps for GPUs, where a step of small networks waits for its launches: networks by torch.compile, or CUDA graphs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from augment.errors import UsageError
 from smallgan.training.loop import Trainer
 
 BACKEND = "inductor"
+GRAPH = "cuda-graph"
 _TRAINED = ("g", "d", "g_ema")  # Names in `Trainer.networks`; an average is not trained, an adapter is
 
 
@@ -17,9 +19,17 @@ def compile_networks(trainer: Trainer, mode: str | None) -> None:
 
     Args:
         trainer: a copy of one of its networks, such as the average, is not compiled.
-        mode: as torch.compile takes it; None: nothing is compiled.
+        mode: as torch.compile takes it; "cuda-graph": nothing is compiled, and whole steps are recorded and replayed
+            (`smallgan.training.step_graphs`); None: neither.
+
+    Raises UsageError for "cuda-graph" without a CUDA GPU, or with a method whose step cannot be recorded.
     """
     if mode is None:
+        return
+    if mode == GRAPH:
+        if trainer.device.type != "cuda":
+            raise UsageError(f"train.compile {GRAPH}: it needs a CUDA GPU, and this is {trainer.device}; leave it out")
+        trainer.use_graphs()
         return
     # Shapes are those of the batch; a compilation for any shape failed in torch's inductor
     settings: dict[str, Any] = {"dynamic": False, "backend": BACKEND}

@@ -46,10 +46,15 @@ class Controller(nn.Module):
         self.signs += distributed.total(signs.sum())
         self.images += len(signs) * distributed.count()
 
+    @staticmethod
+    def adjusts(number: int) -> bool:
+        """Tell whether `adjust` moves the probability at the end of step `number`."""
+        return (number + 1) % INTERVAL == 0
+
     @torch.no_grad()
     def adjust(self, number: int) -> None:
         """End step `number` (from 0); every 4 steps move the probability by the images seen over images_to_one."""
-        if (number + 1) % INTERVAL:
+        if not self.adjusts(number):
             return
         r_t = self.signs / self.images
         self.probability += torch.sign(r_t - self.target) * self.images / self.images_to_one

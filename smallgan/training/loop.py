@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from augment.core.files import write_bytes, write_json
-from augment.errors import FailedError
+from augment.errors import FailedError, UsageError
 from augment.imaging.codec import encode_png
 from smallgan.core import distributed
 from smallgan.core.checkpoint import last_whole, load_checkpoint, not_finite, save_checkpoint
@@ -71,6 +71,10 @@ class Trainer(ABC):
     def needs_whole_batch(self) -> str | None:
         """Return what keeps parts of a batch from adding up to it, None where `micro_batch` may be set."""
         return "its step takes the whole batch"
+
+    def use_graphs(self) -> None:
+        """Replay whole steps as CUDA graphs from now on. Raises UsageError where the method's step cannot be."""
+        raise UsageError("train.compile cuda-graph: this method's step cannot be recorded; use default, or none")
 
     def recalibrate_batchnorm(self) -> None:  # noqa: B027 - most methods need not do anything
         """Make the averaged generator ready to be used; must not change what the next step does."""

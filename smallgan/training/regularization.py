@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from augment.errors import UsageError
 from smallgan.core import distributed
 from smallgan.core.draws import Draw
 from smallgan.core.rng import Stream, rng
@@ -82,6 +83,19 @@ class Regularization:
     def terms(self, network: str, number: int) -> list[Regularizer]:
         """Return those that add a term to a network's loss in step `number`."""
         return [each for each in self._of_step(network, number) if not each.row.limits_weights]
+
+    def used(self, number: int) -> tuple[str, ...]:
+        """Return the names of those that do anything in step `number`."""
+        return tuple(each.name for each in self.all if number % each.every == 0)
+
+    def refuse_graphs(self) -> None:
+        """Raise UsageError for one whose steps cannot be replayed as CUDA graphs."""
+        for each in self.all:
+            if each.row.host_decides:
+                raise UsageError(
+                    f"train.compile cuda-graph: steps with regularizers.{each.name} differ in more than numbers, and "
+                    "cannot be replayed; use default, or none"
+                )
 
     def added(self, network: str, loss: Tensor, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss with the terms of this step, and what each of these is without its weight."""

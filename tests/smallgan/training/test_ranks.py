@@ -1,6 +1,11 @@
 """Several processes train what one trains, a killed one ends the others, and any number of them goes on."""
 
+import json
+import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -45,6 +50,30 @@ def test_a_killed_rank_ends_the_others_and_one_process_or_two_go_on(tmp_path):
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4, msg=name)
     assert [line for each in (alone, run) for line in (each.stats.read_text().count("\n"),)] == [7, 7]
+
+
+def test_torchrun_starts_killed_ranks_anew_and_they_go_on(tiny_set, tmp_path):
+    run = RunDir(tmp_path / "run")
+    settings = TINY | OFTEN | {"data.limit": None, "train.steps": 150, "train.snapshot_every": 20}
+    asked = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
+    launch = ["--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "smallgan", "train", str(tiny_set)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", *launch, *asked, "--device=cpu", f"--out={run.path}", "--new"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as torchrun:
+        while torchrun.poll() is None and not run.checkpoint(20).is_dir():
+            time.sleep(0.05)
+        assert torchrun.poll() is None, torchrun.communicate()[0]
+        listed = subprocess.run(["pgrep", "-P", str(torchrun.pid)], capture_output=True, text=True, check=True)
+        _, last = listed.stdout.split()
+        os.kill(int(last), signal.SIGKILL)
+        said, _ = torchrun.communicate()
+    assert torchrun.returncode == 0, said
+    resumed = [line for line in said.splitlines() if line.startswith("resumed from step")]
+    assert len(resumed) == 1, said
+    assert run.last_step() == 150
 
 
 def test_an_error_of_all_ranks_is_told_once(tiny_set):
