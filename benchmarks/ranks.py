@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from smallgan.core import distributed, draws
+from smallgan.core.rng import Stream
 from smallgan.data import images
 from smallgan.data.images import ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
@@ -32,7 +33,7 @@ from smallgan.training.loop import Trainer
 from smallgan.training.scratch import fresh_networks
 
 CPU = torch.device("cpu")
-COUNT, SIZE, BATCH = 8, 32, 4
+COUNT, SIZE, BATCH, IMAGES = 8, 32, 4, 8
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), dtype=np.uint8)
 CLASSES = np.arange(COUNT, dtype=np.int64) % 3
 BASE = {"data.size": SIZE, "train.batch_size": BATCH, "train.steps": 20, "model.base_width": 8}
@@ -117,7 +118,7 @@ def _perceptual() -> Perceptual:
 
 
 def trained(name: str, steps: int) -> dict[str, Tensor]:
-    """Return weights, buffers, mean gradients (Adam's) and what the last step told of a case, after its steps."""
+    """Return weights, buffers, mean gradients (Adam's), what the last step told and sampled images after the steps."""
     trainer, batches = made(name)
     if torch.get_default_dtype() == torch.float64:
         for network in trainer.networks.values():
@@ -132,7 +133,18 @@ def trained(name: str, steps: int) -> dict[str, Tensor]:
             {part: optimizer.state.get(weight) for part, weight in network.named_parameters()} if optimizer else {}
         )
         found |= {f"adam.{key}.{part}": own["exp_avg"].contiguous() for part, own in moments.items() if own}
-    return found
+    return found | {"images": _images(trainer)}
+
+
+def _images(trainer: Trainer) -> Tensor:
+    generator: Any = trainer.generator_ema
+    z = trainer.prior.drawn(0, Stream.GRID_LATENTS, 0, IMAGES, generator.z_dim)
+    inputs = [torch.from_numpy(z).to(torch.get_default_dtype())]
+    if generator.num_classes:
+        inputs.append(torch.arange(IMAGES) % generator.num_classes)
+    with torch.no_grad():
+        images: Tensor = generator(*inputs)
+    return images.contiguous()
 
 
 def _numbers(told: Mapping[str, Tensor]) -> dict[str, float]:
@@ -166,12 +178,15 @@ def over_ranks(number: int, names: list[str], steps: int, precision: str) -> dic
         return load_file(path)
 
 
-def apart(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the largest absolute difference of each case, in any tensor."""
+def apart(one: Mapping[str, Tensor], other: Mapping[str, Tensor], kind: str = "") -> dict[str, float]:
+    """Return the largest absolute difference of each case, in any tensor, or in those whose name begins with `kind`."""
     found: dict[str, float] = {}
     assert one.keys() == other.keys()
     for name, value in one.items():
-        case, difference = name.partition("/")[0], (value.double() - other[name].double()).abs().max().item()
+        case, _, key = name.partition("/")
+        if not key.startswith(kind):
+            continue
+        difference = (value.double() - other[name].double()).abs().max().item()
         found[case] = max(found.get(case, 0.0), difference)
     return found
 
@@ -204,17 +219,20 @@ def main() -> None:
             if distributed.is_main():
                 save_file(found, asked.write)
         return
-    print("largest difference of any weight, buffer or told number from one process")
+    print("largest difference from one process: of any weight, buffer, gradient and told number; of mean gradients; of")
+    print("sampled images; and how many weights lie beyond 1e-5; each over 2 and 4 ranks")
+    kinds = apart, partial(apart, kind="adam."), partial(apart, kind="images")
     for precision, steps in (("fp32", 1), ("fp64", asked.steps or 20)):
         if precision == "fp64":
             compute_in_float64()
         alone = all_trained(asked.cases, steps)
         others = [over_ranks(number, asked.cases, steps, precision) for number in (2, 4)]
-        found, far = ([compare(alone, each) for each in others] for compare in (apart, partial(beyond, limit=1e-5)))
-        print(f"{precision}, after {steps} step{'s' if steps > 1 else ''}: 2 ranks, 4 ranks; weights beyond 1e-5")
+        found = [[compare(alone, each) for each in others] for compare in kinds]
+        far = [beyond(alone, each, 1e-5) for each in others]
+        print(f"{precision}, after {steps} step{'s' if steps > 1 else ''}")
         for case in asked.cases:
-            figures = [*(f"{each[case]:.1e}" for each in found), *(each[case] for each in far)]
-            print(f"  {case:32} {', '.join(figures)}", flush=True)
+            figures = [", ".join(f"{each[case]:.1e}" for each in pair) for pair in found]
+            print(f"  {case:32} {' | '.join(figures)} | {', '.join(each[case] for each in far)}", flush=True)
 
 
 if __name__ == "__main__":
