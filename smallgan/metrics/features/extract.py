@@ -28,6 +28,7 @@ _SHIPPED_NOTE = (
     f"only; for the published network: smallgan weights fetch {PUBLISHED}"
 )
 Pixels = NDArray[np.uint8]
+CPU_BATCH, GPU_BATCH = 32, 128  # Images at a time; a GPU needs more of them to be busy
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,11 @@ def feature_nets(
 
 
 def extract(
-    pixels: Iterable[Pixels], net: FeatureNet, *, batch_size: int = 32, progress: Callable[[int], None] | None = None
+    pixels: Iterable[Pixels],
+    net: FeatureNet,
+    *,
+    batch_size: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Features:
     """Return what one network makes of images: `extract_all` with one."""
     return extract_all(pixels, [net], batch_size=batch_size, progress=progress)[0]
@@ -156,7 +161,7 @@ def extract_all(
     pixels: Iterable[Pixels],
     nets: Sequence[FeatureNet],
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Features]:
     """Run networks over images in one pass; return features and logits of each network, in the order of the images.
@@ -167,7 +172,7 @@ def extract_all(
     Args:
         pixels: H x W x 3 uint8 each, RGB; an array N x H x W x 3 is one such iterable.
         nets: from `feature_net`, at least one.
-        batch_size: images at a time.
+        batch_size: images at a time; None: 32, and where a network runs on a GPU 128.
         progress: called with the number of images done.
 
     Raises:
@@ -177,7 +182,8 @@ def extract_all(
     """
     found: list[dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]] = [{} for _ in nets]
     variances: dict[int, float] = {}
-    for rows, batch in _batches(pixels, batch_size):
+    on_gpu = any(net.device.type != "cpu" for net in nets)
+    for rows, batch in _batches(pixels, batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)):
         variances.update(zip(rows, laplacian_variance(batch).tolist(), strict=True))
         for net, of_net in zip(nets, found, strict=True):
             _refuse_unreadable(net, batch)

@@ -98,6 +98,19 @@ def test_batch_size_and_company_change_nothing_but_rounding():
     assert whole.logits.shape == (11, net.num_logits)
 
 
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [32, 32, 32, 32, 12]), ("meta", [128, 12])])
+def test_a_network_that_is_not_on_the_cpu_gets_larger_batches(device, sizes):
+    seen = []
+
+    def forward(images):
+        seen.append(len(images))
+        return torch.zeros(len(images), 2), torch.zeros(len(images), 3)
+
+    net = FeatureNet("own", "own", "0" * 64, "none", "fp32", 2, 3, forward, torch.device(device))
+    assert len(extract(photos(140, (4, 4)), net)) == 140
+    assert seen == sizes
+
+
 def test_mixed_sizes_come_back_in_order():
     net, _ = feature_net(weights.SHIPPED_FEATURES, CPU)
     images = [photos(1, size, seed)[0] for seed, size in enumerate([(64, 64), (40, 90), (64, 64), (1, 1), (40, 90)])]
