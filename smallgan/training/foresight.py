@@ -1,4 +1,4 @@
-"""What a transfer will take, counted before it starts: memory and operations of a step, on any machine.
+"""What a training will take, counted before it starts: memory and operations of a step, on any machine.
 
 The step is carried out on torch's fake tensors, which know shapes and compute nothing: the maps that autograd keeps
 are counted as they are kept, the operations as they are called.
@@ -6,7 +6,7 @@ are counted as they are kept, the operations as they are called.
 
 import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from smallgan.core.device import autocast
 from smallgan.models.adapters import BYTES_A_PARAMETER, AdaptedGenerator
 from smallgan.models.perceptual import Perceptual
 from smallgan.tables.methods import BSAOptions
@@ -45,7 +46,7 @@ def foresee(
         micro_batch: images that go through the networks at a time; None: the batch.
     """
     with FakeTensorMode():
-        ours, network = _without_values(adapter, perceptual)
+        ours, _, network = _without_values(adapter, adapter.pretrained, perceptual)
         ours.pretrained.recompute = options.recompute and ours.pretrained.can_recompute
         size = min(micro_batch or batch_size, batch_size)
         fixed = [*ours.parameters(), *_tensors(ours.pretrained), *_tensors(network)]
@@ -69,6 +70,74 @@ def foresee(
         "tera_operations_per_step": round(counted / 1e12, 3),
         "seconds_per_step_at_10_tflops": round(counted / GPU_OPERATIONS, 3),
     }
+
+
+def foresee_adversarial(
+    generator: nn.Module, discriminator: nn.Module, batch_size: int, d_steps: int, precision: str
+) -> dict[str, Any]:
+    """Return the memory that adversarial training takes in MiB, part by part, and a step's operations, as plain data.
+
+    The generator's maps are held while the discriminator looks at reals and fakes. Penalties on gradients, looking
+    ahead and the images themselves are not in it, nor what torch and the libraries of a GPU take (some 500 MiB).
+
+    Args:
+        generator, discriminator: on any device; nothing is computed on them.
+        batch_size: images of each discriminator step.
+        d_steps: discriminator steps for one of the generator.
+        precision: of the recipe; its half precisions halve the maps.
+    """
+    with FakeTensorMode():
+        networks = _without_values(generator.train(), discriminator.train())
+        two, four = (_passes(networks, count, precision) for count in (2, 4))
+    of_image = [
+        [(b - a) / 2 for a, b in zip(few.kept, more.kept, strict=True)] for few, more in zip(two, four, strict=True)
+    ]
+    maps = [sum(sizes) for sizes in of_image]
+    # What does not grow with the batch are weights in half precision
+    fixed = sum(sum(few.kept) - 2 * each for few, each in zip(two, maps, strict=True))
+    largest = max(size for sizes in of_image for size in sizes)
+    own = sum(parameter.numel() for net in (generator, discriminator) for parameter in net.parameters())
+    average = sum(each.nbytes for each in _tensors(generator))
+    an_image = maps[0] + 2 * maps[1]
+    parts = {
+        "weights, gradients, Adam and the average": own * BYTES_A_PARAMETER[True] + average + fixed,
+        f"maps of {batch_size} images": an_image * batch_size,
+        "what comes and goes": PASSING * largest * batch_size,
+    }
+    of_g, of_d = ((more.operations - few.operations) / 2 for few, more in zip(two, four, strict=True))
+    # A backward pass is two forward passes, or one where weights have no gradient
+    counted = batch_size * (d_steps * (of_g + 2 * 3 * of_d) + 2 * of_g + 2 * of_d)
+    return {
+        "memory_mib": {name: round(value / 2**20) for name, value in parts.items()},
+        "memory_mib_in_all": round(sum(parts.values()) / 2**20),
+        "memory_mib_a_further_image": round((an_image + PASSING * largest) / 2**20, 1),
+        "tera_operations_per_step": round(counted / 1e12, 3),
+        "seconds_per_step_at_10_tflops": round(counted / GPU_OPERATIONS, 3),
+    }
+
+
+class _Pass(NamedTuple):
+    """What a network's forward pass takes: bytes of each tensor that autograd keeps, and operations."""
+
+    kept: list[int]
+    operations: int
+
+
+def _passes(networks: Iterable[Any], count: int, precision: str) -> list[_Pass]:
+    """Return those of a generator and of a discriminator on `count` of its images."""
+    found = []
+    g, _ = networks
+    given, labels = torch.zeros(count, g.z_dim), torch.zeros(count, dtype=torch.int64)
+    for network in networks:
+        seen = _Kept({_storage(each) for each in _tensors(network)})
+        with (
+            FlopCounterMode(display=False) as counter,
+            saved_tensors_hooks(seen.pack, seen.unpack),
+            autocast(torch.device("cpu"), precision),
+        ):
+            given = network(given, *((labels,) if g.num_classes else ())).detach()
+        found.append(_Pass([*seen.sizes.values()], counter.get_total_flops()))
+    return found
 
 
 def _a_pass(
@@ -155,13 +224,10 @@ def _tensors(network: nn.Module | None) -> list[Tensor]:
     return [] if network is None else [*network.parameters(), *network.buffers()]
 
 
-def _without_values(
-    adapter: AdaptedGenerator, perceptual: Perceptual | None
-) -> tuple[AdaptedGenerator, Perceptual | None]:
+def _without_values(*networks: nn.Module | None) -> Any:
     """Return copies without values, made without copying any."""
-    every: Iterable[Tensor] = [*_tensors(adapter), *_tensors(adapter.pretrained), *_tensors(perceptual)]
     memo: dict[int, Any] = {}
-    for tensor in every:
+    for tensor in (each for network in networks for each in _tensors(network)):
         empty = torch.empty(tuple(tensor.shape), dtype=tensor.dtype)
         memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
-    return copy.deepcopy((adapter, perceptual), memo)
+    return copy.deepcopy(networks, memo)

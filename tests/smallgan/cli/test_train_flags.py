@@ -53,12 +53,15 @@ def test_what_contradicts_or_cannot_be_is_refused(train, tmp_path, words, said):
 def test_a_dry_run_is_told_in_sentences(train, tmp_path):
     done = train("--steps", 30, "--metrics", "none", "--snapshot-every", 10, "--dry-run")
     assert done.exit_code == 0, done.output
-    first, second, third = done.stdout.splitlines()
+    first, second, counted, last = done.stdout.splitlines()
     wanted = "Would train a DCGAN in runs/00000-train: 30 steps of 4 images, which is 10 times through 12 images of"
     assert first.startswith(wanted)
     assert re.match(r"Takes about \d+s on cpu, \d+ thread\(s\) \([\d.e-]+ s a step, and 4 snapshots\)", second)
     assert re.search(r" and \d+\.\d GiB of memory, as measured here now\.$", second)
-    assert third == "No run was made. --json prints all settings."
+    assert re.match(
+        r"Counted, for any machine: \d+ MiB of memory \([\d.]+ MiB a further image of the batch\) ", counted
+    )
+    assert last == "No run was made. --json prints all settings."
     assert "note: 12 images: a GAN from scratch will likely memorise them" in done.stderr
     assert not (tmp_path / "runs").exists()
 

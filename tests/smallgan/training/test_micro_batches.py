@@ -21,7 +21,8 @@ from smallgan.models.perceptual import _VGG16_CUTS, Perceptual, _cut
 from smallgan.models.plain_source import PlainSource
 from smallgan.tables.methods import APGCOptions, BSAOptions
 from smallgan.tables.recipe import load_recipe
-from smallgan.training.foresight import PASSING, foresee
+from smallgan.training.adversarial import build_trainer
+from smallgan.training.foresight import PASSING, foresee, foresee_adversarial
 from smallgan.training.out_of_memory import with_micro_batch
 from smallgan.training.transfer import TransferTrainer, build_adapter
 
@@ -172,6 +173,37 @@ def test_what_is_foreseen_of_a_small_generator_is_that_by_hand():
     # A matrix product of 5 by 16 is 160 operations; its gradients of the weights and of z are as many each.
     assert seen["tera_operations_per_step"] == round(4 * 3 * 160 / 1e12, 3)
     assert PASSING * 16 * 4 < 2**20
+
+
+def test_what_is_foreseen_of_adversarial_training_is_that_by_hand():
+    generator, discriminator = nn.Linear(5, 16, bias=False), nn.Linear(16, 1, bias=False)
+    generator.z_dim, generator.num_classes = 5, 0
+    count = 10**9
+    seen = foresee_adversarial(generator, discriminator, count, 1, "fp32")
+    # Products of 5 by 16 and of 16 by 1 are 160 and 32 operations. The discriminator's step makes an image and looks at
+    # it and at a real one, forwards and (two products) back. The generator's goes through the discriminator without
+    # gradients of its weights, and back through itself.
+    operations = 160 + 2 * 3 * 32 + 2 * 32 + 2 * 160
+    assert seen["tera_operations_per_step"] == round(count * operations / 1e12, 3)
+    assert seen["seconds_per_step_at_10_tflops"] == round(count * operations / 1e13, 3)
+    # Kept are latents (5 floats) and the inputs of the discriminator (16), of which there are two.
+    kept, largest = 4 * (5 + 2 * 16), 4 * 16
+    weights = "weights, gradients, Adam and the average"
+    assert seen["memory_mib"] == {
+        weights: 0,  # 96 of them
+        f"maps of {count} images": round(count * kept / 2**20),
+        "what comes and goes": round(count * PASSING * largest / 2**20),
+    }
+
+
+def test_half_precision_halves_the_maps_that_are_foreseen():
+    trainer = build_trainer(load_recipe(None, {"data.size": 32, "train.batch_size": 4, "model.base_width": 16}), CPU)
+    full, half = (
+        foresee_adversarial(trainer.generator, trainer.discriminator, 1000, 1, precision)
+        for precision in ("fp32", "bf16")
+    )
+    assert half["memory_mib"]["maps of 1000 images"] < 0.55 * full["memory_mib"]["maps of 1000 images"]
+    assert half["tera_operations_per_step"] == full["tera_operations_per_step"]
 
 
 def biggan_128(monkeypatch):
