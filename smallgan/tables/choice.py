@@ -76,7 +76,7 @@ RULES = (
     ),
     Rule(
         lambda now: now.device == "cpu" and _is_large(now),
-        {"model.base_width": 4, "train.batch_size": 8, "train.steps": 10_000},
+        {"model.name": "fastgan", "model.base_width": 4, "train.batch_size": 8, "train.steps": 10_000},
         "half its channels and batches of 8, as a step takes seconds on a CPU (its images were not benchmarked)",
     ),
     Rule(lambda now: now.has_bf16, {"train.precision": "bf16"}, "bf16, which is faster here"),
