@@ -12,6 +12,7 @@ from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe, given
 from smallgan.tables.sweep import flat, put
 
+SHORT_MINUTES = 8  # Up to this length a training of many images too is better from the weights that ship
 FEW_IMAGES = 500  # Below this many originals the discriminator learns them by heart at once; above, in ten minutes
 LARGEST_DCGAN = max(MODELS["dcgan"].sizes)  # Side in pixels
 
@@ -30,6 +31,8 @@ class Situation:
     """Whether the device multiplies in bfloat16 faster than in float32."""
     may_mirror: bool
     """Whether mirrored images look like the set, by the same test as `smallgan inspect`."""
+    minutes: float | None = None
+    """Of training, where the user named a time."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ _WIDTHS_SHIPPED = {"model.base_width": 48, "model.d_width": 32}  # Those of SHIP
 _SMALL_STEPS = {"train.batch_size": 16, "train.steps": 10_000, "method.lr_g": 4e-4, "method.lr_d": 4e-4}
 _WHY_SMALL_STEPS = "batches of 16 and learning rates of 0.0004, as many small steps teach more a minute on a CPU"
 _DIFFAUGMENT = {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"}
+
+_SHIPPED = {"train.init": SHIPPED_GAN} | _WIDTHS_SHIPPED
+_WHAT_SHIPS = f"the weights of {SHIPPED_GAN}, a GAN pretrained on other photographs"
+_FROM_SCRATCH = "--set train.init=null trains from scratch"
+_BESIDE_SHIPPED = ("train.init", "method.pack")
+
+
+def _is_short(now: Situation) -> bool:
+    return now.device == "cpu" and now.minutes is not None and now.minutes <= SHORT_MINUTES
 
 
 def _is_large(now: Situation) -> bool:
@@ -97,10 +109,15 @@ RULES = (
     ),
     Rule(
         lambda now: now.num_images < FEW_IMAGES and now.size == 64,
-        {"train.init": SHIPPED_GAN} | _WIDTHS_SHIPPED,
-        f"the weights of {SHIPPED_GAN}, a GAN pretrained on other photographs, as there are fewer than {FEW_IMAGES} "
-        "images; --set train.init=null trains from scratch",
-        ("train.init", "method.pack"),
+        _SHIPPED,
+        f"{_WHAT_SHIPS}, as there are fewer than {FEW_IMAGES} images; {_FROM_SCRATCH}",
+        _BESIDE_SHIPPED,
+    ),
+    Rule(
+        lambda now: now.num_images >= FEW_IMAGES and now.size == 64 and _is_short(now),
+        _SHIPPED,
+        f"{_WHAT_SHIPS}, as the training is short, at most {SHORT_MINUTES} minutes on a CPU; {_FROM_SCRATCH}",
+        _BESIDE_SHIPPED,
     ),
     Rule(
         lambda now: now.num_images >= FEW_IMAGES and not _is_large(now),

@@ -162,7 +162,7 @@ def prepared(
     why: list[str] = []
     data = load_data(recipe, device, workers) if is_open else None
     if data is not None:
-        now = situation_of(data, device)
+        now = situation_of(data, device, minutes)
         settings, reasons = choose(now, flat(given(recipe)))
         if recipe.train.epochs is not None:  # these decide the steps
             del settings["train.steps"]
@@ -207,10 +207,10 @@ def trainer_of(
     return made
 
 
-def situation_of(data: TrainingData, device: torch.device) -> Situation:
-    """Return what `smallgan.tables.choice` chooses by."""
+def situation_of(data: TrainingData, device: torch.device, minutes: float | None = None) -> Situation:
+    """Return what `smallgan.tables.choice` chooses by; `minutes` of training, where the user named them."""
     number, size = data.summary["num_real"], data.summary["size"]
-    return Situation(number, size, device.type, has_fast_bf16(device), data.may_mirror)
+    return Situation(number, size, device.type, has_fast_bf16(device), data.may_mirror, minutes)
 
 
 def with_precision(recipe: Recipe, device: torch.device) -> Recipe:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from smallgan.core.weights import SHIPPED_GAN, run_folder
-from smallgan.tables.choice import FEW_IMAGES, RULES, Situation, choose, model_of_size, with_choice
+from smallgan.tables.choice import FEW_IMAGES, RULES, SHORT_MINUTES, Situation, choose, model_of_size, with_choice
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import load_recipe, read_recipe
 
@@ -60,11 +60,15 @@ def test_a_key_that_was_given_holds():
         ({"num_images": FEW_IMAGES - 1}, True),
         ({"num_images": FEW_IMAGES - 1, "device": "cuda"}, True),
         ({"num_images": FEW_IMAGES}, False),
+        ({"minutes": SHORT_MINUTES}, True),
+        ({"minutes": SHORT_MINUTES + 1}, False),
+        ({"minutes": 1, "device": "cuda"}, False),
+        ({"minutes": 1, "size": 32}, False),
         ({"num_images": 100, "size": 32}, False),
         ({"num_images": 100, "size": 128}, False),
     ],
 )
-def test_few_images_of_its_size_start_from_the_gan_that_ships(changes, found):
+def test_few_images_or_few_minutes_at_its_size_start_from_the_gan_that_ships(changes, found):
     settings, reasons = choose(replace(MANY, **changes))
     assert settings.get("train.init") == (SHIPPED_GAN if found else None)
     assert any(SHIPPED_GAN in reason for reason in reasons) is found
