@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from smallgan.core import distributed, draws
-from smallgan.core.rng import Stream
 from smallgan.data import images
 from smallgan.data.images import ImageBatches
 from smallgan.models.biggan import BigGANConfig, BigGANGenerator, initialize
@@ -29,7 +28,7 @@ from smallgan.sampling import prior
 from smallgan.tables.recipe import Recipe, load_recipe
 from smallgan.training import imle, matching, pca_latents, transfer, transfer_latents
 from smallgan.training.adversarial import build_trainer
-from smallgan.training.loop import Trainer
+from smallgan.training.loop import Trainer, fixed_inputs
 from smallgan.training.scratch import fresh_networks
 
 CPU = torch.device("cpu")
@@ -137,13 +136,9 @@ def trained(name: str, steps: int) -> dict[str, Tensor]:
 
 
 def _images(trainer: Trainer) -> Tensor:
-    generator: Any = trainer.generator_ema
-    z = trainer.prior.drawn(0, Stream.GRID_LATENTS, 0, IMAGES, generator.z_dim)
-    inputs = [torch.from_numpy(z).to(torch.get_default_dtype())]
-    if generator.num_classes:
-        inputs.append(torch.arange(IMAGES) % generator.num_classes)
+    z, *classes = fixed_inputs(trainer, 0, IMAGES)
     with torch.no_grad():
-        images: Tensor = generator(*inputs)
+        images: Tensor = trainer.generator_ema(z.to(torch.get_default_dtype()), *classes)
     return images.contiguous()
 
 

@@ -23,12 +23,7 @@ from smallgan.models.biggan import BigGANGenerator
 from smallgan.models.pretrained import load_pretrained, save_generator
 from smallgan.tables.recipe import Recipe, dump_recipe, read_recipe
 
-_OF_MACHINE = {
-    "run",
-    "num_threads",
-    "train_seconds",
-    "other_seconds",
-}  # Not about the weights
+_OF_MACHINE = {"run", "num_threads", "train_seconds", "other_seconds"}  # Not about the weights
 _KEPT = ("g_ema.", "d.")  # Tensors of a checkpoint: the averaged generator, the discriminator
 
 

@@ -23,12 +23,12 @@ from smallgan.core.device import choose_device, describe_device, float32_math
 from smallgan.data.images import ImageBatches
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
-from smallgan.training.compiling import compile_networks
+from smallgan.training.compiling import GRAPH, compile_networks
 from smallgan.training.step_graphs import WARM_UP
 
 STEPS = 20
 PLAIN = "plain"
-MODES = {"": None, " compiled": "default", " networks as graphs": "reduce-overhead", " steps as graphs": "cuda-graph"}
+MODES = {"": None, " compiled": "default", " networks as graphs": "reduce-overhead", " steps as graphs": GRAPH}
 Step = Callable[[], object]
 
 

@@ -80,7 +80,7 @@ class Draws:
             self._draw_from(step)
 
     @property
-    def shapes(self) -> Hashable:
+    def layout(self) -> Hashable:
         """What is the same for steps whose draws have the same shapes and lie in the same memory, where it stays."""
         return tuple(place for places in self._places.values() for place in places)
 

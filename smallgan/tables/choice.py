@@ -50,7 +50,6 @@ _WIDTHS_SHIPPED = {"model.base_width": 48, "model.d_width": 32}  # Those of SHIP
 _SMALL_STEPS = {"train.batch_size": 16, "train.steps": 10_000, "method.lr_g": 4e-4, "method.lr_d": 4e-4}
 _WHY_SMALL_STEPS = "batches of 16 and learning rates of 0.0004, as many small steps teach more a minute on a CPU"
 _DIFFAUGMENT = {"method.diffaugment": "color,translation", "method.diffaugment_fill": "reflect"}
-
 _SHIPPED = {"train.init": SHIPPED_GAN} | _WIDTHS_SHIPPED
 _WHAT_SHIPS = f"the weights of {SHIPPED_GAN}, a GAN pretrained on other photographs"
 _FROM_SCRATCH = "--set train.init=null trains from scratch"

@@ -32,6 +32,7 @@ from smallgan.training.augmentation import Augmentation
 from smallgan.training.compiling import uncompiled
 from smallgan.training.data import TrainingData
 from smallgan.training.ema import decay_of_half_life, measure_on_prior, update_ema
+from smallgan.training.foresight import foresee_adversarial
 from smallgan.training.freezing import trained, without_gradients
 from smallgan.training.gradients import log10_gradient_norms
 from smallgan.training.latent import description_of, fitted
@@ -42,7 +43,7 @@ from smallgan.training.regularization import Regularization
 from smallgan.training.schedule import linear_decay
 from smallgan.training.scratch import classes_of, fresh_networks, starting_networks
 from smallgan.training.step import AdversarialLoss, StepContext
-from smallgan.training.step_graphs import StepGraphs, make_capturable
+from smallgan.training.step_graphs import StepGraphs, make_capturable, set_rate
 from smallgan.training.unrolling import looked_ahead
 
 
@@ -165,7 +166,7 @@ class AdversarialTrainer(Trainer):
         frozen_at = self.options.freeze_g_at
         is_frozen = frozen_at is not None and number >= frozen_at
         used = self.regularizers.used(number)
-        return used, self.augmentation.adjusts(number), self.anchoring.by_patch, is_frozen, self.draws.shapes
+        return used, self.augmentation.adjusts(number), self.anchoring.by_patch, is_frozen, self.draws.layout
 
     def use_graphs(self) -> None:
         """Replay steps as CUDA graphs from now on (`smallgan.training.step_graphs`). Raises UsageError."""
@@ -175,14 +176,17 @@ class AdversarialTrainer(Trainer):
 
     def needs_whole_batch(self) -> str | None:
         """Return what keeps parts of a batch from adding up to it, None where nothing does."""
-        if self.options.freeze_g_at is not None:
-            return "method.freeze_g_at measures the gradient of the whole batch"
-        if self.options.pack > 1:
-            return "method.pack joins images of the batch"
-        if self.options.unroll:
-            return "method.unroll looks ahead on the whole batch"
+        if why := adversarial_parts.obstacle_in_options(self.options):
+            return why
         used = [each.row for each in self.regularizers.all]
         return adversarial_parts.obstacle(self.generator, self.discriminator, LOSSES[self.loss.options.name], used)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What a dry run tells of it: memory and operations of a step, counted."""
+        g, d, options = self.generator, self.discriminator, self.options
+        own = partial(foresee_adversarial, g, d, self.batch_size, options.d_steps, self.precision)
+        return {"foreseen": own(pack=options.pack, micro_batch=self.micro_batch)}
 
     def recalibrate_batchnorm(self) -> None:
         """Measure the averaged generator's batch-norm statistics; the next step copies the trained one's over them."""
@@ -289,10 +293,7 @@ class AdversarialTrainer(Trainer):
         factor = linear_decay(number, self.num_steps, start)
         for name, rate in self.rates.items():
             for group in self.optimizers[name].param_groups:
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate * factor)
-                else:
-                    group["lr"] = rate * factor
+                set_rate(group, rate * factor)
 
     def _context(
         self,

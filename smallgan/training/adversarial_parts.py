@@ -14,6 +14,7 @@ from smallgan.models.base import AcrossBatch
 from smallgan.models.biggan import StoredBatchNorm
 from smallgan.models.spectral import SpectralLayer, SpectralNorm
 from smallgan.tables.losses import LossRow
+from smallgan.tables.methods import AdversarialOptions
 from smallgan.tables.regularizers import RegularizerRow
 from smallgan.training.loss_scale import backward
 from smallgan.training.step import StepContext
@@ -27,6 +28,17 @@ _FORBIDDING: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ..
     (AcrossBatch, "compares the images of a batch with each other"),
     ((SpectralLayer, SpectralNorm), "has spectral norm, which changes with every pass"),
 )
+
+
+def obstacle_in_options(options: AdversarialOptions) -> str | None:
+    """Return what in the options of the step needs the whole batch at once, None where nothing does."""
+    if options.freeze_g_at is not None:
+        return "method.freeze_g_at measures the gradient of the whole batch"
+    if options.pack > 1:
+        return "method.pack joins images of the batch"
+    if options.unroll:
+        return "method.unroll looks ahead on the whole batch"
+    return None
 
 
 def obstacle(

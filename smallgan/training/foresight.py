@@ -5,7 +5,7 @@ are counted as they are kept, the operations as they are called.
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from smallgan.core.device import autocast
 from smallgan.models.adapters import BYTES_A_PARAMETER, AdaptedGenerator
+from smallgan.models.packing import packed
 from smallgan.models.perceptual import Perceptual
 from smallgan.tables.methods import BSAOptions
 
@@ -63,17 +64,18 @@ def foresee(
         f"maps of {size} images": kept * size,
         "what comes and goes": PASSING * largest * size,
     }
-    counted = batch_size * (operations["whole"] + first_pass)
-    return {
-        "memory_mib": {name: round(value / 2**20) for name, value in parts.items()},
-        "memory_mib_in_all": round(sum(parts.values()) / 2**20),
-        "tera_operations_per_step": round(counted / 1e12, 3),
-        "seconds_per_step_at_10_tflops": round(counted / GPU_OPERATIONS, 3),
-    }
+    return _as_data(parts, batch_size * (operations["whole"] + first_pass))
 
 
 def foresee_adversarial(
-    generator: nn.Module, discriminator: nn.Module, batch_size: int, d_steps: int, precision: str
+    generator: nn.Module,
+    discriminator: nn.Module,
+    batch_size: int,
+    d_steps: int,
+    precision: str,
+    *,
+    pack: int = 1,
+    micro_batch: int | None = None,
 ) -> dict[str, Any]:
     """Return the memory that adversarial training takes in MiB, part by part, and a step's operations, as plain data.
 
@@ -85,34 +87,41 @@ def foresee_adversarial(
         batch_size: images of each discriminator step.
         d_steps: discriminator steps for one of the generator.
         precision: of the recipe; its half precisions halve the maps.
+        pack: images that the discriminator judges at once.
+        micro_batch: images that go through the networks at a time; None: the batch.
     """
+    first, size = 2 * pack, micro_batch or batch_size  # batch norm asks for two
     with FakeTensorMode():
-        networks = _without_values(generator.train(), discriminator.train())
-        two, four = (_passes(networks, count, precision) for count in (2, 4))
-    of_image = [
-        [(b - a) / 2 for a, b in zip(few.kept, more.kept, strict=True)] for few, more in zip(two, four, strict=True)
-    ]
+        networks = _without_values(generator, discriminator)
+        passes = [_passes(networks, count, precision, pack) for count in (first, 2 * first)]
+    pairs = list(zip(*passes, strict=True))
+    of_image = [[(b - a) / first for a, b in zip(few.kept, more.kept, strict=True)] for few, more in pairs]
     maps = [sum(sizes) for sizes in of_image]
     # What does not grow with the batch are weights in half precision
-    fixed = sum(sum(few.kept) - 2 * each for few, each in zip(two, maps, strict=True))
-    largest = max(size for sizes in of_image for size in sizes)
+    fixed = sum(sum(few.kept) - first * each for (few, _), each in zip(pairs, maps, strict=True))
+    largest = max(each for sizes in of_image for each in sizes)
     own = sum(parameter.numel() for net in (generator, discriminator) for parameter in net.parameters())
     average = sum(each.nbytes for each in _tensors(generator))
     an_image = maps[0] + 2 * maps[1]
     parts = {
         "weights, gradients, Adam and the average": own * BYTES_A_PARAMETER[True] + average + fixed,
-        f"maps of {batch_size} images": an_image * batch_size,
-        "what comes and goes": PASSING * largest * batch_size,
+        f"maps of {size} images": an_image * size,
+        "what comes and goes": PASSING * largest * size,
     }
-    of_g, of_d = ((more.operations - few.operations) / 2 for few, more in zip(two, four, strict=True))
+    of_g, of_d = ((more.operations - few.operations) / first for few, more in pairs)
     # A backward pass is two forward passes, or one where weights have no gradient
     counted = batch_size * (d_steps * (of_g + 2 * 3 * of_d) + 2 * of_g + 2 * of_d)
+    a_further_image = round((an_image + PASSING * largest) / 2**20, 1)
+    return _as_data(parts, counted) | {"memory_mib_a_further_image": a_further_image}
+
+
+def _as_data(parts: Mapping[str, float], operations: float) -> dict[str, Any]:
+    """Return bytes of memory, part by part, and the operations of a step in the units that are told."""
     return {
         "memory_mib": {name: round(value / 2**20) for name, value in parts.items()},
         "memory_mib_in_all": round(sum(parts.values()) / 2**20),
-        "memory_mib_a_further_image": round((an_image + PASSING * largest) / 2**20, 1),
-        "tera_operations_per_step": round(counted / 1e12, 3),
-        "seconds_per_step_at_10_tflops": round(counted / GPU_OPERATIONS, 3),
+        "tera_operations_per_step": round(operations / 1e12, 3),
+        "seconds_per_step_at_10_tflops": round(operations / GPU_OPERATIONS, 3),
     }
 
 
@@ -123,19 +132,21 @@ class _Pass(NamedTuple):
     operations: int
 
 
-def _passes(networks: Iterable[Any], count: int, precision: str) -> list[_Pass]:
+def _passes(networks: tuple[Any, Any], count: int, precision: str, pack: int) -> list[_Pass]:
     """Return those of a generator and of a discriminator on `count` of its images."""
     found = []
-    g, _ = networks
-    given, labels = torch.zeros(count, g.z_dim), torch.zeros(count, dtype=torch.int64)
-    for network in networks:
+    generator, discriminator = networks
+    given = torch.zeros(count, generator.z_dim)
+    for network, joined in ((generator, 1), (discriminator, pack)):
+        given = packed(given, joined)
+        labels = (torch.zeros(len(given), dtype=torch.int64),) if generator.num_classes else ()
         seen = _Kept({_storage(each) for each in _tensors(network)})
         with (
             FlopCounterMode(display=False) as counter,
             saved_tensors_hooks(seen.pack, seen.unpack),
             autocast(torch.device("cpu"), precision),
         ):
-            given = network(given, *((labels,) if g.num_classes else ())).detach()
+            given = network(given, *labels).detach()
         found.append(_Pass([*seen.sizes.values()], counter.get_total_flops()))
     return found
 

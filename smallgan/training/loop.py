@@ -214,13 +214,19 @@ def draw_grid(trainer: Trainer, recipe: Recipe, count: int = GRID_IMAGES) -> Pix
     Of points there are NUM_SHOWN.
     """
     generator: Any = trainer.generator_ema
-    count = NUM_SHOWN if generator.size == 1 else count
-    z = trainer.prior.drawn(recipe.seed, Stream.GRID_LATENTS, 0, count, generator.z_dim)
-    inputs: tuple[Tensor, ...] = (torch.from_numpy(z).to(trainer.device),)
-    if generator.num_classes:
-        inputs += (torch.arange(count, device=trainer.device) * generator.num_classes // count,)
+    inputs = fixed_inputs(trainer, recipe.seed, NUM_SHOWN if generator.size == 1 else count)
     with torch.no_grad(), autocast(trainer.device, str(recipe.train.precision)):
         return to_pixels(generator(*inputs))
+
+
+def fixed_inputs(trainer: Trainer, seed: int, count: int) -> tuple[Tensor, ...]:
+    """Return what `draw_grid` makes images of: latents, and classes where there are."""
+    generator: Any = trainer.generator_ema
+    z = trainer.prior.drawn(seed, Stream.GRID_LATENTS, 0, count, generator.z_dim)
+    latents = torch.from_numpy(z).to(trainer.device)
+    if not generator.num_classes:
+        return (latents,)
+    return latents, torch.arange(count, device=trainer.device) * generator.num_classes // count
 
 
 def _report(

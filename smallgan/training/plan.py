@@ -10,10 +10,8 @@ from smallgan.core.run_dir import RunDir
 from smallgan.tables.models import MODELS
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.recipe_schema import DEFAULT_METHOD
-from smallgan.training.adversarial import AdversarialTrainer
 from smallgan.training.data import describe_data
 from smallgan.training.evaluation import num_scored, seconds_per_scored
-from smallgan.training.foresight import foresee_adversarial
 from smallgan.training.timing import seconds_per_step
 from smallgan.training.train import notes_on, prepared, trainer_of
 
@@ -38,11 +36,6 @@ def dry_run(
     trainer, batches = trainer_of(recipe, data, chosen, source, log)
     step_seconds = min(seconds_per_step(trainer, batches))
     sample_seconds = seconds_per_scored(recipe, trainer, chosen)
-    details = dict(trainer.details)
-    if isinstance(trainer, AdversarialTrainer):
-        networks = trainer.generator, trainer.discriminator
-        sizes_of_step = trainer.micro_batch or trainer.batch_size, trainer.options.d_steps
-        details["foreseen"] = foresee_adversarial(*networks, *sizes_of_step, trainer.precision)
     work = work_left(recipe, run, len(data.reals))
     steps = work["steps"]
     sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in trainer.networks.items()}
@@ -52,7 +45,7 @@ def dry_run(
         "data": describe_data(data.summary),
         "what": _what(recipe),
         "parameters": {name: size for name, size in sizes.items() if size},
-        **details,
+        **trainer.details,
         "device": describe_device(chosen),
         "memory_mb": round(peak_memory_mb(chosen)),
         **work,

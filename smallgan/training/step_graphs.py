@@ -92,3 +92,11 @@ def make_capturable(optimizers: Iterable[torch.optim.Adam], device: torch.device
     """Keep an optimiser's learning rates and number of steps on the device, where a graph reads them."""
     for group in (group for each in optimizers for group in each.param_groups):
         group["capturable"], group["lr"] = True, torch.tensor(group["lr"], device=device)
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Set the learning rate of an optimiser's group, in place where a graph reads it."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate

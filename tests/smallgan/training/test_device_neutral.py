@@ -10,6 +10,7 @@ from fake_gpu import GPU, Traffic, fake_gpu
 from sampled_models import TINY as TINY_BIGGAN
 from sampled_models import generator, pixels, small_perceptual
 from tensors import tensors
+from tiny_training import of_regularizer
 
 from smallgan.core import draws
 from smallgan.data.images import ImageBatches, LabelledRows, PixelRows
@@ -39,18 +40,10 @@ def of_model(name):
     return {"model.name": name, "model.base_width": WIDTHS.get(name, 8)}
 
 
-def of_regularizer(name):
-    model = of_model("fastgan" if REGULARIZERS[name].needs_maps else "dcgan")
-    needed = REGULARIZERS[name].needs_of_latent
-    prior = next(row.name for row in LATENTS if needed is None or needed in row.has)
-    options = {} if REGULARIZERS[name].limits_weights else {"weight": 1.0}
-    return model | AUGMENTED | {f"regularizers.{name}": options, "latent.name": prior}
-
-
 ADVERSARIAL = {
     **{f"model {row.name}": of_model(row.name) for row in MODELS},
     **{f"loss {row.name}": of_model("dcgan") | AUGMENTED | {"loss.name": row.name} for row in LOSSES},
-    **{f"regularizer {row.name}": of_regularizer(row.name) for row in REGULARIZERS if not row.needs_source},
+    **{f"regularizer {row.name}": AUGMENTED | of_regularizer(row) for row in REGULARIZERS if not row.needs_source},
     **{f"latent prior {row.name}": of_model("dcgan") | {"latent.name": row.name} for row in LATENTS},
     "relativistic r1": of_model("dcgan") | AUGMENTED | {"loss.name": "relativistic", **R1},
     "ada and apa, two discriminator steps": of_model("dcgan")

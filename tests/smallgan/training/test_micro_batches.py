@@ -196,6 +196,19 @@ def test_what_is_foreseen_of_adversarial_training_is_that_by_hand():
     }
 
 
+def test_packs_and_micro_batches_are_foreseen():
+    packed = load_recipe(None, {"data.size": 32, "train.batch_size": 4, "model.base_width": 8, "method.pack": 2})
+    assert build_trainer(packed, CPU).details["foreseen"]["memory_mib"].keys() >= {"maps of 4 images"}
+    plain = {"data.size": 32, "train.batch_size": 64, "model.g_norm": "layer", "model.d_norm": "none"}
+    trainer = build_trainer(load_recipe(None, plain), CPU)
+    whole = trainer.details["foreseen"]
+    trainer.micro_batch = 16
+    parts = trainer.details["foreseen"]
+    assert parts["tera_operations_per_step"] == whole["tera_operations_per_step"]
+    assert parts["memory_mib_in_all"] < whole["memory_mib_in_all"]
+    assert "maps of 16 images" in parts["memory_mib"]
+
+
 def test_half_precision_halves_the_maps_that_are_foreseen():
     trainer = build_trainer(load_recipe(None, {"data.size": 32, "train.batch_size": 4, "model.base_width": 16}), CPU)
     full, half = (

@@ -12,13 +12,13 @@ from fake_gpu import Traffic, fake_gpu
 from sampled_models import TINY as TINY_BIGGAN
 from sampled_models import generator, pixels
 from tensors import tensors
+from tiny_training import of_regularizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from augment.errors import UsageError
 from smallgan.data.images import ImageBatches
 from smallgan.models.biggan import BigGANDiscriminator
-from smallgan.tables.latents import LATENTS
 from smallgan.tables.recipe import load_recipe
 from smallgan.tables.regularizers import REGULARIZERS
 from smallgan.training import step_graphs
@@ -59,15 +59,8 @@ WAYS = {
 }
 
 
-def of_regularizer(row):
-    model = {"model.name": "fastgan", "model.base_width": 1} if row.needs_maps else NARROW
-    prior = next(each.name for each in LATENTS if row.needs_of_latent is None or row.needs_of_latent in each.has)
-    options = {} if row.limits_weights else {"weight": 1.0}
-    return model | AUGMENTED | {f"regularizers.{row.name}": options, "latent.name": prior}
-
-
 OF_SCRATCH = [row for row in REGULARIZERS if not row.needs_source]
-WAYS |= {f"regularizer {row.name}": of_regularizer(row) for row in OF_SCRATCH if not row.host_decides}
+WAYS |= {f"regularizer {row.name}": AUGMENTED | of_regularizer(row) for row in OF_SCRATCH if not row.host_decides}
 
 
 class Recorded(TorchDispatchMode):
@@ -155,7 +148,7 @@ def test_replayed_steps_are_the_steps(monkeypatch, name):
 
 @pytest.mark.slow
 def test_what_the_host_decides_in_a_step_shows_here(monkeypatch):
-    monkeypatch.setattr(AdversarialTrainer, "_kind", lambda self, _number: self.draws.shapes)
+    monkeypatch.setattr(AdversarialTrainer, "_kind", lambda self, _number: self.draws.layout)
     name = "dcgan with ADA and falling rates"
     (plain, _), (replayed, _) = (trained(WAYS[name], warm_up, monkeypatch) for warm_up in (STEPS, 1))
     there = tensors(replayed)
