@@ -179,9 +179,11 @@ def _resolved(
         asked.values["data.source"], asked.flags["data.source"] = as_text(data), "DATA"
     given = _going_on(data, name, flags) | merged(asked, chosen)
     if data is None and name is None and flags.get("model") is None:
-        own = f"quickstart-{given.get('method.name')}"
-        name = own if own in shipped_recipes() else "quickstart"
-        log(f"no DATA given: the recipe {name} on the sample set of painted flowers that ships with smallgan")
+        method = given.get("method.name", "adversarial")
+        own = "quickstart" if method == "adversarial" else f"quickstart-{method}"
+        name = own if own in shipped_recipes() else None
+        by = f"the recipe {name}" if name else str(method)
+        log(f"no DATA given: {by} on the sample set of painted flowers that ships with smallgan")
     if minutes is not None:
         _check_minutes(minutes, merged(asked, chosen))
         # they decide the steps, also those of a run that this one starts from
@@ -198,6 +200,11 @@ def _resolved(
     if resolved.is_study:
         what = "a grid" if resolved.grid is not None else "a section downstream"
         raise UsageError(f"this recipe has {what}, which is run as a study: smallgan run {name or 'RECIPE'}")
+    if minutes is not None and not resolved.method_row.makes_images:
+        raise UsageError(
+            f"--minutes {minutes:g}: {resolved.method_row.title} trains in two phases, and a timing sees the first "
+            "alone; give --steps, and --set method.source_steps=N for the first"
+        )
     load_policy(resolved.augment.policy).refuse_unread_generator(flags.get("generator"))
     return resolved, {"minutes": minutes, "is_open": is_open}
 
@@ -238,10 +245,13 @@ def _check_minutes(minutes: float, given: Mapping[str, Any]) -> None:
 
 def _check_size(flags: Mapping[str, Any], recipe: str | None) -> None:
     """Refuse a side that the named model, or without one every model, cannot make; others decide elsewhere."""
+    from smallgan.tables.methods import METHODS
     from smallgan.tables.models import MODELS
 
-    size, model = flags.get("size"), flags.get("model")
+    size, model, method = (flags.get(name) for name in ("size", "model", "method"))
     if size is None or flags.get("transfer") or recipe or (model is not None and model not in MODELS):
+        return
+    if method in METHODS and "model" not in METHODS[str(method)].sections:
         return
     sizes = MODELS[model].sizes if model else tuple(sorted({side for row in MODELS for side in row.sizes if side > 1}))
     if size not in sizes:

@@ -8,6 +8,7 @@ from augment.errors import UsageError
 
 STUDY_HOLDOUT_FROM, STUDY_HOLDOUT, LEAST_HELD_OUT = 125, 0.2, 25
 """From so many originals on a study holds out this share of them, and at least so many."""
+HOLD_NONE = ", or data.holdout 0, which holds none out"
 LEAST_TO_SELECT = 100  # Held-out images from which on half of them select the best checkpoint: of fewer, chance would
 
 
@@ -45,13 +46,13 @@ def split(hashes: Sequence[str], holdout: float | None, limit: int | None, *, se
     num_held = _between_equals(hashes, order, round(share * number))
     if share and not num_held:
         raise UsageError(
-            f"data.holdout {share:g} of {number} different images is less than one; expected a larger share, or 0"
+            f"data.holdout {share:g} of {number} different images is less than one; expected a larger share{HOLD_NONE}"
         )
     left = order[num_held:]
     if limit is not None and limit > len(left):
         raise UsageError(
             f"data.limit {limit}: {len(left)} of {number} originals are left to train on when {num_held} are held out; "
-            "expected at most that many (data.holdout 0 holds none out)"
+            f"expected at most that many{HOLD_NONE if num_held else ''}"
         )
     held, num_selecting = _by_hash("selection", hashes, order[:num_held]), 0
     if selection and num_held >= LEAST_TO_SELECT:

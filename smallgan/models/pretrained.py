@@ -36,7 +36,7 @@ from smallgan.models.biggan_deep import (
 )
 from smallgan.models.biggan_layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
 from smallgan.models.plain_source import PlainSource
-from smallgan.models.run_networks import rival_of_run, source_of_run, state_of
+from smallgan.models.run_networks import discriminator_of_run, source_of_run, state_of
 from smallgan.models.weight_files import WANTED, Contents, read_contents, read_json, refusal
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
@@ -80,7 +80,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     notes: list[str] = []
     discriminator: nn.Module | None = None
     generator: BigGANGenerator | BigGANDeepGenerator
-    checkpoint = _part(contents.tensors, "g_ema.")
+    checkpoint = part_of(contents.tensors, "g_ema.")
     state = state_of(file)
     name = str(state.get("model"))
     if name in METHODS and not METHODS[name].makes_images:
@@ -93,14 +93,14 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
         if truncation is not None:
             raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {name}")
         plain = source_of_run(state, checkpoint, file)
-        rival = rival_of_run(name, _part(contents.tensors, "d."), file, notes)
-        return Pretrained(plain, rival, name, file, sha256_file(file), tuple(notes))
+        discriminator = discriminator_of_run(name, part_of(contents.tensors, "d."), file, notes)
+        return Pretrained(plain, discriminator, name, file, sha256_file(file), tuple(notes))
     if MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
         config = _written_config(contents, file) or infer_config(tensors, file)
         generator = _filled(_class_for(config, tensors), config, tensors, file)
-        if critic := _part(contents.tensors, "d."):
+        if critic := part_of(contents.tensors, "d."):
             discriminator = _discriminator(lambda: critic, config, file, notes)
     else:
         kind = detect(contents.tensors, file)
@@ -178,7 +178,8 @@ def _generator_file(path: Path) -> Path:
     raise InputError(f"{path}: found {found} in this folder; {remedy}")
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with the prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -233,7 +234,7 @@ def _deep(tensors: Mapping[str, Tensor], file: Path, truncation: float, notes: l
 
 
 def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, notes: list[str]) -> BigGANGenerator:
-    named = official_names(_part(tensors, "generator."))
+    named = official_names(part_of(tensors, "generator."))
     named["shared.weight"] = tensors["linear.weight"].float().T.contiguous()
     config = infer_config(named, file)
     images = len(tensors["embeddings.weight"])

@@ -31,7 +31,7 @@ def source_of_run(state: Mapping[str, Any], tensors: Mapping[str, Tensor], file:
     return PlainSource(network).eval()
 
 
-def rival_of_run(name: str, tensors: Mapping[str, Tensor], file: Path, notes: list[str]) -> nn.Module | None:
+def discriminator_of_run(name: str, tensors: Mapping[str, Tensor], file: Path, notes: list[str]) -> nn.Module | None:
     """Return the discriminator with these tensors, None where there are none or they cannot be read (a note says so).
 
     `name` is that of the model.
@@ -46,6 +46,7 @@ def rival_of_run(name: str, tensors: Mapping[str, Tensor], file: Path, notes: li
             normalize_spectrally(network, torch.Generator())
         network.load_state_dict(dict(tensors))
     except (KeyError, RuntimeError, UsageError) as error:
-        notes.append(f"no discriminator: that of {file} cannot be read ({str(error).splitlines()[0]})")
+        reason = str(error).splitlines()[-1].strip()
+        notes.append(f"no discriminator: that of {file} is not one that judges single images here ({reason})")
         return None
     return network.eval()

@@ -15,6 +15,8 @@ def refusals(
         return
     if method.pack > 1:
         yield from _of_packing(method, regularizers, batch_size, is_transfer)
+    if method.freeze_g_at is not None and precision == "fp16":
+        yield "method.freeze_g_at: the gradients that it measures are too small for train.precision fp16; use bf16"
     if method.unroll:
         for name in (name for name in regularizers if REGULARIZERS[name].network == "discriminator"):
             yield (

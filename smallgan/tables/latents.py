@@ -30,8 +30,8 @@ class NormalOptions(LatentOptions):
 class BourgainOptions(LatentOptions):
     """BourGAN (Xiao et al. 2018): Gaussians around training images, embedded so that latents lie as far apart as these.
 
-    `model.z_dim` is then the embedding's own number of coordinates; another one, where it is given, by a random
-    projection.
+    `model.z_dim` is then the number of coordinates of the embedding. Where another one is given, a random projection
+    makes it.
     """
 
     name: Literal["bourgain"] = "bourgain"

@@ -68,10 +68,10 @@ ADDA_TERMS = (
     Term("loss_d", "Loss of the domain discriminator", status="loss D"),
     Term("loss_target", "Loss of the target encoder", status="target"),
     Term(
-        "told_apart",
-        "Images that the domain discriminator takes for what they are",
-        note="A share of both domains; 0.5 is chance, where it cannot tell them apart. ",
-        status="told apart",
+        "accuracy_d",
+        "Accuracy of the domain discriminator",
+        note="On both domains; 0.5 is chance, where it cannot tell them apart. ",
+        status="accuracy D",
     ),
 )
 TWIN_TERMS = (
@@ -80,6 +80,11 @@ TWIN_TERMS = (
         "Difference from the source in how images differ",
         note="Kullback-Leibler divergence of similarities; 0: as the source's. ",
     ),
-    Term("g_contrast", "Contrast with images of the source", "generator", "Low: an image is told by its twin. "),
+    Term(
+        "g_contrast",
+        "Contrast with images of the source",
+        "generator",
+        "Low: an image still resembles what the source makes of its latent. ",
+    ),
     Term("d_contrast", "Contrast with images of the source", "discriminator"),
 )

@@ -59,7 +59,7 @@ class AdversarialOptions(Options):
     ema_start: int = Field(default=0, ge=0, json_schema_extra=STEPS)
     """Step from which the generator is averaged; before it the average is a copy."""
     freeze_g_at: int | None = Field(default=None, ge=0, json_schema_extra=STEPS)
-    """Step from which the generator is not trained any more; all steps tell its gradient under two losses."""
+    """Step from which the generator is not trained any more; every step logs its gradient under two losses."""
     diffaugment: str = Field(default="none", json_schema_extra=OF_IMAGES)
     """Augmentations of reals and fakes in the discriminator: some of color, translation, cutout, joined by commas."""
     diffaugment_probability: float = Field(
@@ -133,7 +133,8 @@ class CDCOptions(FinetuneOptions):
 
 
 class DCLOptions(CDCOptions):
-    """Dual contrastive learning (Zhao et al. 2022): an image of the run is told apart by its twin of the source."""
+    """Dual contrastive learning (Zhao et al. 2022): of all images of a batch, the one of the same latent by the source
+    stays the most alike."""
 
     name: Literal["dcl"] = "dcl"  # type: ignore[assignment]
 

@@ -85,12 +85,12 @@ class ConsistencyOptions(RegularizerOptions):
 
 
 class LeCamOptions(RegularizerOptions):
-    """LeCam (Tseng et al. 2021): keeps the discriminator's scores from leaving their running means."""
+    """LeCam (Tseng et al. 2021): pulls scores of reals to the running mean of those of fakes, and the reverse."""
 
     weight: float = Field(default=0.3, ge=0)
     """Factor of E relu(D(x) - a_f)^2 + E relu(a_r - D(g))^2; 0 leaves it out."""
     decay: float = Field(default=0.99, ge=0, lt=1)
-    """Decay per use of the running means a_r and a_f of the scores of reals and fakes."""
+    """Decay per use of the running means a_r and a_f of the scores of reals and fakes; 0.9 in the released code."""
     start: int = Field(default=1000, ge=0, json_schema_extra=STEPS)
     """Step from which the term is added."""
 

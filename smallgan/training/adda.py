@@ -74,7 +74,7 @@ class ADDATrainer(Trainer):
     def step(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """Take step `number` (from 0): of the source classifier, or of the target encoder and the discriminator.
 
-        Returns scalars on the device, unread: loss_source; or loss_d, loss_target and told_apart.
+        Returns scalars on the device, unread: loss_source; or loss_d, loss_target and accuracy_d.
         """
         self._found = None
         first = self.options.source_steps
@@ -119,7 +119,7 @@ class ADDATrainer(Trainer):
         for optimizer in pair:
             optimizer.step()
         right = ((of_source > 0).float().mean() + (of_target <= 0).float().mean()) / 2
-        return {"loss_target": loss_target.detach(), "loss_d": loss_d.detach(), "told_apart": right.detach()}
+        return {"loss_target": loss_target.detach(), "loss_d": loss_d.detach(), "accuracy_d": right.detach()}
 
     def _seen(self, network: LeNet, images: Tensor) -> Tensor:
         """Return what the discriminator sees of images: features B x 500 or logits B x K."""

@@ -308,13 +308,13 @@ class AdversarialTrainer(Trainer):
     ) -> StepContext:
         @uncompiled()
         def score(images: Tensor) -> Tensor:
-            return self._scores(self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY, rows), labels)
+            seen = self.augmentation.augmented(images, number, Stream.DIFFAUGMENT_PENALTY, rows)
+            return by_image(self._scores(seen, labels))
 
-        def generate(z: Tensor) -> Tensor:
-            return self.images_of(z, labels)
-
+        generate = partial(self.images_of, labels=labels)
+        by_image = partial(self.anchoring.by_image, count=len(labels))
         precision = partial(autocast, self.device, self.precision)
-        scores = real_scores, fake_scores
+        scores = real_scores if real_scores is None else by_image(real_scores), by_image(fake_scores)
         return StepContext(
             number, real, fake, labels, *scores, score, generate, self.seed, precision, self.draws, position
         )

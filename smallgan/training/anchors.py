@@ -56,6 +56,10 @@ class Anchoring:
         scores: Tensor = discriminator(*inputs)
         return scores
 
+    def by_image(self, scores: Tensor, count: int) -> Tensor:  # noqa: ARG002 - others need it
+        """Return scores as regularizers take them: in a step of patches the mean of each of `count` images."""
+        return scores
+
 
 class AnchorsAndPatches(Anchoring):
     """In every `method.anchor_every`-th step latents are near anchors; in the others patches are judged.
@@ -118,6 +122,10 @@ class AnchorsAndPatches(Anchoring):
             discriminator(*inputs)
         scores: Tensor = self.patches(maps[0])
         return scores.flatten().float()
+
+    def by_image(self, scores: Tensor, count: int) -> Tensor:
+        """Return scores B of whole images, or the mean of each image's patches."""
+        return scores.view(count, -1).mean(dim=1) if self.by_patch else scores
 
     def _is_near(self, position: int) -> bool:
         return position // self.options.d_steps % self.options.anchor_every == 0

@@ -27,7 +27,7 @@ from smallgan.data.images import LabelledRows, PixelRows, Pixels
 from smallgan.data.pixel_store import hold
 from smallgan.data.points import NUM_SHOWN, Points, draw_sets, scatter
 from smallgan.data.run_source import source_path
-from smallgan.data.split import split
+from smallgan.data.split import HOLD_NONE, split
 from smallgan.sampling.latents import GeneratorSource
 from smallgan.sampling.loading import load_model
 from smallgan.tables.data_sources import DATA_SOURCES, Mixture, find_source
@@ -131,7 +131,8 @@ def _other(recipe: Recipe, key: str, source: str, device: torch.device, workers:
     try:
         return _load_one(with_values(recipe, own), device, workers)
     except UsageError as error:
-        told = str(error).replace("data.", f"method.{key}_")  # data.limit is target_limit here
+        told = str(error).replace(HOLD_NONE, f", or method.{key}_test, which names other images to test on")
+        told = told.replace("data.", f"method.{key}_")  # data.limit is target_limit here
         raise UsageError(f"method.{key} {source}: {told}") from error
 
 

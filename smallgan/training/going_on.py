@@ -9,6 +9,8 @@ from augment.errors import UsageError
 from smallgan.core.run_dir import RunDir
 from smallgan.core.weights import SHIPPED_GAN, run_folder
 from smallgan.models.plain_source import PlainSource
+from smallgan.models.pretrained import part_of
+from smallgan.models.weight_files import read_contents
 from smallgan.sampling.pretrained import PretrainedSource, class_names, find_pretrained
 from smallgan.tables.recipe import Recipe
 from smallgan.tables.sweep import flat
@@ -52,11 +54,13 @@ def start(
     if recipe.loss is None:  # the method has no discriminator
         log(f"weights of {path}: the averaged generator's; the optimiser starts afresh")
         return
-    if found.discriminator is None:
+    # As it was trained: of one that judges packs of images `found` has none
+    discriminator = part_of(read_contents(found.path).tensors, "d.")
+    if not discriminator:
         log(f"weights of {path}: the averaged generator's; the run has no discriminator, so a fresh one is trained")
         return
     try:
-        networks[1].load_state_dict(found.discriminator.state_dict())
+        networks[1].load_state_dict(discriminator)
     except RuntimeError as error:
         raise UsageError(
             f"--init {path}: its discriminator is another one ({str(error).splitlines()[-1].strip()}); leave "

@@ -8,9 +8,10 @@ class-conditional generator an image is told from those of its own class, as the
 import torch
 from torch import Tensor, nn
 
+from smallgan.core.rng import Stream
 from smallgan.models.levels import levels, recorded
 from smallgan.tables.regularizers import DContrastOptions, GContrastOptions
-from smallgan.training.regularizers.twins import Twins, cosines, drawn_level
+from smallgan.training.regularizers.twins import Twins, cosines
 from smallgan.training.step import StepContext
 
 
@@ -25,7 +26,7 @@ class GContrast:
 
     def __call__(self, context: StepContext) -> Tensor:
         """Return the contrast at one level, a scalar with a gradient to the generator."""
-        level = drawn_level(context, len(self.levels))
+        level = self.twins.drawn_level(context, len(self.levels))
         target, source = self.twins.maps(context, self.levels)
         alike = cosines(target[level], source[level].detach()) / self.options.temperature
         others = _same(context.labels, context.labels) & ~torch.eye(len(alike), dtype=torch.bool, device=alike.device)
@@ -38,12 +39,13 @@ class DContrast:
     def __init__(
         self, options: DContrastOptions, network: nn.Module, _draws: torch.Generator, source: nn.Module
     ) -> None:
-        self.options, self.levels, self.twins = options, levels(network), Twins(source)
+        self.options, self.levels = options, levels(network)
+        self.twins = Twins(source, Stream.D_TWIN_LATENTS, Stream.D_TWIN_LEVELS)
         self.planned = self.twins.planned
 
     def __call__(self, context: StepContext) -> Tensor:
         """Return the contrast at one level, a scalar with a gradient to the discriminator."""
-        level = drawn_level(context, len(self.levels))
+        level = self.twins.drawn_level(context, len(self.levels))
         z = self.twins.latents(context)
         with torch.no_grad():
             fake = context.generate(z)

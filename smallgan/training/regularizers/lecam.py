@@ -1,4 +1,4 @@
-"""LeCam regularisation (Tseng et al. 2021, arXiv:2104.03310): scores are kept from leaving their running means."""
+"""LeCam regularisation (Tseng et al. 2021, arXiv:2104.03310): scores of reals and fakes do not drift apart."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from smallgan.training.step import StepContext
 class LeCam(nn.Module):
     """E relu(D(x) - a_f)^2 + E relu(a_r - D(g))^2, with the running means a_r and a_f of D(x) and D(g).
 
-    As in the released code, which clips at 0 where the paper does not, the means take in the scores of the step before
+    Scores of reals are pulled to the running mean of those of fakes, and the reverse, once they lie beyond it. As in
+    the released code, which clips at 0 where the paper does not, the means take in the scores of the step before
     they are used; up to step `start` they are those of the step alone.
     """
 

@@ -28,9 +28,10 @@ def matrices(network: nn.Module) -> list[nn.Parameter]:
 
 
 def orthogonal_penalty(weights: Iterable[Tensor], *, full: bool = False) -> Tensor:
-    """Return the sum over weights of |W W' * (1 - I)|^2, W taken as out x rest; of |W W' - I|^2 with `full`.
+    """Return the sum over weights of |W W' * (1 - I)|^2, W taken as first axis x rest; of |W W' - I|^2 with `full`.
 
-    It is zero when the rows are orthogonal, whatever their lengths, and with `full` of length 1. Autograd of this is
+    The first axis is that of the outputs, and of a transposed convolution that of the inputs. The sum is zero when the
+    rows are orthogonal, whatever their lengths, and with `full` of length 1. Autograd of this is
     twice the gradient that the released code writes down by hand: its strength of 1e-4 equals 0.5e-4 here.
 
     >>> import torch

@@ -23,7 +23,7 @@ class R1:
 def squared_slopes(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Return |grad D|^2 of each score at images B x C x H x W, with a graph to the discriminator's weights.
 
-    Of images that are scored m at a time (`smallgan.training.packing`) the gradient is that of all m: B / m numbers.
+    Of images that are scored m at a time (`smallgan.models.packing`) the gradient is that of all m: B / m numbers.
     """
     given = images.detach().requires_grad_(True)
     scores = score(given)

@@ -15,7 +15,7 @@ FIRST_ITERATIONS = 15  # Before the first clamp, as torch's spectral norm takes
 
 
 class SingularClamp(nn.Module):
-    """W <- W - max(0, s0 - s) u0 v0' for each weight with two rows or more, taken as out x rest.
+    """W <- W - max(0, s0 - s) u0 v0' for each weight with two rows or more, taken as first axis x rest.
 
     s is the option `limit`, or `ratio` times the second singular value.
     """

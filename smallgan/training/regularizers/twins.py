@@ -18,15 +18,22 @@ class Twins:
 
     Args:
         source: the generator before the first step, frozen, in eval mode; it is sampled by its own moments.
+        latents_from, levels_from: streams of the draws, which the two networks do not share.
     """
 
-    def __init__(self, source: nn.Module) -> None:
+    def __init__(
+        self,
+        source: nn.Module,
+        latents_from: Stream = Stream.TWIN_LATENTS,
+        levels_from: Stream = Stream.TWIN_LEVELS,
+    ) -> None:
         self.source = cast(Generator, source)
+        self.latents_from, self.levels_from = latents_from, levels_from
         self.levels = levels(source)[1:]  # the 4 x 4 map is never compared
 
     def planned(self, position: int, batch_size: int, seed: int) -> list[Draw]:
         """Return the latents of a discriminator or generator step."""
-        return [normal_draw(seed, Stream.TWIN_LATENTS, position, (batch_size, self.source.z_dim))]
+        return [normal_draw(seed, self.latents_from, position, (batch_size, self.source.z_dim))]
 
     def latents(self, context: StepContext) -> Tensor:
         """Return the latents B x Z of a step."""
@@ -37,6 +44,10 @@ class Twins:
         with torch.no_grad(), context.autocast():
             return self.source(z, context.labels) if self.source.num_classes else self.source(z)
 
+    def drawn_level(self, context: StepContext, count: int) -> int:
+        """Return the number of a level from 0 to `count` - 1, drawn by the step."""
+        return int(rng(context.seed, self.levels_from, context.position).integers(count))
+
     def maps(self, context: StepContext, trained: list[nn.Module]) -> tuple[list[Tensor], list[Tensor]]:
         """Return what the levels `trained` of the generator and those of the source make of a step's latents."""
         z = self.latents(context)
@@ -45,11 +56,6 @@ class Twins:
         with recorded(self.levels) as source:
             self.images(z, context)
         return target, source
-
-
-def drawn_level(context: StepContext, count: int) -> int:
-    """Return the number of a level from 0 to `count` - 1, drawn by the step."""
-    return int(rng(context.seed, Stream.TWIN_LEVELS, context.position).integers(count))
 
 
 def cosines(one: Tensor, other: Tensor) -> Tensor:

@@ -47,6 +47,22 @@ def test_a_size_that_the_dcgan_does_not_make_gets_a_model_that_does(tiny_set, mo
     assert planned[0].model.name == "fastgan"
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--method", "imle"), "no DATA given: imle on the sample set"),
+        (("--method", "adda"), "method.target: adda needs the images to adapt to"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_method_without_a_quickstart_trains_on_the_sample_set_by_its_own_defaults(monkeypatch, words, says):
+    monkeypatch.setattr("smallgan.training.plan.dry_run", lambda _recipe, **_: {})
+    done = train(*words, "--dry-run", "--json") if "imle" in words else train(*words)
+    said = f"{done.output} {done.exception}"
+    assert says in said
+    assert "mistake" not in said
+
+
 def test_minutes_become_steps_once_and_the_same_command_goes_on(tiny_set, here, monkeypatch):
     words = tiny_set, *SMALL, "--model", "dcgan", "--set", "model.base_width=8", "--minutes", 0.001
     monkeypatch.setattr("smallgan.training.train.seconds_per_step", lambda *_: [0.02])

@@ -54,6 +54,16 @@ def test_intervals_lie_within_what_is_possible_and_hold_the_value():
     assert mode_coverage.measure_modes(MetricInputs(found), MetricOptions()).interval[1] <= 25
 
 
+def test_the_interval_of_w1_is_that_of_the_rows_that_are_matched(monkeypatch):
+    monkeypatch.setattr(wasserstein, "MOST", 60)
+    fake, real = np.random.default_rng(0).standard_normal((2, 960, 2))
+    few, all_of_them = (
+        wasserstein.measure(MetricInputs(features_of(fake[:n]), features_of(real[:n])), MetricOptions()).interval
+        for n in (60, 960)
+    )
+    assert 0.6 < (all_of_them[1] - all_of_them[0]) / (few[1] - few[0]) < 1.7  # 960 rows would give a quarter
+
+
 def test_the_interval_of_modes_is_as_wide_as_modes_were_seen_once():
     found = features_of([[0, 0], [2, 0], [4, 0], *[[0, 2]] * 5])  # three of the four were seen once
     assert mode_coverage.modes_interval(found.logits) == pytest.approx((4 - 1.96 * 3**0.5, 4 + 1.96 * 3**0.5), rel=1e-3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from smallgan.models.run_networks import rival_of_run
+from smallgan.models.run_networks import discriminator_of_run
 from smallgan.models.spectral import SpectralNorm, normalize_spectrally
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
@@ -80,7 +80,7 @@ def test_all_weights_of_a_discriminator_have_it_and_the_generator_is_as_without(
 def test_a_discriminator_of_a_run_is_read_with_its_norms(tmp_path):
     one, notes = trainer(), []
     tensors = {name: value.clone() for name, value in one.discriminator.state_dict().items()}
-    found = rival_of_run("dcgan", tensors, tmp_path, notes)
+    found = discriminator_of_run("dcgan", tensors, tmp_path, notes)
     assert notes == []
     assert found.state_dict().keys() == tensors.keys()
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

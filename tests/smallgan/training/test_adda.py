@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 import smallgan
 from augment.errors import UsageError
+from smallgan.api.training import plan_training
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.data.images import ImageBatches, LabelledRows, PixelRows
 from smallgan.report.collect import collect
@@ -100,7 +101,7 @@ def test_each_phase_moves_its_own_networks(align, adapted):
     source = {name: each.clone() for name, each in trainer.source.state_dict().items()}
     assert trainer.confusion(2)["adapted"] == trainer.confusion(2)["source_only"]
     told = trainer.step(batches.batch(2), 2)
-    assert told.keys() == {"loss_d", "loss_target", "told_apart"}
+    assert told.keys() == {"loss_d", "loss_target", "accuracy_d"}
     assert not changed(source, trainer.source)
     assert len(changed(source, trainer.target)) == adapted  # it began as a copy; by features its last layer stays
     assert max((source[k] - v).abs().max() for k, v in trainer.target.state_dict().items()) < 3e-4  # a step of Adam
@@ -211,8 +212,14 @@ def test_what_does_not_fit_is_refused(cameras, tmp_path):
         start(load_recipe(None, TINY | {"data.source": str(cameras[0])}), tmp_path / "a")
     with pytest.raises(UsageError, match=r"method\.source_steps 4: no step of train.steps 4 is left"):
         start(recipe_of(cameras, **{"method.source_steps": 4}), tmp_path / "a")
-    with pytest.raises(UsageError, match=r"method.target .*other: method.target_limit 9: 8 of 16 originals are left"):
+    with pytest.raises(
+        UsageError, match=r"method.target .*other: method.target_limit 9: 8 of 16 .* or method.target_test, which"
+    ):
         start(recipe_of(cameras, **{"method.target_limit": 9}), tmp_path / "a")
+    with pytest.raises(UsageError, match=r"expected a larger share, or method.target_test, which names other images"):
+        start(recipe_of(cameras, **{"method.target_holdout": 0.01}), tmp_path / "a")
+    with pytest.raises(UsageError, match=r"--minutes 1: ADDA trains in two phases, .* give --steps, and --set method"):
+        plan_training(str(cameras[0]), method="adda", minutes=1, set={"method.target": str(cameras[1])})
     with pytest.raises(UsageError, match=r"method.target ring: a set that is drawn; name images"):
         start(recipe_of((cameras[0], "ring")), tmp_path / "a")
     with pytest.raises(UsageError, match="found 0 classes; expected a sub-folder for each class"):
@@ -228,6 +235,9 @@ def test_a_dry_run_says_what_would_be_done(cameras, tmp_path):
     plan = dry_run(recipe_of(cameras), out=tmp_path / "run", device="cpu", log=lambda _line: None)
     assert "Would adapt a classifier by ADDA in" in plan_text(plan)
     assert plan["num_scored"] == 0
+    by_flags = {"method.target": str(cameras[1]), "method.source_steps": 2}
+    asked = plan_training(str(cameras[0]), method="adda", size=28, steps=4, device="cpu", set=by_flags)
+    assert "28 px" in str(asked)
     assert not (tmp_path / "run").exists()
 
 

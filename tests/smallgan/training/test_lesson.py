@@ -57,6 +57,11 @@ def test_until_then_it_is_the_same_training(tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_half_precision_is_refused_as_it_loses_small_gradients():
+    with pytest.raises(UsageError, match=r"method.freeze_g_at: .* too small for train.precision fp16; use bf16"):
+        load_recipe(None, TINY | {"train.precision": "fp16"})
+
+
 def test_parts_of_a_batch_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"method.freeze_g_at measures the gradient of the whole batch"):
         train(load_recipe(None, TINY | {"train.micro_batch": 2}), out=tmp_path / "run", device="cpu")

@@ -2,16 +2,19 @@
 
 import pytest
 import torch
-from sampled_models import pixels
+from sampled_models import pixels, run_of
 from tensors import tensors
 from tiny_training import CPU, TINY, trained
 
 from augment.errors import UsageError
 from smallgan.data.images import ImageBatches
 from smallgan.models.packing import packed, widen
+from smallgan.sampling.pretrained import find_pretrained
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
+from smallgan.training.going_on import start
 from smallgan.training.out_of_memory import with_micro_batch
+from smallgan.training.scratch import fresh_networks
 
 
 def test_rows_that_follow_each_other_are_joined_by_their_channels():
@@ -21,6 +24,28 @@ def test_rows_that_follow_each_other_are_joined_by_their_channels():
     assert torch.equal(joined[1], torch.cat([images[2], images[3]]))
     assert torch.equal(packed(torch.tensor([[1.0], [2.0], [3.0]])[:, :, None, None], 3).flatten(), torch.arange(1.0, 4))
     assert packed(images, 1) is images
+
+
+def test_a_run_goes_on_with_a_discriminator_of_packs_and_tuning_starts_a_fresh_one(tmp_path):
+    recipe = load_recipe(None, TINY | {"method.pack": 2})
+    trainer = build_trainer(recipe, CPU)
+    run = run_of(trainer, recipe, tmp_path / "run", 1)
+    path = str(run.path)
+    networks, said = fresh_networks(recipe), []
+    start(
+        recipe.model_copy(update={"train": recipe.train.model_copy(update={"init": path})}),
+        (),
+        networks,
+        find_pretrained(path),
+        said.append,
+    )
+    assert all(
+        torch.equal(value, trainer.discriminator.state_dict()[name]) for name, value in networks[1].state_dict().items()
+    )
+    assert said == [f"weights of {path}: the averaged generator's and the discriminator's; the optimisers start afresh"]
+    found = find_pretrained(path).pretrained
+    assert found.discriminator is None
+    assert "is not one that judges single images" in found.notes[0]
 
 
 @pytest.mark.parametrize(("model", "grown"), [("dcgan", 1), ("fastgan", 1), ("biggan", 2)])

@@ -1,6 +1,7 @@
 """A run of any model as the source of a transfer: the same images at the start, and what moves afterwards."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -205,6 +206,35 @@ def test_cdc_and_dcl_start_as_the_run_and_move_near_anchors_and_by_patches(sourc
     assert {name for name, value in source.state_dict().items() if not torch.equal(value, frozen[name])} == set()
     stayed = {f"{net}.{key}" for net in "gd" for key, _ in trainer.networks[net].named_parameters()} - moved
     assert stayed <= {"d.score.bias"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("r1", {"every": 1}), ("r2", {"every": 1}), ("gradient_penalty", {}), ("consistency", {"fakes": True})],
+)
+def test_penalties_take_one_score_an_image_in_steps_of_patches(sources, tiny_set, name, options):
+    trainer, batches, *_ = prepared(tiny_set, sources["dcgan"], "cdc", **{f"regularizers__{name}": options})
+    patches = trainer.anchoring.patches.weight.detach().clone()
+    terms = trainer.step(batches.batch(1), 1)  # judges patches
+    assert torch.isfinite(terms[name])
+    assert not torch.equal(trainer.anchoring.patches.weight, patches)
+    trainer.anchoring.begin(1)
+    scores = torch.arange(8.0)
+    assert trainer.anchoring.by_image(scores, 2).tolist() == [1.5, 5.5]
+    trainer.anchoring.end_step()
+    assert trainer.anchoring.by_image(scores, 8) is scores
+
+
+def test_the_two_networks_of_dcl_draw_twins_and_levels_of_their_own(sources, tiny_set):
+    trainer = prepared(tiny_set, sources["dcgan"], "dcl")[0]
+    terms = {each.name: each.act for each in trainer.regularizers.all}
+    of_g, of_d = (terms[name].twins for name in ("g_contrast", "d_contrast"))
+    seen = set()
+    for position in range(60):
+        context = SimpleNamespace(seed=0, position=position)
+        seen.add((of_g.drawn_level(context, 3), of_d.drawn_level(context, 3)))
+        assert of_g.planned(position, 4, 0)[0].key != of_d.planned(position, 4, 0)[0].key
+    assert len(seen) == 9, "of nine pairs of levels some never come"
 
 
 @pytest.mark.parametrize("method", TWIN_TERMS)
