@@ -28,7 +28,7 @@ _BY_NUMBER = (
     (MANY, "enough to try from scratch at 32 or 64 px (smallgan train DATA); watch the copies"),
     (math.inf, "enough to train from scratch (smallgan train DATA)"),
 )
-TRAIN_SIZES = (32, 64, 128)  # Sides that `smallgan train` offers
+TRAIN_SIZES = (32, 64, 128)  # Sides of the DCGAN
 SMALL_SHARE = 0.1
 """Share of the images that may be smaller than the size advised: a few thumbnails do not decide for all."""
 BORDER_SHARE = 0.05
@@ -131,7 +131,7 @@ def _by_size(files: Sequence[Mapping[str, Any]]) -> list[str]:
     shorter = sorted(min(file["width"], file["height"]) for file in files)
     small = shorter[int(len(shorter) * SMALL_SHARE)]
     size = max((side for side in TRAIN_SIZES if side <= small), default=TRAIN_SIZES[0])
-    most = ", the largest that train offers" if size == TRAIN_SIZES[-1] else ""
+    most = "; --model fastgan makes 256 and 512 px too" if size == TRAIN_SIZES[-1] else ""
     enlarged = sum(side < size for side in shorter)
     smaller = f"; {enlarged:,} of {len(files):,} are smaller and would be enlarged" if enlarged else ""
     lines = [f"shorter sides go from {shorter[0]} to {shorter[-1]} px: --size {size} fits{most}{smaller}"]

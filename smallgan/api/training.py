@@ -16,6 +16,7 @@ from smallgan.tables.train_flags import TrainFlags, merged, recipe_keys, with_fl
 if TYPE_CHECKING:
     from smallgan.tables.recipe import Recipe
 
+MOST_MINUTES = 1_000_000  # Two years
 Settings = Mapping[str, Any] | Iterable[str]  # {"train.steps": 300}, or ["train.steps=300"] as after --set
 
 
@@ -177,21 +178,25 @@ def _resolved(
     asked = recipe_keys(flags)
     if data is not None:
         asked.values["data.source"], asked.flags["data.source"] = as_text(data), "DATA"
-    given = _going_on(data, name, flags) | merged(asked, chosen)
+    own = merged(asked, chosen)
+    given = _without_unread(_going_on(data, name, flags), own) | own
     if data is None and name is None and flags.get("model") is None:
         method = given.get("method.name", "adversarial")
-        own = "quickstart" if method == "adversarial" else f"quickstart-{method}"
-        name = own if own in shipped_recipes() else None
+        quickstart = "quickstart" if method == "adversarial" else f"quickstart-{method}"
+        name = quickstart if quickstart in shipped_recipes() else None
         by = f"the recipe {name}" if name else str(method)
         log(f"no DATA given: {by} on the sample set of painted flowers that ships with smallgan")
     if minutes is not None:
-        _check_minutes(minutes, merged(asked, chosen))
+        _check_minutes(minutes, own)
         # they decide the steps, also those of a run that this one starts from
         given.pop("train.steps", None)
     open_sections = ("model", "method.name", "latent", "loss", "regularizers")
     made = find_source(given.get("data.source"))
-    is_open = data is not None and name is None and not any(path.startswith(open_sections) for path in given)
-    is_open = is_open and not (made and made.is_points)  # what is chosen, is chosen for images
+    closed_by = [path for path in given if path.startswith(open_sections) or path == "method"]
+    may_choose = data is not None and name is None and not (made and made.is_points)  # what is chosen, is for images
+    is_open = may_choose and not closed_by
+    if may_choose and closed_by and not any(flags.get(each) for each in ("model", "method", "transfer", "init")):
+        log(f"note: with {', '.join(closed_by)} given nothing is chosen for your images; defaults hold for the rest")
     given = (model_of_size(given.get("data.size")) if is_open else {}) | given
     resolved = load_recipe(name, given, asked.flags)
     by_method = recipe_keys(flags, resolved.method_row)
@@ -235,9 +240,23 @@ def _going_on(data: StrPath | None, recipe: str | None, flags: Mapping[str, Any]
     return values
 
 
+def _without_unread(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run takes over by dotted key, without what the user's own keys leave unread."""
+    from smallgan.tables.recipe import drop_unread
+    from smallgan.tables.sweep import put
+
+    if not inherited:
+        return {}
+    values: dict[str, Any] = {}
+    for path, value in {**inherited, **own}.items():
+        put(values, path, value)
+    dropped = drop_unread(values, own)
+    return {path: value for path, value in inherited.items() if path not in dropped}
+
+
 def _check_minutes(minutes: float, given: Mapping[str, Any]) -> None:
-    if minutes <= 0:
-        raise UsageError(f"--minutes {minutes:g}: must be more than 0")
+    if not 0 < minutes <= MOST_MINUTES:
+        raise UsageError(f"--minutes {minutes:g}: must be more than 0, and at most {MOST_MINUTES:,}")
     for name in ("steps", "epochs"):
         if f"train.{name}" in given:
             raise UsageError(f"--minutes and --{name} cannot be combined; give one of them")

@@ -49,6 +49,10 @@ def split(hashes: Sequence[str], holdout: float | None, limit: int | None, *, se
             f"data.holdout {share:g} of {number} different images is less than one; expected a larger share{HOLD_NONE}"
         )
     left = order[num_held:]
+    if number and not left:
+        raise UsageError(
+            f"data.holdout {share:g} of {number} originals leaves none to train on; expected a smaller share{HOLD_NONE}"
+        )
     if limit is not None and limit > len(left):
         raise UsageError(
             f"data.limit {limit}: {len(left)} of {number} originals are left to train on when {num_held} are held out; "

@@ -183,8 +183,8 @@ def _overfits(readings: Sequence[Reading]) -> str | None:
         return None
     return (
         f"the discriminator knows the training images by heart: r_v is {last['r_v']:.2f}, where at 0 held-out images "
-        "score as training images and at 1 as fakes. Train anew with --diffaugment color,translation and --set "
-        "method.ada_target=0.6, or where both are on with fewer --steps"
+        "score as training images and at 1 as fakes. Train anew with --diffaugment color,translation where it was off, "
+        "else with fewer --steps"
     )
 
 

@@ -31,7 +31,7 @@ def standing_of(net: FeatureNet, perceptual: Mapping[str, Any] | None) -> Standi
     Args:
         net: the judge.
         perceptual: what the model's checkpoint records of the network of its perceptual loss: `weights`, the name of
-            their card, and `weights_sha256`; None where it had none.
+            their card, and `weights_sha256`; in `before` the same of the run that it started from. None: it had none.
 
     A network is struck when it is that of the loss, in this file or in another, and related when its weights were made
     from the same images.
@@ -42,7 +42,10 @@ def standing_of(net: FeatureNet, perceptual: Mapping[str, Any] | None) -> Standi
     if net.sha256 == perceptual.get("weights_sha256") or (card and card.network == net.weights):
         why = f"struck: {net.name} helped to train this model, as its perceptual loss ({name}), so it flatters it"
         return Standing(STRUCK, f"{why}; it selects no checkpoint and counts in no verdict")
+    before = standing_of(net, perceptual.get("before"))
+    if before.mark == STRUCK:
+        return before
     if card and net.trained_on and net.trained_on.casefold() == card.trained_on.casefold():
         why = f"related: {net.name} was made from {net.trained_on}, as {name}, the network of this model's loss"
         return Standing(RELATED, f"{why}, so it may flatter it")
-    return FREE
+    return before

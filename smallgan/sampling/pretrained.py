@@ -54,6 +54,16 @@ class PretrainedSource:
         """What a checkpoint says of it, as JSON values."""
         return {"path": self.path, "sha256": self.pretrained.sha256, "kind": self.pretrained.kind}
 
+    def added_to(self, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a checkpoint says of a generator that goes on from this one.
+
+        Its perceptual networks are those of its own loss and those of the source's: both helped to train it.
+        """
+        path, own = self.pretrained.path, description.get("perceptual")
+        before = read_state(path.parent).get("perceptual") if path.name == TENSORS else None
+        perceptual = {**own, "before": before} if own and before else own or before
+        return {**description, "pretrained": self.origin} | ({"perceptual": perceptual} if perceptual else {})
+
     @property
     def description(self) -> str:
         """A line for the log."""

@@ -3,13 +3,13 @@
 What was measured for them is in docs/quality.md. A key that the user gave always holds.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from smallgan.core.weights import SHIPPED_GAN
 from smallgan.tables.models import MODELS
-from smallgan.tables.recipe import Recipe, given
+from smallgan.tables.recipe import Recipe, drop_unread, given
 from smallgan.tables.sweep import flat, put
 
 SHORT_MINUTES = 8  # Up to this length a training of many images too is better from the weights that ship
@@ -44,6 +44,16 @@ class Rule:
     what: str
     not_beside: tuple[str, ...] = ()
     """Recipe keys beside which it does not apply."""
+
+    def is_open(self, decided: Mapping[str, Any]) -> bool:
+        """Tell whether what is `decided` leaves a place for it."""
+        is_off = "method.diffaugment" in self.settings and decided.get("method.diffaugment") == "none"
+        return not is_off and set(decided).isdisjoint(self.not_beside)
+
+    def reason(self, final: Mapping[str, Any]) -> str:
+        """Return what and why, with what is otherwise in the end, as the user or a later rule decided it."""
+        others = [key for key, value in self.settings.items() if final[key] != value and key != "train.steps"]
+        return self.what + (f" (but {', '.join(f'{key} {final[key]}' for key in others)})" if others else "")
 
 
 _WIDTHS_SHIPPED = {"model.base_width": 48, "model.d_width": 32}  # Those of SHIPPED_GAN, so that it can be the start
@@ -122,6 +132,7 @@ RULES = (
         lambda now: now.num_images >= FEW_IMAGES and not _is_large(now),
         _DIFFAUGMENT | {"method.ada_target": 0.6},
         "DiffAugment of more images the more the discriminator overfits (ADA)",
+        ("method.diffaugment_probability",),
     ),
     Rule(lambda _now: True, {"method.lr_decay_from": 0.5}, "learning rates that fall over the second half"),
     Rule(lambda _now: True, {"train.snapshot_every": 1000}, ""),
@@ -129,13 +140,14 @@ RULES = (
 """Later rules win; all that apply are told to the user."""
 
 
-def choose(now: Situation, decided: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
+def choose(now: Situation, decided: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
     """Return the settings by dotted recipe key, and why, a phrase each but for what is `decided` already."""
-    settings: dict[str, Any] = {}
-    rules = [rule for rule in RULES if rule.applies(now) and set(decided).isdisjoint(rule.not_beside)]
+    settings, decided = dict[str, Any](), decided or {}
+    rules = [rule for rule in RULES if rule.applies(now) and rule.is_open(decided)]
     for rule in rules:
         settings |= rule.settings
-    return settings, [rule.what for rule in rules if rule.what and not rule.settings.keys() <= set(decided)]
+    final = settings | {key: decided[key] for key in settings if key in decided}
+    return settings, [rule.reason(final) for rule in rules if rule.what and not rule.settings.keys() <= set(decided)]
 
 
 def model_of_size(size: Any) -> dict[str, str]:
@@ -154,4 +166,5 @@ def with_choice(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
     for path, value in settings.items():
         if path not in known:
             put(values, path, value)
+    drop_unread(values, known)
     return Recipe.model_validate(values)

@@ -21,7 +21,9 @@ REPLACED_BY = "replaced_by"  # Marks a key that is not read where the named key 
 class Section(BaseModel):
     """No unknown key, no change after the check, and the sentence below a key is its description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Options(Section):

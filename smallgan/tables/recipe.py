@@ -5,7 +5,7 @@ The sections are in `recipe_schema`, what a `grid` means in `sweep`, what is sai
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,7 @@ def read_recipe(path: Path) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """Return the recipe as YAML with every key that this recipe reads; those of a study only where it is one."""
     values = recipe.model_dump(mode="json")
-    for unread in list(unread_keys(values)):
-        owner, _, key = unread.path.partition(".")
-        del (values[owner] if key else values)[key or owner]
+    drop_unread(values)
     if not recipe.is_study and recipe.budget == "steps":
         del values["grid"], values["budget"], values["downstream"]
         if recipe.train.epochs is None:
@@ -72,6 +70,17 @@ def dump_recipe(recipe: Recipe) -> str:
     if values["train"]["init"] is None:
         del values["train"]["init"]
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def drop_unread(values: dict[str, Any], kept: Collection[str] = ()) -> set[str]:
+    """Take out of a recipe's values what nothing in it reads, but for the paths `kept`; return the paths taken out."""
+    dropped = set[str]()
+    # One key may be read because of another that is not
+    while unread := {each.path for each in unread_keys(values)} - set(kept):
+        for owner, _, key in (path.partition(".") for path in unread):
+            del (values[owner] if key else values)[key or owner]
+        dropped |= unread
+    return dropped
 
 
 def values_to_go_on(recipe: Recipe, method: str | None = None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class TrainSection(Section):
 
     steps: int = Field(default=5000, ge=1)
     """Optimiser steps of the generator."""
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=1e6)
     """Passes over the originals, instead of `steps`; where both are given, whichever is longer.
 
     What is counted in steps grows or shrinks as they do; without `steps` only where it is not given. The recipe of a

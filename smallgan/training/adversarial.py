@@ -379,7 +379,7 @@ def prepare(
     networks = starting_networks(recipe, classes, source, log)
     trainer = AdversarialTrainer(recipe, device, *networks, classes, data.mixture.pixels)
     if source is not None:
-        trainer.description = {**trainer.description, "pretrained": source.origin}
+        trainer.description = source.added_to(trainer.description)
     return trainer, batches_of(recipe, data, classes, device)
 
 

@@ -51,7 +51,7 @@ def prepare(
     if line := freeze(recipe.method, generator, discriminator):
         log(line)
     trainer = AdversarialTrainer(recipe, device, generator, discriminator, classes, data.mixture.pixels)
-    trainer.description = {**trainer.description, "pretrained": source.origin}
+    trainer.description = source.added_to(trainer.description)
     return trainer, batches_of(recipe, data, classes, device)
 
 

@@ -213,9 +213,14 @@ def prepare(
             "note: this generator has batch norm, so an image depends on its batch: in a step it is not quite the one "
             "that was matched; a DCGAN has model.g_norm=layer"
         )
+    if options.pca_steps >= recipe.train.steps:
+        log(
+            f"note: method.pca_steps {options.pca_steps} are all of the {recipe.train.steps} steps, so no latent "
+            "is ever matched; give more --steps, or fewer of these"
+        )
     labels = data.labels if classes else None
     batches = ImageBatches(pixels, min(recipe.train.batch_size, len(pixels)), recipe.seed, device, labels)
     trainer = IMLETrainer(recipe, device, generator, pixels, batches.labels, network, classes)
     if source is not None:
-        trainer.description = {**trainer.description, "pretrained": source.origin}
+        trainer.description = source.added_to(trainer.description)
     return trainer, batches

@@ -43,6 +43,8 @@ class Probe:
         """Return `told_apart`, and `r_v` where at least LEAST_HELD_OUT images are held out and fakes are told apart."""
         rows = self._drawn(len(training.pixels), 0)
         of_training = self._of_images(training, rows, 0, device)
+        if not len(of_training):  # fewer images than a pack
+            return {}
         of_fakes = self._of_fakes(training.labels[rows.ravel()].reshape(rows.shape), device)
         found = {"told_apart": told_apart(of_training, of_fakes)}
         if found["told_apart"] >= LEAST_TOLD_APART and held_out and len(held_out.pixels) >= LEAST_HELD_OUT:

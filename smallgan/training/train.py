@@ -25,6 +25,7 @@ from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import ImageBatches
 from smallgan.data.points import NUM_SHOWN, picture
+from smallgan.metrics.features.extract import feature_nets
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
 from smallgan.tables.losses import LOSSES
@@ -100,6 +101,8 @@ def train(
             "To train on, ask for more --steps; to train anew, add --new"
         )
         return run
+    if recipe.score.metrics and recipe.method_row.makes_images:  # a wrong name leaves no run behind
+        feature_nets(recipe.score.features, chosen)
     said: list[str] = []  # before there is a log
     trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
     run = distributed.from_main(lambda: claim_run(root, recipe.name) if out is None and not run.exists() else run)

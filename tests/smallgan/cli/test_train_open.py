@@ -39,6 +39,15 @@ def test_a_model_or_a_recipe_of_ones_own_is_left_alone(tiny_set, here):
     assert (recipe.model.base_width, recipe.method.diffaugment) == (8, "none")
 
 
+def test_what_is_not_chosen_because_of_another_key_is_said(tiny_set, monkeypatch):
+    monkeypatch.setattr("smallgan.training.plan.dry_run", lambda _recipe, **_: {})
+    done = train(tiny_set, "--set", "regularizers.lecam.weight=0.3", "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    assert "with regularizers.lecam.weight given nothing is chosen for your images" in done.output
+    done = train(tiny_set, "--set", "method=imle", "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+
+
 def test_a_size_that_the_dcgan_does_not_make_gets_a_model_that_does(tiny_set, monkeypatch):
     planned = []
     monkeypatch.setattr("smallgan.training.plan.dry_run", lambda recipe, **_: planned.append(recipe) or {})
@@ -79,7 +88,9 @@ def test_minutes_become_steps_once_and_the_same_command_goes_on(tiny_set, here, 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--minutes", 0), "--minutes 0: must be more than 0"),
+        (("--minutes", 0), "--minutes 0: must be more than 0, and at most 1,000,000"),
+        (("--minutes", "nan"), "--minutes nan: must be more than 0, and at most 1,000,000"),
+        (("--lr", "inf"), "--lr: input should be a finite number, found inf"),
         (("--minutes", 1, "--steps", 5), "--minutes and --steps cannot be combined; give one of them"),
         (("--minutes", 1, "--epochs", 5), "--minutes and --epochs cannot be combined; give one of them"),
         (

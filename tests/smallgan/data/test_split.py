@@ -83,6 +83,8 @@ def test_what_cannot_be_divided_is_refused_with_the_numbers():
         split(HASHES[:12], 0.01, None)
     with pytest.raises(UsageError, match=r"data\.limit 11: 9 of 12 originals are left"):
         split(HASHES[:12], 0.25, 11)
+    with pytest.raises(UsageError, match=r"data\.holdout 0\.99 of 12 originals leaves none to train on"):
+        split(HASHES[:12], 0.99, None)
 
 
 def tiny(source, **overrides):

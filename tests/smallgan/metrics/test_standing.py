@@ -52,6 +52,13 @@ def test_who_is_struck_and_who_is_related(loss, marks):
     assert all(standing.why.startswith(f"{standing.mark}: {name}") for name, standing in found.items() if standing.mark)
 
 
+def test_the_network_of_the_run_that_a_run_started_from_is_struck_too():
+    later = LOSSES["squeezenet"] | {"before": LOSSES["vgg16"] | {"before": LOSSES["shipped"]}}
+    assert standing_of(judge(weights.SHIPPED_FEATURES), later).mark == STRUCK
+    assert standing_of(judge("squeezenet1_1"), LOSSES["vgg16"] | {"before": LOSSES["squeezenet"]}).mark == STRUCK
+    assert standing_of(judge("resnet50"), LOSSES["shipped"] | {"before": LOSSES["vgg16"]}).mark == RELATED
+
+
 def test_the_same_weights_under_another_name_are_struck_and_a_card_may_tell_relatives():
     own = judge("pixels8", sha256="8" * 64)
     assert standing_of(own, LOSSES["gone"]).mark == STRUCK

@@ -7,7 +7,7 @@ import pytest
 from smallgan.core.weights import SHIPPED_GAN, run_folder
 from smallgan.tables.choice import FEW_IMAGES, RULES, SHORT_MINUTES, Situation, choose, model_of_size, with_choice
 from smallgan.tables.models import MODELS
-from smallgan.tables.recipe import load_recipe, read_recipe
+from smallgan.tables.recipe import dump_recipe, load_recipe, read_recipe
 
 MANY = Situation(num_images=1000, size=64, device="cpu", has_bf16=True, may_mirror=True)
 
@@ -54,6 +54,26 @@ def test_a_key_that_was_given_holds():
     assert (chosen.train.batch_size, chosen.model.base_width, chosen.model.d_width) == (12, 64, 32)
 
 
+@pytest.mark.parametrize("number", [100, FEW_IMAGES])
+@pytest.mark.parametrize(
+    "own", [{"method.diffaugment": "none"}, {"method.diffaugment": "color", "method.diffaugment_probability": 0.3}]
+)
+def test_no_key_is_chosen_that_what_was_given_leaves_unread_and_the_recipe_reads_back(number, own, tmp_path):
+    settings, reasons = choose(replace(MANY, num_images=number), own)
+    chosen = with_choice(load_recipe(None, own), settings)
+    assert chosen.method.ada_target is None
+    assert not any("ADA" in reason for reason in reasons)
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(chosen))
+    assert read_recipe(tmp_path / "recipe.yaml").method == chosen.method
+
+
+def test_reasons_say_what_holds_in_the_end():
+    _, reasons = choose(MANY, {"train.batch_size": 4})
+    assert reasons[0].endswith("more a minute on a CPU (but train.batch_size 4)")
+    _, reasons = choose(replace(MANY, num_images=100, device="cuda"))
+    assert reasons[0].endswith("(but model.base_width 48, model.d_width 32)")
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
@@ -80,6 +100,6 @@ def test_few_images_or_few_minutes_at_its_size_start_from_the_gan_that_ships(cha
 @pytest.mark.parametrize("key", ["train.init", "method.pack"])
 def test_keys_that_contradict_the_gan_that_ships_leave_it_out(key):
     few = replace(MANY, num_images=100, device="cuda")
-    settings, reasons = choose(few, [key])
+    settings, reasons = choose(few, {key: 2})
     assert settings["model.base_width"] == 64
     assert not any(SHIPPED_GAN in reason for reason in reasons)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sampled_models import biggan_run, dcgan_run
+from sampled_models import biggan_run, dcgan_run, run_of
 from tensors import tensors
 
 from augment.errors import UsageError
@@ -15,11 +15,13 @@ from smallgan.core.weights import SHIPPED_GAN
 from smallgan.sampling.loading import load_model
 from smallgan.sampling.pretrained import find_pretrained
 from smallgan.tables.recipe import dump_recipe, load_recipe, read_recipe, values_to_go_on
+from smallgan.training.adversarial import build_trainer
 from smallgan.training.data import load_data
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.train import train
 
 CPU = torch.device("cpu")
+ADA = {"method.diffaugment": "color", "method.diffaugment_fill": "reflect", "method.ada_target": 0.6}
 SHORT = {"train.steps": 4, "train.snapshot_every": 2, "train.report_every": 1, "score.metrics": []}
 
 
@@ -42,6 +44,28 @@ def prepared(recipe):
     said = []
     trainer, batches = prepare(recipe, load_data(recipe, CPU), CPU, source, said.append)
     return trainer, batches, said
+
+
+def test_what_ones_own_keys_leave_unread_is_not_taken_over(tmp_path):
+    recipe = load_recipe(None, {"data.size": 32, "model.base_width": 8, "train.batch_size": 4, **ADA})
+    run = run_of(build_trainer(recipe, CPU), recipe, tmp_path / "run", 1).path
+    assert resolved("x", init=run)[0].method.ada_target == 0.6
+    method = resolved("x", init=run, diffaugment="none")[0].method
+    assert (method.diffaugment, method.ada_target) == ("none", None)
+
+
+@pytest.mark.parametrize("own", ["none", "shipped"])
+def test_the_network_of_the_source_s_loss_is_recorded(tmp_path, tiny_set, own):
+    imle = {"data.size": 32, "model.base_width": 8, "train.batch_size": 4, "method.name": "imle"}
+    recipe = load_recipe(None, imle | {"data.source": str(tiny_set), "method.perceptual": "shipped"})
+    run = run_of(prepared(recipe)[0], recipe, tmp_path / "run", 1).path
+    trainer, *_ = prepared(recipe_from(run, tiny_set, method__perceptual=own))
+    found = trainer.description["perceptual"]
+    assert found["name"] == "shipped"
+    assert ("before" in found) is (own == "shipped")
+    adversarial = {"train.init": str(run), "model.g_norm": "layer", "model.z_dim": 16, "model.base_width": 8}
+    trainer, *_ = prepared(load_recipe(None, adversarial | {"data.source": str(tiny_set), "data.size": 32}))
+    assert trainer.description["perceptual"]["name"] == "shipped"
 
 
 def test_it_starts_as_the_run_ended_and_trains_all_weights(tiny_set, tmp_path):

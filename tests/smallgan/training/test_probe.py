@@ -83,6 +83,11 @@ def test_a_probe_does_not_change_the_next_step(settings, classes):
     assert all(0 <= each["told_apart"] <= 1 for each in found)
 
 
+def test_fewer_images_than_a_pack_are_not_probed():
+    trainer = build_trainer(load_recipe(None, TINY | {"method.pack": 4}), CPU)
+    assert trainer.probe(rows(3), None) == {}
+
+
 def batches_size(recipe):
     return recipe.train.batch_size * recipe.method.d_steps
 
