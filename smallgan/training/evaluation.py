@@ -37,6 +37,12 @@ _NUM_TIMED = 32
 SEARCHED = 500  # Most images of the user's that a class search looks at
 
 
+def check_networks(recipe: Recipe, device: torch.device) -> None:
+    """Raise what is wrong with the networks that are to score, before there is a run to leave behind."""
+    if recipe.score.metrics and recipe.method_row.makes_images:
+        feature_nets(recipe.score.features, device)
+
+
 def evaluator(
     recipe: Recipe, run: RunDir, data: TrainingData, trainer: Trainer, device: torch.device, log: Log
 ) -> Callable[[Trainer, int], Merit | None]:

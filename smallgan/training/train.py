@@ -25,7 +25,6 @@ from smallgan.core.run_dir import RunDir, claim_run
 from smallgan.core.run_log import logged, tensorboard, write_environment
 from smallgan.data.images import ImageBatches
 from smallgan.data.points import NUM_SHOWN, picture
-from smallgan.metrics.features.extract import feature_nets
 from smallgan.sampling.pretrained import PretrainedSource
 from smallgan.tables.choice import Situation, choose, with_choice
 from smallgan.tables.losses import LOSSES
@@ -36,7 +35,7 @@ from smallgan.tables.sweep import flat
 from smallgan.training import out_of_memory
 from smallgan.training.compiling import compile_networks
 from smallgan.training.data import TrainingData, describe_data, load_data
-from smallgan.training.evaluation import evaluator, nearest_classes, outcome
+from smallgan.training.evaluation import check_networks, evaluator, nearest_classes, outcome
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
@@ -101,8 +100,7 @@ def train(
             "To train on, ask for more --steps; to train anew, add --new"
         )
         return run
-    if recipe.score.metrics and recipe.method_row.makes_images:  # a wrong name leaves no run behind
-        feature_nets(recipe.score.features, chosen)
+    check_networks(recipe, chosen)
     said: list[str] = []  # before there is a log
     trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
     run = distributed.from_main(lambda: claim_run(root, recipe.name) if out is None and not run.exists() else run)
