@@ -251,7 +251,8 @@ def _without_unread(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dic
     for path, value in {**inherited, **own}.items():
         put(values, path, value)
     dropped = drop_unread(values, own)
-    return {path: value for path, value in inherited.items() if path not in dropped}
+    sections = tuple(f"{path}." for path in dropped)
+    return {path: each for path, each in inherited.items() if path not in dropped and not path.startswith(sections)}
 
 
 def _check_minutes(minutes: float, given: Mapping[str, Any]) -> None:

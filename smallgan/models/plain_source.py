@@ -100,7 +100,7 @@ def check_places(generator: Adaptable) -> None:
         raise UsageError("this generator has no shared class vector, and BSA and APGC learn one; use finetune")
     if not generator.norms:
         raise UsageError(
-            "this generator has no normalisation that BSA or APGC could follow; adapt it with --transfer finetune"
+            "this generator has no normalisation that BSA or APGC could follow; use a DCGAN, a FastGAN or a BigGAN"
         )
 
 

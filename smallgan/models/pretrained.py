@@ -110,7 +110,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
             generator = _adapted_elsewhere(contents.tensors, kind, file, notes)
         else:
             generator = _official(contents.tensors, kind, file, notes)
-            if path.is_dir():
+            if path.is_dir() or _OFFICIAL_FILE.fullmatch(file.name):
                 discriminator = _beside(file, generator.config, notes)
     if truncation is not None and kind != "hugging-face deep":
         raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {kind}")

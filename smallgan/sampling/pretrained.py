@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from augment.core.files import sha256_file
 from augment.core.limits import read_text
 from augment.core.suggest import did_you_mean
 from augment.errors import InputError, UsageError
 from smallgan.core import weights
 from smallgan.core.checkpoint import STATE, TENSORS, read_state
+from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Adaptable
 from smallgan.models.pretrained import Pretrained, load_pretrained
 from smallgan.tables.dotted import load
@@ -88,6 +90,13 @@ def find_pretrained(path: str | None) -> PretrainedSource:
     return PretrainedSource(load_pretrained(place), path)
 
 
+def checkpoint_of(path: Path, sha256: str) -> str | None:
+    """Return the tensors with this hash among the checkpoints of the run that `path` is, or is in; None for none."""
+    run = next((run for run in map(RunDir, (path, *path.parents)) if run.exists()), None)
+    files = [run.checkpoint(step) / TENSORS for step in run.checkpoint_steps()] if run else []
+    return next((str(file) for file in files if file.is_file() and sha256_file(file) == sha256), None)
+
+
 def class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of a pretrained generator's classes, () where they are not known, and what a user should read.
 
@@ -143,10 +152,13 @@ def load_adapted(state: Mapping[str, Any]) -> nn.Module:
         raise InputError(f"the generator that this run adapted cannot be loaded: {error}") from error
     found = source.pretrained
     if found.sha256 != origin["sha256"]:
-        raise InputError(
-            f"{found.path}: not the file that this run adapted (sha256 then {origin['sha256'][:16]}, now "
-            f"{found.sha256[:16]}); put that file back"
-        )
+        file = checkpoint_of(found.path, origin["sha256"])
+        if file is None:
+            raise InputError(
+                f"{found.path}: not the file that this run adapted (sha256 then {origin['sha256'][:16]}, now "
+                f"{found.sha256[:16]}); put that file back"
+            )
+        source = find_pretrained(file)
     return adapted(state, source.generator)
 
 

@@ -1,5 +1,6 @@
 """`smallgan sample`: what a request asks for is made."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -64,7 +65,7 @@ def sample(request: Request) -> dict[str, Any]:
         made = _interpolation(request, model)
     else:
         made = _images(request, model)
-    return {"model": str(model.path), "sha256": model.sha256, "step": model.step, **model.prior.describe(), **made}
+    return {"model": str(model.path), "sha256": model.sha256, "step": model.step, **_drawn_from(request, model), **made}
 
 
 def opened(request: Request) -> Model:
@@ -251,15 +252,22 @@ def _folder(request: Request, model: Model, kind: str, inputs: Inputs) -> Path:
     record = {"format": SAMPLES_FORMAT, "sha256": model.sha256, "step": model.step, "kind": kind}
     labels = b"" if inputs.labels is None else inputs.labels.tobytes()
     record["inputs_sha256"] = sha256_bytes(inputs.z.tobytes() + labels)  # a kind names only the first and last seed
-    record |= {"truncation": request.truncation, "label": request.label, **model.prior.describe()}
+    record |= {"truncation": request.truncation, "label": request.label, **_drawn_from(request, model)}
     if request.image_format != "png":
         record["image_format"] = request.image_format
     folder = request.out or _own_folder(request, model, kind)
     with output_errors(folder):
         if request.out and read_samples_record(folder) != record and folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"--out {folder}: the folder holds other files; name a new or an empty one")
+        if not request.out and read_samples_record(folder) not in (None, record):
+            shutil.rmtree(folder)  # images of an earlier request, which the record would not tell of
     write_json(make_folder(folder) / SAMPLES, record)
     return folder
+
+
+def _drawn_from(request: Request, model: Model) -> dict[str, Any]:
+    """Return what latents are drawn from, as JSON values; a truncated normal is no mixture around codes."""
+    return (NORMAL if request.truncation is not None else model.prior).describe()
 
 
 def _own_folder(request: Request, model: Model, kind: str) -> Path:

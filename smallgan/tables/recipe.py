@@ -92,8 +92,8 @@ def values_to_go_on(recipe: Recipe, method: str | None = None) -> dict[str, Any]
     """
     if "model" not in recipe.method_row.sections:
         raise UsageError(
-            f"the run is a transfer by {recipe.method.name}, whose networks are another's: adapt it with --transfer "
-            "finetune --pretrained RUN, or start from a run that was trained from scratch"
+            f"the run is a transfer by {recipe.method.name}, whose networks are another's: adapt its source by "
+            "--transfer finetune --pretrained, or start from a run that was trained from scratch"
         )
     values: dict[str, Any] = yaml.safe_load(dump_recipe(recipe))
     same = method in (None, recipe.method.name)

@@ -193,7 +193,9 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
     reals = PixelRows(held_out["holdout"].pixels) if "holdout" in held_out else originals
     selection = PixelRows(held_out["selection"].pixels) if "selection" in held_out else None
     shorter = [min(each.width, each.height) for each in entered.records if each.width and each.height]
-    enlarged = by_enlargement(shorter, recipe.data.size, may_change=not recipe.method_row.is_transfer)
+    enlarged = by_enlargement(
+        shorter, recipe.data.size, may_change=not (recipe.method_row.is_transfer or recipe.train.init)
+    )
     notes = (*entered.notes, *enlarged, *entered.against_symmetry(plan.policy))
     held_labels = tuple(image.label for image in held.images)
     may_mirror = entered.fits_symmetry("hflip")

@@ -7,7 +7,7 @@ from typing import Any
 from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import last_whole, read_state
 from smallgan.core.run_dir import RunDir, another, check_out, next_run, numbered_runs, read_record
-from smallgan.sampling.pretrained import PretrainedSource
+from smallgan.sampling.pretrained import PretrainedSource, checkpoint_of, find_pretrained
 from smallgan.tables.recipe import Recipe, differences, read_recipe
 
 _FREE = ("train.steps", "sample.", "report.")
@@ -52,6 +52,18 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
                 f"{run.path}: the images are not those that this run began with: {key} was {then}, is {now}; restore "
                 f"them, or {another()}"
             )
+
+
+def source_as_begun(run: RunDir, source: PretrainedSource | None) -> PretrainedSource | None:
+    """Return the source with the weights that a run began from, where these are another checkpoint of the same run."""
+    step = last_whole(run)[0] if source else 0
+    if source is None or not step:
+        return source
+    before = read_state(run.checkpoint(step)).get("pretrained", {}).get("sha256")
+    if not before or before == source.pretrained.sha256:
+        return source
+    file = checkpoint_of(source.pretrained.path, before)
+    return source if file is None else find_pretrained(file)
 
 
 def refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None:

@@ -42,6 +42,11 @@ def prepare(
     classes = _classes(recipe, data, source, log)
     generator, discriminator = networks_to_tune(source, recipe.method.class_vector, max(len(classes), 1))
     if discriminator is None:
+        if recipe.method.freeze == "d-lower":
+            raise UsageError(
+                "method.freeze d-lower: there is no pretrained discriminator whose layers could stay, and those of a "
+                "fresh one are random; use another, or a source with its discriminator"
+            )
         log("no pretrained discriminator was found beside the generator: a fresh one is trained")
         draws = torch.Generator().manual_seed(int(rng(recipe.seed, Stream.INIT).integers(2**63)))
         discriminator = load(str(MODELS[model].fresh_discriminator))(generator, draws)

@@ -37,7 +37,7 @@ from smallgan.training.compiling import compile_networks
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.evaluation import check_networks, evaluator, nearest_classes, outcome
 from smallgan.training.factory import open_pretrained, prepare
-from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator
+from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator, source_as_begun
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 from smallgan.training.timing import seconds_per_step
 
@@ -196,7 +196,7 @@ def prepared(
             steps = distributed.from_main(lambda: max(round(60 * minutes / seconds), 1))
             why.append(f"{minutes:g} minutes are {steps} steps of {seconds:.3f} s, as timed here now")
         recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": steps})})
-    return recipe, source, data, run, why
+    return recipe, source_as_begun(run, source), data, run, why
 
 
 def trainer_of(

@@ -240,6 +240,8 @@ def prepare(
     log(source.description)
     for note in source.pretrained.notes:
         log(note)
+    if data.classes:
+        log(f"the {len(data.classes)} class folders are adapted to as one; --transfer finetune keeps classes apart")
     network, note = load_perceptual(options.perceptual, options.perceptual_weight)
     adapter = build_adapter(recipe, source.generator, device)
     log(describe_adapter(options, source.generator, adapter))
