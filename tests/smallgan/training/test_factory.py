@@ -105,7 +105,8 @@ def test_the_model_and_the_method_choose_the_trainer(classes_set, ours):
         trainer, _, said = prepared(classes_set, ours, method, **own)
         assert isinstance(trainer, TransferTrainer)
         assert said[0] == f"adapting {ours} (smallgan, 32 px, 5 classes)"
-        assert said[1].startswith("BSA: " if method == "bsa" else "APGC, g = 8: ")
+        assert said[1] == "the 3 class folders are adapted to as one; --transfer finetune keeps classes apart"
+        assert said[2].startswith("BSA: " if method == "bsa" else "APGC, g = 8: ")
         assert "perceptual loss: NONE" in said[-1]
 
 
