@@ -133,8 +133,7 @@ class CDCOptions(FinetuneOptions):
 
 
 class DCLOptions(CDCOptions):
-    """Dual contrastive learning (Zhao et al. 2022): of all images of a batch, the one of the same latent by the source
-    stays the most alike."""
+    """Dual contrastive learning (Zhao et al. 2022): each image stays nearest to the source's image of its latent."""
 
     name: Literal["dcl"] = "dcl"  # type: ignore[assignment]
 

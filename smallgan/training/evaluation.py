@@ -37,27 +37,34 @@ _NUM_TIMED = 32
 SEARCHED = 500  # Most images of the user's that a class search looks at
 
 
-def check_networks(recipe: Recipe, device: torch.device) -> None:
-    """Raise what is wrong with the networks that are to score, before there is a run to leave behind."""
-    if recipe.score.metrics and recipe.method_row.makes_images:
-        feature_nets(recipe.score.features, device)
+def scoring_networks(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> list[FeatureNet]:
+    """Return the feature networks that score, [] where nothing is scored. Raises as `feature_nets` does."""
+    if not (recipe.score.metrics and recipe.method_row.makes_images):
+        return []
+    nets, notes = feature_nets(recipe.score.features, device)
+    for note in notes:
+        log(note)
+    return nets
 
 
 def evaluator(
-    recipe: Recipe, run: RunDir, data: TrainingData, trainer: Trainer, device: torch.device, log: Log
+    recipe: Recipe,
+    run: RunDir,
+    data: TrainingData,
+    trainer: Trainer,
+    device: torch.device,
+    nets: Sequence[FeatureNet],
+    log: Log,
 ) -> Callable[[Trainer, int], Merit | None]:
     """Return the loop's `evaluate`: scores and a reading of the averaged generator, all against the same originals.
 
-    Without metrics it does nothing, and loads no feature network.
+    `nets` are `scoring_networks`. Without metrics it does nothing.
     """
     settings = recipe.score
     if not recipe.method_row.makes_images:
         return _of_classifier(recipe, run, data, log)
     if not settings.metrics:
         return lambda _trainer, _step: None
-    nets, notes = feature_nets(settings.features, device)
-    for note in notes:
-        log(note)
     if not distributed.is_main():
         return _helper(run, nets, device)
     scorer = RunScorer.of_pixels(

@@ -56,11 +56,8 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
 
 def source_as_begun(run: RunDir, source: PretrainedSource | None) -> PretrainedSource | None:
     """Return the source with the weights that a run began from, where these are another checkpoint of the same run."""
-    step = last_whole(run)[0] if source else 0
-    if source is None or not step:
-        return source
-    before = read_state(run.checkpoint(step)).get("pretrained", {}).get("sha256")
-    if not before or before == source.pretrained.sha256:
+    before = _begun_from(run) if source else None
+    if source is None or before in (None, source.pretrained.sha256):
         return source
     file = checkpoint_of(source.pretrained.path, before)
     return source if file is None else find_pretrained(file)
@@ -68,15 +65,19 @@ def source_as_begun(run: RunDir, source: PretrainedSource | None) -> PretrainedS
 
 def refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None:
     """Raise UsageError when a run began from another pretrained file, or from another checkpoint of a run."""
-    step = last_whole(run)[0] if source else 0
-    if source is None or not step:
-        return
-    before = read_state(run.checkpoint(step)).get("pretrained", {}).get("sha256")
-    if before and before != source.pretrained.sha256:
+    before = _begun_from(run) if source else None
+    if source is not None and before not in (None, source.pretrained.sha256):
         raise UsageError(
             f"{source.pretrained.path}: not the file that {run.path} began with (sha256 was {before[:16]}, is "
             f"{source.pretrained.sha256[:16]}); put that file back, or {another()}"
         )
+
+
+def _begun_from(run: RunDir) -> str | None:
+    """Return the hash of the pretrained file that a run began from; None where it has no checkpoint or no such file."""
+    step = last_whole(run)[0]
+    found: dict[str, Any] = read_state(run.checkpoint(step)).get("pretrained", {}) if step else {}
+    return found.get("sha256")
 
 
 def _is_same(recipe: Recipe, summary: Mapping[str, Any], run: RunDir) -> bool:

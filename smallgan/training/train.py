@@ -35,7 +35,7 @@ from smallgan.tables.sweep import flat
 from smallgan.training import out_of_memory
 from smallgan.training.compiling import compile_networks
 from smallgan.training.data import TrainingData, describe_data, load_data
-from smallgan.training.evaluation import check_networks, evaluator, nearest_classes, outcome
+from smallgan.training.evaluation import evaluator, nearest_classes, outcome, scoring_networks
 from smallgan.training.factory import open_pretrained, prepare
 from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator, source_as_begun
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
@@ -100,9 +100,9 @@ def train(
             "To train on, ask for more --steps; to train anew, add --new"
         )
         return run
-    check_networks(recipe, chosen)
     said: list[str] = []  # before there is a log
     trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
+    nets = scoring_networks(recipe, chosen, said.append)  # a wrong name leaves no run behind
     run = distributed.from_main(lambda: claim_run(root, recipe.name) if out is None and not run.exists() else run)
     makes_images = recipe.method_row.makes_images
     with run.locked() if is_main else nullcontext():
@@ -116,7 +116,7 @@ def train(
         for line in said:
             log(line)
         with tensorboard(run) if is_main else nullcontext(lambda _line: None) as record:
-            evaluate = evaluator(recipe, run, data, trainer, chosen, log)
+            evaluate = evaluator(recipe, run, data, trainer, chosen, nets, log)
             hooks = Hooks(log, evaluate, stop_requested, record, advance, status)
             with float32_math(str(recipe.train.precision)):
                 step = out_of_memory.named(
