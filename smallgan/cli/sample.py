@@ -41,7 +41,7 @@ _TrainingGif = Annotated[
 
 def sample(
     model: Annotated[
-        Path, typer.Argument(help="A run, one of its checkpoints, or a pretrained BigGAN (file or folder).")
+        Path, typer.Argument(help="A run, a checkpoint, a pretrained BigGAN, or a generator of `weights list` by name.")
     ],
     count: _Count = None,
     per_class: _PerClass = None,

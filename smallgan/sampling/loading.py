@@ -1,7 +1,7 @@
 """Generators ready to sample from: of a run, of a checkpoint, or of a pretrained file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from augment.core.suggest import absent
 from augment.errors import InputError, UsageError
+from smallgan.core import weights
 from smallgan.core.checkpoint import STATE, TENSORS, last_whole, read_state, read_tensors
 from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Generator
@@ -51,13 +52,17 @@ class Model:
 def load_model(model: Path, device: torch.device, checkpoint: str = "last", truncation: float | None = None) -> Model:
     """Return the generator that samples come from: a run's or a checkpoint's averaged one, or a file's.
 
-    A file is one that `smallgan export` wrote (or its folder), or a pretrained BigGAN.
+    A file is one that `smallgan export` wrote (or its folder), or a pretrained BigGAN. The name of a generator in
+    `smallgan weights list` stands for its file, unless there is a file or folder of that name.
 
     `checkpoint` chooses within a run: "last", "best" (lowest KMMD of the snapshots) or a step. A BigGAN-deep uses its
     moments of `truncation`, those of 1 beyond that; other generators have one set of moments. Raises InputError when
     `model` is none of them, and UsageError when the run lacks that checkpoint.
     """
     if not model.exists():
+        if (card := weights.cards().get(str(model))) and card.kind == "generator":
+            found = load_model(weights.find(card.name)[0], device, checkpoint, truncation)
+            return replace(found, run=None)  # so that nothing is written into the installed package
         raise InputError(absent(model, "expected a run or a checkpoint of smallgan, or a pretrained BigGAN"))
     if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):
         model = model.parent

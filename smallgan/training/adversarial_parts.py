@@ -48,7 +48,7 @@ def obstacle(
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         for kinds, why in _FORBIDDING:
             if any(isinstance(module, kinds) for module in network.modules()):
-                return f"the {name} {why}"
+                return f"the {name} {why} (model.name=dcgan model.g_norm=layer model.d_norm=none does without)"
     whole = [f"the regularizer {row.name}" for row in regularizers if not row.by_image]
     if not loss.by_image:
         whole.append(f"the loss {loss.name}")

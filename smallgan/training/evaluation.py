@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from augment.errors import InputError
+from augment.errors import InputError, UsageError
 from smallgan.core import distributed
 from smallgan.core.console import Log
 from smallgan.core.run_dir import RunDir, append_jsonl, read_jsonl
@@ -37,10 +37,20 @@ _NUM_TIMED = 32
 SEARCHED = 500  # Most images of the user's that a class search looks at
 
 
-def scoring_networks(recipe: Recipe, device: torch.device, log: Callable[[str], None]) -> list[FeatureNet]:
-    """Return the feature networks that score, [] where nothing is scored. Raises as `feature_nets` does."""
-    if not (recipe.score.metrics and recipe.method_row.makes_images):
+def scoring_networks(
+    recipe: Recipe, num_reals: int, device: torch.device, log: Callable[[str], None]
+) -> list[FeatureNet]:
+    """Return the feature networks that score, [] where nothing is scored.
+
+    Raises as `feature_nets` does, and UsageError for more splits than samples are scored against `num_reals` reals.
+    """
+    count, splits = num_scored(recipe, num_reals), recipe.score.splits or 1
+    if not count:
         return []
+    if splits > count and "is" in recipe.score.metrics:
+        raise UsageError(
+            f"score.splits {splits}: must be from 1 to {count}, the number of samples scored; score.num_fake sets it"
+        )
     nets, notes = feature_nets(recipe.score.features, device)
     for note in notes:
         log(note)

@@ -61,8 +61,7 @@ def with_micro_batch(recipe: Recipe, make: Make, log: Log) -> tuple[Trainer, Ima
     if why := trainer.needs_whole_batch():
         raise UsageError(
             f"train.micro_batch {asked}: {why}, and parts of a batch would train another model than the whole; use a "
-            "smaller train.batch_size, or a model without it, such as model.name=dcgan model.g_norm=layer "
-            "model.d_norm=none"
+            "smaller train.batch_size"
         )
     if asked == "auto" and distributed.count() > 1:
         raise UsageError(

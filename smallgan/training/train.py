@@ -102,7 +102,7 @@ def train(
         return run
     said: list[str] = []  # before there is a log
     trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
-    nets = scoring_networks(recipe, chosen, said.append)  # a wrong name leaves no run behind
+    nets = scoring_networks(recipe, len(data.reals), chosen, said.append)  # a wrong name leaves no run behind
     run = distributed.from_main(lambda: claim_run(root, recipe.name) if out is None and not run.exists() else run)
     makes_images = recipe.method_row.makes_images
     with run.locked() if is_main else nullcontext():

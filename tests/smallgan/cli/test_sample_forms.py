@@ -13,6 +13,7 @@ import smallgan as sg
 from augment.sources.readers import open_source
 from smallgan.cli import app
 from smallgan.core.run_dir import RunDir
+from smallgan.core.weights import find
 from smallgan.data.images import enlarged, grid
 from smallgan.sampling.loading import load_model
 from smallgan.sampling.sample import class_folders
@@ -162,3 +163,15 @@ def test_a_damaged_grid_is_named(tmp_path):
     assert "fakes-000005.png" in str(done.exception)
     assert isinstance(done.exception, sg.SmallganError)
     assert not (run / "samples/training.gif").exists()
+
+
+@pytest.mark.parametrize(("name", "size"), [("smallgan-dcgan64-v1", 64), ("smallgan-biggan32-v1", 32)])
+def test_a_generator_that_ships_is_sampled_by_name_and_its_pictures_stay_here(tmp_path, monkeypatch, name, size):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["sample", name, "--count", "2", "--json"])
+    made = json.loads(done.stdout)
+    assert made["sha256"] == find(name)[1]
+    pictures = [path for path in tmp_path.rglob("sample-*.png") if opened(path).shape == (size, size, 3)]
+    assert len(pictures) == 2  # not in the installed package, where its weights lie
+    (tmp_path / name).mkdir()  # a folder of one's own goes before the name
+    assert "no file of weights in this folder" in str(CliRunner().invoke(app, ["sample", name]).exception)

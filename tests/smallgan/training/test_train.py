@@ -169,6 +169,13 @@ def test_a_set_that_cannot_be_scored_is_trained_on_all_the_same(tiny_set, tmp_pa
     assert sum(line.startswith("not scored: KMMD needs at least two different") for line in said) == 3
 
 
+def test_more_splits_than_samples_are_refused_before_there_is_a_run(tiny_set, tmp_path):
+    wanted = {"score.metrics": ["is"], "score.num_fake": 9, "score.splits": 10}
+    with pytest.raises(UsageError, match=r"score\.splits 10: must be from 1 to 9, the number of samples scored"):
+        start(tiny(tiny_set, **wanted), tmp_path / "runs")
+    assert not list((tmp_path / "runs").glob("*train"))
+
+
 def test_a_dry_run_writes_nothing(tiny_set, tmp_path):
     result = dry_run(tiny(tiny_set), root=tmp_path / "runs", device="cpu", log=print)
     assert not (tmp_path / "runs").exists()
