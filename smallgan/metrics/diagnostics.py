@@ -124,6 +124,20 @@ def _worse(readings: Sequence[Reading]) -> str | None:
     )
 
 
+def _below_start(readings: Sequence[Reading]) -> str | None:
+    """Of a run that began with weights whose samples varied already; those of fresh weights do not."""
+    start, later = (readings or [{}])[0], [one["merit"] for one in readings[1:] if "merit" in one]
+    if "merit_high" not in start or start.get("alike", 0) < ALIKE or len(later) < WORSE_SNAPSHOTS:
+        return None
+    if min(later) <= start["merit_high"]:
+        return None
+    return (
+        f"every snapshot is worse than the weights it began with: {selection_metric().title} {_merit(start)} at step "
+        f"{int(start['step']):,}, {later[-1]:.4f} now. Sample those weights themselves, or train anew with lower "
+        "learning rates"
+    )
+
+
 def _variety(readings: Sequence[Reading]) -> str | None:
     found = _fell(readings, "recall", lambda value, high: value <= RECALL_SHARE * high and high - value >= RECALL_DROP)
     if found is None:
@@ -210,6 +224,6 @@ def _copies(readings: Sequence[Reading]) -> str | None:
 
 
 _RULES: tuple[Callable[[Sequence[Reading]], str | None], ...] = (
-    *(_worse, _variety, _alike),
+    *(_worse, _below_start, _variety, _alike),
     *(_saturated, _overfits, _copies),
 )

@@ -53,6 +53,21 @@ def test_what_is_not_yet_worse(values):
     assert said(merits(*values), WORSE) == []
 
 
+@pytest.mark.parametrize(
+    ("values", "alike_at_start", "steps"),
+    [
+        ((0.30, 0.40, 0.45, 0.50, 0.55), 0.9, [300]),  # of a pretrained source, by the third snapshot
+        ((0.30, 0.40, 0.31, 0.50, 0.55), 0.9, []),  # once within the interval of the start
+        ((0.30, 0.40, 0.45), 0.9, []),  # two only
+        ((0.90, 1.00, 1.00, 1.00, 1.00), 0.2, []),  # fresh weights: all samples alike, it may still begin to learn
+    ],
+)
+def test_a_run_that_only_gets_worse_than_the_weights_it_began_with(values, alike_at_start, steps):
+    readings = merits(*values)
+    readings[0]["alike"] = alike_at_start
+    assert said(readings, "worse than the weights it began with: KMMD 0.3000 [0.2800, 0.3200] at step 0") == steps
+
+
 def test_a_new_best_ends_it_and_a_second_decline_is_told_again():
     readings = merits(1.0, 0.30, 0.40, 0.40, 0.40, 0.40, 0.20, 0.30, 0.30, 0.30)
     assert said(readings, WORSE) == [400, 900]
