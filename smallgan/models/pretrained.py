@@ -4,7 +4,7 @@ official            G_ema.pth or G.pth of ajbrock/BigGAN-PyTorch, old or new tor
 tf-hub              the same layout converted from TF-Hub: without `sv0`, epsilons 1e-4
 hugging-face deep   config.json and pytorch_model.bin of huggingface/pytorch-pretrained-BigGAN
 smallgan            safetensors in the official layout with the configuration in its header, or a BigGAN's checkpoint
-dcgan, fastgan ...  a checkpoint of ours of another model
+dcgan, fastgan ...  a checkpoint of ours of another model, or what was exported from one
 pytorch-bsa         a generator already adapted by apple2373/pytorch-small-dataset-image-generation
 apgc-code           the generator in a checkpoint of tkd26/Adaptive_Pointwise_Grouped_Convolutions, not adapted
 """
@@ -12,7 +12,7 @@ apgc-code           the generator in a checkpoint of tkd26/Adaptive_Pointwise_Gr
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -60,6 +60,7 @@ class Pretrained:
     sha256: str  # Of that file
     notes: tuple[str, ...]  # Sentences that a user should read
     config: BigGANConfig | BigGANDeepConfig | None = None  # Of a BigGAN
+    state: Mapping[str, Any] = field(default_factory=dict)  # What its checkpoint says of it; {} of another file
 
     @property
     def model(self) -> str | None:
@@ -81,7 +82,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     discriminator: nn.Module | None = None
     generator: BigGANGenerator | BigGANDeepGenerator
     checkpoint = part_of(contents.tensors, "g_ema.")
-    state = state_of(file)
+    state = state_of(file, contents)
     name = str(state.get("model"))
     if name in METHODS and not METHODS[name].makes_images:
         raise refusal(file, f"a classifier trained by {METHODS[name].title}; name a run that trained a generator")
@@ -94,7 +95,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
             raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {name}")
         plain = source_of_run(state, checkpoint, file)
         discriminator = discriminator_of_run(name, part_of(contents.tensors, "d."), file, notes)
-        return Pretrained(plain, discriminator, name, file, sha256_file(file), tuple(notes))
+        return Pretrained(plain, discriminator, name, file, sha256_file(file), tuple(notes), None, state)
     if MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
@@ -114,7 +115,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
                 discriminator = _beside(file, generator.config, notes)
     if truncation is not None and kind != "hugging-face deep":
         raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {kind}")
-    return Pretrained(generator, discriminator, kind, file, sha256_file(file), tuple(notes), generator.config)
+    return Pretrained(generator, discriminator, kind, file, sha256_file(file), tuple(notes), generator.config, state)
 
 
 def save_generator(path: Path, generator: BigGANGenerator, dtype: torch.dtype = torch.float32) -> None:
@@ -191,7 +192,7 @@ def _written_config(contents: Contents, file: Path) -> BigGANConfig | None:
     try:
         if "config" in contents.metadata:
             return BigGANConfig(**json.loads(contents.metadata["config"]))
-        state = state_of(file)
+        state = state_of(file, contents)
         return BigGANConfig(**state["config"]) if "config" in state else None
     except (ValueError, TypeError) as error:
         known = ", ".join(each.name for each in fields(BigGANConfig))

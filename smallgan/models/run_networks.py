@@ -1,5 +1,6 @@
 """The networks of a run of ours as a source: its generator with places for adapters, and its discriminator."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,22 @@ from augment.errors import InputError, UsageError
 from smallgan.core.checkpoint import STATE, TENSORS, read_state
 from smallgan.models.plain_source import PlainSource
 from smallgan.models.spectral import normalize_spectrally
+from smallgan.models.weight_files import EXPORTED, Contents, refusal
 from smallgan.tables.dotted import load
 from smallgan.tables.models import MODELS
 
 
-def state_of(file: Path) -> dict[str, Any]:
-    """Return the state of the checkpoint that a file is the tensors of, {} for other files. Raises InputError."""
-    return read_state(file.parent) if file.name == TENSORS and file.with_name(STATE).is_file() else {}
+def state_of(file: Path, contents: Contents) -> dict[str, Any]:
+    """Return the state of the checkpoint that a file is the tensors of, or was exported from; {} for other files.
+
+    Raises InputError.
+    """
+    if file.name == TENSORS and file.with_name(STATE).is_file():
+        return read_state(file.parent)
+    try:
+        return dict(json.loads(contents.metadata[EXPORTED])["state"] or {}) if EXPORTED in contents.metadata else {}
+    except (KeyError, TypeError, ValueError) as error:
+        raise refusal(file, "its header is not that of an exported generator; export it again") from error
 
 
 def source_of_run(state: Mapping[str, Any], tensors: Mapping[str, Tensor], file: Path) -> PlainSource:

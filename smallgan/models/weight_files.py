@@ -26,6 +26,7 @@ WANTED = (
 )
 _WRAPPERS = ("G_ema", "g_ema", "model", "state_dict", "generator", "G")
 """Keys under which people keep a state dict, the better one first."""
+EXPORTED = "smallgan"  # Entry of a header: a JSON object that says what `smallgan export` wrote
 _DAMAGE = (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError, TypeError)
 
 

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from augment.core.files import make_folder, renamed, renamed_folder, write_bytes, write_text
 from augment.errors import FailedError, MissingError, UsageError
 from augment.imaging.codec import encode_png
-from smallgan.core.checkpoint import STATE, read_state
 from smallgan.core.version import __version__
 from smallgan.data.images import grid
-from smallgan.models.weight_files import read_contents
-from smallgan.sampling.exported import FILE, HEADER, write_exported
+from smallgan.models.weight_files import EXPORTED
+from smallgan.sampling.exported import FILE, write_exported
 from smallgan.sampling.latents import draw_inputs, sample_pixels
 from smallgan.sampling.loading import Model
 from smallgan.sampling.model_card import CARD, PICTURE, model_card
@@ -86,13 +85,10 @@ def _write_safetensors(model: Model, path: Path) -> list[Path]:
 
 def _state(model: Model) -> dict[str, Any] | None:
     """Return what a checkpoint says of its generator, without what is of one machine; None of a pretrained file."""
-    if model.path.is_dir() and (model.path / STATE).is_file():
-        state = {name: value for name, value in read_state(model.path).items() if name not in _OF_ONE_MACHINE}
-        if "pretrained" in state:  # a path of this machine
-            state["pretrained"] = {name: value for name, value in state["pretrained"].items() if name != "path"}
-        return state
-    metadata = read_contents(model.path).metadata
-    return json.loads(metadata[HEADER])["state"] if HEADER in metadata else None
+    state = {name: value for name, value in model.state.items() if name not in _OF_ONE_MACHINE}
+    if "pretrained" in state:  # a path of this machine
+        state["pretrained"] = {name: value for name, value in state["pretrained"].items() if name != "path"}
+    return state or None
 
 
 def _module(model: Model) -> nn.Module:
@@ -130,7 +126,7 @@ def _write_onnx(model: Model, path: Path) -> list[Path]:
         "classes": list(model.classes),
         **model.prior.describe(),
     }
-    program.model.metadata_props[HEADER] = json.dumps(about)
+    program.model.metadata_props[EXPORTED] = json.dumps(about)
     with renamed(path) as temporary:
         program.save(str(temporary))
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from augment.core.files import sha256_file, write_bytes
 from augment.errors import InputError
 from smallgan.models.pretrained import packed, unpacked
-from smallgan.models.weight_files import read_contents
+from smallgan.models.weight_files import EXPORTED, read_contents
 from smallgan.sampling.mixture import PREFIX, fitted_prior
 from smallgan.sampling.pretrained import adapted
 from smallgan.sampling.prior import Prior
@@ -28,7 +28,7 @@ from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 
 FILE = "generator.safetensors"  # Its name in an exported folder
-HEADER, FORMAT = "smallgan", 1
+FORMAT = 1
 _OWN, _BASE, _CODES = "g_ema.", "base.", "codes"
 
 
@@ -42,6 +42,7 @@ class Exported:
     classes: tuple[str, ...]
     prior: Prior
     perceptual: Mapping[str, Any] | None
+    state: Mapping[str, Any]  # What the checkpoint said of it; {} of a pretrained file
 
 
 def exported_file(path: Path) -> Path | None:
@@ -49,7 +50,7 @@ def exported_file(path: Path) -> Path | None:
     file = path / FILE if path.is_dir() else path
     try:
         with safe_open(file, framework="pt") as opened:
-            return file if HEADER in (opened.metadata() or {}) else None
+            return file if EXPORTED in (opened.metadata() or {}) else None
     except (OSError, SafetensorError):  # another kind of file, which others know
         return None
 
@@ -81,7 +82,7 @@ def write_exported(file: Path, generator: nn.Module, facts: Mapping[str, Any], p
     tensors |= {f"{PREFIX}{name}": torch.from_numpy(array) for name, array in prior.tensors.items()}
     header = json.dumps({"format": FORMAT, **facts, "built_from": built_from}, sort_keys=True)
     # One entry only: safetensors writes several in an order that changes from process to process.
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {HEADER: header})
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {EXPORTED: header})
     write_bytes(file, data, sync=True)
 
 
@@ -94,7 +95,7 @@ def read_exported(file: Path) -> Exported:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
     try:
-        header = json.loads(contents.metadata[HEADER])
+        header = json.loads(contents.metadata[EXPORTED])
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']}, and this smallgan reads {FORMAT}")
         state, built_from = header["state"], header["built_from"]
@@ -116,6 +117,7 @@ def read_exported(file: Path) -> Exported:
             tuple(header["classes"]),
             fitted_prior(state, part) or Prior(codes, header["around_codes"]),
             header["perceptual"],
+            state or {},
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

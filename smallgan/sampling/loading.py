@@ -1,7 +1,7 @@
 """Generators ready to sample from: of a run, of a checkpoint, or of a pretrained file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +42,7 @@ class Model:
     notes: tuple[str, ...] = ()  # Sentences about the file that a user should read
     prior: Prior = NORMAL  # Where its latents are drawn from unless a user says otherwise
     perceptual: Mapping[str, Any] | None = None  # What the checkpoint records of the network of a perceptual loss
+    state: Mapping[str, Any] = field(default_factory=dict)  # All that the checkpoint says of it; {} of another file
 
     @property
     def size(self) -> int:
@@ -73,9 +74,8 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
         if file := exported_file(model):
             made = read_exported(file)
             network = _ready(made.generator, device)
-            return Model(
-                network, device, file, None, made.step, made.sha256, made.classes, (), made.prior, made.perceptual
-            )
+            about = made.step, made.sha256, made.classes, (), made.prior, made.perceptual, made.state
+            return Model(network, device, file, None, *about)
         return _load_pretrained(model, device, truncation)
     folder, run, notes = _find_checkpoint(model, checkpoint)
     state = read_state(folder)
@@ -97,7 +97,7 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder}: not a checkpoint of a generator ({reason}); name a run of smallgan") from error
-    return Model(_ready(generator, device), device, folder, run, step, digest, classes, notes, prior, perceptual)
+    return Model(_ready(generator, device), device, folder, run, step, digest, classes, notes, prior, perceptual, state)
 
 
 def load_codes(model: Model) -> NDArray[np.float32]:

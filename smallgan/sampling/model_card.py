@@ -2,9 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from smallgan.core.checkpoint import STATE, read_state
 from smallgan.core.run_dir import RunDir, read_jsonl, read_record
 from smallgan.core.version import __version__
 from smallgan.sampling.loading import Model
@@ -43,17 +41,12 @@ def _head(model: Model) -> str:
 
 
 def _kind(model: Model) -> str:
-    state = _state(model)
-    return str(state.get("model", "biggan"))
-
-
-def _state(model: Model) -> dict[str, Any]:
-    return read_state(model.path) if model.path.is_dir() and (model.path / STATE).is_file() else {}
+    return str(model.state.get("model", "biggan"))
 
 
 def _what(model: Model) -> str:
     kind, count = _kind(model), sum(each.numel() for each in model.generator.parameters())  # type: ignore[attr-defined]
-    below = str(_state(model).get("pretrained", {}).get("kind"))
+    below = str(model.state.get("pretrained", {}).get("kind"))
     adapted = MODELS[below].title if below in MODELS else "BigGAN"
     title = MODELS[kind].title if kind in MODELS else f"{adapted} adapted by {kind.upper()}"
     classes = f" of {len(model.classes)} classes ({', '.join(model.classes[:10])}" if model.classes else ""
@@ -90,7 +83,7 @@ def _data(run: RunDir) -> list[str]:
 
 
 def _training(model: Model, run: RunDir) -> dict[str, str]:
-    recipe, state = read_recipe(run.recipe), _state(model)
+    recipe, state = read_recipe(run.recipe), model.state
     environment = read_record(run.environment) or {}
     facts = {
         "method": recipe.method_row.title,
@@ -150,7 +143,7 @@ def _limits(model: Model, run: RunDir | None) -> list[str]:
 
 
 def _licence(model: Model) -> str:
-    also = " and of the pretrained weights that it was adapted from" if "pretrained" in _state(model) else ""
+    also = " and of the pretrained weights that it was adapted from" if "pretrained" in model.state else ""
     return f"{FILL_IN} It depends on the licence of the training images{also}. smallgan itself is MIT."
 
 

@@ -13,7 +13,7 @@ from augment.core.limits import read_text
 from augment.core.suggest import did_you_mean
 from augment.errors import InputError, UsageError
 from smallgan.core import weights
-from smallgan.core.checkpoint import STATE, TENSORS, read_state
+from smallgan.core.checkpoint import TENSORS
 from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Adaptable
 from smallgan.models.pretrained import Pretrained, load_pretrained
@@ -39,8 +39,7 @@ class PretrainedSource:
     @property
     def latent(self) -> str:
         """Name of the prior that a run drew its latents from."""
-        path = self.pretrained.path
-        return str(read_state(path.parent).get("latent", "normal")) if path.name == TENSORS else "normal"
+        return str(self.pretrained.state.get("latent", "normal"))
 
     def class_vector(self, start: str) -> str:
         """Return the start of a class vector with the names of classes as numbers, as `starting_class_vector` reads it.
@@ -61,8 +60,7 @@ class PretrainedSource:
 
         Its perceptual networks are those of its own loss and those of the source's: both helped to train it.
         """
-        path, own = self.pretrained.path, description.get("perceptual")
-        before = read_state(path.parent).get("perceptual") if path.name == TENSORS else None
+        own, before = description.get("perceptual"), self.pretrained.state.get("perceptual")
         perceptual = {**own, "before": before} if own and before else own or before
         return {**description, "pretrained": self.origin} | ({"perceptual": perceptual} if perceptual else {})
 
@@ -103,8 +101,8 @@ def class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
     They are in the checkpoint of a run, or in classes.txt beside the file. Raises InputError for a damaged file.
     """
     beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
-    if found.path.name == TENSORS and found.path.with_name(STATE).is_file():
-        return tuple(read_state(found.path.parent).get("classes", ())), ()
+    if found.state:
+        return tuple(found.state.get("classes", ())), ()
     if not beside.is_file():
         return (), ()
     try:

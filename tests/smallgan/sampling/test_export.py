@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from pretrained_files import deep_folder
+from safetensors.torch import save_file
 from sampled_models import CPU, SIZE, biggan_run, dcgan_run, pixels, pretrained_file, run_of, transfer_run
 from typer.testing import CliRunner
 
@@ -24,7 +25,8 @@ from smallgan.sampling import export as module
 from smallgan.sampling.export import MOST_DIFFERENCE, export
 from smallgan.sampling.latents import addresses, draw_inputs, generate_images
 from smallgan.sampling.loading import load_model
-from smallgan.sampling.model_card import FILL_IN
+from smallgan.sampling.model_card import FILL_IN, model_card
+from smallgan.sampling.pretrained import class_names
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
 
@@ -127,9 +129,29 @@ def test_what_an_adapter_was_fitted_to_may_be_gone(places, tmp_path):
     assert str(places["pretrained"].parent).encode() not in file.read_bytes()  # no path of this machine
 
 
-def test_a_biggan_can_be_adapted_from_its_file(places, tmp_path):
-    [file] = export(load_model(places["biggan"], CPU), "safetensors", tmp_path / "alone.safetensors")
-    assert load_pretrained(file).generator.num_classes == 3
+@pytest.mark.parametrize("kind", ["dcgan", "fastgan", "biggan"])
+def test_an_exported_generator_is_a_source_as_its_run_is(places, tmp_path, kind):
+    [file] = export(load_model(places[kind], CPU), "safetensors", tmp_path / "alone.safetensors")
+    of_file, of_run = load_pretrained(file), load_pretrained(places[kind])
+    assert (of_file.model, of_file.generator.num_classes) == (kind, of_run.generator.num_classes)
+    assert class_names(of_file) == class_names(of_run)
+    assert of_file.discriminator is None  # which is not exported
+    z, labels = torch.randn(2, of_run.generator.z_dim), torch.zeros(2, dtype=torch.long)
+    assert torch.equal(of_file.generator(z, labels), of_run.generator(z, labels))
+
+
+def test_an_exported_adapter_is_no_source_and_a_damaged_header_is_told(places, tmp_path):
+    [file] = export(load_model(places["apgc"], CPU), "safetensors", tmp_path / "apgc.safetensors")
+    with pytest.raises(InputError, match="adapted another generator by apgc; name that generator"):
+        load_pretrained(file)
+    save_file({"g_ema.weight": torch.zeros(1)}, tmp_path / "odd.safetensors", {"smallgan": '{"state": 3}'})
+    with pytest.raises(InputError, match=r"odd\.safetensors: its header is not that of an exported generator"):
+        load_pretrained(tmp_path / "odd.safetensors")
+
+
+def test_the_card_of_an_exported_generator_names_its_model(places, tmp_path):
+    [file] = export(load_model(places["fastgan"], CPU), "safetensors", tmp_path / "one.safetensors")
+    assert "A FastGAN that makes images" in model_card(load_model(file, CPU), "again", 1)
 
 
 @pytest.mark.parametrize("kind", ["dcgan", "apgc", "pretrained"])
