@@ -6,12 +6,19 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-fast lint bench bench-gpu clean
 
 # The lock names torch and torchvision as one pair; -c keeps every other package at the tested version.
-$(VENV)/.installed: pyproject.toml constraints.txt
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# What a user installs, which is all that the demo needs; then what tests and checks need besides.
+$(VENV)/.usable: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) -e .
 	touch $@
 
-demo: $(VENV)/.installed
+$(VENV)/.installed: $(VENV)/.usable
+	$(PIP) -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.usable
 	$(BIN)/python tools/demo.py
 
 # A process a core, with one thread each: two threads in each of two processes would wait for each other.

@@ -18,7 +18,7 @@ COMMANDS = [
     f"train {MIXED} --recipe quickstart --steps 2000 --out {RUN}",
     f"sample {RUN} --seeds 0-35",
     f"sample {RUN} --interpolate",
-    f"train --transfer apgc --out {ADAPTED}",
+    f"train --transfer apgc --steps 400 --out {ADAPTED}",
     f"sample {ADAPTED}",
     f"sample {ADAPTED} --interpolate --codes 0,1,2,3",
     f"score {RUN} --features panel --metrics kid,kmmd,copies,sharpness",
