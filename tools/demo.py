@@ -9,16 +9,20 @@ import sys
 import time
 from pathlib import Path
 
+from smallgan.core.device import choose_device, has_fast_bf16
+
 FOLDER = Path("demo")
 MIXED, REPORT = FOLDER / "mixed", FOLDER / "report.html"
 RUN, ADAPTED = FOLDER / "dcgan", FOLDER / "apgc"
 
+FASTER = "--precision bf16 " if has_fast_bf16(choose_device()) else ""  # As `smallgan train photos` chooses
+
 COMMANDS = [
     f"augment --policy hflip+contrast --out {MIXED}",
-    f"train {MIXED} --recipe quickstart --steps 2000 --out {RUN}",
+    f"train {MIXED} --recipe quickstart --steps 2000 {FASTER}--out {RUN}",
     f"sample {RUN} --seeds 0-35",
     f"sample {RUN} --interpolate",
-    f"train --transfer apgc --steps 400 --out {ADAPTED}",
+    f"train --transfer apgc --steps 400 {FASTER}--out {ADAPTED}",
     f"sample {ADAPTED}",
     f"sample {ADAPTED} --interpolate --codes 0,1,2,3",
     f"score {RUN} --features panel --metrics kid,kmmd,copies,sharpness",
