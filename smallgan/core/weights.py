@@ -133,6 +133,15 @@ def run_folder(name_or_path: str) -> Path:
     return locate(name_or_path).parents[2] if is_run else Path(name_or_path)
 
 
+def find_generator(name: str) -> Path | None:
+    """Return the file of the generator called `name`, None where no card of a generator has that name.
+
+    Raises as `find` does.
+    """
+    known = cards().get(name)
+    return find(name)[0] if known is not None and known.kind == "generator" else None
+
+
 def inspect_weights(name: str) -> State:
     """Return what is there for `name`; the whole file is hashed."""
     found, path = card(name), locate(name)

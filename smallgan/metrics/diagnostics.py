@@ -124,7 +124,7 @@ def _worse(readings: Sequence[Reading]) -> str | None:
     )
 
 
-def _below_start(readings: Sequence[Reading]) -> str | None:
+def _worse_than_start(readings: Sequence[Reading]) -> str | None:
     """Of a run that began with weights whose samples varied already; those of fresh weights do not."""
     start, later = (readings or [{}])[0], [one["merit"] for one in readings[1:] if "merit" in one]
     if "merit_high" not in start or start.get("alike", 0) < ALIKE or len(later) < WORSE_SNAPSHOTS:
@@ -224,6 +224,6 @@ def _copies(readings: Sequence[Reading]) -> str | None:
 
 
 _RULES: tuple[Callable[[Sequence[Reading]], str | None], ...] = (
-    *(_worse, _below_start, _variety, _alike),
+    *(_worse, _worse_than_start, _variety, _alike),
     *(_saturated, _overfits, _copies),
 )

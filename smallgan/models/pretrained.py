@@ -99,7 +99,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     if MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
-        config = _written_config(contents, file) or infer_config(tensors, file)
+        config = _written_config(contents, state, file) or infer_config(tensors, file)
         generator = _filled(_class_for(config, tensors), config, tensors, file)
         if critic := part_of(contents.tensors, "d."):
             discriminator = _discriminator(lambda: critic, config, file, notes)
@@ -184,7 +184,7 @@ def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _written_config(contents: Contents, file: Path) -> BigGANConfig | None:
+def _written_config(contents: Contents, state: Mapping[str, Any], file: Path) -> BigGANConfig | None:
     """Return the configuration in a header of ours or in the state of a checkpoint, None where there is neither.
 
     Raises InputError.
@@ -192,7 +192,6 @@ def _written_config(contents: Contents, file: Path) -> BigGANConfig | None:
     try:
         if "config" in contents.metadata:
             return BigGANConfig(**json.loads(contents.metadata["config"]))
-        state = state_of(file, contents)
         return BigGANConfig(**state["config"]) if "config" in state else None
     except (ValueError, TypeError) as error:
         known = ", ".join(each.name for each in fields(BigGANConfig))

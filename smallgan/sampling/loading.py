@@ -61,8 +61,8 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     `model` is none of them, and UsageError when the run lacks that checkpoint.
     """
     if not model.exists():
-        if (card := weights.cards().get(str(model))) and card.kind == "generator":
-            found = load_model(weights.find(card.name)[0], device, checkpoint, truncation)
+        if file := weights.find_generator(str(model)):
+            found = load_model(file, device, checkpoint, truncation)
             return replace(found, run=None)  # so that nothing is written into the installed package
         raise InputError(absent(model, "expected a run or a checkpoint of smallgan, or a pretrained BigGAN"))
     if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):

@@ -77,13 +77,9 @@ def find_pretrained(path: str | None) -> PretrainedSource:
 
     Raises InputError and MissingError.
     """
-    card = weights.cards().get(path or "")
-    if path is None:
-        place, _ = weights.find(weights.SHIPPED_GENERATOR)
-    elif card is not None and card.kind == "generator":
-        place, _ = weights.find(card.name)
-    else:
-        place = Path(path).resolve()  # a checkpoint must find it from wherever it is sampled
+    place = weights.find_generator(weights.SHIPPED_GENERATOR if path is None else path)
+    if place is None:
+        place = Path(str(path)).resolve()  # a checkpoint must find it from wherever it is sampled
         path = str(place)
     return PretrainedSource(load_pretrained(place), path)
 
