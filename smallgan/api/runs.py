@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from augment.core.suggest import absent
-from augment.errors import InputError
 from smallgan.api.exports import export
 from smallgan.api.paths import StrPath, as_path
 from smallgan.api.reports import Report, write_report
@@ -105,7 +103,8 @@ class Generator:
         """Name a generator; nothing is read before it is used.
 
         Args:
-            path: a run folder, a checkpoint, or a pretrained BigGAN (file or folder).
+            path: a run folder, a checkpoint, a pretrained generator (file or folder), or the name of one in
+                `smallgan weights list`.
             checkpoint: of a run: last, best or a step.
             device: auto (a GPU where torch can use one), cpu, cuda, cuda:N or mps.
         """
@@ -276,7 +275,8 @@ def load(path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> Ge
     """Return a run, or the generator of a checkpoint or of a pretrained file or folder, ready to sample from.
 
     Args:
-        path: a run folder gives a `Run`; a checkpoint, or a pretrained BigGAN (file or folder), a `Generator`.
+        path: a run folder gives a `Run`; a checkpoint, a pretrained generator (file or folder), or the name of one in
+            `smallgan weights list`, a `Generator`.
         checkpoint: of a run: last, best or a step.
         device: auto (a GPU where torch can use one), cpu, cuda, cuda:N or mps.
 
@@ -288,8 +288,6 @@ def load(path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> Ge
         if run.step and run.recipe.method_row.makes_images:  # others can still be looked at
             _ = run.model
         return run
-    if not place.exists():
-        raise InputError(absent(place, "expected a run, a checkpoint or a pretrained generator"))
     found = Generator(place, checkpoint=checkpoint, device=device)
     _ = found.model  # what is wrong with the file is told here
     return found

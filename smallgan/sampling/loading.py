@@ -64,7 +64,7 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
         if file := weights.find_generator(str(model)):
             found = load_model(file, device, checkpoint, truncation)
             return replace(found, run=None)  # so that nothing is written into the installed package
-        raise InputError(absent(model, "expected a run or a checkpoint of smallgan, or a pretrained BigGAN"))
+        raise InputError(absent(model, "expected a run, a checkpoint or a pretrained generator"))
     if model.name in (STATE, TENSORS) and _is_checkpoint(model.parent):
         model = model.parent
     is_run = RunDir(model).exists()

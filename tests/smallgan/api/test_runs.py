@@ -68,6 +68,13 @@ def test_checkpoints_and_pretrained_files_load_too(tmp_path):
     assert "a generator of 32 x 32 px, on" in repr(pretrained)
 
 
+@pytest.mark.slow
+def test_a_generator_that_ships_loads_by_its_name():
+    shipped = sg.load("smallgan-dcgan64-v1")
+    assert type(shipped) is sg.Generator
+    assert (shipped.size, shipped.sample(2).pixels.shape) == (64, (2, 64, 64, 3))
+
+
 def test_a_run_can_stand_where_a_path_is_taken(run, tiny_set, tmp_path):
     dataset = sg.build_dataset(str(tiny_set), "gan", generator=run, count=2, size=32, out=tmp_path / "mixed")
     assert (len(dataset), dataset.path) == (14, tmp_path / "mixed")
