@@ -280,7 +280,8 @@ def load(path: StrPath, *, checkpoint: str = "last", device: str = "auto") -> Ge
         checkpoint: of a run: last, best or a step.
         device: auto (a GPU where torch can use one), cpu, cuda, cuda:N or mps.
 
-    Raises InputError where nothing can be loaded from there, and UsageError for a device or checkpoint that is not.
+    Raises InputError where nothing can be loaded from there, MissingError for weights that are not on this machine, and
+    UsageError for a device or checkpoint that is not.
     """
     place = Path(path)
     if RunDir(place).exists():
