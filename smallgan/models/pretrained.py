@@ -37,7 +37,7 @@ from smallgan.models.biggan_deep import (
 from smallgan.models.biggan_layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
 from smallgan.models.plain_source import PlainSource
 from smallgan.models.run_networks import discriminator_of_run, source_of_run, state_of
-from smallgan.models.weight_files import WANTED, Contents, read_contents, read_json, refusal
+from smallgan.models.weight_files import EXPORTED, WANTED, Contents, read_contents, read_json, refusal
 from smallgan.tables.methods import METHODS
 from smallgan.tables.models import MODELS
 
@@ -96,7 +96,9 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
         plain = source_of_run(state, checkpoint, file)
         discriminator = discriminator_of_run(name, part_of(contents.tensors, "d."), file, notes)
         return Pretrained(plain, discriminator, name, file, sha256_file(file), tuple(notes), None, state)
-    if MARK in checkpoint or "config" in contents.metadata:
+    if EXPORTED in contents.metadata and not state:  # of a pretrained file: its header has what its names do not tell
+        kind, generator = "smallgan", _exported(contents, checkpoint, file)
+    elif MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
         config = _written_config(contents, state, file) or infer_config(tensors, file)
@@ -152,6 +154,14 @@ def unpacked(tensors: Mapping[str, Tensor], built_from: Mapping[str, Any], file:
         return _filled(BigGANDeepGenerator, read_config(settings, settings["truncation"]), tensors, file)
     config = BigGANConfig(**settings)
     return _filled(_class_for(config, tensors), config, tensors, file)
+
+
+def _exported(contents: Contents, tensors: Mapping[str, Tensor], file: Path) -> BigGANGenerator | BigGANDeepGenerator:
+    """Return the released generator that `smallgan export` wrote to a file. Raises InputError."""
+    try:
+        return cast(Any, unpacked(tensors, json.loads(contents.metadata[EXPORTED])["built_from"], file))
+    except (KeyError, TypeError, ValueError) as error:
+        raise refusal(file, "its header is not that of an exported generator; export it again") from error
 
 
 def _generator_file(path: Path) -> Path:
