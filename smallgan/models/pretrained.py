@@ -159,9 +159,12 @@ def unpacked(tensors: Mapping[str, Tensor], built_from: Mapping[str, Any], file:
 def _exported(contents: Contents, tensors: Mapping[str, Tensor], file: Path) -> BigGANGenerator | BigGANDeepGenerator:
     """Return the released generator that `smallgan export` wrote to a file. Raises InputError."""
     try:
-        return cast(Any, unpacked(tensors, json.loads(contents.metadata[EXPORTED])["built_from"], file))
+        generator = unpacked(tensors, json.loads(contents.metadata[EXPORTED])["built_from"], file)
+        if not isinstance(generator, BigGANGenerator | BigGANDeepGenerator):
+            raise ValueError("not a BigGAN")
     except (KeyError, TypeError, ValueError) as error:
         raise refusal(file, "its header is not that of an exported generator; export it again") from error
+    return generator
 
 
 def _generator_file(path: Path) -> Path:

@@ -157,9 +157,10 @@ def test_an_exported_adapter_is_no_source_and_a_damaged_header_is_told(places, t
     [file] = export(load_model(places["apgc"], CPU), "safetensors", tmp_path / "apgc.safetensors")
     with pytest.raises(InputError, match="adapted another generator by apgc; name that generator"):
         load_pretrained(file)
-    save_file({"g_ema.weight": torch.zeros(1)}, tmp_path / "odd.safetensors", {"smallgan": '{"state": 3}'})
-    with pytest.raises(InputError, match=r"odd\.safetensors: its header is not that of an exported generator"):
-        load_pretrained(tmp_path / "odd.safetensors")
+    for header in ('{"state": 3}', '{"state": null}', '{"state": null, "built_from": {"kind": "biggan", "config": 1}}'):
+        save_file({"g_ema.weight": torch.zeros(1)}, tmp_path / "odd.safetensors", {"smallgan": header})
+        with pytest.raises(InputError, match=r"odd\.safetensors: its header is not that of an exported generator"):
+            load_pretrained(tmp_path / "odd.safetensors")
 
 
 def test_the_card_of_an_exported_generator_names_its_model(places, tmp_path):
