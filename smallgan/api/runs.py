@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from augment.errors import UsageError
 from smallgan.api.exports import export
 from smallgan.api.paths import StrPath, as_path
 from smallgan.api.reports import Report, write_report
@@ -54,12 +55,17 @@ class Samples(Sequence["Image"]):
     def grid(self, columns: int | None = None) -> Image:
         """Return the first 100 images in one picture, small ones enlarged; `columns` None makes it about square.
 
+        Points are drawn in the plane, all of them.
+
         Of `per_class` it has the first images of each class, in rows of their own.
         """
         from PIL import Image
 
         from smallgan.data.images import enlarged, grid
+        from smallgan.data.points import picture
 
+        if self._model.size == 1:
+            return Image.fromarray(picture(self.pixels))
         layout = self._drawing.layout
         shown = [self.pixels[place] for place in layout.places if place < len(self)]
         return Image.fromarray(enlarged(grid(shown, columns or layout.columns), self.pixels.shape[1]))
@@ -80,6 +86,10 @@ class Samples(Sequence["Image"]):
     def __getitem__(self, item: Any) -> Any:
         from PIL import Image
 
+        if self._model.size == 1:
+            raise UsageError(
+                f"{self._model.path} makes points in the plane, not images; pixels holds their coordinates"
+            )
         if isinstance(item, slice):
             return [Image.fromarray(pixels) for pixels in self.pixels[item]]
         return Image.fromarray(self.pixels[item])
@@ -114,9 +124,9 @@ class Generator:
     def model(self) -> Model:
         """The loaded network with all that sampling knows of it. Raises InputError and UsageError."""
         from smallgan.core.device import choose_device
-        from smallgan.sampling.loading import load_model
+        from smallgan.sampling.loading import load_aloud
 
-        return load_model(self.path, choose_device(self.device), self.checkpoint)
+        return load_aloud(self.path, choose_device(self.device), self.checkpoint)
 
     @property
     def size(self) -> int:
@@ -147,7 +157,7 @@ class Generator:
         Args:
             count: number of images, from 1; None: 36.
             per_class: number of images of each class instead, from 1; saved in a folder for each class.
-            seed: latents and classes are drawn from it; any whole number.
+            seed: latents and classes are drawn from it; a whole number from 0.
             seeds: one image for each of these seeds instead, such as "0-35" or "1,4-6".
             label: one class for all, by name or number; None: drawn for each.
             truncation: threshold above 0: components of z beyond it are drawn again; None: none.

@@ -46,8 +46,11 @@ def load_checkpoint(folder: Path, trainer: Checkpointed) -> dict[str, Any]:
     """Fill the trainer, which keeps its memory layout, and return the state. Raises InputError when damaged."""
     state = read_state(folder)
     saved = read_tensors(folder)
-    for optimizer in trainer.optimizers.values():
+    for network, optimizer in trainer.optimizers.items():
         begin_moments(optimizer)
+        for name, parameter in trainer.networks[network].named_parameters():
+            if f"adam.{network}.{name}.step" not in saved:  # it had taken no step yet
+                optimizer.state.pop(parameter, None)
     with torch.no_grad():
         for name, tensor in _tensors(trainer):
             if name not in saved or saved[name].shape != tensor.shape:

@@ -29,7 +29,7 @@ from smallgan.metrics.score_sets import Originals, added_images, drawn, fakes_an
 from smallgan.metrics.scored import Scored, Write, add_scores, write_all
 from smallgan.metrics.standing import standing_of
 from smallgan.sampling.latents import sample_pixels
-from smallgan.sampling.loading import Model, load_model
+from smallgan.sampling.loading import Model, load_aloud
 from smallgan.tables.metrics import METRICS, Need, default_metrics
 
 
@@ -111,9 +111,7 @@ class _Scoring:
 
     def of_run(self, path: Path, real: Path | None) -> Scored:
         """Return the scores of samples of a run or checkpoint."""
-        model = load_model(path, choose_device(self.options.device), self.options.checkpoint)
-        for note in model.notes:
-            say(note)
+        model = load_aloud(path, choose_device(self.options.device), self.options.checkpoint)
         reals, trained_on, resize_mode = reals_of_run(model, real, self.options.resize_mode)
         num_fake = self.options.num_fake or default_num_fake(len(reals[0]) if reals else MOST_SAMPLES)
         what = "originals that were held out" if trained_on else "reals"

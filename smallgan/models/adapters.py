@@ -230,7 +230,7 @@ def _common_width(generator: Adaptable) -> int:
 
 
 def starting_class_vector(generator: Adaptable, start: str) -> Tensor:
-    """Return class_dim values: the mean of all classes ("mean"), a class ("3"), or a weighted mean ("3:0.5+17:0.5").
+    """Return class_dim values: the mean of all ("mean"), a class ("3" or "#3"), or a weighted mean ("3:0.5+17:0.5").
 
     Weights are shares of their sum, and 1 where none is given. A generator without classes has none: 0 values for
     "mean". Raises UsageError.
@@ -272,7 +272,7 @@ def parse_class_vector(start: str, num_classes: int) -> dict[int, float] | None:
     for part in start.split("+"):
         index, _, weight = (piece.strip() for piece in part.partition(":"))
         try:
-            label, share = int(index), float(weight or 1)
+            label, share = int(index.removeprefix("#")), float(weight or 1)
         except ValueError:
             label, share = -1, 0.0
         if not 0 <= label < num_classes or not 0 < share < math.inf or label in shares:

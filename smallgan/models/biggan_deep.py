@@ -77,6 +77,7 @@ def read_config(settings: Mapping[str, Any], truncation: float) -> BigGANDeepCon
         if "layers" in values:
             values["layers"] = tuple((bool(up), int(wide), int(narrow)) for up, wide, narrow in values["layers"])
         values |= {name: int(value) for name, value in values.items() if name not in ("layers", "eps")}
+        values |= {"eps": float(values["eps"])} if "eps" in values else {}
         config = BigGANDeepConfig(**values, truncation=truncation)
     except (TypeError, ValueError) as error:
         raise ValueError(f"not the settings of a BigGAN-deep ({error})") from error

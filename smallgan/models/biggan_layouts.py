@@ -92,9 +92,9 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
     if size is None:
         raise refusal(path, f"a generator of {blocks} blocks; expected 3 to 7 (for {', '.join(map(str, sizes))} px)")
     unit = BigGANConfig(size, 1, 1, 1).widths[-1]
-    width = _shape(tensors, "output_layer.0.gain", 1, path)[0]
-    chunk = _shape(tensors, "linear.weight", 2, path)[1]
-    rows, columns = _shape(tensors, MARK if MARK in tensors else _OTHER_MARK, 2, path)
+    width = shape_of(tensors, "output_layer.0.gain", 1, path)[0]
+    chunk = shape_of(tensors, "linear.weight", 2, path)[1]
+    rows, columns = shape_of(tensors, MARK if MARK in tensors else _OTHER_MARK, 2, path)
     eps = _TF_HUB_EPS if tf_hub else _OFFICIAL_EPS
     sides = _attention_sides(tensors, BOTTOM, 2)
     if len(sides) > 1:
@@ -108,7 +108,7 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
     # Without `shared`, a condition longer than the chunk is [class vector, chunk]; the official default for models
     # without chunks is a class vector as long as z.
     guess = columns - chunk if columns > chunk else columns
-    num_classes, shared_dim = tensors["shared.weight"].shape if "shared.weight" in tensors else (0, guess)
+    num_classes, shared_dim = shape_of(tensors, "shared.weight", 2, path) if "shared.weight" in tensors else (0, guess)
     hierarchical = columns != shared_dim
     z_dim = chunk * (blocks + 1) if hierarchical else chunk
     return BigGANConfig(size, width // unit, z_dim, num_classes, shared_dim, hierarchical, attention, *eps)
@@ -116,7 +116,7 @@ def infer_config(tensors: Mapping[str, Tensor], path: Path, *, tf_hub: bool = Fa
 
 def infer_discriminator(tensors: Mapping[str, Tensor], config: BigGANConfig, path: Path) -> BigGANConfig:
     """Return `config` with the discriminator's own width and attention. Raises InputError."""
-    width = _shape(tensors, "blocks.0.0.conv1.weight", 4, path)[0]
+    width = shape_of(tensors, "blocks.0.0.conv1.weight", 4, path)[0]
     sides = _attention_sides(tensors, config.size, 0.5)
     unit = 4 if config.size == 32 else 1
     return replace(config, d_ch=width // unit, attention=sides[0] if sides else 0)
@@ -136,7 +136,8 @@ def describe(config: BigGANConfig | BigGANDeepConfig) -> str:
     )
 
 
-def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int, path: Path) -> tuple[int, ...]:
+def shape_of(tensors: Mapping[str, Tensor], name: str, dimensions: int, path: Path) -> tuple[int, ...]:
+    """Return the shape of a tensor. Raises InputError where it is missing, or has another number of dimensions."""
     if name not in tensors:
         raise refusal(path, f"1 tensor missing: {name}; the file is cut short or of another network")
     if tensors[name].ndim != dimensions:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors.torch import save
@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from augment.core.files import sha256_file, write_bytes
 from augment.core.suggest import absent
 from augment.errors import InputError, UsageError
-from smallgan.core.checkpoint import STATE, TENSORS
+from smallgan.core.checkpoint import STATE, TENSORS, last_whole
 from smallgan.core.run_dir import RunDir
-from smallgan.models.base import Adaptable, Adjust, Modulate
+from smallgan.models.base import Adaptable
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
 from smallgan.models.biggan_deep import (
     RELEASED_LAYERS,
@@ -34,7 +34,16 @@ from smallgan.models.biggan_deep import (
     read_config,
     released_names,
 )
-from smallgan.models.biggan_layouts import MARK, describe, detect, infer_config, infer_discriminator, official_names
+from smallgan.models.biggan_layouts import (
+    MARK,
+    describe,
+    detect,
+    infer_config,
+    infer_discriminator,
+    official_names,
+    shape_of,
+)
+from smallgan.models.biggan_parts import ScaledFirstMap, WithoutClasses
 from smallgan.models.plain_source import PlainSource
 from smallgan.models.run_networks import discriminator_of_run, source_of_run, state_of
 from smallgan.models.weight_files import EXPORTED, WANTED, Contents, read_contents, read_json, refusal
@@ -61,6 +70,7 @@ class Pretrained:
     notes: tuple[str, ...]  # Sentences that a user should read
     config: BigGANConfig | BigGANDeepConfig | None = None  # Of a BigGAN
     state: Mapping[str, Any] = field(default_factory=dict)  # What its checkpoint says of it; {} of another file
+    classes: tuple[str, ...] = ()  # Names of its classes in an exported file without a state
 
     @property
     def model(self) -> str | None:
@@ -76,13 +86,18 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     `truncation`, for BigGAN-deep alone, says which of its stored moments to use (above 0, at most 1; None: 1).
     Raises InputError that says what the file is and what is needed, UsageError for another truncation.
     """
-    file = _generator_file(path)
-    contents = read_contents(file)
     notes: list[str] = []
+    file = _generator_file(path, notes)
+    contents, digest = read_contents(file), sha256_file(file)
     discriminator: nn.Module | None = None
     generator: BigGANGenerator | BigGANDeepGenerator
     checkpoint = part_of(contents.tensors, "g_ema.")
     state = state_of(file, contents)
+    if (written := state.get("tensors_sha256")) not in (None, digest):
+        raise InputError(
+            f"{file}: this checkpoint is damaged (its SHA-256 is {digest[:16]}, and was {str(written)[:16]} when it "
+            "was written); name the folder of another one"
+        )
     name = str(state.get("model"))
     if name in METHODS and not METHODS[name].makes_images:
         raise refusal(file, f"a classifier trained by {METHODS[name].title}; name a run that trained a generator")
@@ -95,9 +110,11 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
             raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {name}")
         plain = source_of_run(state, checkpoint, file)
         discriminator = discriminator_of_run(name, part_of(contents.tensors, "d."), file, notes)
-        return Pretrained(plain, discriminator, name, file, sha256_file(file), tuple(notes), None, state)
+        return Pretrained(plain, discriminator, name, file, digest, tuple(notes), None, state)
+    classes: tuple[str, ...] = ()
     if EXPORTED in contents.metadata and not state:  # of a pretrained file: its header has what its names do not tell
-        kind, generator = "smallgan", _exported(contents, checkpoint, file)
+        kind = "smallgan"
+        generator, classes = _exported(contents, checkpoint, file)
     elif MARK in checkpoint or "config" in contents.metadata:
         kind = "smallgan"
         tensors = official_names(checkpoint or contents.tensors)
@@ -117,7 +134,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
                 discriminator = _beside(file, generator.config, notes)
     if truncation is not None and kind != "hugging-face deep":
         raise UsageError(f"{file}: a truncation for the moments is BigGAN-deep's alone; this is {kind}")
-    return Pretrained(generator, discriminator, kind, file, sha256_file(file), tuple(notes), generator.config, state)
+    return Pretrained(generator, discriminator, kind, file, digest, tuple(notes), generator.config, state, classes)
 
 
 def save_generator(path: Path, generator: BigGANGenerator, dtype: torch.dtype = torch.float32) -> None:
@@ -145,29 +162,43 @@ def packed(generator: Adaptable) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return {names[own]: tensor for own, tensor in generator.state_dict().items()}, built_from
 
 
-def unpacked(tensors: Mapping[str, Tensor], built_from: Mapping[str, Any], file: Path) -> Adaptable:
-    """Return the generator that `packed` took apart. Raises InputError, KeyError, TypeError or ValueError."""
+def unpacked(
+    tensors: Mapping[str, Tensor], built_from: Mapping[str, Any], file: Path, truncation: float | None = None
+) -> Adaptable:
+    """Return the generator that `packed` took apart. Raises InputError, KeyError, TypeError or ValueError.
+
+    `truncation` says which moments of a BigGAN-deep to use, those of 1 beyond that; None: those that it had.
+    """
     if built_from["kind"] == "run":
         return source_of_run(built_from["state"], tensors, file)
     settings = dict(built_from["config"])
     if built_from["kind"] == "biggan-deep":
-        return _filled(BigGANDeepGenerator, read_config(settings, settings["truncation"]), tensors, file)
+        return _filled(
+            BigGANDeepGenerator,
+            read_config(settings, settings["truncation"] if truncation is None else min(truncation, 1.0)),
+            tensors,
+            file,
+        )
     config = BigGANConfig(**settings)
     return _filled(_class_for(config, tensors), config, tensors, file)
 
 
-def _exported(contents: Contents, tensors: Mapping[str, Tensor], file: Path) -> BigGANGenerator | BigGANDeepGenerator:
-    """Return the released generator that `smallgan export` wrote to a file. Raises InputError."""
+def _exported(
+    contents: Contents, tensors: Mapping[str, Tensor], file: Path
+) -> tuple[BigGANGenerator | BigGANDeepGenerator, tuple[str, ...]]:
+    """Return the released generator that `smallgan export` wrote to a file, and names of classes. Raises InputError."""
     try:
-        generator = unpacked(tensors, json.loads(contents.metadata[EXPORTED])["built_from"], file)
+        header = json.loads(contents.metadata[EXPORTED])
+        generator = unpacked(tensors, header["built_from"], file)
         if not isinstance(generator, BigGANGenerator | BigGANDeepGenerator):
             raise ValueError("not a BigGAN")
+        classes = tuple(map(str, header.get("classes", ())))
     except (KeyError, TypeError, ValueError) as error:
         raise refusal(file, "its header is not that of an exported generator; export it again") from error
-    return generator
+    return generator, classes
 
 
-def _generator_file(path: Path) -> Path:
+def _generator_file(path: Path, notes: list[str]) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
@@ -176,7 +207,14 @@ def _generator_file(path: Path) -> Path:
     if run.exists():
         if not run.checkpoint_steps():
             raise refusal(path, "this run has no checkpoint yet")
-        return run.checkpoint(run.best_step() or run.last_step()) / TENSORS
+        step = run.best_step()
+        if step is None:
+            try:
+                step, damaged = last_whole(run)
+                notes += damaged
+            except InputError:  # none is whole: what is wrong with the last is told where it is read
+                step = run.last_step()
+        return run.checkpoint(step) / TENSORS
     files = sorted(file for file in path.iterdir() if file.suffix in _WEIGHTS and file.is_file())
     deep = [path / name for name in _DEEP_FILES if (path / name).is_file()]
     if deep and (path / _DEEP_CONFIG).is_file():
@@ -248,6 +286,8 @@ def _deep(tensors: Mapping[str, Tensor], file: Path, truncation: float, notes: l
 
 def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, notes: list[str]) -> BigGANGenerator:
     named = official_names(part_of(tensors, "generator."))
+    for name in ("linear.weight", "embeddings.weight"):
+        shape_of(tensors, name, 2, file)
     named["shared.weight"] = tensors["linear.weight"].float().T.contiguous()
     config = infer_config(named, file)
     images = len(tensors["embeddings.weight"])
@@ -265,8 +305,8 @@ def _adapted_elsewhere(tensors: Mapping[str, Tensor], kind: str, file: Path, not
 
 def _class_for(config: BigGANConfig, tensors: Mapping[str, Tensor]) -> type[BigGANGenerator]:
     if "bsa_linear_scale" in tensors:
-        return _ScaledFirstMap
-    return _WithoutClasses if config.shared_dim and not config.num_classes else BigGANGenerator
+        return ScaledFirstMap
+    return WithoutClasses if config.shared_dim and not config.num_classes else BigGANGenerator
 
 
 def _beside(file: Path, config: BigGANConfig, notes: list[str]) -> nn.Module | None:
@@ -295,7 +335,11 @@ def _filled(
     Raises InputError that counts and names the tensors that are missing, do not fit, or have no place.
     """
     with torch.device("meta"):  # no memory, and no draws from the global generator, for weights that are replaced
-        network = build(config)
+        try:
+            network = build(config)
+        except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise refusal(file, f"its configuration describes no network ({reason})") from error
     given, fitted, missing, misfits = dict(tensors), {}, [], []
     names = released_names(network)
     for own, place in network.state_dict().items():
@@ -320,40 +364,3 @@ def _filled(
 
 def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-class _NoEmbedding(nn.Module):
-    """Stands where the class embedding of a file without one would be."""
-
-    def forward(self, labels: Tensor) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(
-            f"{len(labels)} labels were given, but this generator's file has no class embedding (shared.weight); "
-            "give class vectors, or the whole file (the official G_ema.pth has the embedding)"
-        )
-
-
-class _WithoutClasses(BigGANGenerator):
-    def __init__(self, config: BigGANConfig) -> None:
-        super().__init__(config)
-        self.shared = _NoEmbedding()  # type: ignore[assignment]
-
-
-class _ScaledFirstMap(BigGANGenerator):
-    """A generator that the public BSA code adapted: a scale and a bias follow its first layer."""
-
-    def __init__(self, config: BigGANConfig) -> None:
-        super().__init__(config)
-        self.bsa_linear_scale = nn.Parameter(torch.ones(config.widths[0]))
-        self.bsa_linear_bias = nn.Parameter(torch.zeros(config.widths[0]))
-
-    def synthesize(
-        self, z: Tensor, class_vectors: Tensor, modulate: Modulate | None = None, adjust: Adjust | None = None
-    ) -> Tensor:
-        """Return images as any generator does; `adjust` sees the first map after its scale and bias."""
-
-        def scaled(hidden: Tensor) -> Tensor:
-            hidden = hidden * self.bsa_linear_scale[:, None, None] + self.bsa_linear_bias[:, None, None]
-            return hidden if adjust is None else adjust(hidden)
-
-        return super().synthesize(z, class_vectors, modulate, scaled)

@@ -155,7 +155,7 @@ def _state_dict(path: Path, value: Any) -> dict[str, Tensor]:
         what = "this is the state of an optimiser (as G_optim.pth and D_optim.pth are)"
     else:
         for found in (value, *(value.get(key) for key in _WRAPPERS)):
-            if isinstance(found, Mapping) and found and all(isinstance(each, Tensor) for each in found.values()):
+            if isinstance(found, Mapping) and found and _names_with_tensors(found):
                 return dict(found)
         if {"itr", "epoch"} <= set(value):
             what = "this is the training state of the official code (counters, no weights)"
@@ -163,6 +163,10 @@ def _state_dict(path: Path, value: Any) -> dict[str, Tensor]:
             held = ", ".join(map(str, list(value)[:4])) or "nothing"
             what = f"holds no state dict (names with tensors) but a dictionary of {held}"
     raise refusal(path, what)
+
+
+def _names_with_tensors(value: Mapping[Any, Any]) -> bool:
+    return all(isinstance(name, str) and isinstance(each, Tensor) for name, each in value.items())
 
 
 def read_json(path: Path) -> dict[str, Any]:

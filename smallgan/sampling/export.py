@@ -17,7 +17,7 @@ from augment.core.files import make_folder, renamed, renamed_folder, write_bytes
 from augment.errors import FailedError, MissingError, UsageError
 from augment.imaging.codec import encode_png
 from smallgan.core.version import __version__
-from smallgan.data.images import grid
+from smallgan.data.points import picture
 from smallgan.models.weight_files import EXPORTED
 from smallgan.sampling.exported import FILE, write_exported
 from smallgan.sampling.latents import draw_inputs, sample_pixels
@@ -55,10 +55,10 @@ def export(model: Model, format: str, out: Path | None = None) -> list[Path]:
         return write(model, path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"--out {path}: the folder holds other files; name a new or an empty one")
-    pixels = sample_pixels(model, PICTURED, 0)
+    shown = picture(sample_pixels(model, PICTURED, 0))
     with renamed_folder(path) as folder:
         _write_safetensors(model, folder / FILE)
-        write_bytes(folder / PICTURE, encode_png(grid(pixels)))
+        write_bytes(folder / PICTURE, encode_png(shown))
         write_text(folder / CARD, model_card(model, path.name, PICTURED))
     return [path, path / CARD, path / FILE, path / PICTURE]
 
@@ -86,8 +86,9 @@ def _write_safetensors(model: Model, path: Path) -> list[Path]:
 def _state(model: Model) -> dict[str, Any] | None:
     """Return what a checkpoint says of its generator, without what is of one machine; None of a pretrained file."""
     state = {name: value for name, value in model.state.items() if name not in _OF_ONE_MACHINE}
-    if "pretrained" in state:  # a path of this machine
+    if "pretrained" in state:  # paths of this machine
         state["pretrained"] = {name: value for name, value in state["pretrained"].items() if name != "path"}
+        state["method"] = {name: value for name, value in state["method"].items() if name != "pretrained"}
     return state or None
 
 

@@ -46,8 +46,11 @@ class Exported:
 
 
 def exported_file(path: Path) -> Path | None:
-    """Return the exported file at a path or in a folder, None where there is none."""
-    file = path / FILE if path.is_dir() else path
+    """Return the exported file at a path, or the one in a folder by its own name or alone; None where there is none."""
+    file = path
+    if path.is_dir():
+        alone = list(path.glob("*.safetensors"))
+        file = alone[0] if len(alone) == 1 else path / FILE
     try:
         with safe_open(file, framework="pt") as opened:
             return file if EXPORTED in (opened.metadata() or {}) else None
@@ -86,8 +89,11 @@ def write_exported(file: Path, generator: nn.Module, facts: Mapping[str, Any], p
     write_bytes(file, data, sync=True)
 
 
-def read_exported(file: Path) -> Exported:
-    """Return the generator in an exported file, on the CPU. Raises InputError."""
+def read_exported(file: Path, truncation: float | None = None) -> Exported:
+    """Return the generator in an exported file, on the CPU. Raises InputError.
+
+    A BigGAN-deep takes its moments of `truncation`, those of 1 beyond that; None: those that it was exported with.
+    """
     contents = read_contents(file)
     tensors = contents.tensors
 
@@ -101,7 +107,7 @@ def read_exported(file: Path) -> Exported:
         state, built_from = header["state"], header["built_from"]
         generator: nn.Module
         if state is None:
-            generator = unpacked(part(_OWN), built_from, file)
+            generator = unpacked(part(_OWN), built_from, file, truncation)
         else:
             name = str(state["model"])
             if built_from is None:

@@ -15,6 +15,7 @@ from augment.core.suggest import absent
 from augment.errors import InputError, UsageError
 from smallgan.core import weights
 from smallgan.core.checkpoint import STATE, TENSORS, last_whole, read_state, read_tensors
+from smallgan.core.console import say
 from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Generator
 from smallgan.models.pretrained import load_pretrained
@@ -72,7 +73,7 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
         raise UsageError(f"--checkpoint {checkpoint}: {model} is no run; leave the option out, or name the run")
     if not is_run and not _is_checkpoint(model):
         if file := exported_file(model):
-            made = read_exported(file)
+            made = read_exported(file, truncation)
             network = _ready(made.generator, device)
             about = made.step, made.sha256, made.classes, (), made.prior, made.perceptual, made.state
             return Model(network, device, file, None, *about)
@@ -100,15 +101,28 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     return Model(_ready(generator, device), device, folder, run, step, digest, classes, notes, prior, perceptual, state)
 
 
+def load_aloud(model: Path, device: torch.device, checkpoint: str = "last", truncation: float | None = None) -> Model:
+    """Return what `load_model` does, and say what a user should know of its file, such as a damaged last checkpoint."""
+    found = load_model(model, device, checkpoint, truncation)
+    for note in found.notes:
+        say(note if found.run else f"{found.path}: {note}")  # those of a run name the checkpoint
+    return found
+
+
 def load_codes(model: Model) -> NDArray[np.float32]:
     """Return the latent of each training image, N x Z: its learned code, or the one that it was matched to last.
 
     Raises UsageError where the model has none.
     """
+    if model.prior.codes is not None:  # of an exported file too
+        return model.prior.codes
     tensors = _latents(model)
     if not tensors:
         able = ", ".join(row.name for row in METHODS if issubclass(row.options, MatchingOptions))
-        raise UsageError(f"{model.path}: it has no latents of training images; only runs of {able} have them")
+        raise UsageError(
+            f"{model.path}: it has no latents of training images; only runs of {able} have them, and matched ones only "
+            "those without classes and mirrored images"
+        )
     return next(iter(tensors.values())).numpy()
 
 
@@ -167,7 +181,7 @@ def _find_checkpoint(model: Path, checkpoint: str) -> tuple[Path, RunDir | None,
     if checkpoint == "last":
         whole, damaged = last_whole(run)
         return run.checkpoint(whole), run, tuple(damaged)
-    step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdigit() else None
+    step = run.best_step() if checkpoint == "best" else int(checkpoint) if checkpoint.isdecimal() else None
     if step not in steps or step is None:
         raise UsageError(f"--checkpoint {checkpoint}: {model} has last, {'best, ' if run.best_step() else ''}{steps}")
     return run.checkpoint(step), run, ()

@@ -100,9 +100,10 @@ def _training(model: Model, run: RunDir) -> dict[str, str]:
 
 
 def _scores(model: Model, run: RunDir) -> list[str]:
-    lines = read_jsonl(run.scores) if run.scores.is_file() else []
+    every = read_jsonl(run.scores) if run.scores.is_file() else []
+    lines = [line for line in every if line.get("step") == model.step]
     newest = {(line["metric"], json.dumps(line["identity"], sort_keys=True)): line for line in lines}
-    found = [line for line in newest.values() if line.get("step") == model.step and line.get("value") is not None]
+    found = [line for line in newest.values() if line.get("value") is not None]
     if not found:
         return [f"None of this step. `smallgan score {run.name}` computes some."]
     rows = ["| score | value | 95 % interval | real images in their place | images |", "|---|---|---|---|---|"]

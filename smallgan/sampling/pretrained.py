@@ -50,6 +50,10 @@ class PretrainedSource:
         names, _ = class_names(self.pretrained)
         return _numbered(start.strip(), names) if names else start
 
+    def class_vector_of(self, classes: Sequence[int]) -> str:
+        """Return the start of a class vector at the mean of these classes, as `class_vector` returns it."""
+        return "+".join(f"{_mark(class_names(self.pretrained)[0])}{each}" for each in classes)
+
     @property
     def origin(self) -> dict[str, Any]:
         """What a checkpoint says of it, as JSON values."""
@@ -94,11 +98,12 @@ def checkpoint_of(path: Path, sha256: str) -> str | None:
 def class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of a pretrained generator's classes, () where they are not known, and what a user should read.
 
-    They are in the checkpoint of a run, or in classes.txt beside the file. Raises InputError for a damaged file.
+    They are in the checkpoint of a run, in an exported file, or in classes.txt beside the file. Raises InputError
+    for a damaged file.
     """
     beside, count = found.path.with_name(CLASS_NAMES), found.generator.num_classes
-    if found.state:
-        return tuple(found.state.get("classes", ())), ()
+    if found.state or found.classes:
+        return tuple(found.state.get("classes", found.classes)), ()
     if not beside.is_file():
         return (), ()
     try:
@@ -113,8 +118,9 @@ def class_names(found: Pretrained) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _numbered(start: str, names: Sequence[str]) -> str:
+    mark = _mark(names)
     if start in names:
-        return str(names.index(start))
+        return f"{mark}{names.index(start)}"
     if start == "mean":
         return start
     parts = []
@@ -122,16 +128,21 @@ def _numbered(start: str, names: Sequence[str]) -> str:
         label, colon, weight = (piece.strip() for piece in part.rpartition(":"))
         if not colon or part.strip() in names:
             label, colon, weight = part.strip(), "", ""
-        if label not in names and not label.isdecimal():
+        if label not in names and not label.removeprefix("#").isdecimal():
             raise UsageError(
                 f"class vector {start!r}: no class is called {label!r}"
                 + did_you_mean(label, names, f"write mean, or classes by name or number, 0 to {len(names) - 1}: ")
                 + ", ".join(names[:MOST_NAMED])
                 + " ..." * (len(names) > MOST_NAMED)
             )
-        number = str(names.index(label)) if label in names else label
-        parts.append(f"{number}{colon}{weight}")
+        number = names.index(label) if label in names else label.removeprefix("#")
+        parts.append(f"{mark}{number}{colon}{weight}")
     return "+".join(parts)
+
+
+def _mark(names: Sequence[str]) -> str:
+    """Return what stands before the number of a class: "#" where a name is a number too, and would be read as one."""
+    return "#" if any(name.isdecimal() for name in names) else ""
 
 
 def load_adapted(state: Mapping[str, Any]) -> nn.Module:

@@ -30,7 +30,7 @@ from smallgan.sampling.latents import (
     parse_seeds,
     refuse_normal,
 )
-from smallgan.sampling.loading import Model, has_codes, load_codes, load_model
+from smallgan.sampling.loading import Model, has_codes, load_aloud, load_codes
 from smallgan.sampling.prior import NORMAL, Address, Prior
 from smallgan.sampling.reconstructions import find_originals
 from smallgan.sampling.request import Request, check
@@ -70,10 +70,7 @@ def sample(request: Request) -> dict[str, Any]:
 
 def opened(request: Request) -> Model:
     """Return the generator that a request names, and say what a user should know of its file. Raises InputError."""
-    model = load_model(request.model, choose_device(request.device), request.checkpoint, truncation=request.truncation)
-    for note in model.notes:
-        say(f"{model.path}: {note}")
-    return model
+    return load_aloud(request.model, choose_device(request.device), request.checkpoint, request.truncation)
 
 
 def with_prior(model: Model, request: Request) -> Model:
@@ -241,7 +238,11 @@ def _drawn(request: Request, default_count: int) -> list[Address]:
 
 def _which(drawn: list[Address]) -> str:
     (first, _), (last, k) = drawn[0], drawn[-1]
-    return f"seed{first}-x{k + 1}" if first == last else f"seeds{first}-{last}"
+    if first == last:
+        return f"seed{first}-x{k + 1}"
+    seeds = [seed for seed, _ in drawn]
+    is_range = seeds == list(range(first, last + 1))
+    return f"seeds{first}-{last}" + ("" if is_range else f"-{sha256_bytes(repr(seeds).encode())[:6]}")
 
 
 def _folder(request: Request, model: Model, kind: str, inputs: Inputs) -> Path:

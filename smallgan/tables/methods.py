@@ -100,7 +100,8 @@ class TransferOptions(Options):
     class_vector: str = Field(
         default="mean", coerce_numbers_to_str=True, json_schema_extra={REPLACED_BY: "class_search"}
     )
-    """Start of the class vector: mean of all classes, a class by name or number, or a weighted set: 3:0.5+bee:0.5."""
+    """Start of the class vector: mean of all classes, a class by name or number (#3 where names are numbers too), or a
+    weighted set: 3:0.5+bee:0.5."""
     class_search: int | None = Field(default=None, ge=1)
     """Start at the mean of so many classes that are nearest to your images; the run's recipe has their numbers."""
 

@@ -73,6 +73,35 @@ def refuse_other_generator(run: RunDir, source: PretrainedSource | None) -> None
         )
 
 
+def perceptual_as_begun(run: RunDir, recipe: Recipe) -> Recipe:
+    """Return the recipe with the perceptual network of the run, where the recipe leaves it to what is here (auto).
+
+    So a run goes on with its loss, though weights of a network that comes first have come to this machine since.
+    """
+    record = _perceptual_of(run) if getattr(recipe.method, "perceptual", None) == "auto" else None
+    if record is None:
+        return recipe
+    return recipe.model_copy(update={"method": recipe.method.model_copy(update={"perceptual": record["name"]})})
+
+
+def refuse_other_perceptual(run: RunDir, record: Mapping[str, Any] | None) -> None:
+    """Raise UsageError when the weights of the perceptual network are not those that a run began with."""
+    before = _perceptual_of(run)
+    if before is not None and record is not None and before != record:
+        then, now = (f"{each['weights']}, sha256 {each['weights_sha256'][:16]}" for each in (before, record))
+        raise UsageError(
+            f"{run.path}: the perceptual network of its loss was {then}, and is {now}; put those weights back, or "
+            f"{another()}"
+        )
+
+
+def _perceptual_of(run: RunDir) -> Mapping[str, Any] | None:
+    """Return what the newest whole checkpoint of a run says of its perceptual network; None where it has none."""
+    step = last_whole(run)[0]
+    found: Mapping[str, Any] | None = read_state(run.checkpoint(step)).get("perceptual") if step else None
+    return found
+
+
 def _begun_from(run: RunDir) -> str | None:
     """Return the hash of the pretrained file that a run began from; None where it has no checkpoint or no such file."""
     step = last_whole(run)[0]

@@ -31,6 +31,7 @@ LEAST_ROUND = 20  # Steps of the first round, at least
 LEAST_POOL = 2  # Fresh latents of a round for each training image, at least
 _CHUNK = 64  # Images through the networks at a time
 _ROWS = 256  # Training images in a block of distances
+_FAR = 1e30  # In the place of a distance that is not finite
 
 Generate = Callable[[Tensor, Tensor], Tensor]
 """Latents B x Z and classes B -> images B x 3 x S x S."""
@@ -285,7 +286,9 @@ def optimal(blocks: Iterable[NDArray[np.floating]]) -> NDArray[np.int64]:
     >>> optimal([np.array([[1.0, 2.0, 9.0], [1.0, 3.0, 4.0]]), np.array([[0.0, 1.0, 5.0]])]).tolist()
     [1, 2, 0]
     """
-    return np.asarray(linear_sum_assignment(np.concatenate(list(blocks)))[1], np.int64)
+    distances = np.concatenate(list(blocks)).astype(np.float64)
+    distances[~np.isfinite(distances)] = _FAR  # of a network that diverged, which the loop tells at its next report
+    return np.asarray(linear_sum_assignment(distances)[1], np.int64)
 
 
 _ASSIGNMENTS: dict[str, Callable[[Iterator[NDArray[np.floating]]], NDArray[np.int64]]] = {

@@ -37,7 +37,14 @@ from smallgan.training.compiling import compile_networks
 from smallgan.training.data import TrainingData, describe_data, load_data
 from smallgan.training.evaluation import evaluator, nearest_classes, outcome, scoring_networks
 from smallgan.training.factory import open_pretrained, prepare
-from smallgan.training.find_run import find_run, refuse_other_data, refuse_other_generator, source_as_begun
+from smallgan.training.find_run import (
+    find_run,
+    perceptual_as_begun,
+    refuse_other_data,
+    refuse_other_generator,
+    refuse_other_perceptual,
+    source_as_begun,
+)
 from smallgan.training.loop import GRID_IMAGES, Hooks, Trainer, fit
 from smallgan.training.timing import seconds_per_step
 
@@ -101,7 +108,9 @@ def train(
         )
         return run
     said: list[str] = []  # before there is a log
-    trainer, batches = trainer_of(recipe, data, chosen, source, said.append)
+    begun = distributed.from_main(lambda: perceptual_as_begun(run, recipe))
+    trainer, batches = trainer_of(begun, data, chosen, source, said.append)
+    distributed.from_main(lambda: refuse_other_perceptual(run, trainer.description.get("perceptual")))
     nets = scoring_networks(recipe, len(data.reals), chosen, said.append)  # a wrong name leaves no run behind
     run = distributed.from_main(lambda: claim_run(root, recipe.name) if out is None and not run.exists() else run)
     makes_images = recipe.method_row.makes_images

@@ -175,3 +175,12 @@ def test_a_generator_that_ships_is_sampled_by_name_and_its_pictures_stay_here(tm
     assert len(pictures) == 2  # not in the installed package, where its weights lie
     (tmp_path / name).mkdir()  # a folder of one's own goes before the name
     assert "no file of weights in this folder" in str(CliRunner().invoke(app, ["sample", name]).exception)
+
+
+def test_other_seeds_between_the_same_ends_go_to_another_folder(sample):
+    files = [Path(sample("dcgan", "--seeds", seeds)["files"][0]) for seeds in ("3,8,5", "3,9,5")]
+    assert len({file.parent for file in files}) == 2
+    assert all(file.is_file() for file in files)
+    assert sample("dcgan", "--seeds", "3-5")["files"][0] == str(
+        files[0].parent.parent / "step-000003-images-seeds3-5" / "grid.png"
+    )

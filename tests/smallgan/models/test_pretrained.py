@@ -12,10 +12,12 @@ from tiny_networks import TINY_DEEP, shaken
 
 from augment.core.files import sha256_file
 from augment.errors import UsageError
+from smallgan.models.adapters import parse_class_vector
 from smallgan.models.base import Adaptable
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
 from smallgan.models.biggan_deep import BigGANDeepConfig, BigGANDeepGenerator, released_names
 from smallgan.models.pretrained import load_pretrained, save_generator
+from smallgan.sampling.pretrained import find_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +316,16 @@ def test_files_under_their_names_in_the_store(deep, tmp_path):
     torch.save(tensors, tmp_path / "biggan-deep-32-pytorch_model.bin")
     (tmp_path / "biggan-deep-32-config.json").write_text(json.dumps(settings), encoding="utf-8")
     assert load_pretrained(tmp_path).config == deep.config
+
+
+def test_a_class_whose_name_is_a_number_is_the_same_when_it_is_read_again(generator, tmp_path):
+    path = saved(tmp_path / "G_ema.pth", state(generator))
+    (tmp_path / "classes.txt").write_text("1\n10\n2\n20\n3\n", encoding="utf-8")  # as folders are sorted
+    source = find_pretrained(str(path))
+    once = source.class_vector("10:3+2")
+    assert (once, source.class_vector(once)) == ("#1:3+#2", once)
+    assert source.class_vector("#4") == source.class_vector_of((4,)) == "#4"
+    assert parse_class_vector(once, 5) == {1: 3, 2: 1}
 
 
 def test_a_truncation_is_refused_where_there_is_one_set_of_moments(generator, tmp_path):

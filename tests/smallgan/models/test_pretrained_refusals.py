@@ -1,8 +1,9 @@
 """What is said of files that are no generator, and that none of them runs code."""
 
+import json
 import pickle
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,12 @@ def two_attentions(network):
     return state(network) | {"blocks.0.1.gamma": torch.zeros(())}
 
 
+def with_config(path, tensors, **changes):
+    save_file(tensors, path, {"config": json.dumps(asdict(TINY) | changes)})
+    return path
+
+
+BSA_PART = {"embeddings.weight": torch.ones(3, 4), "bsa_linear_scale": torch.ones(3)}
 WRONG = {
     "nothing": (lambda _, p: p, "no such file or folder"),
     "D": (lambda _, p: saved(p, state(BigGANDiscriminator(TINY))), "this is a discriminator of the official code"),
@@ -153,6 +160,17 @@ WRONG = {
         lambda g, p: saved(p, state(g) | {"blocks.9.0.conv1.bias": torch.zeros(1)}),
         "a generator of 10 blocks",
     ),
+    "numbers for names": (lambda _, p: saved(p, {0: torch.ones(1), 1: torch.ones(1)}), "holds no state dict"),
+    "adapted by the BSA code, cut": (
+        lambda _, p: saved(p, {"generator.blocks.0.0.bn1.gain.weight": torch.ones(8, 4)} | BSA_PART),
+        "1 tensor missing: linear.weight",
+    ),
+    "an embedding of one dimension": (
+        lambda g, p: saved(p, state(g) | {"shared.weight": torch.ones(3)}),
+        r"shared\.weight",
+    ),
+    "a width in quotes": (lambda g, p: with_config(p, state(g), ch="8"), "its configuration describes no network"),
+    "a width below 0": (lambda g, p: with_config(p, state(g), ch=-8), "its configuration describes no network"),
     "an empty folder": (lambda _, p: (p.mkdir(), p)[1], "found no file of weights in this folder"),
     "a folder of two": (
         lambda _, p: (p.mkdir(), written(p / "a.pth", b"x"), written(p / "b.pth", b"x"), p)[3],
@@ -209,6 +227,7 @@ def test_settings_that_do_not_belong_to_the_weights(deep, tmp_path):
         InputError, match=r"of another shape: embeddings.weight \(6, 5\), expected \(6, 7\) .*BigGAN-deep, 32 px"
     ):
         load_pretrained(folder)
+    load_pretrained(deep_folder(folder, deep, eps="1e-4")).generator(torch.zeros(1, 10), torch.zeros(1).long())
     deep_folder(folder, deep, output_dim=64)
     with pytest.raises(InputError, match=r"config.json: output_dim is 64, but its layers make 32 px"):
         load_pretrained(folder)

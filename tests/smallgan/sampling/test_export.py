@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from pretrained_files import deep_folder
 from safetensors.torch import load_file, save_file
 from sampled_models import CPU, SIZE, biggan_run, dcgan_run, pixels, pretrained_file, run_of, transfer_run
+from tiny_networks import shaken
 from typer.testing import CliRunner
 
 import smallgan as sg
@@ -26,7 +28,7 @@ from smallgan.sampling.export import MOST_DIFFERENCE, export
 from smallgan.sampling.latents import addresses, draw_inputs, generate_images
 from smallgan.sampling.loading import load_model
 from smallgan.sampling.model_card import FILL_IN, model_card
-from smallgan.sampling.pretrained import class_names
+from smallgan.sampling.pretrained import class_names, find_pretrained
 from smallgan.tables.recipe import load_recipe
 from smallgan.training.adversarial import build_trainer
 
@@ -54,10 +56,7 @@ def places(tmp_path_factory):
     pretrained = pretrained_file(root)
     released = load_file(pretrained)
     torch.save({name: each for name, each in released.items() if not name.endswith(".sv0")}, root / "tf-hub.pth")
-    deep = BigGANDeepGenerator(DEEP)
-    with torch.no_grad():
-        for parameter in deep.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+    deep = shaken(BigGANDeepGenerator(DEEP))
     return {
         "dcgan": dcgan_run(root / "dcgan").path,
         "fastgan": fastgan_run(root / "fastgan").path,
@@ -153,6 +152,39 @@ def test_an_exported_pretrained_file_is_a_source_as_the_file_is(places, tmp_path
     assert torch.equal(exported.generator(z, labels), direct.generator(z, labels))
 
 
+def test_an_exported_deep_generator_has_the_moments_of_each_truncation(places, tmp_path):
+    [file] = export(load_model(places["deep"], CPU), "safetensors", tmp_path / "alone.safetensors")
+    made = [images_of(load_model(place, CPU, truncation=0.5))[1] for place in (file, places["deep"])]
+    np.testing.assert_array_equal(*made)
+    assert not np.array_equal(made[0], images_of(load_model(file, CPU))[1])
+
+
+def test_names_of_classes_stay_with_an_exported_pretrained_file(places, tmp_path):
+    shutil.copy(places["pretrained"], tmp_path / "tiny.safetensors")
+    (tmp_path / "classes.txt").write_text("ape\nbee\ncat\n", encoding="utf-8")
+    named = load_model(tmp_path / "tiny.safetensors", CPU)
+    [file] = export(named, "safetensors", tmp_path / "made" / "one.safetensors")
+    assert load_model(file, CPU).classes == ("ape", "bee", "cat")
+    assert find_pretrained(str(file)).class_vector("bee") == "1"
+
+
+def test_a_folder_with_one_exported_file_is_that_file(places, tmp_path):
+    [file] = export(load_model(places["apgc"], CPU), "safetensors", tmp_path / "export" / "step-2.safetensors")
+    found = load_model(file.parent, CPU)
+    assert (found.path, found.step) == (file, 2)
+    np.testing.assert_array_equal(images_of(found)[1], images_of(load_model(file, CPU))[1])
+    around = [sg.load(place, device="cpu").sample(2, around_codes=0.3).pixels for place in (file, places["apgc"])]
+    np.testing.assert_array_equal(*around)
+
+
+def test_an_exported_adapter_does_not_name_the_file_that_its_recipe_named(places, tmp_path):
+    model = load_model(places["apgc"], CPU)
+    named = {**model.state, "method": {**model.state["method"], "pretrained": "at-home/secret.pth"}}
+    [file] = export(replace(model, state=named), "safetensors", tmp_path / "apgc.safetensors")
+    assert b"secret.pth" not in file.read_bytes()
+    np.testing.assert_array_equal(images_of(load_model(file, CPU))[1], images_of(model)[1])
+
+
 def test_an_exported_adapter_is_no_source_and_a_damaged_header_is_told(places, tmp_path):
     [file] = export(load_model(places["apgc"], CPU), "safetensors", tmp_path / "apgc.safetensors")
     with pytest.raises(InputError, match="adapted another generator by apgc; name that generator"):
@@ -161,6 +193,17 @@ def test_an_exported_adapter_is_no_source_and_a_damaged_header_is_told(places, t
         save_file({"g_ema.weight": torch.zeros(1)}, tmp_path / "odd.safetensors", {"smallgan": header})
         with pytest.raises(InputError, match=r"odd\.safetensors: its header is not that of an exported generator"):
             load_pretrained(tmp_path / "odd.safetensors")
+
+
+def test_the_card_of_a_step_has_the_scores_of_that_step(places, tmp_path):
+    shutil.copytree(places["dcgan"], tmp_path / "run")
+    identity = {"num_fake": 100, "num_real": 200, "features": "net"}
+    score = {"metric": "kid", "label": "KID (net)", "identity": identity, "interval": None, "baseline": None}
+    for step, value in ((3, 0.25), (5, 0.5)):
+        append_jsonl(tmp_path / "run" / "scores.jsonl", score | {"step": step, "value": value})
+    card = model_card(load_model(tmp_path / "run", CPU, "3"), "it", 1)
+    assert "| KID (net) | 0.25 |" in card
+    assert "0.5 |" not in card
 
 
 def test_the_card_of_an_exported_generator_names_its_model(places, tmp_path):
@@ -213,6 +256,8 @@ def test_what_cannot_be_exported_is_told(places, tmp_path, monkeypatch):
         sg.export(places["dcgan"], "tflite")
     with pytest.raises(UsageError, match="holds other files; name a new or an empty one"):
         sg.export(places["dcgan"], "hub", places["dcgan"])
+    with pytest.raises(UsageError, match=r"--checkpoint ²: .* has last, \[3\]"):
+        sg.export(places["dcgan"], "hub", checkpoint="²")
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(MissingError, match=r"needs onnxscript; install with: pip install 'smallgan\[export\]'"):
         sg.export(places["dcgan"], "onnx", tmp_path / "a.onnx")

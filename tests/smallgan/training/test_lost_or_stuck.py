@@ -8,14 +8,16 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+import smallgan as sg
 from augment.core.files import sha256_file
-from augment.errors import FailedError, InputError
-from smallgan.core.checkpoint import STATE, TENSORS
+from augment.errors import FailedError, InputError, UsageError
+from smallgan.core.checkpoint import STATE, TENSORS, read_state
 from smallgan.core.run_dir import RunDir, read_jsonl
 from smallgan.metrics.score_paths import score
+from smallgan.models.pretrained import load_pretrained
 from smallgan.sampling.loading import load_model
 from smallgan.tables.recipe import load_recipe
-from smallgan.training import adversarial
+from smallgan.training import adversarial, reconstruction
 from smallgan.training.train import train
 
 TINY = {
@@ -71,6 +73,20 @@ def test_a_checkpoint_of_noise_is_named_and_the_one_before_it_sampled(run):
     assert "SHA-256" in model.notes[0]
     with pytest.raises(InputError, match=r"step-000006.*damaged"):
         load_model(run.path, torch.device("cpu"), "6")
+
+
+def test_a_damaged_last_checkpoint_is_no_source_and_export_names_it(run, capsys):
+    overwrite(run, 6, noise)
+    found = load_pretrained(run.path)
+    assert found.path.parent == run.checkpoint(3)
+    assert "step-000006" in found.notes[0]
+    with pytest.raises(InputError, match=r"step-000006.*this checkpoint is damaged .*; name the folder of another one"):
+        load_pretrained(run.checkpoint(6) / TENSORS)
+    [file] = sg.export(run.path, "safetensors")
+    assert file.name == "step-000003.safetensors"
+    assert f"{run.checkpoint(6) / TENSORS}: this checkpoint is damaged" in capsys.readouterr().err
+    sg.load(run.path, device="cpu").sample(1)
+    assert "step-000006" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -138,6 +154,34 @@ def _options():
 
     made = getattr(score_paths, "ScoreOptions", None) or score_paths.Settings
     return made(metrics=("kmmd",), num_fake=4, device="cpu")
+
+
+def test_a_run_goes_on_with_the_perceptual_network_that_it_began_with(tiny_set, tmp_path, monkeypatch):
+    settings = {"method.name": "imle", "method.pca_steps": 1}
+    run = start(tiny_set, tmp_path / "runs", **settings, **{"train.steps": 3})
+    shipped = reconstruction._NETWORKS["shipped"]
+    monkeypatch.setattr(reconstruction, "_NETWORKS", {"vgg16": shipped, "shipped": shipped})  # "auto" is vgg16 now
+    assert start(tiny_set, tmp_path / "runs", **settings).path == run.path
+    state = read_state(run.checkpoint(6))
+    assert state["perceptual"] == read_state(run.checkpoint(3))["perceptual"]
+    assert state["perceptual"]["name"] == "shipped"
+
+    state["perceptual"]["weights_sha256"] = "0" * 64
+    (run.checkpoint(6) / STATE).write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"perceptual network of its loss was .*, sha256 0{16}, and is .*put those wei"
+    ):
+        start(tiny_set, tmp_path / "runs", **settings, **{"train.steps": 9})
+
+
+def test_a_run_whose_generator_stood_still_from_the_start_goes_on(tiny_set, tmp_path):
+    frozen = {"method.freeze_g_at": 0}
+    through = start(tiny_set, tmp_path / "through", **frozen)
+    start(tiny_set, tmp_path / "runs", **frozen, **{"train.steps": 3})
+    run = start(tiny_set, tmp_path / "runs", **frozen)
+    found, wanted = weights(run, 6), weights(through, 6)
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_a_finished_run_is_said_to_be_finished_and_not_trained_again(run, tiny_set, tmp_path):

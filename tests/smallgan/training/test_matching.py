@@ -100,6 +100,11 @@ def test_optimal_has_the_least_sum_of_all_assignments():
     assert tuple(optimal([matrix[:3], matrix[3:]]).tolist()) == min(sums, key=sums.get)
 
 
+def test_optimal_takes_what_is_no_number_last():
+    assert optimal([np.array([[np.nan, 1.0, 3.0], [0.0, np.inf, 2.0]])]).tolist() == [1, 0]
+    assert sorted(optimal([np.full((2, 2), np.nan)]).tolist()) == [0, 1]  # the loop tells that the run diverged
+
+
 @pytest.mark.parametrize("rows", [1, 4, 256])
 def test_each_image_gets_the_sample_that_brute_force_gives_it(monkeypatch, rows):
     monkeypatch.setattr(matching, "_ROWS", rows)

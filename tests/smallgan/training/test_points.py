@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+import smallgan as sg
 from augment.errors import UsageError
 from smallgan.core.checkpoint import TENSORS
 from smallgan.core.run_dir import read_jsonl
@@ -75,6 +76,15 @@ def test_samples_are_a_scatter_a_table_and_an_array(run, tmp_path):
     assert array[3].ravel() == pytest.approx([float(part) for part in lines[4].split(",")], rel=1e-4)
     with pytest.raises(UsageError, match="makes points in the plane"):
         sample(Request(run.path, interpolate=True, device="cpu"))
+
+
+def test_a_notebook_shows_points_as_a_scatter(run, tmp_path):
+    points = sg.load(run.path, device="cpu").sample(5)
+    assert (points.pixels.shape, points.grid().size) == ((5, 1, 1, 2), (512, 512))
+    with pytest.raises(UsageError, match="makes points in the plane, not images"):
+        points[0]
+    folder, *_ = sg.export(run.path, "hub", tmp_path / "hub")
+    assert Image.open(folder / "samples.png").size == (512, 512)
 
 
 def test_the_defaults_are_those_of_points_and_the_recipe_of_a_run_reads_back():
