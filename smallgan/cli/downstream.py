@@ -58,6 +58,7 @@ def downstream(
     """
     import json
 
+    from augment.errors import UsageError
     from smallgan.core.console import say
     from smallgan.downstream.run import run_downstream
     from smallgan.downstream.variants import grid_of
@@ -78,11 +79,14 @@ def downstream(
         "seeds": list(range(seed, seed + seeds)),
     }
     if recipe is None:
+        options = {"downstream": {}, **options}  # its defaults, where no option sets a key of it
         options["name"] = f"downstream-{slug(Path(data).name)}"[:60] if data else "downstream"
     if recipe is None or policy or on_the_fly or synthetic:
         options["grid"] = grid_of(policy or [], on_the_fly or [], synthetic or [], synthetic_only=synthetic_only)
     given = {path: value for path, value in options.items() if value is not None} | parse_overrides(settings or [])
     resolved = load_recipe(recipe, given)
+    if resolved.downstream is None:
+        raise UsageError(f"--recipe {recipe}: it has no section downstream; leave --recipe out, or add that section")
     result = run_downstream(resolved, out=out, new=new, device=device, num_processes=jobs, log=say)
     typer.echo(json.dumps(result.values, indent=2) if json_output else result.text)
     if not result.is_complete:

@@ -171,6 +171,7 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
     held_out = dict(zip(others, found, strict=True))
     policy, preview = _what_was_mixed(path, settings.policy, mixture)
     names = [image.name for image in source.images if image.origin == "original"]
+    added = [image.name for image in source.images if image.origin != "original"]
     summary = {
         "source": recipe.data.source,
         "source_path": absolute(path) if recipe.data.source else None,
@@ -182,6 +183,7 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
         "policy": policy,
         **({"custom_transforms": custom} if (custom := plan.policy.custom_transforms) else {}),
         "fingerprint": fingerprint([hashes[name] for name in names]),
+        **({"added_fingerprint": fingerprint([hashes[name] for name in added])} if added else {}),
         "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
         "names": names,
     }

@@ -45,7 +45,7 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
     if before is None:
         return
     parts = ("holdout", "selection", "target", "target_test")
-    for key in ("num_images", "num_real", "fingerprint", "custom_transforms", *parts):
+    for key in ("num_images", "num_real", "fingerprint", "added_fingerprint", "custom_transforms", *parts):
         then, now = (_mark(each.get(key)) for each in (before, summary))
         if then != now:
             raise UsageError(
@@ -111,7 +111,10 @@ def _begun_from(run: RunDir) -> str | None:
 
 def _is_same(recipe: Recipe, summary: Mapping[str, Any], run: RunDir) -> bool:
     try:
-        return not _changes(recipe, run) and (read_record(run.data) or {}).get("fingerprint") == summary["fingerprint"]
+        before = read_record(run.data) or {}
+        # The fingerprint is of the originals alone, which several mixed datasets may share
+        alike = all(before.get(key) == summary.get(key) for key in ("fingerprint", "num_images", "added_fingerprint"))
+        return alike and not _changes(recipe, run)
     except (InputError, UsageError):  # a run of another version, say: no run to go on with
         return False
 

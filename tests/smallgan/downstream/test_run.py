@@ -15,6 +15,7 @@ from augment.sources.readers import open_source
 from smallgan.cli import app
 from smallgan.core.downstream_dir import DownstreamDir
 from smallgan.downstream import trials
+from smallgan.downstream.arms import arms_of
 from smallgan.downstream.run import run_downstream
 
 
@@ -214,6 +215,20 @@ def test_what_a_downstream_study_cannot_do_is_refused(source, tmp_path, option):
 def test_only_the_named_classes_take_part(source, tmp_path):
     with pytest.raises(UsageError, match="has no class 'leans'"):
         study(source, tmp_path / "study", **{"downstream.classes": ["lies", "leans"]})
+
+
+def test_the_command_needs_no_option_and_a_recipe_of_another_kind_is_refused(source, monkeypatch):
+    asked = []
+
+    def instead(recipe, **_):
+        asked.append(recipe)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("smallgan.downstream.run.run_downstream", instead)
+    assert str(CliRunner().invoke(app, ["downstream", str(source)]).exception) == "far enough"
+    assert [arm.name for arm in arms_of(asked[0])] == ["none", "hflip"]
+    other = CliRunner().invoke(app, ["downstream", str(source), "--recipe", "quickstart"])
+    assert str(other.exception).startswith("--recipe quickstart: it has no section downstream")
 
 
 def test_the_command_answers_on_its_first_line(source, tmp_path):

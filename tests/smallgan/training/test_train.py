@@ -152,6 +152,19 @@ def test_a_run_does_not_go_on_with_other_images(tiny_set, tmp_path):
         start(tiny(tiny_set, **{"train.steps": 9}), tmp_path, out=tmp_path / "run")
 
 
+def test_mixed_datasets_of_the_same_originals_are_trained_each_by_itself(tiny_set, tmp_path):
+    source, root = open_source(tiny_set), tmp_path / "runs"
+    options = {"ratio": None, "count": None, "size": 32, "resize_mode": "crop", "format": "png", "seed": 0}
+    for policy in ("hflip", "vflip"):
+        plan = make_plan(source, policy, **options, generator=None)
+        build(plan, source, tmp_path / policy, workers=1)
+    runs = [start(tiny(folder), root).name for folder in (tmp_path / "hflip", tmp_path / "vflip", tiny_set)]
+    assert runs == ["00000-train", "00001-train", "00002-train"]
+    assert start(tiny(tmp_path / "hflip"), root).name == "00000-train"
+    with pytest.raises(UsageError, match="added_fingerprint was"):
+        start(tiny(tmp_path / "vflip", **{"train.steps": 9}), tmp_path, out=root / "00000-train")
+
+
 def test_a_bad_file_stops_before_anything_is_written_or_is_left_out_and_listed(tiny_set, tmp_path):
     (tiny_set / "broken.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"broken\.png"):
