@@ -163,7 +163,7 @@ class TrainFlags(TypedDict, total=False):
         str | None,
         Flag(
             "train.precision",
-            "fp32, tf32 (on GPUs), bf16 or fp16; default: bf16 where it is faster and no --model or --recipe is given, "
+            "fp32, tf32 (on GPUs), bf16 or fp16; default: bf16 where it is faster and the settings are chosen for you, "
             "else tf32 on a GPU that has it, else fp32.",
         ),
     ]
