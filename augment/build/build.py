@@ -150,11 +150,20 @@ def _finished(plan: Plan, out: Path) -> MixedDataset | None:
     if not whole:
         return None
     dataset = MixedDataset.open(out)
-    if all(os.path.isfile(f"{out}/{record.file_name}") for record in dataset.records) and dataset.preview.is_file():  # noqa: PTH113
+    names = [record.file_name for record in dataset.records]
+    is_all = names == [entry.file_name for entry in plan.entries] and dataset.preview.is_file()
+    if is_all and all(_holds_bytes(f"{out}/{name}") for name in names):
         (out / PROGRESS_LOG).unlink(missing_ok=True)  # a kill came between the last two things
         dataset.num_kept = len(dataset)
         return dataset
     return None
+
+
+def _holds_bytes(path: str) -> bool:
+    try:
+        return os.stat(path).st_size > 0  # noqa: PTH116 - of 100,000 files pathlib is slow
+    except OSError:
+        return False
 
 
 def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:

@@ -6,6 +6,7 @@ of the folder: same dataset, same bytes. They appear by a rename, whole or not a
 
 import io
 import json
+import re
 import shutil
 import tarfile
 import zipfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from posixpath import splitext
 
 from augment.core.files import renamed, renamed_folder
-from augment.errors import InputError, UsageError
+from augment.errors import InputError, OutputError, UsageError
 from augment.sources.dataset_format import METADATA, PLAN
 from augment.sources.label_tables import CLASS_NAMES, DATASET_JSON
 from augment.sources.mixed_dataset import MixedDataset
@@ -32,6 +33,7 @@ def container_path(folder: Path, container: str) -> Path:
         raise UsageError(f"--container {container!r}: use one of {', '.join(CONTAINERS)}")
     if container == "folder":
         return folder
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
     return folder.with_name(f"{folder.name}.zip" if container == "stylegan-zip" else f"{folder.name}-webdataset")
 
 
@@ -46,6 +48,32 @@ def check_container(container: str, size: int | None) -> None:
         )
 
 
+def check_place(folder: Path, container: str, sources: Sequence[Path]) -> None:
+    """Refuse to replace what is no container of ours, such as a source. Raises UsageError and OutputError."""
+    path = container_path(folder, container)
+    if container == "folder" or not path.exists():
+        return
+    if any(path.resolve() == source.resolve() for source in sources):
+        raise OutputError(f"cannot write {path}: it is a source; name another place with --out")
+    if not (_is_own_zip(path) if container == "stylegan-zip" else _are_own_shards(path)):
+        what = "the zip" if container == "stylegan-zip" else "the shards"
+        raise UsageError(f"{path}: stands where {what} belong, and is none of ours; move it, or name another --out")
+
+
+def _is_own_zip(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {METADATA, PLAN, DATASET_JSON} <= set(archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+
+
+def _are_own_shards(path: Path) -> bool:
+    held = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    ours = {METADATA, PLAN, CLASSES}
+    return ours <= held and all(re.fullmatch(r"shard-\d{6}\.tar", name) for name in held - ours)
+
+
 def pack(dataset: MixedDataset, container: str) -> tuple[Path, list[str]]:
     """Return the container of `dataset`, made if need be, and what to know of it.
 
@@ -54,6 +82,7 @@ def pack(dataset: MixedDataset, container: str) -> tuple[Path, list[str]]:
     path = container_path(dataset.path, container)
     if container == "folder":
         return path, []
+    check_place(dataset.path, container, [])
     classes = sorted({record.label for record in dataset.records if record.label is not None})
     num_without = sum(record.label is None for record in dataset.records)
     if container == "stylegan-zip":
@@ -90,8 +119,6 @@ def _write_zip(dataset: MixedDataset, path: Path, classes: Sequence[str]) -> Non
 
 def _write_shards(dataset: MixedDataset, path: Path, classes: Sequence[str]) -> None:
     """Write shard-000000.tar and so on: for each image its file, .json its line, and .cls its class by number."""
-    if path.exists() and not (path / PLAN).is_file():
-        raise UsageError(f"{path}: stands where the shards belong, and is none of ours; move it, or name another --out")
     numbers = {name: number for number, name in enumerate(classes)}
     with renamed_folder(path) as temporary:
         for first in range(0, len(dataset.records), SHARD_IMAGES):

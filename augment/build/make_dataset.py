@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from augment.build.build import build
-from augment.build.export import check_container, pack
-from augment.build.plan import DEFAULT_RATIO, Plan, PlanOptions, make_plan, num_added
+from augment.build.export import check_container, check_place, pack
+from augment.build.plan import DEFAULT_RATIO, Plan, PlanOptions, check_settings, make_plan, num_added
 from augment.build.warnings import advice, advice_on_result
 from augment.checks.open_checked import open_checked
 from augment.core.file_names import safe
@@ -64,10 +64,14 @@ def make_dataset(
     num_added(1, ratio, options.get("count"))  # what is wrong is told before a long check
     if per_class:
         parse_per_class(per_class)
+    if (count := options.get("count")) and not policy.components:
+        raise UsageError(f"policy 'none' adds nothing, and --count asks for {count}; name transforms, such as hflip")
     sources = [source_path, *(one.path for one in extra)]
     if out is not None:
         outside(out, sources)
     check_container(container, options.get("size"))
+    seed = options.get("seed", 0)
+    check_settings(options.get("size"), options.get("resize_mode", "crop"), options.get("format", "png"), seed)
     rules = Rules(parse_background(background), parse_mode(mode))
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: must be at least 1")
@@ -77,7 +81,6 @@ def make_dataset(
             "then name its run here with --generator runs/00000-..."
         )
     workers = workers or default_workers()
-    seed = options.get("seed", 0)
     checked = open_checked(
         source_path, extra, rules=rules, skip_bad=skip_bad, originals_only=True, workers=workers, seed=seed
     )
@@ -92,6 +95,7 @@ def make_dataset(
     for warning in warnings:
         log(f"note: {warning}")
     folder = out or outside(default_folder(plan), sources)
+    check_place(folder, container, sources)
     with progress("building", len(plan.entries)) if progress else nullcontext() as report:
         dataset = build(plan, checked.source, folder, workers=workers, generator=generator, progress=report)
     packed, notes = pack(dataset, container)
@@ -135,7 +139,7 @@ def _summary(plan: Plan, dataset: MixedDataset, left_out: list[str]) -> dict[str
         "num_original": settings["num_original"],
         "num_added": settings["num_added"],
         "added": {component["pipeline"]: component["num"] for component in settings["components"]},
-        "num_synthetic": sum(part["num_images"] for part in settings["sources"] if part.get("origin") == "synthetic"),
+        "num_synthetic": sum(entry.origin == "synthetic" and entry.k is None for entry in plan.entries),
         **({"classes": settings["classes"]} if "classes" in settings else {}),
         "num_kept": dataset.num_kept,
         "left_out": left_out,

@@ -27,7 +27,7 @@ from augment.policy.policy_file import load_policy
 from augment.policy.transforms import GAN
 from augment.sources.classes import ClassTarget, class_targets
 from augment.sources.dataset_format import PLAN_FORMAT, Origin
-from augment.sources.image_set import ImageInfo, ImageSet, ImageSource
+from augment.sources.image_set import ImageInfo, ImageSet, ImageSource, labels_fingerprint
 
 FORMATS = {"png": ".png", "jpeg": ".jpg"}
 MAX_ADDED = 10_000_000
@@ -152,7 +152,7 @@ def make_plan(
         InputError: a file cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
-    _check_settings(size, resize_mode, format, seed)
+    check_settings(size, resize_mode, format, seed)
     image_infos = tuple(source.info(index) for index in range(len(source)))
     targets = _targets(source, policy, ratio, count, per_class, balance, seed)
     amounts = [policy.counts(target.num_added) for target in targets]
@@ -175,6 +175,7 @@ def make_plan(
     settings = {
         "format": PLAN_FORMAT,
         "sources": source.describe(image_infos),
+        **({"labels_sha256": labels} if (labels := labels_fingerprint(source.images)) else {}),
         "policy": str(policy),
         **({"custom_transforms": custom} if custom else {}),
         "ratio": None if count is not None or per_class or balance else (ratio or DEFAULT_RATIO).strip(),
@@ -232,7 +233,8 @@ def parent_order(seed: int, num_parents: int) -> list[int]:
     return [int(index) for index in generator.permutation(num_parents)]
 
 
-def _check_settings(size: int | None, resize_mode: str, format_: str, seed: int) -> None:
+def check_settings(size: int | None, resize_mode: str, format_: str, seed: int) -> None:
+    """Raise UsageError for settings out of range."""
     if size is not None and not 1 <= size <= math.isqrt(MAX_PIXELS):
         raise UsageError(f"--size {size}: must be a number of pixels from 1 to {math.isqrt(MAX_PIXELS)}")
     if resize_mode not in RESIZE_MODES:

@@ -9,7 +9,7 @@ from typing import Unpack
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.build.plan import LookOptions, Plan, parent_order
+from augment.build.plan import LookOptions, Plan, check_settings, parent_order
 from augment.core.files import make_folder, outside, write_bytes
 from augment.core.rng import image_generators
 from augment.errors import InputError, UsageError
@@ -75,6 +75,7 @@ def policy_sheet(
     Raises UsageError, and InputError for a file that cannot be read.
     """
     policy = load_policy(policy) if isinstance(policy, str) else policy
+    check_settings(size, resize_mode, "png", seed)
     originals = [index for index, image in enumerate(source.images) if image.origin == "original"]
     policy.check_generator(generator)
     if not originals:

@@ -34,6 +34,8 @@ def reproduce(image: Path, *, source: Path | None = None, generator: ImageSource
     dataset, record = _locate(image)
     if record.origin == "original":
         raise UsageError(f"{image}: an original; it was taken over, not made")
+    if not record.operations:
+        raise UsageError(f"{image}: it came with --synthetic or --also, and was taken over, not made")
     plan = read_plan(dataset)
     rules = Rules(parse_background(plan.get("background", "white")), plan.get("mode") == "gray")
     tried = False

@@ -15,10 +15,12 @@ from augment.checks.inspect import (
     small_grays,
     valid_subset,
 )
+from augment.errors import InputError
 from augment.imaging.codec import RULES, Rules
 from augment.imaging.symmetry import symmetries
 from augment.policy.expression import Policy
 from augment.sources.concat import ExtraSource, concat
+from augment.sources.dataset_format import holds_plan
 from augment.sources.image_set import ImageSet
 from augment.sources.readers import open_source
 
@@ -71,6 +73,7 @@ def open_checked(
         InputError: something is not there or, unless `skip_bad`, files cannot be used; it names them.
         UsageError: an extra source has fewer images than are asked for.
     """
+    _refuse_part_of_mixed(path)
     source = open_source(path, rules=rules)
     notes = list(source.notes)
     if originals_only:
@@ -96,3 +99,13 @@ def open_checked(
         left_out += more.left_out
         notes += [f"{one.path}: {note}" for note in more.notes]
     return CheckedSource(source, records, left_out, notes, grays)
+
+
+def _refuse_part_of_mixed(path: Path) -> None:
+    """Raise InputError for a folder inside a mixed dataset: without its table all its images would be originals."""
+    inside = next((above for above in path.absolute().parents if holds_plan(above)), None) if path.is_dir() else None
+    if inside is not None:
+        raise InputError(
+            f"{path}: a folder of the mixed dataset {inside}, whose metadata says which images are originals; name "
+            f"{inside} instead"
+        )

@@ -104,6 +104,8 @@ def parse_background(text: str) -> Colour | None:
     except ValueError as error:
         message = f"--background {text!r}: expected a colour such as white, black or #808080, or refuse"
         raise UsageError(message) from error
+    if max(red, green, blue) > 255:
+        raise UsageError(f"--background {text!r}: expected numbers from 0 to 255")
     return red, green, blue
 
 
@@ -340,12 +342,15 @@ def _follow_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Ima
         if "srgb" in ImageCms.getProfileDescription(source).lower():
             return image
         space = source.profile.xcolor_space.strip()
+        alpha = image.getchannel("A") if space == "GRAY" and image.mode == "RGBA" else None
         if space == "GRAY" and image.mode != "L":
             image = image.convert("L")
         elif space == "RGB" and image.mode not in ("RGB", "RGBA"):
             image = image.convert("RGB")
         target = "RGBA" if image.mode == "RGBA" else "RGB"
         converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode=target)
+        if alpha is not None and converted is not None:
+            converted.putalpha(alpha)
     except (ImageCms.PyCMSError, OSError, ValueError):
         notes.append("its colour profile cannot be followed, and is ignored")
         return image

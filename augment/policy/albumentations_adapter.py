@@ -198,7 +198,11 @@ def _complete(config: Mapping[str, Any], where: str) -> tuple[Config, tuple[str,
     with _constructing, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         transform = _make(config, where)
-        whole = own_parameters(json.loads(json.dumps(transform.to_dict()["transform"], default=_plain)))
+        try:
+            text = json.dumps(transform.to_dict()["transform"], default=_plain, allow_nan=False)
+        except ValueError as error:
+            raise UsageError(f"{where}: a parameter is not a finite number") from error
+        whole = own_parameters(json.loads(text))
         _prototypes[json.dumps(whole, sort_keys=True)] = _make(whole, where)
     notes = dict.fromkeys(f"{where}: {_first_line(warning.message)}" for warning in caught)
     return whole, tuple(notes)

@@ -247,6 +247,12 @@ def fingerprint(sha256s: Sequence[str]) -> str:
     return hashlib.sha256("".join(f"{digest}\n" for digest in sha256s).encode()).hexdigest()
 
 
+def labels_fingerprint(images: Sequence[SourceImage]) -> str | None:
+    """Return the SHA-256 over the classes of images in their order, None where none has a class."""
+    labels = [image.label for image in images]
+    return fingerprint([json.dumps(label) for label in labels]) if any(label is not None for label in labels) else None
+
+
 def content_hash(source: ImageSet, known: Mapping[str, str], *, workers: int = 1) -> str:
     """Return the hash of all files of a set, those that cannot be used included; none is decoded.
 

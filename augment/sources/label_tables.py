@@ -56,7 +56,7 @@ def read_tables(
             continue
         used.add(name)
         for file_name, row in dict(listed).items():
-            rows.setdefault(normpath(f"{folder}/{file_name}"), row)
+            rows.setdefault(normpath(f"{folder}/{file_name}").replace("\\", "/"), row)
     return rows, used, list(dict.fromkeys(notes))
 
 
@@ -102,17 +102,25 @@ def _rows(data: bytes, suffix: str, where: str, notes: list[str]) -> Iterator[tu
         column = next((column for column in _NAME_COLUMNS if isinstance(record.get(column), str)), None)
         if column is None:
             raise InputError(f"{where}: entry {number} has no file_name; expected the path of an image in each")
-        label = record.get("label")
+        called = "label" if "label" in record else "class"
+        label = record.get(called)
         if isinstance(label, list | dict):
             notes.append(f"{where}: {_NO_CLASSES}")
             label = None
         origin = _ORIGINS.get(str(record.get("origin")), "original")
-        yield record[column], Row(None if label is None or label == "" else str(label), "label" in record, origin)
+        yield record[column], Row(None if label is None or label == "" else _text(label), called in record, origin)
+
+
+def _text(label: object) -> str:
+    """Return a class as text that UTF-8 can hold; JSON may hold halves of characters."""
+    return str(label).encode("utf-8", "backslashreplace").decode()
 
 
 def _csv_records(data: bytes, where: str, delimiter: str) -> Iterator[dict[str, Any]]:
     try:
-        yield from csv.DictReader(_lines(data, where), delimiter=delimiter)
+        reader = csv.DictReader(_lines(data, where), delimiter=delimiter, skipinitialspace=True)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        yield from reader
     except csv.Error as error:
         raise InputError(f"{where}: not a table of text: {error}") from error
 
@@ -142,6 +150,8 @@ def _stylegan_rows(data: bytes, where: str, notes: list[str]) -> dict[str, Row] 
     if not isinstance(content, dict) or "labels" not in content:
         return None
     pairs, names = content["labels"] or [], content.get(CLASS_NAMES)
+    if not isinstance(pairs, list):
+        raise InputError(f"{where}: its labels are {str(pairs)[:60]}; expected a list of [file name, class number]")
     rows = {}
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
@@ -153,6 +163,6 @@ def _stylegan_rows(data: bytes, where: str, notes: list[str]) -> dict[str, Row] 
             notes.append(f"{where}: {_NO_CLASSES}")
             label = None
         else:
-            label = str(names[number] if isinstance(names, list) and 0 <= number < len(names) else number)
+            label = _text(names[number] if isinstance(names, list) and 0 <= number < len(names) else number)
         rows[pair[0].replace("\\", "/")] = Row(label)
     return rows

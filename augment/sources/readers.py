@@ -50,6 +50,8 @@ def _open(path: Path, rules: Rules) -> ImageSet:
                     f"{path}: no single images in these samples; run `smallgan sample` without --grid-only"
                 )
             return _open_folder(path / SAMPLE_IMAGES, rules)
+        if is_folder and _is_run(path):
+            raise InputError(f"{path}: a run, whose pictures are grids; make images with: smallgan sample {path}")
         if is_folder:
             return _open_folder(path, rules)
         if is_file and suffix == ".zip":
@@ -120,9 +122,13 @@ def _open_zip(path: Path, rules: Rules) -> ImageSet:
     opened = Archive(path)
     pictures: dict[str, PartEntry] = {}
     others: dict[str, PartEntry] = {}
-    for name in visible:
+    for entry in visible:
+        name = entry if "/" in entry else entry.replace("\\", "/")  # old programs of Windows write these
         is_picture = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-        (pictures if is_picture else others)[name] = PartEntry(opened, name)
+        kept = pictures if is_picture else others
+        if name in kept:
+            raise InputError(f"{path}: two of its files are called {name}; pack it anew with one of them")
+        kept[name] = PartEntry(opened, entry)
     if not pictures:
         raise InputError(f"{path}: no image in it ({len(held)} other files); expected files ending in .jpg, .png ...")
     return _classed(path, pictures, others, [], _shared_depth(pictures), rules)
@@ -151,7 +157,7 @@ def _classed(
     parents = {name: PurePosixPath(name).parent.parts[depth:] for name in names}
     tops = {parts[0] if parts else "" for parts in parents.values()}
     notes = []
-    if tops <= SPLITS:
+    if {top.casefold() for top in tops} <= SPLITS:
         parents = {name: parts[1:] for name, parts in parents.items()}
         if len(tops) > 1:
             notes.append(f"the splits {', '.join(sorted(tops))} are read together; name one of them to use it alone")
@@ -186,6 +192,8 @@ def _open_arrays(
     for name, path in files.items():
         arrays = Arrays(path, only)
         held = ", ".join(f"{key} ({len(array):,})" for key, array in arrays.images.items())
+        if arrays.unused:
+            notes.append(f"{path.name}: not used: {', '.join(arrays.unused)}")
         if len(arrays.images) > 1:
             one = f"{path.name}/{next(iter(arrays.images))}"
             notes.append(f"{path.name}: {held} are read together; name {one} to use one alone")
@@ -208,7 +216,7 @@ def _open_list(path: Path, rules: Rules) -> ImageSet:
     if absent:
         raise InputError(f"{path}: names {_not_there(absent)}; paths count from the folder of the list")
     images = [SourceImage(_printable(name), row.label, row.origin) for name, row in listed.items()]
-    return ImageSet(path, images, [FileEntry(str(file)) for file in paths.values()], rules=rules)
+    return ImageSet(path, images, [FileEntry(str(file)) for file in paths.values()], rules=rules, is_mixed=True)
 
 
 def _open_mixed(path: Path, rules: Rules) -> ImageSet:
@@ -222,13 +230,16 @@ def _open_mixed(path: Path, rules: Rules) -> ImageSet:
     return ImageSet(path, images, entries, rules=rules, is_mixed=True)
 
 
-def _is_output(folder: Path) -> bool:
-    """Whether smallgan wrote this folder: a mixed dataset, whole or not, a run, or samples."""
+def _is_run(folder: Path) -> bool:
     try:
-        is_run = (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir()
+        return (folder / "recipe.yaml").is_file() and (folder / "checkpoints").is_dir()
     except OSError:  # a folder that cannot be entered is told when it is listed
         return False
-    return is_run or holds_plan(folder) or read_samples_record(folder) is not None
+
+
+def _is_output(folder: Path) -> bool:
+    """Whether smallgan wrote this folder: a mixed dataset, whole or not, a run, or samples."""
+    return _is_run(folder) or holds_plan(folder) or read_samples_record(folder) is not None
 
 
 def _printable(name: str) -> str:

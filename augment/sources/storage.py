@@ -84,15 +84,27 @@ class Arrays:
         self.path = path
         self.images: dict[str, NDArray[Any]] = {}
         self.labels: dict[str, NDArray[Any]] = {}
+        self.unused: list[str] = []
+        """What is neither images nor labels: name, type and shape."""
         held = []
+        self._num_images = 0  # Arrays of images in the file, read or not
 
         def is_wanted(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
             held.append(f"{key} {dtype} {'x'.join(map(str, shape))}")
-            is_asked = only is None or key == only
-            return (is_asked and _is_images(shape, dtype)) or (len(shape) == 1 and dtype.kind in "iuU")
+            if _is_images(shape, dtype):
+                self._num_images += 1
+                return only is None or key == only
+            is_labels = len(shape) in (1, 2) and math.prod(shape[1:]) == 1 and dtype.kind in "iuUS"
+            if not is_labels:
+                self.unused.append(held[-1])
+            return is_labels
 
         for key, array in read_arrays(path, is_wanted).items():
-            (self.labels if array.ndim == 1 else self.images)[key] = array
+            if _is_images(array.shape, array.dtype):
+                self.images[key] = array
+                continue
+            column = array.reshape(-1)  # Keras passes N x 1 around
+            self.labels[key] = np.char.decode(column, "utf-8", "replace") if column.dtype.kind == "S" else column
         if not self.images:
             name = f"{path}/{only}" if only else str(path)
             raise InputError(
@@ -104,8 +116,13 @@ class Arrays:
         """Return the class of a row: of y_train for x_train, of labels for images, else of the one that fits."""
         number = len(self.images[key])
         likely = {key.replace("x", "y", 1), key.replace("images", "labels"), "labels", "y"} - {key}
-        fitting = (labels for name, labels in self.labels.items() if name in likely or len(self.labels) == 1)
+        fitting = (labels for name, labels in self.labels.items() if name in likely or self._is_alone)
         return next((str(labels[row]) for labels in fitting if len(labels) == number), None)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether there is one array of labels and one of images, which then belong together."""
+        return len(self.labels) == 1 and self._num_images == 1
 
     def num_bytes(self, place: tuple[str, int]) -> int:
         """Return the size of row (array, number)."""

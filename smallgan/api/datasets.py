@@ -252,7 +252,7 @@ def _class_lines(classes: dict[str, dict[str, int]]) -> list[str]:
     if cut:
         largest = max(cut, key=lambda name: cut[name])
         lines.append(
-            f"left out: {sum(cut.values())} originals of {len(cut)} larger classes, drawn by the seed (most of "
+            f"left out: {sum(cut.values())} images of {len(cut)} larger classes, drawn by the seed (most of "
             f"{largest}, {cut[largest]}); --balance top-up without --per-class keeps all"
         )
     return lines

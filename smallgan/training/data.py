@@ -20,7 +20,7 @@ from augment.errors import InputError, UsageError
 from augment.imaging.codec import decode
 from augment.policy.transforms import NONE
 from augment.sources.dataset_format import holds_plan
-from augment.sources.image_set import ImageSet, SourceImage, fingerprint
+from augment.sources.image_set import ImageSet, SourceImage, fingerprint, labels_fingerprint
 from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.remote import absolute
 from smallgan.data.images import LabelledRows, PixelRows, Pixels
@@ -184,6 +184,7 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
         **({"custom_transforms": custom} if (custom := plan.policy.custom_transforms) else {}),
         "fingerprint": fingerprint([hashes[name] for name in names]),
         **({"added_fingerprint": fingerprint([hashes[name] for name in added])} if added else {}),
+        **({"labels_fingerprint": labels} if (labels := labels_fingerprint(source.images)) else {}),
         "skipped": sorted(set(hashes) - {image.name for image in entered.source.images}),
         "names": names,
     }

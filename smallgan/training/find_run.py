@@ -12,6 +12,8 @@ from smallgan.tables.recipe import Recipe, differences, read_recipe
 
 _FREE = ("train.steps", "sample.", "report.")
 """What may differ: more steps go on with a run, and what is drawn of it changes nothing in it."""
+_MIXED = ("added_fingerprint", "labels_fingerprint")
+"""Keys of data.json about what the fingerprint of the originals leaves out."""
 _IMAGES = ("data.source", "method.target", "method.target_test")
 _PATHS = (*_IMAGES, "augment.generator", "method.pretrained", "train.init")
 """Paths, which may be written in another way; the images themselves are compared by fingerprint."""
@@ -45,7 +47,7 @@ def refuse_other_data(run: RunDir, summary: Mapping[str, Any]) -> None:
     if before is None:
         return
     parts = ("holdout", "selection", "target", "target_test")
-    for key in ("num_images", "num_real", "fingerprint", "added_fingerprint", "custom_transforms", *parts):
+    for key in ("num_images", "num_real", "fingerprint", *_MIXED, "custom_transforms", *parts):
         then, now = (_mark(each.get(key)) for each in (before, summary))
         if then != now:
             raise UsageError(
@@ -113,7 +115,7 @@ def _is_same(recipe: Recipe, summary: Mapping[str, Any], run: RunDir) -> bool:
     try:
         before = read_record(run.data) or {}
         # The fingerprint is of the originals alone, which several mixed datasets may share
-        alike = all(before.get(key) == summary.get(key) for key in ("fingerprint", "num_images", "added_fingerprint"))
+        alike = all(before.get(key) == summary.get(key) for key in ("fingerprint", "num_images", *_MIXED))
         return alike and not _changes(recipe, run)
     except (InputError, UsageError):  # a run of another version, say: no run to go on with
         return False

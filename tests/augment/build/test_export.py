@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from collections import Counter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from augment.build.build import build
 from augment.build.export import check_container, container_path, pack
 from augment.build.make_dataset import make_dataset
 from augment.build.plan import make_plan
-from augment.errors import UsageError
+from augment.errors import OutputError, UsageError
 from augment.imaging.codec import Rules
 from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.readers import open_source
@@ -168,3 +168,33 @@ def test_the_command_packs_and_says_where(classed, tmp_path):
     result = make_dataset(classed, "hflip", size=32, out=tmp_path / "out", container="webdataset")
     assert result["container"] == str(tmp_path / "out-webdataset")
     assert len(MixedDataset.open(tmp_path / "out")) == 24
+
+
+@pytest.mark.parametrize("container", ["stylegan-zip", "webdataset"])
+def test_what_is_none_of_ours_is_not_replaced_and_nothing_is_built(classed, tmp_path, container):
+    standing = container_path(tmp_path / "out", container)
+    if container == "webdataset":
+        build(make_plan(open_source(classed), "none"), open_source(classed), standing)  # a dataset, no shards
+    else:
+        with zipfile.ZipFile(standing, "w") as archive:
+            archive.writestr("thesis.txt", "mine")
+    before = standing.read_bytes() if standing.is_file() else sorted(standing.rglob("*"))
+    with pytest.raises(UsageError, match="none of ours"):
+        make_dataset(classed, "hflip", size=32, out=tmp_path / "out", container=container)
+    assert (standing.read_bytes() if standing.is_file() else sorted(standing.rglob("*"))) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_that_is_the_source_is_not_replaced(mixed):
+    packed, _ = pack(mixed, "stylegan-zip")
+    before = packed.read_bytes()
+    with pytest.raises(OutputError, match="it is a source"):
+        make_dataset(packed, "hflip", size=32, out=packed.with_suffix(""), container="stylegan-zip")
+    assert packed.read_bytes() == before
+
+
+def test_a_container_of_this_folder_stands_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert container_path(Path(), "webdataset") == tmp_path / "here-webdataset"
+    assert container_path(Path(".."), "stylegan-zip") == tmp_path.with_name(f"{tmp_path.name}.zip")

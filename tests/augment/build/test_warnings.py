@@ -1,11 +1,18 @@
 """What a user is told of a plan and of what came out: content, swamped originals, copies."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from augment.build.build import build
+from augment.build.make_dataset import make_dataset
 from augment.build.plan import make_plan
+from augment.build.reproduce import reproduce
 from augment.build.warnings import MAX_USES, advice, advice_on_result, mean_difference
+from augment.errors import UsageError
+from augment.sources.concat import ExtraSource
+from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.readers import open_source
 
 
@@ -78,3 +85,43 @@ def test_copies_are_told_when_they_were_seen(tiny_set, tmp_path):
     assert "1 added image is the same as another" in told[0] or "added images are the same as another" in told[0]
     assert told[1].startswith("13 added images are less than 1 level")
     assert advice_on_result(build(make_plan(source, "hflip"), source, tmp_path / "out")) == []
+
+
+def test_a_relabelled_source_is_another_plan_and_a_cut_table_is_made_whole(tmp_path, tiny_set):
+    table = tiny_set / "metadata.csv"
+    names = sorted(path.name for path in tiny_set.glob("*.png"))
+    table.write_text("file_name,label\n" + "".join(f"{name},cat\n" for name in names), encoding="utf-8")
+    options = {"size": 16, "out": tmp_path / "out"}
+    first = make_dataset(tiny_set, "hflip", **options)
+    metadata = tmp_path / "out" / "metadata.jsonl"
+    whole = metadata.read_bytes()
+    metadata.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    next(path for path in (tmp_path / "out" / "images").rglob("*.png")).write_bytes(b"")
+    assert make_dataset(tiny_set, "hflip", **options)["num_images"] == first["num_images"]
+    assert metadata.read_bytes() == whole
+    table.write_text("file_name,label\n" + "".join(f"{name},dog\n" for name in names), encoding="utf-8")
+    with pytest.raises(UsageError, match="labels_sha256 is"):
+        make_dataset(tiny_set, "hflip", **options)
+
+
+def test_settings_out_of_range_are_told_first(tmp_path, tiny_set):
+    for wrong, said in (
+        ({"seed": -1}, "--seed -1"),
+        ({"count": 9}, "policy 'none' adds nothing, and --count asks for 9"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            make_dataset(tiny_set, "none", out=tmp_path / "out", **wrong)
+    with pytest.raises(UsageError, match="from 0 to 255"):
+        make_dataset(tiny_set, "hflip", out=tmp_path / "out", background="rgb(300,0,0)")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_another_source_are_counted_one_by_one_and_not_reproduced(tmp_path, tiny_set):
+    made = tmp_path / "made"
+    shutil.copytree(tiny_set, made)
+    result = make_dataset(tiny_set, "hflip", out=tmp_path / "out", size=16, extra=[ExtraSource(made, "synthetic", "3")])
+    assert (result["num_synthetic"], result["num_original"]) == (3, 12)
+    records = MixedDataset.open(tmp_path / "out").records
+    taken = next(record for record in records if record.origin == "synthetic")
+    with pytest.raises(UsageError, match="taken over, not made"):
+        reproduce(tmp_path / "out" / taken.file_name)

@@ -198,6 +198,39 @@ def test_profile_is_followed_and_srgb_left_alone():
     assert (found.pixels == PHOTO).all()
 
 
+def test_a_gray_profile_leaves_transparent_parts_transparent():
+    image = Image.new("LA", (4, 2), (40, 255))
+    image.putpixel((0, 0), (40, 0))
+    data = io.BytesIO()
+    image.save(data, "PNG", icc_profile=gray_profile())
+    found = decode_noted(data.getvalue(), "a.png")
+    assert "its colour profile is followed to sRGB" in found.notes
+    assert found.pixels[0, 0].tolist() == [255, 255, 255]
+    with pytest.raises(InputError, match="transparent parts"):
+        decode_noted(data.getvalue(), "a.png", Rules(None))
+
+
+def gray_profile():
+    """A profile of gray with a gamma of 2.2, by the specification of the ICC (version 2.4)."""
+    white = struct.pack(">iii", 63190, 65536, 54061)  # D50 in 16.16 fixed point
+    text = b"gray\0"
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(79),
+        b"cprt": b"text" + bytes(4) + b"none\0\0\0\0",
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"kTRC": b"curv" + bytes(4) + struct.pack(">IH", 1, 563) + bytes(2),
+    }
+    tags = {name: value + bytes(-len(value) % 4) for name, value in tags.items()}
+    table, body, start = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(value))
+        body += value
+    size = 128 + len(table) + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    head += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + white
+    return head.ljust(128, b"\0") + table + body
+
+
 def swap_red_and_blue(profile):
     """Change rXYZ and bXYZ over in the tag table, and the description, so that it is no sRGB any more."""
     changed = profile.replace(b"rXYZ", b"tmp!").replace(b"bXYZ", b"rXYZ").replace(b"tmp!", b"bXYZ")

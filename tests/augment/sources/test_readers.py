@@ -11,6 +11,7 @@ from PIL import Image
 from augment.build.build import build
 from augment.build.plan import make_plan
 from augment.checks.inspect import check
+from augment.checks.open_checked import open_checked
 from augment.errors import InputError
 from augment.imaging.codec import decode, encode_png
 from augment.sources.readers import open_source
@@ -261,3 +262,67 @@ def test_what_a_set_is_written_as_any_reader_reads_alike(tmp_path):
             assert (np.asarray(image) == source.load(index).image.pixels).all()
         assert (decode(file.read_bytes(), "x") == source.load(index).image.pixels).all()
     assert (tmp_path / "out" / "images" / "plain.png").read_bytes() == (folder / "plain.png").read_bytes()
+
+
+def test_labels_of_keras_and_of_bytes_are_read_and_what_is_left_is_told(tmp_path):
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", x=images, y=np.array([[2], [0], [2]], np.uint8), deep=images.astype(np.uint16))
+    source = open_source(tmp_path / "a.npz")
+    assert [image.label for image in source.images] == ["2", "0", "2"]
+    assert source.notes == ("a.npz: not used: deep uint16 3x4x4x3",)
+    np.savez(tmp_path / "b.npz", images=images, labels=np.array([b"cat", b"dog", b"cat"]))
+    assert [image.label for image in open_source(tmp_path / "b.npz").images] == ["cat", "dog", "cat"]
+
+
+def test_labels_of_one_split_are_not_those_of_another(tmp_path):
+    images = np.zeros((2, 4, 4), np.uint8)
+    np.savez(tmp_path / "c.npz", x_train=images, x_test=images, y_train=np.array([0, 1]))
+    assert [image.label for image in open_source(tmp_path / "c.npz").images] == ["0", "1", None, None]
+    assert [image.label for image in open_source(tmp_path / "c.npz" / "x_test").images] == [None, None]
+
+
+def test_tables_written_by_hand_and_on_windows_are_read(tmp_path):
+    fill(tmp_path, ["cat/0.png", "dog/1.png"])
+    (tmp_path / "metadata.csv").write_text("file_name, label\ncat\\0.png, tom\ndog/1.png, rex\n", encoding="utf-8")
+    assert labels(open_source(tmp_path)) == {"cat/0.png": "tom", "dog/1.png": "rex"}
+    (tmp_path / "metadata.csv").write_text("file_name,class\ncat/0.png,a\ndog/1.png,b\n", encoding="utf-8")
+    assert labels(open_source(tmp_path)) == {"cat/0.png": "a", "dog/1.png": "b"}
+
+
+def test_splits_in_capitals_are_no_classes(tmp_path):
+    fill(tmp_path, ["Training/cat/0.png", "Testing/cat/1.png", "Testing/dog/2.png"])
+    assert set(labels(open_source(tmp_path)).values()) == {"cat", "dog"}
+
+
+def test_zips_with_backslashes_have_classes_and_two_files_of_one_name_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("cat\\0.png", "dog\\1.png"):
+            archive.writestr(name, png(3))
+    source = open_source(tmp_path / "a.zip")
+    assert labels(source) == {"cat/0.png": "cat", "dog/1.png": "dog"}
+    assert source.load(0).image.pixels.shape == (6, 6, 3)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("0.png", png(1))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("0.png", png(2))
+    with pytest.raises(InputError, match=r"b\.zip: two of its files are called 0\.png"):
+        open_source(tmp_path / "b.zip")
+
+
+def test_what_of_a_mixed_dataset_is_an_original_is_not_forgotten(tmp_path):
+    fill(tmp_path / "in", ["0.png", "1.png", "2.png"])
+    source = open_source(tmp_path / "in")
+    build(make_plan(source, "vflip"), source, tmp_path / "mixed")
+    listed = open_source(tmp_path / "mixed" / "metadata.jsonl")
+    assert listed.is_mixed
+    assert len(listed.originals()) == 3
+    with pytest.raises(InputError, match=r"a folder of the mixed dataset .*; name .*mixed instead"):
+        open_checked(tmp_path / "mixed" / "images")
+
+
+def test_a_run_is_no_set_of_images(tmp_path):
+    fill(tmp_path / "run", ["fakes-000001.png"])
+    (tmp_path / "run" / "recipe.yaml").write_text("name: x\n", encoding="utf-8")
+    (tmp_path / "run" / "checkpoints").mkdir()
+    with pytest.raises(InputError, match="a run, whose pictures are grids; make images with: smallgan sample"):
+        open_source(tmp_path / "run")
