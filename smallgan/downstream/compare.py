@@ -19,6 +19,7 @@ from scipy.special import stdtr, stdtrit
 
 from smallgan.report.verdict import ALPHA, POWER, Conclusion, Difference, holm
 
+CONSTANT = "the difference is the same under every seed and for all test images, so its variance cannot be estimated"
 MOST_SEEDS = 1000  # More than this is told as out of reach
 Table = NDArray[np.float64]
 """Pseudo-values, S seeds x G groups of test images."""
@@ -86,7 +87,7 @@ def differences(
         one = estimate(np.subtract(values[name], values[reference]).tolist(), tables[name] - tables[reference])
         estimates.append(one)
         if one.error is None:
-            why = "it predicts the same as the reference under every seed"
+            why = "it predicts the same as the reference under every seed" if not one.mean else CONSTANT
             if len(seeds) < 2:
                 why = "with one seed the variance cannot be estimated"
             found.append(Difference(name, tuple(seeds), one.mean, why=why))

@@ -10,17 +10,18 @@ def worth(numbers: Sequence[float], accuracy: Mapping[str, Sequence[float]], ref
 
     The curve of the reference is made rising (`rising`) and joined by lines over the logarithm of the number. Where a
     variant is above its last point the factor is a least one ("more than"), below its first a most one ("less than").
+    It is 1 where a variant is as accurate as the reference at the same number.
 
     Args:
         numbers: real images a class, ascending, at least two.
         accuracy: of each variant the mean accuracy at each number.
         reference: the variant whose curve is read.
     """
-    base = rising(accuracy[reference])
+    plain, base = accuracy[reference], rising(accuracy[reference])
     rows = []
     for name in (name for name in accuracy if name != reference):
-        for number, value in zip(numbers, accuracy[name], strict=True):
-            equal, bound = _number_at(numbers, base, value)
+        for number, value, same in zip(numbers, accuracy[name], plain, strict=True):
+            equal, bound = (number, "") if value == same else _number_at(numbers, base, value)
             rows.append({"variant": name, "per_class": number, "factor": equal / number, "bound": bound})
     return rows
 

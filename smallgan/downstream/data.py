@@ -208,6 +208,10 @@ def training_images(
             origins += ["synthetic"] * len(chosen)
             labels += [str(synthetic.source.images[at].label) for at in chosen]
     kept = [at for at, origin in enumerate(origins) if arm.section.originals or origin != "original"]
+    if not kept:
+        raise UsageError(
+            f"variant {arm.name}: no image to train on beside the originals; add some by augment.ratio or augment.count"
+        )
     codes = images.codes([labels[at] for at in kept])
     return TrainingImages(pixels[kept], codes, dict(Counter(str(origins[at]) for at in kept)))
 

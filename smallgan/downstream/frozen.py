@@ -25,6 +25,8 @@ _made: dict[str, NDArray[np.float64]] = {}  # Features of an image by network an
 def fit_linear(task: Task) -> Probabilities:
     """Fit logistic regression on standardised features."""
     options: LinearOptions = task.options
+    if len(np.unique(task.labels)) < 2:
+        raise UsageError("the classifier linear needs images of two classes or more to train on; this variant has one")
     train, test = _features(task, options.features)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=options.c, max_iter=_MAX_ITERATIONS))
     model.fit(train, task.labels)
@@ -39,6 +41,12 @@ def fit_nearest(task: Task) -> Probabilities:
     model = KNeighborsClassifier(number, metric="cosine").fit(train, task.labels)
     votes = _of_all_classes(model.predict_proba(test), model.classes_, task.num_classes)
     return (number * votes + 1 / task.num_classes) / (number + 1)
+
+
+def network_of(name: str | None, device: torch.device) -> list[str]:
+    """Return the name and hash of a feature network; of None what is chosen on this machine."""
+    net = _net(name, device)
+    return [net.name, net.sha256]
 
 
 def _features(task: Task, name: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -20,7 +20,7 @@ from smallgan.downstream.data import plain_pixels, training_images
 from smallgan.downstream.generators import source_of
 from smallgan.downstream.measures import measured, recalls
 from smallgan.downstream.task import Probabilities, StopRequestedError, Task, fit
-from smallgan.tables.classifiers import TrainedOptions
+from smallgan.tables.classifiers import LinearOptions, NearestOptions, TrainedOptions
 
 PREDICTIONS = "probabilities"
 
@@ -30,12 +30,17 @@ def inputs_of(bench: Bench, trial: Trial) -> str:
     synthetic = bench.synthetic(trial.arm)
     settings = trial.arm.settings
     settings["downstream"].pop("synthetic")  # its images count, not where they lie
-    values = {
+    values: dict[str, Any] = {
         "settings": {**settings, "synthetic": synthetic and fingerprint(synthetic.hashes)},
         "split": bench.images.digest,
         "number": trial.number,
         "seed": trial.seed,
     }
+    options = trial.arm.section.classifier
+    if isinstance(options, LinearOptions | NearestOptions):
+        from smallgan.downstream.frozen import network_of  # scikit-learn, which other classifiers do without
+
+        values["network"] = network_of(options.features, bench.device)
     return sha256_bytes(json.dumps(values, sort_keys=True).encode())
 
 

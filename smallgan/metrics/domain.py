@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from augment.errors import InputError
 from smallgan.metrics.distances import Vectors
-from smallgan.metrics.intervals import LEAST_IMAGES, Spread
-from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult
+from smallgan.metrics.measure import Case, MetricInputs, MetricOptions, MetricResult, share_interval
 
 _LEAST, _FOLDS = 4, 5  # Images of each domain; parts of the cross-validation
 _MOST_ITERATIONS = 1000
@@ -58,10 +57,13 @@ def measure(inputs: MetricInputs, options: MetricOptions) -> MetricResult:
             f"{_LEAST} of each"
         )
     each = target_probability(fake, target, source)
-    value, interval = float(each.mean()), None
-    if options.intervals and len(each) >= LEAST_IMAGES:
-        low, high = Spread(float(each.var(ddof=1)) / len(each), len(each) - 1).around(value)
-        interval = max(0.0, low), min(1.0, high)
+    value = float(each.mean())
+
+    def of_halves(*parts: Vectors) -> float:
+        return float(target_probability(*parts).mean())
+
+    # Over all three sets: the reals and the source, often few, decide the classifier
+    interval = share_interval(value, of_halves, (fake, target, source), options, 2 * _LEAST)
     # A name for the images of the source, which stand in no other place of a score's identity.
     digest = hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()[:12]
     return MetricResult(

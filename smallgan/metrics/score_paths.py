@@ -67,6 +67,14 @@ def versus(one: Path, other: Path, real: Path | None, options: ScoreOptions) -> 
         InputError: a set has one image.
     """
     first, second = scored(one, real, options), scored(other, real, options)
+    one_by, other_by = ([(each.metric, each.identity["features"]) for each in side.scores] for side in (first, second))
+    if one_by != other_by:
+        names = (", ".join(dict.fromkeys(metric for metric, _ in by)) for by in (one_by, other_by))
+        raise UsageError(
+            "--versus: {} was scored by {}, {} by {}; name --metrics, or --real for both".format(
+                *(part for pair in zip((one, other), names, strict=True) for part in pair)
+            )
+        )
     several = len(networks_of(first.scores)) > 1
     differences = {
         f"{a.metric} by {a.identity['features']}" if several and a.identity["features"] else a.metric: compare(a, b)

@@ -28,7 +28,9 @@ def answer(results: Results) -> str:
     if all(row["p"] is None for row in others):
         if base["num_seeds"] < 2:
             return "No conclusion: with one seed the variance cannot be estimated. Use --seeds 5."
-        return f"No difference: every variant predicts the same as {base['variant']} under every seed."
+        if not any(row["difference"] for row in others):
+            return f"No difference: every variant predicts the same as {base['variant']} under every seed."
+        return f"No test was possible.{_constant(others)}"
     parts = [
         f"{row['variant']} {verb} by {_points(row)}"
         for conclusion, verb in (("better", "raises accuracy"), ("worse", "lowers accuracy"))
@@ -39,11 +41,21 @@ def answer(results: Results) -> str:
     start = "Preliminary, with few seeds: " if base["num_seeds"] < FEW_SEEDS else ""
     against = f"compared with {base['variant']} ({percent(base['mean'])} accuracy)"
     if not parts:
-        return (
-            f"{start}No significant difference to {base['variant']} ({percent(base['mean'])} accuracy): {listed(rest)}."
-        )
+        none = f"No significant difference to {base['variant']} ({percent(base['mean'])} accuracy)"
+        return f"{start}{none}: {listed(rest)}.{_constant(others)}"
     also = f" No significant difference: {listed(rest)}." if rest else ""
+    also += _constant(others)
     return f"{start}{'; '.join(parts)}, {against}.{also}"
+
+
+def _constant(rows: Sequence[Row]) -> str:
+    """Return a sentence on the variants that differ by the same everywhere, so that nothing could be tested."""
+    found = [
+        f"{row['variant']} by {100 * row['difference']:+.1f} points"
+        for row in rows
+        if row["p"] is None and row["difference"]
+    ]
+    return f" The same under every seed and for all test images, so not tested: {listed(found)}." if found else ""
 
 
 def details(results: Results) -> list[str]:
@@ -80,7 +92,10 @@ def details(results: Results) -> list[str]:
 def worth_lines(results: Results) -> list[str]:
     """Return how many real images each variant is worth, a sentence each."""
     lines = []
+    told = {(row["variant"], row["per_class"]) for row in results["rows"] if row["conclusion"] in ("better", "worse")}
     for row in results["worth"]:
+        if (row["variant"], row["per_class"]) not in told:  # a factor of what chance alone may do says nothing
+            continue
         bound = f"{row['bound']} " if row["bound"] else "about "
         at = f"at n = {row['per_class']:g} a class"
         lines.append(f"{row['variant']} is worth {bound}{row['factor']:.1f} times the images {at}.")

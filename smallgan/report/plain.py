@@ -69,8 +69,8 @@ class _Judge:
         figure, kmmd = self.figure, self.scores.get("kmmd")
         if figure is None or figure.baseline is None:
             return None
-        alike = kmmd is not None and kmmd.baseline is not None and kmmd.step == figure.step
-        excess = kmmd.value - kmmd.baseline if alike and kmmd is not None and kmmd.baseline is not None else None
+        known = kmmd is not None and kmmd.baseline is not None and kmmd.step == figure.step
+        excess = kmmd.value - _baseline_at_its_size(kmmd) if known and kmmd is not None else None
         return distance_words(figure.interval, figure.baseline, excess)
 
     @property
@@ -147,6 +147,20 @@ def plain(report: Report, number_of_run: int) -> Plain:
 def _short(value: float) -> str:
     """Return a figure of a sentence: 0.006 for 0.0056."""
     return number(round(value, 3))
+
+
+def _baseline_at_its_size(kmmd: Score) -> float:
+    """Return the KMMD of real images at the numbers of images of the score itself.
+
+    The baseline is of fewer, as no image may be on both sides. Of two sets from one source the mean of KMMD^2 goes with
+    1 / n + 1 / m.
+    """
+    baseline, counts = kmmd.baseline or 0.0, kmmd.baseline_counts
+    fakes, reals = (whole(kmmd.identity.get(name)) for name in ("num_fake", "num_real"))
+    if counts is None or not all((counts[0], counts[1], fakes, reals)):
+        return baseline
+    of_score, of_baseline = (1 / (fakes or 1) + 1 / (reals or 1)), (1 / counts[0] + 1 / (counts[1] or 1))
+    return baseline * math.sqrt(of_score / of_baseline)
 
 
 def _judges(report: Report, run: int) -> tuple[list[_Judge], Score | None]:

@@ -121,7 +121,7 @@ def planned(recipe: Recipe, study: StudyDir, *, smoke: bool, sources: Sources | 
         if job.run in in_use and not is_trained(job):
             raise UsageError(
                 f"{job.run}: other variants already use images sampled from this run at step {reached}, so it cannot "
-                "be trained further; {another('study')}"
+                f"be trained further; {another('study')}"
             )
     return jobs
 

@@ -4,7 +4,6 @@ All variants see as many images, and have as many checkpoints, as the reference,
 """
 
 import json
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -195,9 +194,10 @@ def _equal(draft: _Draft, measure: Recipe) -> Recipe:
     steps = max(round(settings.steps * settings.batch_size / recipe.train.batch_size), 1)
     if steps == recipe.train.steps:
         return recipe
-    number = max(round(settings.steps / settings.snapshot_every), 1)
+    every = max(round(settings.snapshot_every * settings.batch_size / recipe.train.batch_size), 1)
     longer = stretched(recipe, steps / recipe.train.steps)
-    return with_values(longer, {"train.steps": steps, "train.snapshot_every": math.ceil(steps / number)})
+    # By the sizes of batches alone: with more steps a study goes on, and this belongs to the hash of its inputs
+    return with_values(longer, {"train.steps": steps, "train.snapshot_every": every})
 
 
 def _smallest(recipe: Recipe) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr, stdtr, stdtrit
 
-from smallgan.downstream.compare import Estimate, differences, estimate, seeds_needed
+from smallgan.downstream.compare import CONSTANT, Estimate, differences, estimate, seeds_needed
+from smallgan.report.downstream_words import answer
 
 GROUPS = 20
 
@@ -58,6 +59,20 @@ def test_the_same_predictions_are_not_tested():
     (one,) = differences({"none": [0.5] * 3, "same": [0.5] * 3}, {"none": rows, "same": rows}, "none", [0, 1, 2])
     assert (one.conclusion, one.p) == ("not tested", None)
     assert "the same" in one.why
+
+
+def test_a_difference_that_is_the_same_everywhere_is_no_equality():
+    low, high = np.full((5, 8), 0.5), np.ones((5, 8))
+    (one,) = differences({"none": [0.5] * 5, "all": [1.0] * 5}, {"none": low, "all": high}, "none", range(5))
+    assert (one.mean, one.p, one.why) == (0.5, None, CONSTANT)
+    columns = ("p_holm", "difference_low", "min_detectable_difference", "seeds_needed", "low")
+    base = dict.fromkeys(columns) | {"measure": "accuracy", "per_class": None, "num_seeds": 5, "mean": 0.5, "p": None}
+    same = base | {"variant": "none", "is_reference": True, "difference": None, "conclusion": "reference"}
+    other = base | {"variant": "all", "is_reference": False, "difference": 0.5, "conclusion": "not tested"}
+    constant = " The same under every seed and for all test images, so not tested: all by +50.0 points."
+    assert answer({"rows": [same, other]}) == f"No test was possible.{constant}"
+    third = other | {"variant": "hflip", "p": 0.5, "conclusion": "not significant", "difference": 0.01}
+    assert answer({"rows": [same, other, third]}).endswith(f"(50.0 % accuracy): hflip.{constant}")
 
 
 def test_more_seeds_lessen_only_their_own_part():

@@ -90,6 +90,18 @@ def test_domains_that_are_one_have_a_classifier_that_knows_nothing():
     assert found.value == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
+def test_the_interval_of_domain_covers_other_reals_and_sources_too():
+    draws = np.random.default_rng(0)
+    found = [
+        of_domain(draws.normal(0, 1, (40, 8)), draws.normal(0.3, 1, (30, 8)), draws.normal(-0.3, 1, (30, 8)))
+        for _ in range(60)
+    ]
+    mean = float(np.mean([each.value for each in found]))
+    covered = [each.interval[0] <= mean <= each.interval[1] for each in found]
+    assert 0.85 <= float(np.mean(covered))  # of the fakes' variance alone about 0.7 would
+
+
 def test_few_images_of_a_domain_are_refused():
     with pytest.raises(
         InputError, match="3 real\\(s\\) and 9 image\\(s\\) of the source; a classifier needs 4 of each"

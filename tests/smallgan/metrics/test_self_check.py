@@ -1,13 +1,16 @@
 import doctest
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from augment.errors import InputError
-from smallgan.metrics import METRICS, kid, permutation, self_check
+from augment.errors import InputError, UsageError
+from smallgan.metrics import METRICS, kid, permutation, score_paths, self_check
 from smallgan.metrics.permutation import sets_differ
+from smallgan.metrics.score_options import ScoreOptions
 
 
 def test_every_metric_is_checked_and_right():
@@ -112,6 +115,18 @@ def test_versus_prints_both_and_their_difference_and_refuses_what_is_not_alike(t
     refused = run(one, "--versus", fewer, "--real", real, "--metrics", "kid")
     assert refused.exit_code != 0
     assert "num_fake 30 and 29" in str(refused.exception)
+
+
+def test_versus_of_sets_with_other_scores_is_refused(monkeypatch):
+    made = iter((["is"], ["is", "kmmd"]))
+
+    def scores(*_):
+        names = next(made)
+        return SimpleNamespace(scores=[SimpleNamespace(metric=name, identity={"features": "n"}) for name in names])
+
+    monkeypatch.setattr(score_paths, "scored", scores)
+    with pytest.raises(UsageError, match="--versus: a was scored by is, b by is, kmmd; name --metrics, or --real for"):
+        score_paths.versus(Path("a"), Path("b"), None, ScoreOptions())
 
 
 @pytest.mark.parametrize("source", [permutation])

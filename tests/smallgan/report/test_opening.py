@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from smallgan.report import collect, find_runs, render
 from smallgan.report.phrases import verdicts
 from smallgan.report.pictures import read_tiles
-from smallgan.report.plain import plain
+from smallgan.report.plain import _baseline_at_its_size, plain
 from smallgan.tables import plain_words
 from smallgan.tables.plain_words import copies_words, distance_words, sharpness_words
 
@@ -53,6 +54,12 @@ def scored(run, *lines):
 )
 def test_how_far_is_said_beside_what_real_images_score(interval, real, excess, words):
     assert distance_words(interval, real, excess) == words
+
+
+def test_a_baseline_of_half_as_many_images_is_put_at_the_size_of_the_score():
+    kmmd = {"baseline": 0.08, "baseline_counts": (100, 100), "identity": {"num_fake": 200, "num_real": 200}}
+    assert _baseline_at_its_size(SimpleNamespace(**kmmd)) == pytest.approx(0.08 / 2**0.5)
+    assert _baseline_at_its_size(SimpleNamespace(**kmmd | {"baseline_counts": None})) == 0.08
 
 
 def test_sharpness_has_its_words_at_the_thresholds_of_the_metric():
