@@ -99,7 +99,7 @@ def test_the_interval_of_domain_covers_other_reals_and_sources_too():
     ]
     mean = float(np.mean([each.value for each in found]))
     covered = [each.interval[0] <= mean <= each.interval[1] for each in found]
-    assert 0.85 <= float(np.mean(covered))  # by the variance of the fakes alone half of them
+    assert float(np.mean(covered)) >= 0.85  # by the variance of the fakes alone half of them
 
 
 def test_few_images_of_a_domain_are_refused():
