@@ -26,7 +26,7 @@ from augment.sources.remote import absolute
 from smallgan.data.images import LabelledRows, PixelRows, Pixels
 from smallgan.data.pixel_store import hold
 from smallgan.data.points import NUM_SHOWN, Points, draw_sets, scatter
-from smallgan.data.run_source import source_path
+from smallgan.data.run_source import read_summary, source_path
 from smallgan.data.split import HOLD_NONE, split
 from smallgan.sampling.latents import GeneratorSource
 from smallgan.sampling.loading import load_aloud
@@ -199,10 +199,30 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
     enlarged = by_enlargement(
         shorter, recipe.data.size, may_change=not (recipe.method_row.is_transfer or recipe.train.init)
     )
-    notes = (*entered.notes, *enlarged, *entered.against_symmetry(plan.policy))
+    notes = (
+        *entered.notes,
+        *enlarged,
+        *entered.against_symmetry(plan.policy),
+        *_known_to(generator, path, held, selecting),
+    )
     held_labels = tuple(image.label for image in held.images)
     may_mirror = entered.fits_symmetry("hflip")
     return TrainingData(mixture, preview, originals, reals, selection, summary, notes, held_labels, may_mirror)
+
+
+def _known_to(generator: GeneratorSource | None, path: Path, *held: ImageSet) -> list[str]:
+    """Return a note where the run behind the transform gan was trained on images of `path` that are held out here."""
+    run = generator.model.run if generator else None
+    summary = (read_summary(run) if run else None) or {}
+    if run is None or summary.get("source_path") != absolute(path):
+        return []
+    known = {image.name for images in held for image in images.images} & set(summary.get("names", ()))
+    if not known:
+        return []
+    return [
+        f"{len(known)} of the held-out images trained {run.path}, which makes the gan images, so scores against them "
+        "flatter this run; give that run the same data.holdout"
+    ]
 
 
 def _drawn(name: str, mixture: Mixture, limit: int | None) -> TrainingData:

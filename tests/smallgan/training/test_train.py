@@ -165,6 +165,17 @@ def test_mixed_datasets_of_the_same_originals_are_trained_each_by_itself(tiny_se
         start(tiny(tmp_path / "vflip", **{"train.steps": 9}), tmp_path, out=root / "00000-train")
 
 
+def test_a_generator_that_knows_held_out_images_is_told(tiny_set, tmp_path):
+    parts = {"data.holdout": 0.25}
+    knows = start(tiny(tiny_set), tmp_path, out=tmp_path / "all")
+    fair = start(tiny(tiny_set, **parts), tmp_path, out=tmp_path / "fair")
+    for run, count in ((knows, 3), (fair, 0)):
+        own = {"augment.policy": "gan", "augment.generator": str(run.path)}
+        notes = load_data(tiny(tiny_set, **parts, **own), torch.device("cpu")).notes
+        told = [note for note in notes if "of the held-out images trained" in note]
+        assert [note.partition(" of ")[0] for note in told] == [str(count)] * bool(count)
+
+
 def test_a_bad_file_stops_before_anything_is_written_or_is_left_out_and_listed(tiny_set, tmp_path):
     (tiny_set / "broken.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"broken\.png"):
