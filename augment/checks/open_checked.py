@@ -92,10 +92,19 @@ def open_checked(
     left_out = [record.problem for record in records if record.problem]
     grays = small_grays(records)
     records = [replace(record, signature=None) for record in records]  # of 100,000 images they take 80 MB
+    known = {record.sha256 for record in good}
     for one in extra:
         is_real = one.origin == "original"
         more = open_checked(one.path, rules=rules, skip_bad=skip_bad, originals_only=is_real, workers=workers)
-        source = concat(source, one, more.source, seed)
+        images = more.source
+        if not is_real and images.is_mixed:
+            images = images.subset([at for at, image in enumerate(images.images) if image.origin != "original"])
+            notes.append(f"{one.path} is a mixed dataset: its {len(more.source) - len(images)} originals are left out")
+        hashes = [record.sha256 for record in more.records if not record.problem]
+        if is_real and (num_same := sum(each in known for each in hashes)):
+            notes.append(f"{one.path}: {num_same} images equal images of a source before it; they count twice")
+        known |= set(hashes)
+        source = concat(source, one, images, seed)
         left_out += more.left_out
         notes += [f"{one.path}: {note}" for note in more.notes]
     return CheckedSource(source, records, left_out, notes, grays)

@@ -116,6 +116,19 @@ def test_settings_out_of_range_are_told_first(tmp_path, tiny_set):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_there_twice_and_originals_among_synthetic_images_are_told(tmp_path, tiny_set):
+    said, same = [], tmp_path / "same"
+    shutil.copytree(tiny_set, same)
+    options = {"size": 16, "log": said.append}
+    make_dataset(tiny_set, "none", out=tmp_path / "one", extra=[ExtraSource(same, "original")], **options)
+    assert f"note: {same}: 12 images equal images of a source before it; they count twice" in said
+    make_dataset(tiny_set, "hflip", out=tmp_path / "mixed", size=16)
+    extra = [ExtraSource(tmp_path / "mixed", "synthetic")]
+    result = make_dataset(tiny_set, "none", out=tmp_path / "two", extra=extra, **options)
+    assert f"note: {tmp_path / 'mixed'} is a mixed dataset: its 12 originals are left out" in said
+    assert (result["num_synthetic"], result["num_images"]) == (12, 24)
+
+
 def test_images_of_another_source_are_counted_one_by_one_and_not_reproduced(tmp_path, tiny_set):
     made = tmp_path / "made"
     shutil.copytree(tiny_set, made)
