@@ -98,11 +98,14 @@ def test_what_a_variant_is_worth_and_what_the_audit_found_is_told():
     worth = [
         {"variant": "hflip", "per_class": 25, "factor": 1.84, "bound": ""},
         {"variant": "hflip", "per_class": 50, "factor": 1.0, "bound": "more than"},
+        {"variant": "hflip", "per_class": 99, "factor": 7.0, "bound": ""},  # of a difference that chance may make
     ]
+    rows = [each | {"per_class": number} for number in (25, 50) for each in THREE]
     audits = {"lora": {"num_images": 50, "left_out": {"a": "b"}, "num_like_train": 2}}
-    lines = details(results(THREE, worth=worth, audits=audits))
+    lines = details(results(rows, worth=worth, audits=audits))
     assert "hflip is worth about 1.8 times the images at n = 25 a class." in lines
     assert "hflip is worth more than 1.0 times the images at n = 50 a class." in lines
+    assert not any("n = 99" in line for line in lines)
     assert any(
         line.startswith("lora: of 50 images 1 equal or look like a test image and were left out") for line in lines
     )
