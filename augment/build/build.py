@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from augment.errors import InputError, UsageError
 from augment.imaging.codec import Pixels, decode, encode_png
 from augment.sources.dataset_format import METADATA, PLAN, holds_plan, read_plan
 from augment.sources.image_set import ImageSet, ImageSource, SourceImage
-from augment.sources.mixed_dataset import PREVIEW, MixedDataset
+from augment.sources.mixed_dataset import PREVIEW, MixedDataset, read_records
 
 
 @dataclass(frozen=True)
@@ -174,12 +175,16 @@ def _differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any
     return {} if old == new else {path: (old, new)}
 
 
-def _tidied(out: Path) -> set[str]:
+def _tidied(out: Path) -> dict[str, str | None]:
     """Remove the half-written files that a kill left, and the mark of a dataset that has lost some since.
 
-    Returns the names of the files that are there, relative to `out`, with '/'.
+    Returns the names of the files that are there, relative to `out`, with '/', and the hash that the table of a
+    finished dataset has of each, None where it has none.
     """
-    there = set()
+    there: dict[str, str | None] = {}
+    told: dict[str, str] = {}
+    with suppress(InputError):  # no table, or a damaged one
+        told.update((record.file_name, record.sha256) for record in read_records(out))
     with output_errors(out):
         (out / METADATA).unlink(missing_ok=True)
         for folder, _, names in os.walk(out):
@@ -188,5 +193,6 @@ def _tidied(out: Path) -> set[str]:
                 if name.startswith(".") and name.endswith(".tmp"):
                     os.unlink(f"{folder}/{name}")  # noqa: PTH108
                 else:
-                    there.add(name if above == "." else f"{above}/{name}")
+                    path = name if above == "." else f"{above}/{name}"
+                    there[path] = told.get(path)
     return there

@@ -5,7 +5,7 @@ would find the processor's caches full of the others' work, and take up to twice
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -110,7 +110,7 @@ class _BuiltImage(WrittenImage):
 class BuildWorker:
     """One build: what its workers share. Nothing is kept of an image but what the progress log has of it."""
 
-    def __init__(self, plan: Plan, source: ImageSet, out: Path, there: set[str]) -> None:
+    def __init__(self, plan: Plan, source: ImageSet, out: Path, there: Mapping[str, str | None]) -> None:
         self.plan, self.source, self.out, self.there = plan, source, out, there
         self.log = ProgressLog(out, len(plan.entries))
         self._original = {entry.source: entry.file_name for entry in plan.entries if entry.k is None}
@@ -223,6 +223,8 @@ class BuildWorker:
         except OSError as error:
             raise OutputError(f"{path}: stands in the way and cannot be read: {error.strerror}") from error
         sha256 = sha256_bytes(data)
+        if self.there[entry.file_name] not in (None, sha256):  # another file than the table of the dataset told of
+            return False
         size = (image.height, image.width)
         if entry.copied and entry.source is not None:
             image.kept = sha256 == self.plan.image_infos[entry.source].sha256

@@ -11,6 +11,7 @@ from augment.build.plan import make_plan
 from augment.build.reproduce import reproduce
 from augment.build.warnings import MAX_USES, advice, advice_on_result, mean_difference
 from augment.errors import UsageError
+from augment.imaging.codec import encode_png
 from augment.sources.concat import ExtraSource
 from augment.sources.mixed_dataset import MixedDataset
 from augment.sources.readers import open_source
@@ -102,6 +103,17 @@ def test_a_relabelled_source_is_another_plan_and_a_cut_table_is_made_whole(tmp_p
     table.write_text("file_name,label\n" + "".join(f"{name},dog\n" for name in names), encoding="utf-8")
     with pytest.raises(UsageError, match="labels_sha256 is"):
         make_dataset(tiny_set, "hflip", **options)
+
+
+def test_a_gap_is_not_filled_around_an_image_that_was_overwritten(tmp_path, tiny_set):
+    options = {"size": 16, "out": tmp_path / "out"}
+    make_dataset(tiny_set, "hflip", **options)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    first, second = sorted(path for path in before if "__hflip" in path.name)[:2]
+    first.unlink()
+    second.write_bytes(encode_png(np.zeros((16, 16, 3), np.uint8)))
+    make_dataset(tiny_set, "hflip", **options)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_settings_out_of_range_are_told_first(tmp_path, tiny_set):
