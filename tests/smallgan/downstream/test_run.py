@@ -14,7 +14,7 @@ from augment.errors import UsageError
 from augment.sources.readers import open_source
 from smallgan.cli import app
 from smallgan.core.downstream_dir import DownstreamDir
-from smallgan.downstream import trials
+from smallgan.downstream import frozen, trials
 from smallgan.downstream.arms import arms_of
 from smallgan.downstream.run import run_downstream
 
@@ -210,6 +210,30 @@ def test_what_a_downstream_study_cannot_do_is_refused(source, tmp_path, option):
     result = CliRunner().invoke(app, ["run", str(text), option, "--out", str(tmp_path / "study")])
     assert isinstance(result.exception, UsageError)
     assert option.partition("=")[0] in str(result.exception)
+
+
+def test_a_study_does_not_go_on_with_another_feature_network(source, tmp_path, monkeypatch):
+    features = {"downstream.classifier": {"name": "knn", "features": "pixels8"}}
+    study(source, tmp_path / "study", seeds=(0,), **features)
+    monkeypatch.setattr(frozen, "network_of", lambda *_: ["another", "0" * 64])
+    with pytest.raises(UsageError, match="made from other images or settings; put them back"):
+        study(source, tmp_path / "study", seeds=(0, 1), **features)
+
+
+def test_images_of_one_class_or_none_are_told(source, tmp_path):
+    shutil.copytree(source / CLASSES[0], tmp_path / "made" / CLASSES[0])
+    for path in (tmp_path / "made").rglob("*.png"):  # other images than those of the test
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    grid = [
+        {"name": "none", "augment.policy": "none"},
+        {"name": "made", "downstream.synthetic": str(tmp_path / "made"), "downstream.originals": False},
+    ]
+    linear = {"downstream.classifier": {"name": "linear", "features": "pixels8"}}
+    with pytest.raises(UsageError, match="linear needs images of two classes or more to train on"):
+        run_downstream(recipe(source, grid=grid, seeds=(0,), **linear), out=tmp_path / "a", device="cpu", log=quiet)
+    few = recipe(source, grid=grid, seeds=(0,), **linear, **{"augment.ratio": "99:1"})
+    with pytest.raises(UsageError, match="variant made: no image to train on beside the originals"):
+        run_downstream(few, out=tmp_path / "b", device="cpu", log=quiet)
 
 
 def test_only_the_named_classes_take_part(source, tmp_path):

@@ -55,6 +55,16 @@ def test_six_hundred_variants_are_planned_and_opened(tiny_set, tmp_path, grid):
     assert all(runs[trial.variant, 0] == trial.run for trial in trials)
 
 
+def test_more_steps_of_a_study_leave_the_snapshots_of_other_batch_sizes_where_they_were(tiny_set, tmp_path):
+    grid = {"train.batch_size": [4, 8]}
+    found = []
+    for steps in (1000, 1050):
+        settings = many(tiny_set, grid, **{"train.steps": steps, "train.snapshot_every": 100})
+        jobs = [job for job in plan_jobs(settings, StudyDir(tmp_path)) if job.trial]
+        found.append([(job.recipe.train.steps, job.recipe.train.snapshot_every) for job in jobs])
+    assert found == [[(1000, 100), (500, 50)], [(1050, 100), (525, 50)]]
+
+
 def test_what_many_names_have_in_common_does_not_make_them_long():
     grid = {"data.source": [f"photos/{'a' * 70}{number}" for number in range(300)], "augment.policy": ["none", "hflip"]}
     variants, mistakes = expand_grid(grid)
