@@ -92,10 +92,13 @@ def details(results: Results) -> list[str]:
 def worth_lines(results: Results) -> list[str]:
     """Return how many real images each variant is worth, a sentence each."""
     lines = []
-    told = {(row["variant"], row["per_class"]) for row in results["rows"] if row["conclusion"] in ("better", "worse")}
-    for row in results["worth"]:
-        if (row["variant"], row["per_class"]) not in told:  # a factor of what chance alone may do says nothing
-            continue
+    told = {
+        (row["variant"], row["per_class"])
+        for row in results["rows"]
+        if row["measure"] == HEADLINE and row["conclusion"] in ("better", "worse")
+    }
+    # A factor of a difference that chance alone may make says nothing
+    for row in (row for row in results["worth"] if (row["variant"], row["per_class"]) in told):
         bound = f"{row['bound']} " if row["bound"] else "about "
         at = f"at n = {row['per_class']:g} a class"
         lines.append(f"{row['variant']} is worth {bound}{row['factor']:.1f} times the images {at}.")

@@ -102,7 +102,9 @@ def test_what_a_variant_is_worth_and_what_the_audit_found_is_told():
     ]
     rows = [each | {"per_class": number} for number in (25, 50) for each in THREE]
     audits = {"lora": {"num_images": 50, "left_out": {"a": "b"}, "num_like_train": 2}}
-    lines = details(results(rows, worth=worth, audits=audits))
+    found = results(rows, worth=worth, audits=audits)
+    better = row("hflip", 0.3, difference=-0.1, conclusion="better", p=0.01, measure="log_loss", per_class=99)
+    lines = details(found | {"rows": [*found["rows"], better]})  # what another measure finds is not about accuracy
     assert "hflip is worth about 1.8 times the images at n = 25 a class." in lines
     assert "hflip is worth more than 1.0 times the images at n = 50 a class." in lines
     assert not any("n = 99" in line for line in lines)
