@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from posixpath import splitext
 
-from augment.core.files import renamed, renamed_folder
-from augment.errors import InputError, OutputError, UsageError
+from augment.core.files import outside, renamed, renamed_folder
+from augment.errors import InputError, UsageError
 from augment.sources.dataset_format import METADATA, PLAN
 from augment.sources.label_tables import CLASS_NAMES, DATASET_JSON
 from augment.sources.mixed_dataset import MixedDataset
@@ -48,13 +48,11 @@ def check_container(container: str, size: int | None) -> None:
         )
 
 
-def check_place(folder: Path, container: str, sources: Sequence[Path]) -> None:
-    """Refuse to replace what is no container of ours, such as a source. Raises UsageError and OutputError."""
-    path = container_path(folder, container)
+def check_place(folder: Path, container: str, sources: Sequence[Path] = ()) -> None:
+    """Refuse to replace a source, or what is no container of ours. Raises OutputError and UsageError."""
+    path = outside(container_path(folder, container), sources)
     if container == "folder" or not path.exists():
         return
-    if any(path.resolve() == source.resolve() for source in sources):
-        raise OutputError(f"cannot write {path}: it is a source; name another place with --out")
     if not (_is_own_zip(path) if container == "stylegan-zip" else _are_own_shards(path)):
         what = "the zip" if container == "stylegan-zip" else "the shards"
         raise UsageError(f"{path}: stands where {what} belong, and is none of ours; move it, or name another --out")
@@ -82,7 +80,7 @@ def pack(dataset: MixedDataset, container: str) -> tuple[Path, list[str]]:
     path = container_path(dataset.path, container)
     if container == "folder":
         return path, []
-    check_place(dataset.path, container, [])
+    check_place(dataset.path, container)
     classes = sorted({record.label for record in dataset.records if record.label is not None})
     num_without = sum(record.label is None for record in dataset.records)
     if container == "stylegan-zip":

@@ -128,10 +128,11 @@ def write_json(path: Path, value: Mapping[str, Any] | list[Any], *, sync: bool =
 
 
 def outside(path: Path, sources: Iterable[Path]) -> Path:
-    """Return `path`, which is about to be written, unless it lies in the folder of a source: then OutputError."""
+    """Return `path`, which is about to be written, unless it is a source or lies in the folder of one: OutputError."""
     for source in sources:
-        if source.is_dir() and path.resolve().is_relative_to(source.resolve()):
-            raise OutputError(f"cannot write {path}: it lies in the source {source}; name another place")
+        if source.exists() and path.resolve().is_relative_to(source.resolve()):
+            what = f"lies in the source {source}" if source.is_dir() else "is a source"
+            raise OutputError(f"cannot write {path}: it {what}; name another place")
     return path
 
 

@@ -40,10 +40,9 @@ def parse_per_class(text: str) -> tuple[int | None, dict[str, int]]:
     named: dict[str, int] = {}
     for part in text.split(","):
         name, equals, number = part.rpartition("=")
-        if (
-            not (number.strip().isascii() and number.strip().isdigit() and len(number.strip()) < 20)
-            or not 1 <= int(number) <= MAX_PER_CLASS
-        ):
+        digits = number.strip()
+        is_number = digits.isascii() and digits.isdigit() and len(digits) < 20
+        if not is_number or not 1 <= int(digits) <= MAX_PER_CLASS:
             raise UsageError(
                 f"--per-class {text!r}: must be a whole number from 1 to {MAX_PER_CLASS:,}, or NAME=NUMBER for some "
                 "classes, as in 100,cats=500"

@@ -56,7 +56,8 @@ def read_tables(
             continue
         used.add(name)
         for file_name, row in dict(listed).items():
-            rows.setdefault(normpath(f"{folder}/{file_name}").replace("\\", "/"), row)
+            parts = file_name.replace("\\", "/")  # as Windows writes them
+            rows.setdefault(normpath(f"{folder}/{parts}"), row)
     return rows, used, list(dict.fromkeys(notes))
 
 
@@ -164,5 +165,5 @@ def _stylegan_rows(data: bytes, where: str, notes: list[str]) -> dict[str, Row] 
             label = None
         else:
             label = _text(names[number] if isinstance(names, list) and 0 <= number < len(names) else number)
-        rows[pair[0].replace("\\", "/")] = Row(label)
+        rows[pair[0]] = Row(label)
     return rows

@@ -220,9 +220,9 @@ def _asked(
 def _image_source(generator: StrPath, device: str) -> ImageSource:
     from smallgan.core.device import choose_device
     from smallgan.sampling.latents import GeneratorSource
-    from smallgan.sampling.loading import load_aloud
+    from smallgan.sampling.loading import load_and_say_notes
 
-    return GeneratorSource(load_aloud(Path(generator), choose_device(device)))
+    return GeneratorSource(load_and_say_notes(Path(generator), choose_device(device)))
 
 
 def _dataset_text(result: dict[str, Any]) -> str:

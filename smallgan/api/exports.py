@@ -22,6 +22,6 @@ def export(model: StrPath, format: str = "onnx", out: StrPath | None = None, *, 
     """
     from smallgan.core.device import choose_device
     from smallgan.sampling.export import export as write
-    from smallgan.sampling.loading import load_aloud
+    from smallgan.sampling.loading import load_and_say_notes
 
-    return write(load_aloud(Path(model), choose_device("cpu"), checkpoint), format, as_path(out))
+    return write(load_and_say_notes(Path(model), choose_device("cpu"), checkpoint), format, as_path(out))

@@ -55,9 +55,7 @@ class Samples(Sequence["Image"]):
     def grid(self, columns: int | None = None) -> Image:
         """Return the first 100 images in one picture, small ones enlarged; `columns` None makes it about square.
 
-        Points are drawn in the plane, all of them.
-
-        Of `per_class` it has the first images of each class, in rows of their own.
+        Of `per_class` it has the first images of each class, in rows of their own. Points are all drawn in the plane.
         """
         from PIL import Image
 
@@ -124,9 +122,9 @@ class Generator:
     def model(self) -> Model:
         """The loaded network with all that sampling knows of it. Raises InputError and UsageError."""
         from smallgan.core.device import choose_device
-        from smallgan.sampling.loading import load_aloud
+        from smallgan.sampling.loading import load_and_say_notes
 
-        return load_aloud(self.path, choose_device(self.device), self.checkpoint)
+        return load_and_say_notes(self.path, choose_device(self.device), self.checkpoint)
 
     @property
     def size(self) -> int:

@@ -17,6 +17,7 @@ from augment.errors import InputError
 from smallgan.core.run_dir import RunDir, another
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
+_BEFORE = "the one before it can be used"
 
 
 class Checkpointed(Protocol):
@@ -93,12 +94,18 @@ def read_tensors(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     try:
         status = path.stat()
         found = _hash(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-        if written is not None and found != written:
-            raise _damaged(path, f"its SHA-256 is {found[:16]}, and was {str(written)[:16]} when it was written")
+        refuse_altered(path, found, written)
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise _damaged(path, str(error)) from error
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def refuse_altered(path: Path, found: str, written: object, remedy: str = _BEFORE) -> None:
+    """Raise InputError for tensors of another SHA-256 than the checkpoint was written with; None: it is not known."""
+    if written not in (None, found):
+        reason = f"its SHA-256 is {found[:16]}, and was {str(written)[:16]} when it was written"
+        raise _damaged(path, reason, remedy)
 
 
 def last_whole(run: RunDir) -> tuple[int, list[str]]:
@@ -134,8 +141,8 @@ def _hash(path: Path, _status: tuple[int, ...]) -> str:
     return sha256_file(path)
 
 
-def _damaged(path: Path, reason: str) -> InputError:
-    return InputError(f"{path}: this checkpoint is damaged ({reason}); the one before it can be used")
+def _damaged(path: Path, reason: str, remedy: str = _BEFORE) -> InputError:
+    return InputError(f"{path}: this checkpoint is damaged ({reason}); {remedy}")
 
 
 def _tensors(trainer: Checkpointed) -> Iterable[tuple[str, Tensor]]:

@@ -20,7 +20,7 @@ from smallgan.downstream.data import plain_pixels, training_images
 from smallgan.downstream.generators import source_of
 from smallgan.downstream.measures import measured, recalls
 from smallgan.downstream.task import Probabilities, StopRequestedError, Task, fit
-from smallgan.tables.classifiers import LinearOptions, NearestOptions, TrainedOptions
+from smallgan.tables.classifiers import FrozenOptions, TrainedOptions
 
 PREDICTIONS = "probabilities"
 
@@ -37,7 +37,7 @@ def inputs_of(bench: Bench, trial: Trial) -> str:
         "seed": trial.seed,
     }
     options = trial.arm.section.classifier
-    if isinstance(options, LinearOptions | NearestOptions):
+    if isinstance(options, FrozenOptions):
         from smallgan.downstream.frozen import network_of  # scikit-learn, which other classifiers do without
 
         values["network"] = network_of(options.features, bench.device)

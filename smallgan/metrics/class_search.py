@@ -30,11 +30,7 @@ class ClassSearch:
     median: float  # Distance of the class in the middle of all
     network: str  # That gave the features
     network_sha256: str
-
-    @property
-    def class_vector(self) -> str:
-        """The start of a class vector, as `method.class_vector` takes it: equal shares of the classes."""
-        return "+".join(map(str, self.classes))
+    class_vector: str  # As `method.class_vector` takes it: equal shares of the classes
 
     @property
     def description(self) -> str:
@@ -89,6 +85,7 @@ def search_classes(
         float(np.median(found)),
         net.label,
         net.sha256,
+        source.class_vector_of(classes),
     )
 
 

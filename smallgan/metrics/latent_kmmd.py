@@ -16,7 +16,7 @@ from smallgan.core.device import choose_device
 from smallgan.metrics.distances import Vectors, squares_between
 from smallgan.metrics.intervals import Matrix
 from smallgan.metrics.rbf_multi import five_gaussians
-from smallgan.sampling.loading import load_aloud, load_codes
+from smallgan.sampling.loading import load_and_say_notes, load_codes
 
 _CODES_COMPARED = 10_000
 
@@ -71,7 +71,7 @@ def run_text(run: Path, checkpoint: str, seed: int, batch: int, *, as_json: bool
         seed, batch: as of `latent_kmmd`.
         as_json: return JSON and no sentence.
     """
-    model = load_aloud(run, choose_device("cpu"), checkpoint)
+    model = load_and_say_notes(run, choose_device("cpu"), checkpoint)
     codes = load_codes(model)
     found = latent_kmmd(codes, seed, batch)
     if as_json:

@@ -29,7 +29,7 @@ from smallgan.metrics.score_sets import Originals, added_images, drawn, fakes_an
 from smallgan.metrics.scored import Scored, Write, add_scores, write_all
 from smallgan.metrics.standing import standing_of
 from smallgan.sampling.latents import sample_pixels
-from smallgan.sampling.loading import Model, load_aloud
+from smallgan.sampling.loading import Model, load_and_say_notes
 from smallgan.tables.metrics import METRICS, Need, default_metrics
 
 
@@ -67,13 +67,11 @@ def versus(one: Path, other: Path, real: Path | None, options: ScoreOptions) -> 
         InputError: a set has one image.
     """
     first, second = scored(one, real, options), scored(other, real, options)
-    one_by, other_by = ([(each.metric, each.identity["features"]) for each in side.scores] for side in (first, second))
-    if one_by != other_by:
-        names = (", ".join(dict.fromkeys(metric for metric, _ in by)) for by in (one_by, other_by))
+    first_by, second_by = ([each.metric for each in side.scores] for side in (first, second))
+    if first_by != second_by:
+        names, other_names = (", ".join(dict.fromkeys(by)) for by in (first_by, second_by))
         raise UsageError(
-            "--versus: {} was scored by {}, {} by {}; name --metrics, or --real for both".format(
-                *(part for pair in zip((one, other), names, strict=True) for part in pair)
-            )
+            f"--versus: {one} was scored by {names}, {other} by {other_names}; name --metrics, or --real for both"
         )
     several = len(networks_of(first.scores)) > 1
     differences = {
@@ -119,7 +117,7 @@ class _Scoring:
 
     def of_run(self, path: Path, real: Path | None) -> Scored:
         """Return the scores of samples of a run or checkpoint."""
-        model = load_aloud(path, choose_device(self.options.device), self.options.checkpoint)
+        model = load_and_say_notes(path, choose_device(self.options.device), self.options.checkpoint)
         reals, trained_on, resize_mode = reals_of_run(model, real, self.options.resize_mode)
         num_fake = self.options.num_fake or default_num_fake(len(reals[0]) if reals else MOST_SAMPLES)
         what = "originals that were held out" if trained_on else "reals"

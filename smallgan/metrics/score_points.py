@@ -18,7 +18,7 @@ from smallgan.metrics.features.extract import FeatureNet
 from smallgan.metrics.run_scorer import RunScorer
 from smallgan.metrics.score_options import ScoreOptions
 from smallgan.metrics.scored import Scored, add_scores
-from smallgan.sampling.loading import load_aloud
+from smallgan.sampling.loading import load_and_say_notes
 from smallgan.tables.data_sources import DataSource, Mixture, find_source
 from smallgan.tables.metrics import METRICS
 from smallgan.tables.recipe_schema import ScoreSection
@@ -42,7 +42,7 @@ def score_points(
         if value is not None:
             raise UsageError(f"--{option} {value}: {path} makes points, not images; leave it out")
     refuse_lacking(metrics, {"augmented": False, "source": False})
-    model = load_aloud(path, choose_device(options.device), options.checkpoint)
+    model = load_and_say_notes(path, choose_device(options.device), options.checkpoint)
     summary = (read_summary(model.run) if model.run else None) or {}
     trained_on, held_out = draw_sets(mixture, int(summary.get("num_real", mixture.num_points)))
     settings = ScoreSection(metrics=metrics, num_fake=options.num_fake, splits=options.splits)

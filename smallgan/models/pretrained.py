@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from augment.core.files import sha256_file, write_bytes
 from augment.core.suggest import absent
 from augment.errors import InputError, UsageError
-from smallgan.core.checkpoint import STATE, TENSORS, last_whole
+from smallgan.core.checkpoint import STATE, TENSORS, last_whole, refuse_altered
 from smallgan.core.run_dir import RunDir
 from smallgan.models.base import Adaptable
 from smallgan.models.biggan import BigGANConfig, BigGANDiscriminator, BigGANGenerator
@@ -93,11 +93,7 @@ def load_pretrained(path: Path, truncation: float | None = None) -> Pretrained:
     generator: BigGANGenerator | BigGANDeepGenerator
     checkpoint = part_of(contents.tensors, "g_ema.")
     state = state_of(file, contents)
-    if (written := state.get("tensors_sha256")) not in (None, digest):
-        raise InputError(
-            f"{file}: this checkpoint is damaged (its SHA-256 is {digest[:16]}, and was {str(written)[:16]} when it "
-            "was written); name the folder of another one"
-        )
+    refuse_altered(file, digest, state.get("tensors_sha256"), "name the folder of another one")
     name = str(state.get("model"))
     if name in METHODS and not METHODS[name].makes_images:
         raise refusal(file, f"a classifier trained by {METHODS[name].title}; name a run that trained a generator")
@@ -173,12 +169,8 @@ def unpacked(
         return source_of_run(built_from["state"], tensors, file)
     settings = dict(built_from["config"])
     if built_from["kind"] == "biggan-deep":
-        return _filled(
-            BigGANDeepGenerator,
-            read_config(settings, settings["truncation"] if truncation is None else min(truncation, 1.0)),
-            tensors,
-            file,
-        )
+        used = settings["truncation"] if truncation is None else min(truncation, 1.0)
+        return _filled(BigGANDeepGenerator, read_config(settings, used), tensors, file)
     config = BigGANConfig(**settings)
     return _filled(_class_for(config, tensors), config, tensors, file)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from augment.core.suggest import absent
 from augment.errors import InputError, UsageError
@@ -101,7 +101,9 @@ def load_model(model: Path, device: torch.device, checkpoint: str = "last", trun
     return Model(_ready(generator, device), device, folder, run, step, digest, classes, notes, prior, perceptual, state)
 
 
-def load_aloud(model: Path, device: torch.device, checkpoint: str = "last", truncation: float | None = None) -> Model:
+def load_and_say_notes(
+    model: Path, device: torch.device, checkpoint: str = "last", truncation: float | None = None
+) -> Model:
     """Return what `load_model` does, and say what a user should know of its file, such as a damaged last checkpoint."""
     found = load_model(model, device, checkpoint, truncation)
     for note in found.notes:
@@ -114,16 +116,14 @@ def load_codes(model: Model) -> NDArray[np.float32]:
 
     Raises UsageError where the model has none.
     """
-    if model.prior.codes is not None:  # of an exported file too
-        return model.prior.codes
-    tensors = _latents(model)
-    if not tensors:
+    latents = _latents(model)
+    if not latents:
         able = ", ".join(row.name for row in METHODS if issubclass(row.options, MatchingOptions))
         raise UsageError(
             f"{model.path}: it has no latents of training images; only runs of {able} have them, and matched ones only "
             "those without classes and mirrored images"
         )
-    return next(iter(tensors.values())).numpy()
+    return next(iter(latents.values()))
 
 
 def has_codes(model: Model) -> bool:
@@ -136,13 +136,15 @@ def has_learned_codes(model: Model) -> bool:
     return "codes.weight" in _latents(model)
 
 
-def _latents(model: Model) -> dict[str, Tensor]:
-    tensors = read_tensors(model.path) if model.path.is_dir() else {}
+def _latents(model: Model) -> dict[str, NDArray[np.float32]]:
+    if not model.path.is_dir():  # a file, which holds codes where one was exported that is sampled around them
+        return {} if model.prior.codes is None else {"codes.weight": model.prior.codes}
+    tensors = read_tensors(model.path)
     if "matcher.latents" not in tensors:
-        return {name: tensors[name] for name in ("codes.weight",) if name in tensors}
+        return {name: tensors[name].numpy() for name in ("codes.weight",) if name in tensors}
     # Of matched ones the class of an image, and the image that its mirror image stands for, are not in a checkpoint
     alone = model.generator.num_classes < 2 and not tensors["matcher.mirrored"].any()
-    return {"matcher.latents": tensors["matcher.latents"]} if alone else {}
+    return {"matcher.latents": tensors["matcher.latents"].numpy()} if alone else {}
 
 
 def _ready(generator: object, device: torch.device) -> Generator:

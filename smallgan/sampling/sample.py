@@ -30,7 +30,7 @@ from smallgan.sampling.latents import (
     parse_seeds,
     refuse_normal,
 )
-from smallgan.sampling.loading import Model, has_codes, load_aloud, load_codes
+from smallgan.sampling.loading import Model, has_codes, load_and_say_notes, load_codes
 from smallgan.sampling.prior import NORMAL, Address, Prior
 from smallgan.sampling.reconstructions import find_originals
 from smallgan.sampling.request import Request, check
@@ -70,7 +70,7 @@ def sample(request: Request) -> dict[str, Any]:
 
 def opened(request: Request) -> Model:
     """Return the generator that a request names, and say what a user should know of its file. Raises InputError."""
-    return load_aloud(request.model, choose_device(request.device), request.checkpoint, request.truncation)
+    return load_and_say_notes(request.model, choose_device(request.device), request.checkpoint, request.truncation)
 
 
 def with_prior(model: Model, request: Request) -> Model:

@@ -29,7 +29,7 @@ from smallgan.data.points import NUM_SHOWN, Points, draw_sets, scatter
 from smallgan.data.run_source import read_summary, source_path
 from smallgan.data.split import HOLD_NONE, split
 from smallgan.sampling.latents import GeneratorSource
-from smallgan.sampling.loading import load_aloud
+from smallgan.sampling.loading import load_and_say_notes
 from smallgan.tables.data_sources import DATA_SOURCES, Mixture, find_source
 from smallgan.tables.options import marked
 from smallgan.tables.recipe import Recipe, with_values
@@ -150,7 +150,7 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
     hashes = {record.name: str(record.sha256) for record in entered.records}
     source, held, selecting = _divided(recipe, entered.source, hashes)
     settings = recipe.augment
-    generator = GeneratorSource(load_aloud(Path(settings.generator), device)) if settings.generator else None
+    generator = GeneratorSource(load_and_say_notes(Path(settings.generator), device)) if settings.generator else None
     plan = make_plan(
         source,
         settings.policy,

@@ -189,7 +189,7 @@ def nearest_classes(
     nets, _ = feature_nets(recipe.score.features, device)
     images = data.originals[:SEARCHED]
     found = search_classes(source, images, nets[0], device, recipe.seed, options.class_search or 1)
-    method = options.model_copy(update={"class_vector": source.class_vector_of(found.classes), "class_search": None})
+    method = options.model_copy(update={"class_vector": found.class_vector, "class_search": None})
     return recipe.model_copy(update={"method": method}), found
 
 

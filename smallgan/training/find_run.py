@@ -80,7 +80,9 @@ def perceptual_as_begun(run: RunDir, recipe: Recipe) -> Recipe:
 
     So a run goes on with its loss, though weights of a network that comes first have come to this machine since.
     """
-    record = _perceptual_of(run) if getattr(recipe.method, "perceptual", None) == "auto" else None
+    if getattr(recipe.method, "perceptual", None) != "auto":
+        return recipe
+    record = _begun(run).get("perceptual")
     if record is None:
         return recipe
     return recipe.model_copy(update={"method": recipe.method.model_copy(update={"perceptual": record["name"]})})
@@ -88,8 +90,8 @@ def perceptual_as_begun(run: RunDir, recipe: Recipe) -> Recipe:
 
 def refuse_other_perceptual(run: RunDir, record: Mapping[str, Any] | None) -> None:
     """Raise UsageError when the weights of the perceptual network are not those that a run began with."""
-    before = _perceptual_of(run)
-    if before is not None and record is not None and before != record:
+    before = _begun(run).get("perceptual") if record else None
+    if record and before not in (None, record):
         then, now = (f"{each['weights']}, sha256 {each['weights_sha256'][:16]}" for each in (before, record))
         raise UsageError(
             f"{run.path}: the perceptual network of its loss was {then}, and is {now}; put those weights back, or "
@@ -97,17 +99,15 @@ def refuse_other_perceptual(run: RunDir, record: Mapping[str, Any] | None) -> No
         )
 
 
-def _perceptual_of(run: RunDir) -> Mapping[str, Any] | None:
-    """Return what the newest whole checkpoint of a run says of its perceptual network; None where it has none."""
+def _begun(run: RunDir) -> dict[str, Any]:
+    """Return the state of the newest whole checkpoint of a run, {} where it has none."""
     step = last_whole(run)[0]
-    found: Mapping[str, Any] | None = read_state(run.checkpoint(step)).get("perceptual") if step else None
-    return found
+    return read_state(run.checkpoint(step)) if step else {}
 
 
 def _begun_from(run: RunDir) -> str | None:
     """Return the hash of the pretrained file that a run began from; None where it has no checkpoint or no such file."""
-    step = last_whole(run)[0]
-    found: dict[str, Any] = read_state(run.checkpoint(step)).get("pretrained", {}) if step else {}
+    found: dict[str, Any] = _begun(run).get("pretrained", {})
     return found.get("sha256")
 
 

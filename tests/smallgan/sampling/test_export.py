@@ -26,7 +26,7 @@ from smallgan.models.pretrained import load_pretrained
 from smallgan.sampling import export as module
 from smallgan.sampling.export import MOST_DIFFERENCE, export
 from smallgan.sampling.latents import addresses, draw_inputs, generate_images
-from smallgan.sampling.loading import load_model
+from smallgan.sampling.loading import has_learned_codes, load_codes, load_model
 from smallgan.sampling.model_card import FILL_IN, model_card
 from smallgan.sampling.pretrained import class_names, find_pretrained
 from smallgan.tables.recipe import load_recipe
@@ -172,6 +172,8 @@ def test_a_folder_with_one_exported_file_is_that_file(places, tmp_path):
     [file] = export(load_model(places["apgc"], CPU), "safetensors", tmp_path / "export" / "step-2.safetensors")
     found = load_model(file.parent, CPU)
     assert (found.path, found.step) == (file, 2)
+    assert has_learned_codes(found)
+    np.testing.assert_array_equal(load_codes(found), load_codes(load_model(places["apgc"], CPU)))
     np.testing.assert_array_equal(images_of(found)[1], images_of(load_model(file, CPU))[1])
     around = [sg.load(place, device="cpu").sample(2, around_codes=0.3).pixels for place in (file, places["apgc"])]
     np.testing.assert_array_equal(*around)
