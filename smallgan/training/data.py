@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from augment.build.build import InMemoryDataset
 from augment.build.plan import Plan, make_plan
 from augment.checks.advice import by_enlargement
-from augment.checks.open_checked import open_checked
+from augment.checks.open_checked import CheckedSource, open_checked
 from augment.core.limits import MAX_FILE_BYTES, read_within
 from augment.core.parallel import default_workers
 from augment.errors import InputError, UsageError
@@ -195,19 +195,18 @@ def _load_one(recipe: Recipe, device: torch.device, workers: int | None) -> Trai
     originals = PixelRows(mixture.pixels, original_rows)
     reals = PixelRows(held_out["holdout"].pixels) if "holdout" in held_out else originals
     selection = PixelRows(held_out["selection"].pixels) if "selection" in held_out else None
-    shorter = [min(each.width, each.height) for each in entered.records if each.width and each.height]
-    enlarged = by_enlargement(
-        shorter, recipe.data.size, may_change=not (recipe.method_row.is_transfer or recipe.train.init)
-    )
-    notes = (
-        *entered.notes,
-        *enlarged,
-        *entered.against_symmetry(plan.policy),
-        *_known_to(generator, path, held, selecting),
-    )
+    notes = (*_notes(recipe, entered, plan), *_known_to(generator, path, held, selecting))
     held_labels = tuple(image.label for image in held.images)
     may_mirror = entered.fits_symmetry("hflip")
     return TrainingData(mixture, preview, originals, reals, selection, summary, notes, held_labels, may_mirror)
+
+
+def _notes(recipe: Recipe, entered: CheckedSource, plan: Plan) -> list[str]:
+    """Return what a user should know of the images, and of what the plan makes of them."""
+    shorter = [min(each.width, each.height) for each in entered.records if each.width and each.height]
+    may_change = not (recipe.method_row.is_transfer or recipe.train.init)
+    enlarged = by_enlargement(shorter, recipe.data.size, may_change=may_change)
+    return [*entered.notes, *enlarged, *entered.against_symmetry(plan.policy)]
 
 
 def _known_to(generator: GeneratorSource | None, path: Path, *held: ImageSet) -> list[str]:
